@@ -1,0 +1,158 @@
+package merkle
+
+import (
+	"fmt"
+	"io"
+)
+
+// RowReader fills out with the nodes first, first+1, ... of a row.
+type RowReader func(row int, first uint64, out []Node) error
+
+// RowWriter takes the nodes first, first+1, ... of a row. It must not keep the slice.
+type RowWriter func(row int, first uint64, nodes []Node) error
+
+// offsets returns where each row starts in a store whose first row is firstRow, in nodes; rows
+// below it have no entry that means anything.
+func (s Shape) offsets(leaves uint64, firstRow int) (rows, starts []uint64, err error) {
+	if _, err := s.StoredSize(leaves, firstRow); err != nil {
+		return nil, nil, err
+	}
+	rows, err = s.Rows(leaves)
+	if err != nil {
+		return nil, nil, err
+	}
+	starts = make([]uint64, len(rows))
+	for row := firstRow + 1; row < len(rows); row++ {
+		starts[row] = starts[row-1] + rows[row-1]
+	}
+	return rows, starts, nil
+}
+
+// Reader reads a stored tree: the rows from firstRow up to the root, back to back from the start
+// of r. Asking it for a lower row is an error.
+func (s Shape) Reader(leaves uint64, firstRow int, r io.ReaderAt) (RowReader, error) {
+	rows, starts, err := s.offsets(leaves, firstRow)
+	if err != nil {
+		return nil, err
+	}
+	return func(row int, first uint64, out []Node) error {
+		if err := within(rows, firstRow, row, first, len(out)); err != nil {
+			return fmt.Errorf("read tree: %w", err)
+		}
+		buf := make([]byte, len(out)*NodeSize)
+		n, err := r.ReadAt(buf, int64((starts[row]+first)*NodeSize))
+		if n < len(buf) {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("read tree: row %d, nodes from %d: %w", row, first, err)
+		}
+		for i := range out {
+			copy(out[i][:], buf[i*NodeSize:])
+		}
+		return nil
+	}, nil
+}
+
+// Writer writes a stored tree: the rows from firstRow up to the root, back to back from the start
+// of w. Nodes of lower rows are dropped.
+func (s Shape) Writer(leaves uint64, firstRow int, w io.WriterAt) (RowWriter, error) {
+	rows, starts, err := s.offsets(leaves, firstRow)
+	if err != nil {
+		return nil, err
+	}
+	return func(row int, first uint64, nodes []Node) error {
+		if row >= 0 && row < firstRow {
+			return nil
+		}
+		if err := within(rows, firstRow, row, first, len(nodes)); err != nil {
+			return fmt.Errorf("write tree: %w", err)
+		}
+		buf := AppendNodes(make([]byte, 0, len(nodes)*NodeSize), nodes)
+		if _, err := w.WriteAt(buf, int64((starts[row]+first)*NodeSize)); err != nil {
+			return fmt.Errorf("write tree: row %d, nodes from %d: %w", row, first, err)
+		}
+		return nil
+	}, nil
+}
+
+// within checks that n nodes from first on lie in a stored row.
+func within(rows []uint64, firstRow, row int, first uint64, n int) error {
+	if row < firstRow || row >= len(rows) {
+		return fmt.Errorf("row %d is not stored (rows %d to %d are)", row, firstRow, len(rows)-1)
+	}
+	if first > rows[row] || uint64(n) > rows[row]-first {
+		return fmt.Errorf("row %d: %d nodes from %d, the row has %d", row, n, first, rows[row])
+	}
+	return nil
+}
+
+// Rebuilt completes a tree of which the rows 1 to discard were dropped: row 0 comes from leafRow,
+// rows above discard from upper, and the dropped rows are hashed again from the leaves below what
+// is asked for.
+func Rebuilt[H Hasher](h H, s Shape, leaves uint64, discard int, leafRow, upper RowReader) (RowReader, error) {
+	arities, err := s.Arities(leaves)
+	if err != nil {
+		return nil, err
+	}
+	if discard < 0 || discard >= len(arities) {
+		return nil, fmt.Errorf("rebuild tree: %d rows discarded of a tree with rows 0 to %d", discard, len(arities))
+	}
+	return func(row int, first uint64, out []Node) error {
+		switch {
+		case row == 0:
+			return leafRow(0, first, out)
+		case row < 0 || row > discard:
+			return upper(row, first, out)
+		}
+		span := uint64(1)
+		for _, a := range arities[:row] {
+			span *= uint64(a)
+		}
+		nodes := make([]Node, uint64(len(out))*span)
+		if err := leafRow(0, first*span, nodes); err != nil {
+			return fmt.Errorf("rebuild row %d: %w", row, err)
+		}
+		for level, a := range arities[:row] {
+			var err error
+			if nodes, err = hashRow(h, a, nodes); err != nil {
+				return fmt.Errorf("rebuild row %d: hash level %d: %w", row, level, err)
+			}
+		}
+		copy(out, nodes)
+		return nil
+	}, nil
+}
+
+// hashRow replaces children by their parents, in place, and returns the shortened slice.
+func hashRow[H Hasher](h H, arity int, nodes []Node) ([]Node, error) {
+	n := len(nodes) / arity
+	for i := range n {
+		parent, err := h.Hash(nodes[i*arity : (i+1)*arity])
+		if err != nil {
+			return nil, err
+		}
+		nodes[i] = parent
+	}
+	return nodes[:n], nil
+}
+
+// AppendNodes appends the bytes of nodes to dst.
+func AppendNodes(dst []byte, nodes []Node) []byte {
+	for i := range nodes {
+		dst = append(dst, nodes[i][:]...)
+	}
+	return dst
+}
+
+// ParseNodes takes exactly n nodes from the front of data and returns what is left.
+func ParseNodes(data []byte, n int) (nodes []Node, rest []byte, err error) {
+	if n < 0 || len(data)/NodeSize < n {
+		return nil, nil, fmt.Errorf("parse nodes: %d bytes, want %d nodes: %w", len(data), n, io.ErrUnexpectedEOF)
+	}
+	nodes = make([]Node, n)
+	for i := range nodes {
+		copy(nodes[i][:], data[i*NodeSize:])
+	}
+	return nodes, data[n*NodeSize:], nil
+}
