@@ -1,0 +1,340 @@
+package graph
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// vector is one known answer; inputs and expected differ by group.
+type vector struct {
+	ID       string          `json:"id"`
+	Inputs   json.RawMessage `json:"inputs"`
+	Expected json.RawMessage `json:"expected"`
+}
+
+func load(t *testing.T, group string) []vector {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("/work/shared/vectors", group+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Vectors []vector }
+	if err := json.Unmarshal(raw, &file); err != nil {
+		t.Fatal(err)
+	}
+	return file.Vectors
+}
+
+func (v vector) decode(t *testing.T, inputs, expected any) {
+	t.Helper()
+	if err := json.Unmarshal(v.Inputs, inputs); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(v.Expected, expected); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func bytes32(t *testing.T, s string) (out [32]byte) {
+	t.Helper()
+	raw, err := hex.DecodeString(s)
+	if err != nil || len(raw) != 32 {
+		t.Fatalf("32 bytes of hex wanted, got %q", s)
+	}
+	copy(out[:], raw)
+	return out
+}
+
+// porepID is u64LE(registered id) and zeros.
+func porepID(registered uint64) (id [32]byte) {
+	binary.LittleEndian.PutUint64(id[:], registered)
+	return id
+}
+
+func TestChaCha8(t *testing.T) {
+	for _, v := range load(t, "rng") {
+		switch v.ID {
+		case "chacha8_zero_key":
+			var in struct{ Key string }
+			var want struct{ Keystream64 string }
+			v.decode(t, &in, &want)
+			key := bytes32(t, in.Key)
+			var block [16]uint32
+			chacha8Block(&key, 0, &block)
+			var got []byte
+			for _, w := range block {
+				got = binary.LittleEndian.AppendUint32(got, w)
+			}
+			if hex.EncodeToString(got) != want.Keystream64 {
+				t.Errorf("%s: got %x", v.ID, got)
+			}
+		case "chacha8_drsample_reg5_node2":
+			var in struct {
+				Registered uint64 `json:"registered_seal_proof"`
+				Node       uint32
+			}
+			var want struct {
+				FirstU64 []string `json:"first_u64"`
+			}
+			v.decode(t, &in, &want)
+			g, err := New(porepID(in.Registered), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var draws [2 * drawn]uint64
+			g.draw(in.Node, &draws)
+			for i, s := range want.FirstU64 {
+				if strconv.FormatUint(draws[i], 10) != s {
+					t.Errorf("%s: draw %d = %d, want %s", v.ID, i, draws[i], s)
+				}
+			}
+		}
+	}
+}
+
+func TestFeistel(t *testing.T) {
+	seen := 0
+	for _, v := range load(t, "feistel") {
+		var in struct {
+			Elements  uint64 `json:"num_elements"`
+			Keys      [4]uint64
+			Right     string
+			Key       string
+			RightMask string `json:"right_mask"`
+		}
+		var want struct {
+			LeftMask    string `json:"left_mask"`
+			RightMask   string `json:"right_mask"`
+			HalfBits    uint   `json:"half_bits"`
+			Permutation []uint64
+			F           string `json:"blake2b_512_first8_be"`
+		}
+		v.decode(t, &in, &want)
+		switch {
+		case strings.HasPrefix(v.ID, "precompute"):
+			f := newFeistel(in.Elements, [3]uint64{})
+			if f.halfBits != want.HalfBits || fmt.Sprintf("%#x", f.mask) != want.RightMask ||
+				fmt.Sprintf("%#x", f.mask<<f.halfBits) != want.LeftMask {
+				t.Errorf("%s: half %d mask %#x", v.ID, f.halfBits, f.mask)
+			}
+		case strings.HasPrefix(v.ID, "perm"):
+			f := newFeistel(in.Elements, [3]uint64(in.Keys[:3]))
+			for x, y := range want.Permutation {
+				if got := f.permute(uint64(x)); got != y {
+					t.Errorf("%s: %d maps to %d, want %d", v.ID, x, got, y)
+				}
+			}
+		case strings.HasPrefix(v.ID, "F_"):
+			f := feistel{mask: number(t, in.RightMask)}
+			if got := fmt.Sprintf("%#x", f.round(number(t, in.Right), number(t, in.Key))); got != want.F {
+				t.Errorf("%s: got %s, want %s", v.ID, got, want.F)
+			}
+		default:
+			t.Errorf("unknown vector %s", v.ID)
+		}
+		seen++
+	}
+	if seen < 11 {
+		t.Errorf("only %d vectors", seen)
+	}
+}
+
+func number(t *testing.T, s string) uint64 {
+	t.Helper()
+	x, err := strconv.ParseUint(s, 0, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func TestSeeds(t *testing.T) {
+	for _, v := range load(t, "graph_seeds") {
+		var in struct {
+			PorepID string `json:"porep_id"`
+		}
+		var want struct {
+			Drg         string   `json:"sha256_drg"`
+			Seed        string   `json:"drg_seed_28"`
+			Feistel     string   `json:"sha256_feistel"`
+			FeistelKeys []string `json:"feistel_keys_u64"`
+		}
+		v.decode(t, &in, &want)
+		id := bytes32(t, in.PorepID)
+		if domainSeed(drgTag, id) != bytes32(t, want.Drg) || domainSeed(feistelTag, id) != bytes32(t, want.Feistel) {
+			t.Errorf("%s: domain seeds differ", v.ID)
+		}
+		if seed := drgSeed(id); hex.EncodeToString(seed[:]) != want.Seed {
+			t.Errorf("%s: seed %x", v.ID, seed)
+		}
+		for i, key := range feistelKeys(id) {
+			if key != number(t, want.FeistelKeys[i]) {
+				t.Errorf("%s: key %d = %#x", v.ID, i, key)
+			}
+		}
+	}
+}
+
+func TestParents(t *testing.T) {
+	for _, v := range load(t, "graph_parents") {
+		var in struct {
+			Registered uint64 `json:"registered_seal_proof"`
+			Nodes      uint64
+		}
+		var want struct {
+			All     [][Degree]uint32          `json:"parents_by_node"`
+			Samples map[string][Degree]uint32 `json:"samples"`
+		}
+		v.decode(t, &in, &want)
+		g, err := New(porepID(in.Registered), in.Nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for node, parents := range want.All {
+			want.Samples = add(want.Samples, strconv.Itoa(node), parents)
+		}
+		if len(want.Samples) == 0 {
+			t.Errorf("%s: nothing to compare", v.ID)
+		}
+		for node, parents := range want.Samples {
+			var got [Degree]uint32
+			g.Parents(uint32(number(t, node)), &got)
+			if got != parents {
+				t.Errorf("%s: node %s: got %v, want %v", v.ID, node, got, parents)
+			}
+		}
+	}
+}
+
+func add(m map[string][Degree]uint32, k string, p [Degree]uint32) map[string][Degree]uint32 {
+	if m == nil {
+		m = make(map[string][Degree]uint32)
+	}
+	m[k] = p
+	return m
+}
+
+// TestParentTables hashes whole tables, as the published parent caches hold
+// them. The tables above 8 MiB sectors would take hours.
+func TestParentTables(t *testing.T) {
+	compared := 0
+	for _, v := range load(t, "parent_cache_digest") {
+		var in struct {
+			Nodes   uint64
+			PorepID string `json:"porep_id"`
+		}
+		var want struct {
+			Digest string `json:"sha256_of_cache_file"`
+		}
+		v.decode(t, &in, &want)
+		if in.Nodes > 1<<18 {
+			continue
+		}
+		g, err := New(bytes32(t, in.PorepID), in.Nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := sha256.New()
+		var parents [Degree]uint32
+		row := make([]byte, 0, 4*Degree)
+		for node := range in.Nodes {
+			g.Parents(uint32(node), &parents)
+			row = row[:0]
+			for _, p := range parents {
+				row = binary.LittleEndian.AppendUint32(row, p)
+			}
+			digest.Write(row)
+		}
+		if got := hex.EncodeToString(digest.Sum(nil)); got != want.Digest {
+			t.Errorf("%s: got %s, want %s", v.ID, got, want.Digest)
+		}
+		compared++
+	}
+	if compared < 4 {
+		t.Errorf("only %d tables compared", compared)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, nodes := range []uint64{0, 1, MaxNodes + 1} {
+		if _, err := New([32]byte{}, nodes); !errors.Is(err, ErrNodes) {
+			t.Errorf("%d nodes: %v", nodes, err)
+		}
+	}
+	if _, err := New([32]byte{}, MaxNodes); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestShape checks what holds for every graph: base parents come before the
+// node, and the expander visits each node exactly eight times.
+func TestShape(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		nodes := rapid.Uint64Range(2, 600).Draw(t, "nodes")
+		id := [32]byte(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "porepID"))
+		g, err := New(id, nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		visits := make([]int, nodes)
+		for v := range uint32(nodes) {
+			var p [Degree]uint32
+			g.Parents(v, &p)
+			for _, base := range p[:BaseDegree] {
+				if v > 0 && base >= v {
+					t.Fatalf("base parent %d of node %d", base, v)
+				}
+			}
+			for _, e := range p[BaseDegree:] {
+				visits[e]++
+			}
+		}
+		for v, n := range visits {
+			if n != ExpanderDegree {
+				t.Fatalf("node %d is an expander parent %d times", v, n)
+			}
+		}
+	})
+}
+
+func TestParentsAllocateNothing(t *testing.T) {
+	g, err := New(porepID(6), 1<<18)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p [Degree]uint32
+	if n := testing.AllocsPerRun(100, func() { g.Parents(4711, &p) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkParents(b *testing.B) {
+	for _, size := range []struct {
+		name       string
+		registered uint64
+		nodes      uint64
+	}{{"8MiB", 6, 1 << 18}, {"32GiB", 8, 1 << 30}} {
+		b.Run(size.name, func(b *testing.B) {
+			g, err := New(porepID(size.registered), size.nodes)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var p [Degree]uint32
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				g.Parents(uint32(uint64(i)*2654435761%size.nodes), &p)
+			}
+		})
+	}
+}
