@@ -1,0 +1,83 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/filecoin-project/go-address"
+)
+
+// Address is a Filecoin-form address. Accounts are secp256k1 addresses
+// (protocol 1); miners are ID addresses (protocol 0).
+type Address = address.Address
+
+// MinerID is the number in a miner's ID address: 1000 in t01000.
+type MinerID = uint64
+
+// FirstMinerID is the ID of the first miner a chain creates.
+const FirstMinerID MinerID = 1000
+
+// Network tells how addresses are written. It changes no bytes: one key has
+// one address on every network.
+type Network byte
+
+// The two forms of address text.
+const (
+	Mainnet Network = 'f'
+	Testnet Network = 't'
+)
+
+// ErrNotMiner is returned for an address that does not name a miner.
+var ErrNotMiner = errors.New("not a miner address (want the form t01000)")
+
+// MinerAddress returns the ID address of a miner.
+func MinerAddress(id MinerID) (Address, error) { return address.NewIDAddress(id) }
+
+// MinerIDOf returns the miner that an ID address names.
+func MinerIDOf(a Address) (MinerID, error) {
+	if a.Protocol() != address.ID {
+		return 0, ErrNotMiner
+	}
+	return address.IDFromAddress(a)
+}
+
+// KeyAddress returns the address of a secp256k1 public key (65 bytes, uncompressed).
+func KeyAddress(publicKey []byte) (Address, error) {
+	return address.NewSecp256k1Address(publicKey)
+}
+
+// IsKeyAddress reports whether a can own an account and sign.
+func IsKeyAddress(a Address) bool { return a.Protocol() == address.SECP256K1 }
+
+// ParseAddress reads the text form of either network.
+func ParseAddress(s string) (Address, error) {
+	a, err := address.NewFromString(s)
+	if err != nil {
+		return Address{}, fmt.Errorf("address %q: %w", s, err)
+	}
+	return a, nil
+}
+
+// ParseMiner reads a miner's ID address: "t01000" or "f01000".
+func ParseMiner(s string) (MinerID, error) {
+	a, err := ParseAddress(s)
+	if err != nil {
+		return 0, err
+	}
+	id, err := MinerIDOf(a)
+	if err != nil {
+		return 0, fmt.Errorf("address %q: %w", s, err)
+	}
+	return id, nil
+}
+
+// FormatAddress writes a for the given network; the undefined address is empty.
+func FormatAddress(a Address, n Network) string {
+	if a == address.Undef {
+		return ""
+	}
+	return string(rune(n)) + a.String()[1:]
+}
+
+// FormatMiner writes a miner's ID address for the given network.
+func FormatMiner(id MinerID, n Network) string { return fmt.Sprintf("%c0%d", n, id) }

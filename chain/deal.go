@@ -1,0 +1,72 @@
+package chain
+
+import "github.com/ipfs/go-cid"
+
+// AcceptData says that the miner holds the piece of a matched deal.
+type AcceptData struct {
+	Miner MinerID
+	Deals []uint64 `cborgen:"maxlen=256"`
+}
+
+// Kind implements Body.
+func (*AcceptData) Kind() Kind { return KindAcceptData }
+
+// SettleDeals pays out what the deals' proofs have earned so far. Anybody may send it.
+type SettleDeals struct {
+	Deals []uint64 `cborgen:"maxlen=256"`
+}
+
+// Kind implements Body.
+func (*SettleDeals) Kind() Kind { return KindSettleDeals }
+
+// DealState is a deal's place in its life.
+type DealState uint64
+
+// The states of a deal.
+const (
+	DealMatched   DealState = 1 // funded on both sides; the miner fetches the piece
+	DealAccepted  DealState = 2 // the miner holds the piece and seals it
+	DealActive    DealState = 3 // in a proven sector; earning unless the sector is faulty
+	DealCompleted DealState = 4 // term over
+	DealVoid      DealState = 5 // never active; repaid
+	DealLost      DealState = 6 // its sector was lost
+)
+
+// String returns the state's name, as JSON shows it.
+func (s DealState) String() string {
+	names := [...]string{"unknown", "matched", "accepted", "active", "completed", "void", "lost"}
+	if int(s) >= len(names) {
+		return names[0]
+	}
+	return names[s]
+}
+
+// Deal is the record of a match: one copy of one piece on one miner.
+type Deal struct {
+	ID            uint64
+	Bid, Ask      uint64 // order IDs
+	State         DealState
+	Client        Address
+	ClientPeer    []byte `cborgen:"maxlen=128"`
+	Miner         MinerID
+	PieceCID      cid.Cid
+	PaddedSize    uint64
+	PayloadRoot   cid.Cid
+	Part, Parts   uint64
+	Duration      uint64
+	Price         Amount // attoPDR per GiB per block: the ask's
+	Total         Amount // DealPrice(Price, PaddedSize, Duration)
+	Unspent       Amount // of Total, still locked
+	Collateral    Amount // the miner's, still locked
+	ClientDeposit Amount // no-show deposit, still locked
+	MinerDeposit  Amount // no-show deposit, still locked
+	Matched       Height
+	FetchBy       Height // void if not accepted by then
+	ActivateBy    Height // void if not active by then
+	Accepted      Height
+	Sector        uint64 // once active
+	Activated     Height
+	End           Height // Activated + Duration
+	PaidThrough   Height // pay is released up to and including here
+	FaultBlocks   uint64 // heights of the term not paid because of faults
+}

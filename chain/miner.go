@@ -1,0 +1,64 @@
+package chain
+
+import "github.com/filecoin-project/go-state-types/abi"
+
+// Keys is the key set of a miner. Changes of keys act after a delay.
+type Keys struct {
+	Owner        Address   // cold: may change everything
+	Worker       Address   // pre-commits, proves commits, trades; pays fees from its account
+	Provers      []Address `cborgen:"maxlen=16"` // may send window proofs beside the worker
+	Beneficiary  Address   // receives withdrawals
+	ConsensusKey []byte    `cborgen:"maxlen=32"` // ed25519, 32 bytes; empty: never votes
+	BeaconKey    []byte    `cborgen:"maxlen=48"` // BLS12-381 G1, compressed, 48 bytes; empty: never contributes
+	BeaconProof  []byte    `cborgen:"maxlen=96"` // proof of possession of BeaconKey, G2, 96 bytes
+}
+
+// Peer is where a miner is reached.
+type Peer struct {
+	ID    []byte   `cborgen:"maxlen=128"` // libp2p peer ID, binary
+	Addrs [][]byte `cborgen:"maxlen=16"`  // multiaddrs, binary
+}
+
+// CreateMiner registers a miner. Its ID is the result's ID.
+type CreateMiner struct {
+	Keys      Keys
+	Peer      Peer
+	SealProof abi.RegisteredSealProof // fixes the sector size for good
+	Fund      Amount                  // moved from the sender to the miner's balance
+}
+
+// Kind implements Body.
+func (*CreateMiner) Kind() Kind { return KindCreateMiner }
+
+// UpdateMiner changes what is given; nil leaves as it is. Keys need the owner,
+// Peer the worker or the owner, Withdraw the owner or the beneficiary.
+type UpdateMiner struct {
+	Miner    MinerID
+	Keys     *Keys
+	Peer     *Peer
+	Withdraw *Amount // from the miner's balance to the beneficiary
+}
+
+// Kind implements Body.
+func (*UpdateMiner) Kind() Kind { return KindUpdateMiner }
+
+// Miner is the record of a miner.
+type Miner struct {
+	ID          MinerID
+	Keys        Keys
+	PendingKeys *Keys  // act at PendingAt
+	PendingAt   Height // 0: nothing pending
+	Peer        Peer
+	SealProof   abi.RegisteredSealProof
+	Created     Height
+	PeriodStart Height   // start of its first proving period; periods follow without gap
+	Balance     Amount   // free: pays proof fees, deposits, pledge, ask collateral
+	Pledge      Amount   // locked for active and faulty sectors
+	Deposits    Amount   // locked for pre-commits
+	Sectors     uint64   // sectors that are active or faulty
+	Faulty      uint64   // of them, faulty
+	Power       uint64   // proven bytes
+	Deadlines   []uint64 `cborgen:"maxlen=96"` // live sectors assigned to each deadline
+	NoShows     uint64   // recent deals void before AcceptData
+	NoShowAt    Height   // of the last one
+}

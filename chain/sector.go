@@ -1,0 +1,137 @@
+package chain
+
+import (
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/ipfs/go-cid"
+)
+
+// PartitionSectors is the most sectors of a partition: one window proof covers one partition.
+const PartitionSectors = 32
+
+// SectorPiece is a piece placed in a sector, in order. Deal 0 is padding or the miner's own data.
+type SectorPiece struct {
+	PieceCID   cid.Cid
+	PaddedSize uint64
+	Deal       uint64
+}
+
+// PreCommit announces one sealed sector.
+type PreCommit struct {
+	Number       uint64 // chosen by the miner, below 2^32, never reused
+	CommR        [32]byte
+	TicketHeight Height // whose beacon value was the ticket
+	Expiration   Height
+	Pieces       []SectorPiece `cborgen:"maxlen=256"` // CommD follows from them; none: zeros
+}
+
+// PreCommitSectors announces sealed sectors, before the challenge seed exists.
+type PreCommitSectors struct {
+	Miner   MinerID
+	Sectors []PreCommit `cborgen:"maxlen=64"`
+}
+
+// Kind implements Body.
+func (*PreCommitSectors) Kind() Kind { return KindPreCommitSectors }
+
+// ProveCommit carries one part of a sector's PoRep openings: challenges
+// Part*18 to Part*18+17, or fewer in the last part.
+type ProveCommit struct {
+	Miner  MinerID
+	Number uint64
+	Part   uint64
+	Proof  []byte `cborgen:"maxlen=2097152"`
+}
+
+// Kind implements Body.
+func (*ProveCommit) Kind() Kind { return KindProveCommit }
+
+// SubmitWindowProof proves one partition in its open window. It has no nonce;
+// its replay key is (miner, period, deadline, partition), and its fee comes
+// from the miner's balance.
+type SubmitWindowProof struct {
+	Miner     MinerID
+	Period    uint64 // index of the miner's proving period, from 0
+	Deadline  uint64
+	Partition uint64
+	Skipped   uint64 // bit i: sector slot i of the partition is not proven
+	Proof     []byte `cborgen:"maxlen=2097152"`
+}
+
+// Kind implements Body.
+func (*SubmitWindowProof) Kind() Kind { return KindSubmitWindowProof }
+
+// DeclareFaults says, before the cut-off, that sectors will not be proven.
+type DeclareFaults struct {
+	Miner   MinerID
+	Sectors []uint64 `cborgen:"maxlen=512"`
+}
+
+// Kind implements Body.
+func (*DeclareFaults) Kind() Kind { return KindDeclareFaults }
+
+// DeclareRecoveries says, before the cut-off, that faulty sectors will be
+// proven in the next window again.
+type DeclareRecoveries struct {
+	Miner   MinerID
+	Sectors []uint64 `cborgen:"maxlen=512"`
+}
+
+// Kind implements Body.
+func (*DeclareRecoveries) Kind() Kind { return KindDeclareRecoveries }
+
+// SectorState is a sector's place in its life.
+type SectorState uint64
+
+// The states of a sector.
+const (
+	SectorPreCommitted SectorState = 1
+	SectorActive       SectorState = 2
+	SectorFaulty       SectorState = 3
+	SectorExpired      SectorState = 4 // term over; record kept so that the number is not reused
+	SectorDropped      SectorState = 5 // pre-commit expired unproven
+	SectorLost         SectorState = 6 // faulty for FaultMaxAge periods
+)
+
+// String returns the state's name, as JSON shows it.
+func (s SectorState) String() string {
+	names := [...]string{"unknown", "preCommitted", "active", "faulty", "expired", "dropped", "lost"}
+	if int(s) >= len(names) {
+		return names[0]
+	}
+	return names[s]
+}
+
+// Sector is the record of a sector.
+type Sector struct {
+	Miner        MinerID
+	Number       uint64
+	State        SectorState
+	SealProof    abi.RegisteredSealProof
+	CommR        [32]byte
+	CommD        [32]byte
+	Ticket       [32]byte // beacon value at the pre-commit's ticket height
+	PreCommitted Height
+	SeedHeight   Height        // whose beacon value seeds the PoRep challenges
+	Pieces       []SectorPiece `cborgen:"maxlen=256"`
+	Proven       uint64        // bit i: part i of the openings is proven
+	Deposit      Amount        // until active
+	Pledge       Amount        // from then on
+	Activated    Height        // 0: not yet
+	Expiration   Height
+	Deadline     uint64
+	Partition    uint64
+	Slot         uint64 // place in the partition
+	FaultSince   Height // 0: not faulty
+	PaidThrough  Height // deal pay of this sector is settled up to and including here
+}
+
+// Partition is the record of up to 32 sectors proven by one message. The masks
+// have bit i for slot i.
+type Partition struct {
+	Sectors       []uint64 `cborgen:"maxlen=32"` // numbers by slot; slots are not reused
+	Live          uint64   // to be proven or faulty
+	Faulty        uint64   // without power
+	Recovering    uint64   // faulty, and to be proven in the next window
+	ProvenPeriods uint64   // 1 + index of the last period that was proven or had nothing to prove; 0: none
+	ProvenThrough Height   // height that accepted the last proof
+}

@@ -1,0 +1,208 @@
+package chain
+
+// Table is one table of the state tree.
+type Table uint64
+
+// The tables. Numbers are in Updates and in proofs: never reuse one.
+const (
+	TableGlobal    Table = 0  // one record: Global
+	TableAccount   Table = 1  // by address bytes: Account
+	TableMiner     Table = 2  // by miner ID: Miner
+	TableSector    Table = 3  // by miner ID, number: Sector
+	TablePartition Table = 4  // by miner ID, deadline<<32|index: Partition
+	TableOrder     Table = 5  // by order ID: Order
+	TableDeal      Table = 6  // by deal ID: Deal
+	TableChannel   Table = 7  // by channel ID: Channel
+	TableBeacon    Table = 8  // by height: Beacon
+	TableQueue     Table = 9  // by queue<<56|height, index: QueueItem; index 0 is the QueueHead
+	TableReplay    Table = 10 // by replay key: empty record, window proofs and void nonces
+	TableEnd       Table = 11
+)
+
+// Shape says how a table's keys look and so which tree holds it.
+type Shape byte
+
+// The shapes of tables.
+const (
+	ShapeSingle Shape = iota // one record, empty key
+	ShapeBytes               // any bytes up to 64: a HAMT
+	ShapeDense               // 8 bytes big-endian: an AMT
+	ShapeOwned               // 16 bytes, two big-endian numbers (owner, index): an AMT of AMTs
+)
+
+// Shape returns the shape of a table's keys.
+func (t Table) Shape() Shape {
+	switch t {
+	case TableGlobal:
+		return ShapeSingle
+	case TableAccount, TableReplay, TableQueue:
+		return ShapeBytes
+	case TableSector, TablePartition:
+		return ShapeOwned
+	}
+	return ShapeDense
+}
+
+var tableNames = [TableEnd]string{"global", "account", "miner", "sector", "partition", "order",
+	"deal", "channel", "beacon", "queue", "replay"}
+
+// String returns the table's name, as the command line and JSON use it.
+func (t Table) String() string {
+	if t >= TableEnd {
+		return "unknown"
+	}
+	return tableNames[t]
+}
+
+// ParseTable returns the table of a name.
+func ParseTable(name string) (Table, bool) {
+	for i, n := range tableNames {
+		if n == name {
+			return Table(i), true
+		}
+	}
+	return 0, false
+}
+
+// Key names one record of the state tree. ID's form is the table's Shape. Keys
+// are comparable; their order is by Table, then ID as bytes.
+type Key struct {
+	Table Table
+	ID    string
+}
+
+// Less is the order in which Updates list keys.
+func (k Key) Less(o Key) bool {
+	if k.Table != o.Table {
+		return k.Table < o.Table
+	}
+	return k.ID < o.ID
+}
+
+func be64(b []byte, v uint64) []byte {
+	for i := 7; i >= 0; i-- {
+		b = append(b, byte(v>>(8*i)))
+	}
+	return b
+}
+
+func dense(t Table, id uint64) Key { return Key{t, string(be64(nil, id))} }
+
+func owned(t Table, a, b uint64) Key { return Key{t, string(be64(be64(nil, a), b))} }
+
+// GlobalKey is the key of the Global record.
+func GlobalKey() Key { return Key{Table: TableGlobal} }
+
+// AccountKey is the key of an account.
+func AccountKey(a Address) Key { return Key{TableAccount, string(a.Bytes())} }
+
+// MinerKey is the key of a miner.
+func MinerKey(id MinerID) Key { return dense(TableMiner, id) }
+
+// SectorKey is the key of a sector.
+func SectorKey(m MinerID, number uint64) Key { return owned(TableSector, m, number) }
+
+// PartitionKey is the key of a partition.
+func PartitionKey(m MinerID, deadline, index uint64) Key {
+	return owned(TablePartition, m, deadline<<32|index)
+}
+
+// OrderKey is the key of an order.
+func OrderKey(id uint64) Key { return dense(TableOrder, id) }
+
+// DealKey is the key of a deal.
+func DealKey(id uint64) Key { return dense(TableDeal, id) }
+
+// ChannelKey is the key of a channel.
+func ChannelKey(id uint64) Key { return dense(TableChannel, id) }
+
+// BeaconKey is the key of a height's beacon value.
+func BeaconKey(h Height) Key { return dense(TableBeacon, uint64(h)) }
+
+// ReplayKey is the key that an accepted window proof leaves behind.
+func ReplayKey(p *SubmitWindowProof) Key {
+	return Key{TableReplay, string(be64(be64(be64(be64(nil, p.Miner), p.Period), p.Deadline), p.Partition))}
+}
+
+// Queue names what is due at a height.
+type Queue uint64
+
+// The queues, in the order in which a block works them off.
+const (
+	QueueMinerKeys      Queue = 1  // Owner: miner whose pending keys act
+	QueuePreCommitEnd   Queue = 2  // Owner, ID: sector; dropped if not proven
+	QueueDeadlineClose  Queue = 3  // Owner: miner, ID: deadline whose window closes
+	QueueSectorExpire   Queue = 4  // Owner, ID: sector
+	QueueOrderMature    Queue = 5  // ID: order that may match from now on
+	QueueOrderExpire    Queue = 6  // ID: order
+	QueueDealFetchBy    Queue = 7  // ID: deal
+	QueueDealActivateBy Queue = 8  // ID: deal
+	QueueDealEnd        Queue = 9  // ID: deal
+	QueueReplayForget   Queue = 10 // Key: replay key
+	QueueEnd            Queue = 11
+)
+
+// QueueHead counts what was put into a queue for a height.
+type QueueHead struct{ Count uint64 }
+
+// QueueItem is one thing due.
+type QueueItem struct {
+	Owner uint64
+	ID    uint64
+	Key   []byte `cborgen:"maxlen=64"`
+}
+
+// QueueKey is the key of item index (from 1) of a queue at a height; index 0 is its head.
+func QueueKey(q Queue, h Height, index uint64) Key {
+	return Key{TableQueue, string(be64(be64([]byte{byte(q)}, uint64(h)), index))}
+}
+
+// Cursor is how far a queue is worked off: everything below Height, and at
+// Height the items before Index.
+type Cursor struct {
+	Height Height
+	Index  uint64
+}
+
+// Beacon is a height's randomness.
+type Beacon struct {
+	Value   [32]byte
+	Skipped bool // no contribution: derived from the value before
+}
+
+// Empty is the record of a key whose presence is all that counts.
+type Empty struct{ Present bool }
+
+// Supply sums all money. After every block Accounts + Locked + Burned = Minted.
+type Supply struct {
+	Minted   Amount
+	Burned   Amount
+	Accounts Amount // free: accounts and miners' balances
+	Locked   Amount // orders, deals, pledge, deposits, channels
+}
+
+// Validator is a member of the vote set.
+type Validator struct {
+	PubKey    []byte  `cborgen:"maxlen=32"` // ed25519
+	BeaconKey []byte  `cborgen:"maxlen=48"` // BLS12-381 G1, compressed
+	Power     uint64  // votes
+	Reward    Address // receives tips, is charged for absent contributions
+	Miner     MinerID // 0: a genesis validator
+}
+
+// Global is the record of everything there is one of.
+type Global struct {
+	RuleVersion uint64
+	Height      Height
+	Time        uint64 // Unix seconds of the block; for readers, no rule uses it
+	Supply      Supply
+	BaseFee     Amount // attoPDR per byte and per unit of the next block's ordinary lane
+	Power       uint64 // proven bytes of all miners
+	NextMiner   MinerID
+	NextOrder   uint64
+	NextDeal    uint64
+	NextChannel uint64
+	Cursors     []Cursor    `cborgen:"maxlen=16"` // by Queue
+	Validators  []Validator `cborgen:"maxlen=256"`
+	UpdateHash  [32]byte    // SHA-256 of the previous block's Update
+}

@@ -1,0 +1,45 @@
+// Command gen writes the canonical encodings (cbor_gen.go) beside the nouns
+// that travel or are stored. Run it from the module's root:
+//
+//	go run ./internal/gen
+//
+// .ci/run checks that running it changes nothing.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	gen "github.com/whyrusleeping/cbor-gen"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// packages lists every generated file with its types, in the order of their tuples.
+var packages = []struct {
+	file, name string
+	types      []any
+}{
+	{"chain/cbor_gen.go", "chain", []any{
+		chain.Message{}, chain.SignedMessage{},
+		chain.Account{}, chain.Transfer{},
+		chain.Keys{}, chain.Peer{}, chain.CreateMiner{}, chain.UpdateMiner{}, chain.Miner{},
+		chain.SectorPiece{}, chain.PreCommit{}, chain.PreCommitSectors{}, chain.ProveCommit{},
+		chain.SubmitWindowProof{}, chain.DeclareFaults{}, chain.DeclareRecoveries{}, chain.Sector{}, chain.Partition{},
+		chain.BidTerms{}, chain.PlaceBid{}, chain.AskTerms{}, chain.PlaceAsk{}, chain.CancelOrder{}, chain.Order{},
+		chain.AcceptData{}, chain.SettleDeals{}, chain.Deal{},
+		chain.Voucher{}, chain.SignedVoucher{}, chain.OpenChannel{}, chain.TopUpChannel{}, chain.RedeemVoucher{},
+		chain.SettleChannel{}, chain.CollectChannel{}, chain.Lane{}, chain.Channel{},
+		chain.QueueHead{}, chain.QueueItem{}, chain.Cursor{}, chain.Beacon{}, chain.Empty{}, chain.Supply{},
+		chain.Validator{}, chain.Global{},
+	}},
+}
+
+func main() {
+	for _, p := range packages {
+		if err := gen.WriteTupleEncodersToFile(p.file, p.name, p.types...); err != nil {
+			fmt.Fprintf(os.Stderr, "generate %s: %v\n", p.file, err)
+			os.Exit(1)
+		}
+	}
+}
