@@ -16,6 +16,7 @@ package poseidon
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 )
@@ -48,27 +49,24 @@ type Hasher struct {
 	sparse    []fr.Element // 2*width-1 a partial round: first column, then the tail of the first row
 }
 
-// The supported instances, computed once when the program starts.
-var (
-	arity2  = newHasher(2)
-	arity4  = newHasher(4)
-	arity8  = newHasher(8)
-	arity11 = newHasher(11)
-)
+// instances holds the supported hashers, by arity, from their first use on. Computing one twice at
+// the same time is harmless: both are equal.
+var instances [maxWidth]atomic.Pointer[Hasher]
 
-// New returns the hasher of an arity: 2, 4, 8 or 11. Hashers are shared; the call is cheap.
+// New returns the hasher of an arity: 2, 4, 8 or 11. The first call for an arity takes some
+// milliseconds to compute its constants; later calls return the same hasher.
 func New(arity int) (*Hasher, error) {
 	switch arity {
-	case 2:
-		return arity2, nil
-	case 4:
-		return arity4, nil
-	case 8:
-		return arity8, nil
-	case 11:
-		return arity11, nil
+	case 2, 4, 8, 11:
+	default:
+		return nil, fmt.Errorf("poseidon: arity %d, want 2, 4, 8 or 11", arity)
 	}
-	return nil, fmt.Errorf("poseidon: arity %d, want 2, 4, 8 or 11", arity)
+	if h := instances[arity].Load(); h != nil {
+		return h, nil
+	}
+	h := newHasher(arity)
+	instances[arity].Store(h)
+	return h, nil
 }
 
 // Arity returns the number of elements that the hasher takes.
