@@ -1,0 +1,129 @@
+package dag
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+)
+
+// Entry is one name in a directory.
+type Entry struct {
+	// Name is one path element: not empty, not "." or "..", without a slash
+	// or a zero byte. Other bytes are as the author put them.
+	Name string
+	// CID is the root of the file, directory or symlink.
+	CID cid.Cid
+}
+
+// List returns the entries of a directory, sharded or not, sorted by the bytes
+// of their names. Names that no file system could hold, and the same name
+// twice, are refused. It holds one directory in memory.
+func List(ctx context.Context, get Get, dir cid.Cid) ([]Entry, error) {
+	l := lister{ctx: ctx, get: get}
+	if err := l.add(dir, 0); err != nil {
+		return nil, fmt.Errorf("list directory %s: %w", dir, err)
+	}
+	slices.SortFunc(l.entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	for i := 1; i < len(l.entries); i++ {
+		if l.entries[i].Name == l.entries[i-1].Name {
+			return nil, fmt.Errorf("list directory %s: %w: %q stands in it twice", dir, ErrMalformed, l.entries[i].Name)
+		}
+	}
+	return l.entries, nil
+}
+
+// Readlink returns the target of a symlink.
+func Readlink(ctx context.Context, get Get, c cid.Cid) (string, error) {
+	node, err := Load(ctx, get, c)
+	if err != nil {
+		return "", fmt.Errorf("read link %s: %w", c, err)
+	}
+	if node.Kind != KindSymlink {
+		return "", fmt.Errorf("read link %s: %w: it is a %s", c, ErrMalformed, node.Kind)
+	}
+	return string(node.Data), nil
+}
+
+// KindOf gets a block and says what it is the root of; a sharded directory is
+// a KindDirectory.
+func KindOf(ctx context.Context, get Get, c cid.Cid) (Kind, error) {
+	node, err := Load(ctx, get, c)
+	if err != nil {
+		return 0, err
+	}
+	if node.Kind == KindShard {
+		return KindDirectory, nil
+	}
+	return node.Kind, nil
+}
+
+type lister struct {
+	ctx     context.Context
+	get     Get
+	entries []Entry
+	nodes   int
+}
+
+// add takes over the entries of a directory node, or of a shard and those
+// below it.
+func (l *lister) add(c cid.Cid, depth int) error {
+	if err := l.ctx.Err(); err != nil {
+		return err
+	}
+	if depth > MaxDepth {
+		return fmt.Errorf("shard %s: %w: deeper than %d levels", c, ErrTooLarge, MaxDepth)
+	}
+	if l.nodes++; l.nodes > MaxPending {
+		return fmt.Errorf("more than %d shards: %w", MaxPending, ErrTooLarge)
+	}
+	node, err := Load(l.ctx, l.get, c)
+	if err != nil {
+		return err
+	}
+	switch {
+	case node.Kind == KindDirectory && depth == 0:
+		for _, link := range node.Links {
+			if err := l.entry(link.Name, link.CID); err != nil {
+				return err
+			}
+		}
+		return nil
+	case node.Kind == KindShard:
+		return l.shard(c, node, depth)
+	default:
+		return fmt.Errorf("block %s: %w: a %s where a directory is due", c, ErrMalformed, node.Kind)
+	}
+}
+
+func (l *lister) shard(c cid.Cid, node *Node, depth int) error {
+	digits := len(fmt.Sprintf("%X", node.width-1))
+	for _, link := range node.Links {
+		if len(link.Name) < digits {
+			return fmt.Errorf("shard %s: %w: link %q names no bucket", c, ErrMalformed, link.Name)
+		}
+		var err error
+		if name := link.Name[digits:]; name == "" {
+			err = l.add(link.CID, depth+1)
+		} else {
+			err = l.entry(name, link.CID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lister) entry(name string, c cid.Cid) error {
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+		return fmt.Errorf("%w: name %q", ErrMalformed, name)
+	}
+	if len(l.entries) == MaxPending {
+		return fmt.Errorf("more than %d entries: %w", MaxPending, ErrTooLarge)
+	}
+	l.entries = append(l.entries, Entry{Name: name, CID: c})
+	return nil
+}
