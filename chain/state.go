@@ -1,5 +1,7 @@
 package chain
 
+import "fmt"
+
 // Table is one table of the state tree.
 type Table uint64
 
@@ -179,6 +181,19 @@ type Supply struct {
 	Burned   Amount
 	Accounts Amount // free: accounts and miners' balances
 	Locked   Amount // orders, deals, pledge, deposits, channels
+}
+
+// Check reports money that does not add up.
+func (s *Supply) Check() error {
+	sum, err := Sum(s.Accounts, s.Locked, s.Burned)
+	if err != nil {
+		return fmt.Errorf("sum supply: %w", err)
+	}
+	if sum != s.Minted {
+		return fmt.Errorf("supply does not add up: accounts %s + locked %s + burned %s, minted %s",
+			s.Accounts, s.Locked, s.Burned, s.Minted)
+	}
+	return nil
 }
 
 // Validator is a member of the vote set.

@@ -13,6 +13,7 @@ import (
 	gen "github.com/whyrusleeping/cbor-gen"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 )
 
 // packages lists every generated file with its types, in the order of their tuples.
@@ -32,6 +33,9 @@ var packages = []struct {
 		chain.SettleChannel{}, chain.CollectChannel{}, chain.Lane{}, chain.Channel{},
 		chain.QueueHead{}, chain.QueueItem{}, chain.Cursor{}, chain.Beacon{}, chain.Empty{}, chain.Supply{},
 		chain.Validator{}, chain.Global{},
+	}},
+	{"chain/consensus/cbor_gen.go", "consensus", []any{
+		consensus.Params{}, consensus.Change{}, consensus.Event{}, consensus.Receipt{}, consensus.Update{},
 	}},
 }
 

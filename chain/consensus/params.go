@@ -1,0 +1,162 @@
+package consensus
+
+import (
+	"github.com/filecoin-project/go-state-types/abi"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// Params are the network's parameters: data, never code. They are part of
+// genesis; all heights and spans are in blocks, all amounts in attoPDR.
+type Params struct {
+	Name    string        // devnet, testnet, mainnet
+	ChainID string        // in every sign-bytes, so that nothing replays elsewhere
+	Network chain.Network // how addresses are written
+
+	BlockMillis uint64                    // target time between blocks, milliseconds
+	SealProofs  []abi.RegisteredSealProof // sector sizes that miners may register
+
+	Deadlines         uint64 // windows of a proving period
+	Window            uint64 // blocks that a deadline is open for
+	WindowChallenges  uint64 // leaves opened per sector and window
+	ChallengeLookback uint64 // blocks before a window opens whose beacon challenges it
+	FaultCutoff       uint64 // blocks before a window opens until which a fault counts as declared in time
+	FaultMaxAge       uint64 // proving periods after which a faulty sector is lost
+
+	PoRepChallenges uint64 // openings of a sector before it counts
+	SeedDelay       uint64 // from pre-commit to the beacon that seeds them
+	ProveDue        uint64 // from pre-commit to the last height that proves it
+	TicketAge       uint64 // oldest ticket a pre-commit may use
+	MinSectorLife   uint64 // from activation
+	MaxSectorLife   uint64
+
+	FetchBy         uint64 // from match to AcceptData
+	ActivateBy      uint64 // from match to activation
+	MatchDelay      uint64 // from placing an order to its first match
+	MatchVisits     uint64 // asks that one bid visits a block at most
+	MatchesPerBlock uint64 // deals made a block at most
+	MaxOrderLife    uint64 // from placing an order to its expiry
+	MinDuration     uint64 // of a deal
+	MaxCopies       uint64 // of a bid
+
+	MaxMessageBytes uint64
+	MaxBlockBytes   uint64
+	MaxBlockUnits   uint64 // verification and state work of a block
+	QueueItems      uint64 // due items worked off a block; the rest carries over
+	StateRetention  uint64 // heights whose state and Updates are kept
+
+	SettleDelay   uint64 // from SettleChannel to CollectChannel
+	KeyDelay      uint64 // from UpdateMiner to new keys
+	VoteEpoch     uint64 // blocks between changes of the vote set
+	MaxValidators uint64
+
+	BaseFeeStart chain.Amount // attoPDR per byte and per unit
+	BaseFeeFloor chain.Amount
+	BeaconCharge chain.Amount // taken from an absent contributor, burned
+
+	PreCommitDeposit chain.Amount // per GiB of sector
+	SectorPledge     chain.Amount // per GiB of sector
+	NoShowDeposit    chain.Amount // of each side, per GiB of piece; at least NoShowFloor
+	NoShowFloor      chain.Amount
+	FaultFee         chain.Amount // per GiB of sector that missed its window undeclared
+
+	UnitSignature uint64 // units of checking one signature
+	UnitHash      uint64 // of one SHA-256
+	UnitPoseidon  uint64 // of one Poseidon hash
+	UnitWrite     uint64 // of one record written
+}
+
+// Period is the blocks of a proving period.
+func (p *Params) Period() uint64 { return p.Deadlines * p.Window }
+
+// PartChallenges is the most PoRep challenges that one ProveCommit part covers.
+const PartChallenges = 18
+
+// SealParts is how many ProveCommit parts a sector takes.
+func (p *Params) SealParts() uint64 {
+	return (p.PoRepChallenges + PartChallenges - 1) / PartChallenges
+}
+
+// ProofLaneBytes is the part of a block reserved for window proofs.
+func (p *Params) ProofLaneBytes() uint64 { return p.MaxBlockBytes / 2 }
+
+// ProofLaneUnits is the part of a block's units reserved for window proofs.
+func (p *Params) ProofLaneUnits() uint64 { return p.MaxBlockUnits / 2 }
+
+// Devnet returns the parameters of a network on one machine: half-second
+// blocks, one-minute half-periods, sectors that seal in seconds.
+func Devnet() *Params {
+	p := common()
+	p.Name = "devnet"
+	p.BlockMillis = 500
+	p.SealProofs = []abi.RegisteredSealProof{
+		abi.RegisteredSealProof_StackedDrg2KiBV1_1, abi.RegisteredSealProof_StackedDrg8MiBV1_1}
+	p.Deadlines, p.Window, p.ChallengeLookback = 3, 20, 3
+	p.FaultCutoff, p.FaultMaxAge = 3, 10
+	p.PoRepChallenges, p.SeedDelay, p.ProveDue, p.TicketAge = 2, 5, 200, 600
+	p.FetchBy, p.ActivateBy = 200, 600
+	p.MaxMessageBytes, p.MaxBlockBytes, p.MaxBlockUnits = 1<<20, 4<<20, 2_000_000
+	p.SettleDelay, p.KeyDelay = 40, 20
+	p.VoteEpoch, p.MaxValidators = 20, 7
+	p.StateRetention = 1000
+	p.MinSectorLife, p.MaxSectorLife = 60, 2_000_000
+	p.MinDuration, p.MaxOrderLife = 60, 20_000
+	return p
+}
+
+// Testnet returns the parameters of a public test network.
+func Testnet() *Params {
+	p := common()
+	p.Name = "testnet"
+	p.BlockMillis = 2000
+	p.SealProofs = []abi.RegisteredSealProof{abi.RegisteredSealProof_StackedDrg8MiBV1_1,
+		abi.RegisteredSealProof_StackedDrg512MiBV1_1, abi.RegisteredSealProof_StackedDrg32GiBV1_1}
+	p.Deadlines, p.Window, p.ChallengeLookback = 24, 150, 5
+	p.FaultCutoff, p.FaultMaxAge = 20, 14
+	p.SeedDelay, p.ProveDue, p.TicketAge = 30, 3_600, 43_200
+	p.FetchBy, p.ActivateBy = 3_600, 43_200
+	p.MaxMessageBytes, p.MaxBlockBytes, p.MaxBlockUnits = 1<<20, 8<<20, 8_000_000
+	p.SettleDelay, p.KeyDelay = 1_800, 3_600
+	p.VoteEpoch, p.MaxValidators = 300, 100
+	p.StateRetention = 50_000
+	p.MinSectorLife, p.MaxSectorLife = 3_600, 23_652_000
+	p.MinDuration, p.MaxOrderLife = 3_600, 604_800
+	return p
+}
+
+// Mainnet returns the parameters of the main network. Only sectors of 32 and
+// 64 GiB: smaller ones reseal faster than a window and so secure nothing.
+func Mainnet() *Params {
+	p := common()
+	p.Name, p.Network = "mainnet", chain.Mainnet
+	p.BlockMillis = 6000
+	p.SealProofs = []abi.RegisteredSealProof{
+		abi.RegisteredSealProof_StackedDrg32GiBV1_1, abi.RegisteredSealProof_StackedDrg64GiBV1_1}
+	p.Deadlines, p.Window, p.ChallengeLookback = 48, 300, 20
+	p.FaultCutoff, p.FaultMaxAge = 70, 42
+	p.SeedDelay, p.ProveDue, p.TicketAge = 150, 86_400, 432_000
+	p.FetchBy, p.ActivateBy = 14_400, 43_200
+	p.MaxMessageBytes, p.MaxBlockBytes, p.MaxBlockUnits = 1<<20, 16<<20, 24_000_000
+	p.SettleDelay, p.KeyDelay = 7_200, 14_400
+	p.VoteEpoch, p.MaxValidators = 1_200, 150
+	p.StateRetention = 100_000
+	p.MinSectorLife, p.MaxSectorLife = 14_400, 26_280_000
+	p.MinDuration, p.MaxOrderLife = 14_400, 432_000
+	return p
+}
+
+// common holds what the three networks share.
+func common() *Params {
+	return &Params{
+		Network:          chain.Testnet,
+		WindowChallenges: 10, PoRepChallenges: 180,
+		MatchDelay: 3, MatchVisits: 64, MatchesPerBlock: 256, MaxCopies: 16,
+		QueueItems:   1_000,
+		BaseFeeStart: chain.Atto(1_000_000), BaseFeeFloor: chain.Atto(100_000),
+		BeaconCharge:     chain.PDR(1),
+		PreCommitDeposit: chain.PDR(1), SectorPledge: chain.PDR(10),
+		NoShowDeposit: chain.PDR(1), NoShowFloor: chain.Atto(chain.AttoPerPDR / 1000),
+		FaultFee:      chain.Atto(chain.AttoPerPDR / 10),
+		UnitSignature: 100, UnitHash: 1, UnitPoseidon: 20, UnitWrite: 50,
+	}
+}

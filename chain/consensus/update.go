@@ -1,0 +1,100 @@
+package consensus
+
+import "github.com/perdure/perdure/chain"
+
+// UpdateVersion is the version of Updates that this code writes.
+const UpdateVersion = 1
+
+// Change is one record as a block left it.
+type Change struct {
+	Table chain.Table
+	ID    []byte `cborgen:"maxlen=64"`
+	Value []byte `cborgen:"maxlen=2097152"` // nil: deleted
+}
+
+// Key returns the changed record's key.
+func (c *Change) Key() chain.Key { return chain.Key{Table: c.Table, ID: string(c.ID)} }
+
+// EventKind says what happened. Numbers are on the wire.
+type EventKind uint64
+
+// The kinds of events. Fields of Event that a kind does not name are zero.
+const (
+	EventTransfer         EventKind = 1  // From, To, Amount
+	EventMinerCreated     EventKind = 2  // Miner, From
+	EventMinerUpdated     EventKind = 3  // Miner
+	EventSectorCommitted  EventKind = 10 // Miner, Sector
+	EventSectorPart       EventKind = 11 // Miner, Sector, Index: part
+	EventSectorActive     EventKind = 12 // Miner, Sector, Index: deadline
+	EventSectorProven     EventKind = 13 // Miner, Sector, Index: period: an accepted window proof covers it
+	EventSectorFaulty     EventKind = 14 // Miner, Sector, Reason
+	EventSectorRecovered  EventKind = 15 // Miner, Sector
+	EventSectorEnded      EventKind = 16 // Miner, Sector, Reason
+	EventOrderPlaced      EventKind = 20 // Order, From
+	EventOrderCancelled   EventKind = 21 // Order, Reason
+	EventDealMatched      EventKind = 22 // Deal, Order: bid, Index: ask, Miner, Amount: total price
+	EventDealAccepted     EventKind = 23 // Deal, Miner
+	EventDealActive       EventKind = 24 // Deal, Miner, Sector
+	EventDealPaid         EventKind = 25 // Deal, Miner, Amount
+	EventDealEnded        EventKind = 26 // Deal, Miner, Reason
+	EventChannelOpened    EventKind = 30 // Channel, From, To, Amount
+	EventChannelToppedUp  EventKind = 31 // Channel, Amount
+	EventVoucherRedeemed  EventKind = 32 // Channel, To, Amount, Index: lane
+	EventChannelSettling  EventKind = 33 // Channel
+	EventChannelCollected EventKind = 34 // Channel, To, Amount
+	EventBeaconSkipped    EventKind = 40 // Reason, From: charged
+)
+
+var eventNames = map[EventKind]string{
+	EventTransfer: "transfer", EventMinerCreated: "minerCreated", EventMinerUpdated: "minerUpdated",
+	EventSectorCommitted: "sectorCommitted", EventSectorPart: "sectorPart", EventSectorActive: "sectorActive",
+	EventSectorProven: "sectorProven", EventSectorFaulty: "sectorFaulty", EventSectorRecovered: "sectorRecovered",
+	EventSectorEnded: "sectorEnded", EventOrderPlaced: "orderPlaced", EventOrderCancelled: "orderCancelled",
+	EventDealMatched: "dealMatched", EventDealAccepted: "dealAccepted", EventDealActive: "dealActive",
+	EventDealPaid: "dealPaid", EventDealEnded: "dealEnded", EventChannelOpened: "channelOpened",
+	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",
+	EventChannelSettling: "channelSettling", EventChannelCollected: "channelCollected", EventBeaconSkipped: "beaconSkipped",
+}
+
+// String returns the kind's name, as JSON shows it.
+func (k EventKind) String() string { return eventNames[k] }
+
+// Event is something that a reader may want to know beyond the changed
+// records. It is flat: what its kind does not name is zero.
+type Event struct {
+	Kind    EventKind
+	Message uint64 // 1 + index of the message that caused it; 0: the block itself
+	Miner   chain.MinerID
+	Sector  uint64
+	Order   uint64
+	Deal    uint64
+	Channel uint64
+	Index   uint64
+	From    []byte `cborgen:"maxlen=64"` // address bytes
+	To      []byte `cborgen:"maxlen=64"`
+	Amount  chain.Amount
+	Reason  string
+}
+
+// Receipt is a Result as the Update carries it.
+type Receipt struct {
+	Hash  [32]byte
+	Code  uint64
+	Error string
+	Kind  chain.Kind
+	ID    uint64
+	Fee   chain.Amount
+	Units uint64
+}
+
+// Update is everything a block did: what every follower reads. Changes are
+// ordered by key, Events as they happened, Receipts as the messages stood.
+type Update struct {
+	Version  uint64
+	Height   chain.Height
+	Time     uint64
+	Proposer []byte    `cborgen:"maxlen=32"`
+	Changes  []Change  `cborgen:"maxlen=1000000"`
+	Events   []Event   `cborgen:"maxlen=1000000"`
+	Receipts []Receipt `cborgen:"maxlen=1000000"`
+}
