@@ -10,6 +10,9 @@ import (
 	"golang.org/x/crypto/blake2b"
 )
 
+// Signature is a go-state-types signature: its type and bytes.
+type Signature = crypto.Signature
+
 // PrivateKeySize is the size of a secp256k1 private key in bytes.
 const PrivateKeySize = secp256k1.PrivKeyBytesLen
 

@@ -1,0 +1,178 @@
+package wallet
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+)
+
+// Node is what sending needs from a chain node; chain/rpc implements it.
+type Node interface {
+	// Params returns the network's parameters.
+	Params(ctx context.Context) (*consensus.Params, error)
+	// Global returns the newest global record.
+	Global(ctx context.Context) (*chain.Global, error)
+	// Account returns an account; an unused address has the zero account.
+	Account(ctx context.Context, a chain.Address) (*chain.Account, error)
+	// Submit hands an encoded signed message to the node's mempool. A refusal
+	// is an error whose consensus.CodeOf tells why.
+	Submit(ctx context.Context, raw []byte) error
+	// Await returns the receipt of a message once its block is committed.
+	Await(ctx context.Context, hash chain.Hash) (*Inclusion, error)
+}
+
+// Inclusion is where and how a message ended.
+type Inclusion struct {
+	Height  chain.Height
+	Receipt consensus.Receipt
+}
+
+// Err returns the message's failure, if it failed.
+func (i *Inclusion) Err() error {
+	if i.Receipt.Code == uint64(consensus.CodeOK) {
+		return nil
+	}
+	return &consensus.Refusal{Code: consensus.Code(i.Receipt.Code), Text: i.Receipt.Error}
+}
+
+// feeHeadroom is by how many times the present fee a message may pay: the base
+// fee can double about six blocks in a row at most before a stuck message would.
+const feeHeadroom = 8
+
+// maxUnits is what a message without an expensive proof costs at most, used
+// to bound its fee before the node works it out.
+const maxUnits = 400_000
+
+// Sender signs and sends the messages of one key. It may be used from many
+// goroutines: nonces are handed out in order.
+type Sender struct {
+	node Node
+	from chain.Address
+	key  []byte
+	tip  chain.Amount
+
+	mu   sync.Mutex
+	next uint64 // nonce of the next message; valid while fresh
+	ok   bool
+}
+
+// NewSender returns a sender for a private key.
+func NewSender(node Node, key []byte, tip chain.Amount) (*Sender, error) {
+	from, err := chain.AddressOfKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return &Sender{node: node, from: from, key: key, tip: tip}, nil
+}
+
+// Address is the sender's account.
+func (s *Sender) Address() chain.Address { return s.from }
+
+// Sign signs bytes other than a message, such as a voucher's.
+func (s *Sender) Sign(message []byte) (chain.Signature, error) { return chain.Sign(s.key, message) }
+
+// Post submits a message and returns its hash without waiting for its block.
+func (s *Sender) Post(ctx context.Context, body chain.Body) (chain.Hash, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for attempt := 0; ; attempt++ {
+		nonce, err := s.nonce(ctx, body)
+		if err != nil {
+			return chain.Hash{}, err
+		}
+		raw, err := s.Encode(ctx, body, nonce)
+		if err != nil {
+			return chain.Hash{}, err
+		}
+		err = s.node.Submit(ctx, raw)
+		if err == nil {
+			if body.Kind() != chain.KindSubmitWindowProof {
+				s.next++
+			}
+			return chain.HashBytes(raw), nil
+		}
+		// Another process may use the same key: ask the chain once more.
+		stale := consensus.CodeOf(err) == consensus.CodeBadNonce
+		s.ok = false
+		if !stale || attempt > 0 {
+			return chain.Hash{}, fmt.Errorf("submit %s: %w", body.Kind(), err)
+		}
+	}
+}
+
+// Send submits a message and waits for its block. A message that the rules
+// refused is an error; the inclusion is returned beside it.
+func (s *Sender) Send(ctx context.Context, body chain.Body) (*Inclusion, error) {
+	hash, err := s.Post(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	in, err := s.node.Await(ctx, hash)
+	if err != nil {
+		return nil, fmt.Errorf("wait for %s: %w", body.Kind(), err)
+	}
+	if err := in.Err(); err != nil {
+		if consensus.CodeOf(err) != consensus.CodeFailed {
+			s.forget() // it had no effect, its nonce is free again
+		}
+		return in, fmt.Errorf("%s: %w", body.Kind(), err)
+	}
+	return in, nil
+}
+
+func (s *Sender) forget() {
+	s.mu.Lock()
+	s.ok = false
+	s.mu.Unlock()
+}
+
+func (s *Sender) nonce(ctx context.Context, body chain.Body) (uint64, error) {
+	if body.Kind() == chain.KindSubmitWindowProof {
+		return 0, nil
+	}
+	if !s.ok {
+		a, err := s.node.Account(ctx, s.from)
+		if err != nil {
+			return 0, fmt.Errorf("read nonce: %w", err)
+		}
+		s.next, s.ok = a.Nonce, true
+	}
+	return s.next, nil
+}
+
+// Encode signs a message with the given nonce. Its highest fee leaves room
+// for the base fee to rise.
+func (s *Sender) Encode(ctx context.Context, body chain.Body, nonce uint64) ([]byte, error) {
+	params, err := s.node.Params(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read parameters: %w", err)
+	}
+	g, err := s.node.Global(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read base fee: %w", err)
+	}
+	b, err := chain.Encode(body)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", body.Kind(), err)
+	}
+	limit, err := g.BaseFee.Mul(feeHeadroom * (uint64(len(b)) + maxUnits))
+	if err == nil {
+		limit, err = limit.Add(s.tip)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fee: %w", err)
+	}
+	m := chain.Message{Version: chain.MessageVersion, From: s.from, Nonce: nonce, MaxFee: limit, Tip: s.tip, Kind: body.Kind(), Body: b}
+	text, err := m.SignBytes(params.ChainID)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := chain.Sign(s.key, text)
+	if err != nil {
+		return nil, err
+	}
+	return chain.Encode(&chain.SignedMessage{Message: m, Signature: sig})
+}
