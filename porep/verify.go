@@ -5,6 +5,7 @@ import (
 
 	"github.com/perdure/perdure/internal/merkle"
 	"github.com/perdure/perdure/porep/graph"
+	"github.com/perdure/perdure/porep/piece"
 	"github.com/perdure/perdure/porep/poseidon"
 )
 
@@ -60,7 +61,7 @@ type reader struct {
 	*part
 	rest    []byte // what is not read yet
 	labeler *Labeler
-	data    *merkle.TrailReader[dataTree]
+	data    *merkle.TrailReader[piece.Tree]
 	columns *merkle.TrailReader[poseidon.Tree]
 	replica *merkle.TrailReader[poseidon.Tree]
 	labels  map[uint64][]merkle.Node // columns that are known to be in CommC
@@ -89,7 +90,7 @@ func newReader(shared *part, in SealInput, proof []byte) (*reader, error) {
 		labeler: NewLabeler(shared.replicaID),
 		labels:  make(map[uint64][]merkle.Node),
 	}
-	if r.data, err = merkle.NewTrailReader(dataTree{}, merkle.Binary, p.Nodes, in.CommD); err != nil {
+	if r.data, err = merkle.NewTrailReader(piece.Tree{}, merkle.Binary, p.Nodes, in.CommD); err != nil {
 		return nil, err
 	}
 	if r.columns, err = merkle.NewTrailReader(poseidon.Tree{}, p.Shape, p.Nodes, commC); err != nil {

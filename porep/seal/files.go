@@ -1,0 +1,149 @@
+package seal
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/perdure/perdure/internal/merkle"
+)
+
+// The files of a sector's directory.
+const (
+	unsealedFile  = "unsealed"
+	sealedFile    = "sealed"
+	auxFile       = "p_aux"
+	treeDFile     = "sc-02-data-tree-d.dat"
+	treeCFile     = "sc-02-data-tree-c"
+	treeRLastFile = "sc-02-data-tree-r-last"
+
+	tempSuffix = ".tmp"
+)
+
+// layerFile names the labels of a layer; the first is 1.
+func layerFile(layer int) string { return fmt.Sprintf("sc-02-data-layer-%d.dat", layer) }
+
+// baseTrees returns the number of base trees of a shape.
+func baseTrees(shape merkle.Shape) int { return max(shape.Sub, 1) * max(shape.Top, 1) }
+
+// baseFiles names the files of the base trees of a shape: a single one has no
+// number.
+func baseFiles(stem string, shape merkle.Shape) []string {
+	n := baseTrees(shape)
+	if n == 1 {
+		return []string{stem + ".dat"}
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%d.dat", stem, i)
+	}
+	return names
+}
+
+// output is a file that is being written beside its place.
+type output struct {
+	*os.File
+	place string
+	done  bool
+}
+
+func (s *Sector) create(name string) (*output, error) {
+	file, err := os.OpenFile(s.path(name+tempSuffix), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return &output{File: file, place: s.path(name)}, nil
+}
+
+// publish syncs the file and moves it to its place, durably.
+func (o *output) publish() error {
+	if err := o.Sync(); err != nil {
+		return err
+	}
+	if err := o.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(o.Name(), o.place); err != nil {
+		return err
+	}
+	o.done = true
+	return syncDir(filepath.Dir(o.place))
+}
+
+// abort removes a file that was not published.
+func (o *output) abort() {
+	if !o.done {
+		o.Close()
+		os.Remove(o.Name())
+	}
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// keep publishes finished files and notes them in the record, in one go.
+func (s *Sector) keep(outputs map[string]*output) error {
+	for name, out := range outputs {
+		note, err := noteFile(out.File)
+		if err != nil {
+			return err
+		}
+		if err := out.publish(); err != nil {
+			return err
+		}
+		s.record.Files[name] = note
+	}
+	return s.saveRecord()
+}
+
+// noteFile returns the size and digest of an open file.
+func noteFile(file *os.File) (fileRecord, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return fileRecord{}, err
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(file, 0, info.Size())); err != nil {
+		return fileRecord{}, err
+	}
+	return fileRecord{Size: info.Size(), SHA256: digest(hash.Sum(nil))}, nil
+}
+
+// write makes one file of the sector: fill writes it, and it is published and
+// noted if that succeeds.
+func (s *Sector) write(name string, fill func(*os.File) error) error {
+	out, err := s.create(name)
+	if err != nil {
+		return err
+	}
+	defer out.abort()
+	if err := fill(out.File); err != nil {
+		return err
+	}
+	return s.keep(map[string]*output{name: out})
+}
+
+// openSized opens a file that must have a size in bytes.
+func openSized(path string, size uint64) (*os.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && uint64(info.Size()) != size {
+		err = fmt.Errorf("%s: %d bytes, want %d", path, info.Size(), size)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}

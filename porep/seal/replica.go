@@ -1,0 +1,161 @@
+package seal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/perdure/perdure/internal/merkle"
+	"github.com/perdure/perdure/porep"
+	"github.com/perdure/perdure/porep/poseidon"
+)
+
+// Replica reads what a finished sector keeps for proofs of spacetime: the
+// replica, the trees over it, CommC and CommRLast. Rows that are not stored are
+// computed from the replica when asked for. It may be read by any number of
+// goroutines.
+type Replica struct {
+	CommC, CommRLast [32]byte
+
+	files []*os.File
+	read  merkle.RowReader
+}
+
+// OpenReplica opens the replica in a sector's directory. Errors name the file.
+// That the files hold what they should is not checked.
+func OpenReplica(dir string, params porep.Params) (*Replica, error) {
+	r := new(Replica)
+	if err := r.open(dir, params); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("open replica: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Replica) open(dir string, params porep.Params) error {
+	f, err := newForest(params)
+	if err != nil {
+		return err
+	}
+	aux, err := os.ReadFile(filepath.Join(dir, auxFile))
+	if err != nil {
+		return err
+	}
+	if len(aux) != 2*porep.NodeSize {
+		return fmt.Errorf("%s: %d bytes, want %d", filepath.Join(dir, auxFile), len(aux), 2*porep.NodeSize)
+	}
+	r.CommC, r.CommRLast = [32]byte(aux), [32]byte(aux[porep.NodeSize:])
+
+	sealed, err := r.file(filepath.Join(dir, sealedFile), params.SectorSize())
+	if err != nil {
+		return err
+	}
+	stored, err := f.base.StoredSize(f.leaves, f.discard()+1)
+	if err != nil {
+		return err
+	}
+	var trees []merkle.RowReader
+	for i, name := range baseFiles(treeRLastFile, params.Shape) {
+		tree, err := r.file(filepath.Join(dir, name), stored)
+		if err != nil {
+			return err
+		}
+		upper, err := f.base.Reader(f.leaves, f.discard()+1, tree)
+		if err != nil {
+			return err
+		}
+		read, err := merkle.Rebuilt(poseidon.Tree{}, f.base, f.leaves, f.discard(),
+			replicaLeaves(sealed, uint64(i)*f.leaves), named(upper, tree.Name()))
+		if err != nil {
+			return err
+		}
+		trees = append(trees, read)
+	}
+	r.read, err = f.reader(trees)
+	return err
+}
+
+// file opens a file that Close closes.
+func (r *Replica) file(path string, size uint64) (*os.File, error) {
+	file, err := openSized(path, size)
+	if err != nil {
+		return nil, err
+	}
+	r.files = append(r.files, file)
+	return file, nil
+}
+
+// TreeRLast is the merkle.RowReader of the tree over the replica.
+func (r *Replica) TreeRLast(row int, first uint64, out []merkle.Node) error {
+	return r.read(row, first, out)
+}
+
+// Close closes the files.
+func (r *Replica) Close() error {
+	var errs []error
+	for _, file := range r.files {
+		errs = append(errs, file.Close())
+	}
+	r.files = nil
+	return errors.Join(errs...)
+}
+
+// replicaLeaves reads the leaves of a base tree from the replica, where the first
+// of them is node start.
+func replicaLeaves(sealed *os.File, start uint64) merkle.RowReader {
+	read := merkle.LeavesAt(sealed)
+	return func(_ int, first uint64, out []merkle.Node) error {
+		if err := read(start+first, out); err != nil {
+			return fmt.Errorf("%s: %w", sealed.Name(), err)
+		}
+		return nil
+	}
+}
+
+// named adds the name of the file to a reader's errors.
+func named(read merkle.RowReader, path string) merkle.RowReader {
+	return func(row int, first uint64, out []merkle.Node) error {
+		if err := read(row, first, out); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return nil
+	}
+}
+
+// reader reads the whole tree from its base trees. A read must not cross from one
+// base tree into the next, which reading a group of siblings never does.
+func (f forest) reader(trees []merkle.RowReader) (merkle.RowReader, error) {
+	roots := make([]merkle.Node, len(trees))
+	for i, read := range trees {
+		if err := read(f.levels, 0, roots[i:i+1]); err != nil {
+			return nil, err
+		}
+	}
+	upper, err := f.join(roots)
+	if err != nil {
+		return nil, err
+	}
+	widths, err := f.base.Rows(f.leaves)
+	if err != nil {
+		return nil, err
+	}
+	return func(row int, first uint64, out []merkle.Node) error {
+		if row < 0 || row >= f.levels+len(upper) {
+			return fmt.Errorf("read tree: row %d of %d", row, f.levels+len(upper))
+		}
+		if row >= f.levels {
+			above := upper[row-f.levels]
+			if first > uint64(len(above)) || uint64(len(out)) > uint64(len(above))-first {
+				return fmt.Errorf("read tree: row %d: %d nodes from %d, the row has %d", row, len(out), first, len(above))
+			}
+			copy(out, above[first:])
+			return nil
+		}
+		tree, at := first/widths[row], first%widths[row]
+		if tree >= uint64(len(trees)) || uint64(len(out)) > widths[row]-at {
+			return fmt.Errorf("read tree: row %d: %d nodes from %d", row, len(out), first)
+		}
+		return trees[tree](row, at, out)
+	}, nil
+}
