@@ -1063,7 +1063,7 @@ func (t *UpdateMiner) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufMiner = []byte{145}
+var lengthBufMiner = []byte{146}
 
 func (t *Miner) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -1176,6 +1176,22 @@ func (t *Miner) MarshalCBOR(w io.Writer) error {
 
 	}
 
+	// t.Partitions ([]uint64) (slice)
+	if len(t.Partitions) > 96 {
+		return xerrors.Errorf("Slice value in field t.Partitions was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Partitions))); err != nil {
+		return err
+	}
+	for _, v := range t.Partitions {
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(v)); err != nil {
+			return err
+		}
+
+	}
+
 	// t.NoShows (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.NoShows)); err != nil {
@@ -1210,7 +1226,7 @@ func (t *Miner) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 17 {
+	if extra != 18 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -1439,6 +1455,49 @@ func (t *Miner) UnmarshalCBOR(r io.Reader) (err error) {
 					return fmt.Errorf("wrong type for uint64 field")
 				}
 				t.Deadlines[i] = uint64(extra)
+
+			}
+
+		}
+	}
+	// t.Partitions ([]uint64) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 96 {
+		return fmt.Errorf("t.Partitions: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Partitions = make([]uint64, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				maj, extra, err = cr.ReadHeader()
+				if err != nil {
+					return err
+				}
+				if maj != cbg.MajUnsignedInt {
+					return fmt.Errorf("wrong type for uint64 field")
+				}
+				t.Partitions[i] = uint64(extra)
 
 			}
 
@@ -2960,7 +3019,7 @@ func (t *Sector) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufPartition = []byte{134}
+var lengthBufPartition = []byte{135}
 
 func (t *Partition) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -3020,6 +3079,12 @@ func (t *Partition) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Closes (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Closes)); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -3042,7 +3107,7 @@ func (t *Partition) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 6 {
+	if extra != 7 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -3157,6 +3222,20 @@ func (t *Partition) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.ProvenThrough = Height(extra)
+
+	}
+	// t.Closes (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Closes = Height(extra)
 
 	}
 	return nil
@@ -4514,7 +4593,7 @@ func (t *SettleDeals) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufDeal = []byte{152, 28}
+var lengthBufDeal = []byte{152, 29}
 
 func (t *Deal) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -4666,6 +4745,11 @@ func (t *Deal) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Committed (bool) (bool)
+	if err := cbg.WriteBool(w, t.Committed); err != nil {
+		return err
+	}
+
 	// t.Sector (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Sector)); err != nil {
@@ -4718,7 +4802,7 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 28 {
+	if extra != 29 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -5012,6 +5096,23 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 		}
 		t.Accepted = Height(extra)
 
+	}
+	// t.Committed (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Committed = false
+	case 21:
+		t.Committed = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
 	}
 	// t.Sector (uint64) (uint64)
 
@@ -6891,7 +6992,7 @@ func (t *Validator) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufGlobal = []byte{141}
+var lengthBufGlobal = []byte{142}
 
 func (t *Global) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -6993,6 +7094,22 @@ func (t *Global) MarshalCBOR(w io.Writer) error {
 
 	}
 
+	// t.ProofLoad ([]uint64) (slice)
+	if len(t.ProofLoad) > 96 {
+		return xerrors.Errorf("Slice value in field t.ProofLoad was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.ProofLoad))); err != nil {
+		return err
+	}
+	for _, v := range t.ProofLoad {
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(v)); err != nil {
+			return err
+		}
+
+	}
+
 	// t.UpdateHash ([32]uint8) (array)
 	if len(t.UpdateHash) > 2097152 {
 		return xerrors.Errorf("Byte array in field t.UpdateHash was too long")
@@ -7027,7 +7144,7 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 13 {
+	if extra != 14 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -7232,6 +7349,49 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 				if err := t.Validators[i].UnmarshalCBOR(cr); err != nil {
 					return xerrors.Errorf("unmarshaling t.Validators[i]: %w", err)
 				}
+
+			}
+
+		}
+	}
+	// t.ProofLoad ([]uint64) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 96 {
+		return fmt.Errorf("t.ProofLoad: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.ProofLoad = make([]uint64, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				maj, extra, err = cr.ReadHeader()
+				if err != nil {
+					return err
+				}
+				if maj != cbg.MajUnsignedInt {
+					return fmt.Errorf("wrong type for uint64 field")
+				}
+				t.ProofLoad[i] = uint64(extra)
 
 			}
 

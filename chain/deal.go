@@ -64,7 +64,8 @@ type Deal struct {
 	FetchBy       Height // void if not accepted by then
 	ActivateBy    Height // void if not active by then
 	Accepted      Height
-	Sector        uint64 // once active
+	Committed     bool   // pieces of it are in sector Sector, pre-committed or active
+	Sector        uint64 // meaningful if Committed
 	Activated     Height
 	End           Height // Activated + Duration
 	PaidThrough   Height // pay is released up to and including here

@@ -59,6 +59,7 @@ type Miner struct {
 	Faulty      uint64   // of them, faulty
 	Power       uint64   // proven bytes
 	Deadlines   []uint64 `cborgen:"maxlen=96"` // live sectors assigned to each deadline
+	Partitions  []uint64 `cborgen:"maxlen=96"` // partitions ever made in each deadline
 	NoShows     uint64   // recent deals void before AcceptData
 	NoShowAt    Height   // of the last one
 }

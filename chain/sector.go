@@ -109,7 +109,7 @@ type Sector struct {
 	SealProof    abi.RegisteredSealProof
 	CommR        [32]byte
 	CommD        [32]byte
-	Ticket       [32]byte // beacon value at the pre-commit's ticket height
+	Ticket       [32]byte // drawn from the beacon value of the pre-commit's ticket height
 	PreCommitted Height
 	SeedHeight   Height        // whose beacon value seeds the PoRep challenges
 	Pieces       []SectorPiece `cborgen:"maxlen=256"`
@@ -134,4 +134,5 @@ type Partition struct {
 	Recovering    uint64   // faulty, and to be proven in the next window
 	ProvenPeriods uint64   // 1 + index of the last period that was proven or had nothing to prove; 0: none
 	ProvenThrough Height   // height that accepted the last proof
+	Closes        Height   // last height of the window that closes next; 0: nothing live, none is queued
 }

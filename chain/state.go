@@ -133,7 +133,7 @@ type Queue uint64
 const (
 	QueueMinerKeys      Queue = 1  // Owner: miner whose pending keys act
 	QueuePreCommitEnd   Queue = 2  // Owner, ID: sector; dropped if not proven
-	QueueDeadlineClose  Queue = 3  // Owner: miner, ID: deadline whose window closes
+	QueueDeadlineClose  Queue = 3  // Owner: miner, ID: deadline<<32|index of the partition whose window closes
 	QueueSectorExpire   Queue = 4  // Owner, ID: sector
 	QueueOrderMature    Queue = 5  // ID: order that may match from now on
 	QueueOrderExpire    Queue = 6  // ID: order
@@ -219,5 +219,6 @@ type Global struct {
 	NextChannel uint64
 	Cursors     []Cursor    `cborgen:"maxlen=16"` // by Queue
 	Validators  []Validator `cborgen:"maxlen=256"`
+	ProofLoad   []uint64    `cborgen:"maxlen=96"` // proof lane bytes taken by windows opening in each slot of the period
 	UpdateHash  [32]byte    // SHA-256 of the previous block's Update
 }

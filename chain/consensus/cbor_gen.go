@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 46}
+var lengthBufParams = []byte{152, 47}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -304,6 +304,11 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.SkipFee (chain.Amount) (struct)
+	if err := t.SkipFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
 	// t.UnitSignature (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.UnitSignature)); err != nil {
@@ -350,7 +355,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 46 {
+	if extra != 47 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -930,6 +935,15 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 
 		if err := t.FaultFee.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.FaultFee: %w", err)
+		}
+
+	}
+	// t.SkipFee (chain.Amount) (struct)
+
+	{
+
+		if err := t.SkipFee.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.SkipFee: %w", err)
 		}
 
 	}

@@ -4,70 +4,77 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/post"
 )
 
 // Params are the network's parameters: data, never code. They are part of
 // genesis; all heights and spans are in blocks, all amounts in attoPDR.
 type Params struct {
-	Name    string        // devnet, testnet, mainnet
-	ChainID string        // in every sign-bytes, so that nothing replays elsewhere
-	Network chain.Network // how addresses are written
+	Name    string        `json:"name"`    // devnet, testnet, mainnet
+	ChainID string        `json:"chainId"` // in every sign-bytes, so that nothing replays elsewhere
+	Network chain.Network `json:"network"` // how addresses are written
 
-	BlockMillis uint64                    // target time between blocks, milliseconds
-	SealProofs  []abi.RegisteredSealProof // sector sizes that miners may register
+	BlockMillis uint64                    `json:"blockMillis"` // target time between blocks, milliseconds
+	SealProofs  []abi.RegisteredSealProof `json:"sealProofs"`  // sector sizes that miners may register
 
-	Deadlines         uint64 // windows of a proving period
-	Window            uint64 // blocks that a deadline is open for
-	WindowChallenges  uint64 // leaves opened per sector and window
-	ChallengeLookback uint64 // blocks before a window opens whose beacon challenges it
-	FaultCutoff       uint64 // blocks before a window opens until which a fault counts as declared in time
-	FaultMaxAge       uint64 // proving periods after which a faulty sector is lost
+	Deadlines         uint64 `json:"deadlines"`         // windows of a proving period
+	Window            uint64 `json:"window"`            // blocks that a deadline is open for
+	WindowChallenges  uint64 `json:"windowChallenges"`  // leaves opened per sector and window
+	ChallengeLookback uint64 `json:"challengeLookback"` // blocks before a window opens whose beacon challenges it
+	FaultCutoff       uint64 `json:"faultCutoff"`       // blocks before a window opens until which a fault counts as declared in time
+	FaultMaxAge       uint64 `json:"faultMaxAge"`       // proving periods after which a faulty sector is lost
 
-	PoRepChallenges uint64 // openings of a sector before it counts
-	SeedDelay       uint64 // from pre-commit to the beacon that seeds them
-	ProveDue        uint64 // from pre-commit to the last height that proves it
-	TicketAge       uint64 // oldest ticket a pre-commit may use
-	MinSectorLife   uint64 // from activation
-	MaxSectorLife   uint64
+	PoRepChallenges uint64 `json:"porepChallenges"` // openings of a sector before it counts
+	SeedDelay       uint64 `json:"seedDelay"`       // from pre-commit to the beacon that seeds them
+	ProveDue        uint64 `json:"proveDue"`        // from the seed to the last height that proves it
+	TicketAge       uint64 `json:"ticketAge"`       // oldest ticket a pre-commit may use
+	MinSectorLife   uint64 `json:"minSectorLife"`   // from activation
+	MaxSectorLife   uint64 `json:"maxSectorLife"`
 
-	FetchBy         uint64 // from match to AcceptData
-	ActivateBy      uint64 // from match to activation
-	MatchDelay      uint64 // from placing an order to its first match
-	MatchVisits     uint64 // asks that one bid visits a block at most
-	MatchesPerBlock uint64 // deals made a block at most
-	MaxOrderLife    uint64 // from placing an order to its expiry
-	MinDuration     uint64 // of a deal
-	MaxCopies       uint64 // of a bid
+	FetchBy         uint64 `json:"fetchBy"`         // from match to AcceptData
+	ActivateBy      uint64 `json:"activateBy"`      // from match to activation
+	MatchDelay      uint64 `json:"matchDelay"`      // from placing an order to its first match
+	MatchVisits     uint64 `json:"matchVisits"`     // asks that one bid visits a block at most
+	MatchesPerBlock uint64 `json:"matchesPerBlock"` // deals made a block at most
+	MaxOrderLife    uint64 `json:"maxOrderLife"`    // from placing an order to its expiry
+	MinDuration     uint64 `json:"minDuration"`     // of a deal
+	MaxCopies       uint64 `json:"maxCopies"`       // of a bid
 
-	MaxMessageBytes uint64
-	MaxBlockBytes   uint64
-	MaxBlockUnits   uint64 // verification and state work of a block
-	QueueItems      uint64 // due items worked off a block; the rest carries over
-	StateRetention  uint64 // heights whose state and Updates are kept
+	MaxMessageBytes uint64 `json:"maxMessageBytes"`
+	MaxBlockBytes   uint64 `json:"maxBlockBytes"`
+	MaxBlockUnits   uint64 `json:"maxBlockUnits"`  // verification and state work of a block
+	QueueItems      uint64 `json:"queueItems"`     // due items worked off a block; the rest carries over
+	StateRetention  uint64 `json:"stateRetention"` // heights whose state and Updates are kept
 
-	SettleDelay   uint64 // from SettleChannel to CollectChannel
-	KeyDelay      uint64 // from UpdateMiner to new keys
-	VoteEpoch     uint64 // blocks between changes of the vote set
-	MaxValidators uint64
+	SettleDelay   uint64 `json:"settleDelay"` // from SettleChannel to CollectChannel
+	KeyDelay      uint64 `json:"keyDelay"`    // from UpdateMiner to new keys
+	VoteEpoch     uint64 `json:"voteEpoch"`   // blocks between changes of the vote set
+	MaxValidators uint64 `json:"maxValidators"`
 
-	BaseFeeStart chain.Amount // attoPDR per byte and per unit
-	BaseFeeFloor chain.Amount
-	BeaconCharge chain.Amount // taken from an absent contributor, burned
+	BaseFeeStart chain.Amount `json:"baseFeeStart"` // attoPDR per byte and per unit
+	BaseFeeFloor chain.Amount `json:"baseFeeFloor"`
+	BeaconCharge chain.Amount `json:"beaconCharge"` // taken from an absent contributor, burned
 
-	PreCommitDeposit chain.Amount // per GiB of sector
-	SectorPledge     chain.Amount // per GiB of sector
-	NoShowDeposit    chain.Amount // of each side, per GiB of piece; at least NoShowFloor
-	NoShowFloor      chain.Amount
-	FaultFee         chain.Amount // per GiB of sector that missed its window undeclared
+	PreCommitDeposit chain.Amount `json:"preCommitDeposit"` // per GiB of sector
+	SectorPledge     chain.Amount `json:"sectorPledge"`     // per GiB of sector
+	NoShowDeposit    chain.Amount `json:"noShowDeposit"`    // of each side, per GiB of piece; at least NoShowFloor
+	NoShowFloor      chain.Amount `json:"noShowFloor"`
+	FaultFee         chain.Amount `json:"faultFee"` // per GiB of sector that missed its window undeclared
+	SkipFee          chain.Amount `json:"skipFee"`  // per GiB of sector skipped in a proof or declared too late
 
-	UnitSignature uint64 // units of checking one signature
-	UnitHash      uint64 // of one SHA-256
-	UnitPoseidon  uint64 // of one Poseidon hash
-	UnitWrite     uint64 // of one record written
+	UnitSignature uint64 `json:"unitSignature"` // units of checking one signature
+	UnitHash      uint64 `json:"unitHash"`      // of one SHA-256
+	UnitPoseidon  uint64 `json:"unitPoseidon"`  // of one Poseidon hash
+	UnitWrite     uint64 `json:"unitWrite"`     // of one record written
 }
 
 // Period is the blocks of a proving period.
 func (p *Params) Period() uint64 { return p.Deadlines * p.Window }
+
+// Schedule is the arithmetic of deadlines and windows under these parameters.
+func (p *Params) Schedule() post.Schedule {
+	return post.Schedule{Deadlines: p.Deadlines, Window: p.Window, Lookback: p.ChallengeLookback, Cutoff: p.FaultCutoff}
+}
 
 // PartChallenges is the most PoRep challenges that one ProveCommit part covers.
 const PartChallenges = 18
@@ -157,6 +164,7 @@ func common() *Params {
 		PreCommitDeposit: chain.PDR(1), SectorPledge: chain.PDR(10),
 		NoShowDeposit: chain.PDR(1), NoShowFloor: chain.Atto(chain.AttoPerPDR / 1000),
 		FaultFee:      chain.Atto(chain.AttoPerPDR / 10),
+		SkipFee:       chain.Atto(chain.AttoPerPDR / 20),
 		UnitSignature: 100, UnitHash: 1, UnitPoseidon: 20, UnitWrite: 50,
 	}
 }
