@@ -27,6 +27,18 @@ const (
 	Testnet Network = 't'
 )
 
+// MarshalText writes "f" or "t".
+func (n Network) MarshalText() ([]byte, error) { return []byte{byte(n)}, nil }
+
+// UnmarshalText reads "f" or "t".
+func (n *Network) UnmarshalText(b []byte) error {
+	if string(b) != string(rune(Mainnet)) && string(b) != string(rune(Testnet)) {
+		return fmt.Errorf("network %q: want \"f\" or \"t\"", b)
+	}
+	*n = Network(b[0])
+	return nil
+}
+
 // ErrNotMiner is returned for an address that does not name a miner.
 var ErrNotMiner = errors.New("not a miner address (want the form t01000)")
 

@@ -1,3 +1,51 @@
 package consensus
 
-func (s *state) applyBeacon(b *Block) error { return nil }
+import (
+	"github.com/perdure/perdure/chain"
+)
+
+// BeaconKept is how many heights back beacon values are kept: the oldest that
+// any rule reads, and a proving period for queues that carry over.
+func (p *Params) BeaconKept() uint64 {
+	return max(p.TicketAge, p.ProveDue, p.ChallengeLookback+p.Window, p.MatchDelay) + p.Period()
+}
+
+// applyBeacon sets the block's beacon value: from the contribution if it is
+// there and right, else by a skip, for which the drawn contributor is charged.
+func (s *state) applyBeacon(b *Block) error {
+	var previous, base chain.Beacon
+	s.load(chain.BeaconKey(b.Height-1), &previous)
+	s.load(chain.BeaconKey(BeaconBase(b.Height)), &base)
+	next := chain.Beacon{Value: SkippedBeacon(previous.Value, b.Height), Skipped: true}
+	if i, ok := Contributor(s.global.Validators, b.Height, base.Value); ok {
+		v := &s.global.Validators[i]
+		message := BeaconMessage(s.params.ChainID, b.Height, base.Value)
+		if err := s.checkContribution(v, message, b.Beacon); err == nil {
+			next = chain.Beacon{Value: NextBeacon(previous.Value, b.Beacon)}
+		} else if err := s.chargeSkip(v, err.Error()); err != nil {
+			return err
+		}
+	}
+	s.store(chain.BeaconKey(b.Height), &next)
+	if kept := chain.Height(s.params.BeaconKept()); b.Height > kept {
+		s.remove(chain.BeaconKey(b.Height - kept - 1))
+	}
+	return s.broken
+}
+
+func (s *state) checkContribution(v *chain.Validator, message, signature []byte) error {
+	if len(signature) == 0 {
+		return refuse(CodeFailed, "contribution absent")
+	}
+	return s.verify.Beacon(v.BeaconKey, message, signature)
+}
+
+// chargeSkip burns BeaconCharge of what the validator's reward address has.
+func (s *state) chargeSkip(v *chain.Validator, reason string) error {
+	charged, err := s.burnUpTo(v.Reward, s.params.BeaconCharge)
+	if err != nil {
+		return err
+	}
+	s.emit(Event{Kind: EventBeaconSkipped, From: v.Reward.Bytes(), Amount: charged, Reason: reason})
+	return nil
+}

@@ -2,6 +2,9 @@ package consensus
 
 import "github.com/perdure/perdure/chain"
 
+// ed25519Size is the size of a consensus key in bytes.
+const ed25519Size = 32
+
 func createMinerUnits(s *state, _ *chain.CreateMiner) uint64 { return s.params.UnitWrite }
 
 func applyCreateMiner(s *state, m *chain.Message, b *chain.CreateMiner) (uint64, error) {

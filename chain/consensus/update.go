@@ -42,7 +42,7 @@ const (
 	EventVoucherRedeemed  EventKind = 32 // Channel, To, Amount, Index: lane
 	EventChannelSettling  EventKind = 33 // Channel
 	EventChannelCollected EventKind = 34 // Channel, To, Amount
-	EventBeaconSkipped    EventKind = 40 // Reason, From: charged
+	EventBeaconSkipped    EventKind = 40 // Reason, From: who is charged, Amount: burned
 )
 
 var eventNames = map[EventKind]string{

@@ -1,0 +1,88 @@
+package consensus
+
+import (
+	"fmt"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/porep"
+)
+
+// MaxChainID is the longest chain ID in bytes, as CometBFT bounds it.
+const MaxChainID = 50
+
+// bound is a range that a parameter must lie in.
+type bound struct {
+	name       string
+	value      uint64
+	least, top uint64
+}
+
+// maxSpan bounds every span of blocks, so that sums of heights and spans
+// cannot overflow.
+const maxSpan = 1 << 40
+
+// Validate refuses parameters that no chain can run with.
+func (p *Params) Validate() error {
+	if len(p.ChainID) == 0 || len(p.ChainID) > MaxChainID {
+		return fmt.Errorf("chainId of %d bytes, want 1 to %d", len(p.ChainID), MaxChainID)
+	}
+	if p.Network != chain.Mainnet && p.Network != chain.Testnet {
+		return fmt.Errorf("network %d is neither f nor t", p.Network)
+	}
+	if len(p.SealProofs) == 0 {
+		return fmt.Errorf("sealProofs is empty")
+	}
+	for _, proof := range p.SealProofs {
+		if _, err := porep.ParamsOf(proof); err != nil {
+			return fmt.Errorf("sealProofs: %w", err)
+		}
+	}
+	for _, b := range p.bounds() {
+		if b.value < b.least || b.value > b.top {
+			return fmt.Errorf("%s is %d, want %d to %d", b.name, b.value, b.least, b.top)
+		}
+	}
+	if p.BaseFeeFloor.IsZero() || p.BaseFeeStart.Less(p.BaseFeeFloor) {
+		return fmt.Errorf("baseFeeFloor must be positive and at most baseFeeStart")
+	}
+	return nil
+}
+
+func (p *Params) bounds() []bound {
+	return []bound{
+		{"blockMillis", p.BlockMillis, 1, 1 << 32},
+		{"deadlines", p.Deadlines, 1, 96}, // as many as a Miner record counts
+		{"window", p.Window, 1, 1 << 24},
+		{"windowChallenges", p.WindowChallenges, 1, 128},
+		{"challengeLookback", p.ChallengeLookback, 1, p.Period()},
+		{"faultCutoff", p.FaultCutoff, 0, p.Period()},
+		{"faultMaxAge", p.FaultMaxAge, 1, 1 << 16},
+		{"porepChallenges", p.PoRepChallenges, 1, 63 * PartChallenges}, // Sector.Proven has a bit a part
+		{"seedDelay", p.SeedDelay, 1, p.ProveDue},
+		{"proveDue", p.ProveDue, 1, maxSpan},
+		{"ticketAge", p.TicketAge, 1, maxSpan},
+		{"minSectorLife", p.MinSectorLife, 1, p.MaxSectorLife},
+		{"maxSectorLife", p.MaxSectorLife, 1, maxSpan},
+		{"fetchBy", p.FetchBy, 1, p.ActivateBy},
+		{"activateBy", p.ActivateBy, 1, maxSpan},
+		{"matchDelay", p.MatchDelay, 1, maxSpan},
+		{"matchVisits", p.MatchVisits, 1, 1 << 20},
+		{"matchesPerBlock", p.MatchesPerBlock, 1, 1 << 20},
+		{"maxOrderLife", p.MaxOrderLife, 1, maxSpan},
+		{"minDuration", p.MinDuration, 1, maxSpan},
+		{"maxCopies", p.MaxCopies, 1, 64}, // as many as an Order record lists
+		{"maxMessageBytes", p.MaxMessageBytes, 1 << 10, chain.MaxEncodedMessage},
+		{"maxBlockBytes", p.MaxBlockBytes, 2 * p.MaxMessageBytes, 1 << 26},
+		{"maxBlockUnits", p.MaxBlockUnits, 8 * baseFeeSteps, 1 << 36},
+		{"queueItems", p.QueueItems, 1, 1 << 20},
+		{"stateRetention", p.StateRetention, 3 * p.Period(), maxSpan},
+		{"settleDelay", p.SettleDelay, 1, maxSpan},
+		{"keyDelay", p.KeyDelay, 1, maxSpan},
+		{"voteEpoch", p.VoteEpoch, 1, maxSpan},
+		{"maxValidators", p.MaxValidators, 1, 256},
+		{"unitSignature", p.UnitSignature, 1, 1 << 24},
+		{"unitHash", p.UnitHash, 1, 1 << 24},
+		{"unitPoseidon", p.UnitPoseidon, 1, 1 << 24},
+		{"unitWrite", p.UnitWrite, 1, 1 << 24},
+	}
+}
