@@ -1,0 +1,241 @@
+// Package db keeps a miner's records in Pebble. Every write is synced before
+// it returns.
+package db
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/miner"
+)
+
+// The keys: one byte of table, then the number big-endian.
+const (
+	tableMeta   = 'm'
+	tableSector = 's'
+	tableDeal   = 'd'
+)
+
+var (
+	keyVersion = []byte{tableMeta, 'v'}
+	keyTip     = []byte{tableMeta, 't'}
+	keyNext    = []byte{tableMeta, 'n'}
+)
+
+// version of the records' layout.
+const version = 1
+
+// DB implements miner.Records. It may be used from many goroutines.
+type DB struct {
+	pebble *pebble.DB
+	mu     sync.Mutex // over read-modify-write of the next sector number
+}
+
+// Open opens or makes the records in dir.
+func Open(dir string) (*DB, error) { return OpenFS(dir, vfs.Default) }
+
+// OpenFS opens the records on another file system, for tests of crashes.
+func OpenFS(dir string, fs vfs.FS) (*DB, error) {
+	p, err := pebble.Open(dir, &pebble.Options{FS: fs, Logger: quiet{}})
+	if err != nil {
+		return nil, fmt.Errorf("open miner records in %s: %w", dir, err)
+	}
+	d := &DB{pebble: p}
+	if err := d.checkVersion(); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return d, nil
+}
+
+// quiet keeps Pebble's notes off the terminal; its errors come as errors.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf(format, args...)) // Pebble expects no return
+}
+
+func (d *DB) checkVersion() error {
+	v, ok, err := d.number(keyVersion)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return d.setNumber(keyVersion, version)
+	}
+	if v != version {
+		return fmt.Errorf("miner records have version %d, this program reads %d", v, version)
+	}
+	return nil
+}
+
+// Close closes the records.
+func (d *DB) Close() error { return d.pebble.Close() }
+
+// Tip returns the height of the last Update that was taken in; 0 at first.
+func (d *DB) Tip() (chain.Height, error) {
+	v, _, err := d.number(keyTip)
+	return chain.Height(v), err
+}
+
+// SetTip notes that the Updates up to a height are taken in.
+func (d *DB) SetTip(h chain.Height) error { return d.setNumber(keyTip, uint64(h)) }
+
+// NewSector implements miner.Records.
+func (d *DB) NewSector(s *miner.Sector, deals []*miner.Deal) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next, _, err := d.number(keyNext)
+	if err != nil {
+		return err
+	}
+	s.Number = next + 1
+	b := d.pebble.NewBatch()
+	defer b.Close()
+	if err := put(b, key(tableSector, s.Number), s); err != nil {
+		return err
+	}
+	for _, deal := range deals {
+		deal.State, deal.Sector = miner.DealPacked, s.Number
+		if err := putDeal(b, deal); err != nil {
+			return err
+		}
+	}
+	if err := b.Set(keyNext, binary.BigEndian.AppendUint64(nil, s.Number), nil); err != nil {
+		return fmt.Errorf("number sector: %w", err)
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		return fmt.Errorf("store sector %d: %w", s.Number, err)
+	}
+	return nil
+}
+
+// Sector returns a sector, or miner.ErrNoRecord.
+func (d *DB) Sector(number uint64) (*miner.Sector, error) {
+	s := new(miner.Sector)
+	raw, ok, err := d.get(key(tableSector, number))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("sector %d: %w", number, miner.ErrNoRecord)
+	}
+	return s, json.Unmarshal(raw, s)
+}
+
+// PutSector stores a sector.
+func (d *DB) PutSector(s *miner.Sector) error {
+	if err := put(d.pebble, key(tableSector, s.Number), s); err != nil {
+		return fmt.Errorf("store sector %d: %w", s.Number, err)
+	}
+	return nil
+}
+
+// Sectors returns all sectors by number.
+func (d *DB) Sectors() ([]*miner.Sector, error) {
+	var out []*miner.Sector
+	err := d.scan(tableSector, func(raw []byte) error {
+		s := new(miner.Sector)
+		out = append(out, s)
+		return json.Unmarshal(raw, s)
+	})
+	return out, err
+}
+
+// storedDeal is a deal's record: the chain's noun in its own encoding inside.
+type storedDeal struct {
+	miner.Deal
+	Chain []byte `json:"chain"`
+}
+
+func putDeal(w pebble.Writer, deal *miner.Deal) error {
+	raw, err := chain.Encode(&deal.Deal)
+	if err != nil {
+		return fmt.Errorf("encode deal %d: %w", deal.ID, err)
+	}
+	return put(w, key(tableDeal, deal.ID), storedDeal{Deal: *deal, Chain: raw})
+}
+
+// PutDeal stores a deal.
+func (d *DB) PutDeal(deal *miner.Deal) error {
+	if err := putDeal(d.pebble, deal); err != nil {
+		return fmt.Errorf("store deal %d: %w", deal.ID, err)
+	}
+	return nil
+}
+
+// Deals returns all deals by ID.
+func (d *DB) Deals() ([]*miner.Deal, error) {
+	var out []*miner.Deal
+	err := d.scan(tableDeal, func(raw []byte) error {
+		var s storedDeal
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return err
+		}
+		deal := s.Deal
+		out = append(out, &deal)
+		return chain.Decode(s.Chain, &deal.Deal)
+	})
+	return out, err
+}
+
+func key(table byte, n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{table}, n) }
+
+func put(w pebble.Writer, k []byte, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return w.Set(k, raw, pebble.Sync)
+}
+
+func (d *DB) get(k []byte) ([]byte, bool, error) {
+	raw, closer, err := d.pebble.Get(k)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read miner records: %w", err)
+	}
+	out := append([]byte{}, raw...)
+	return out, true, closer.Close()
+}
+
+func (d *DB) number(k []byte) (uint64, bool, error) {
+	raw, ok, err := d.get(k)
+	if err != nil || !ok {
+		return 0, false, err
+	}
+	if len(raw) != 8 {
+		return 0, false, fmt.Errorf("read miner records: number of %d bytes", len(raw))
+	}
+	return binary.BigEndian.Uint64(raw), true, nil
+}
+
+func (d *DB) setNumber(k []byte, v uint64) error {
+	if err := d.pebble.Set(k, binary.BigEndian.AppendUint64(nil, v), pebble.Sync); err != nil {
+		return fmt.Errorf("write miner records: %w", err)
+	}
+	return nil
+}
+
+func (d *DB) scan(table byte, each func(raw []byte) error) error {
+	it, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})
+	if err != nil {
+		return fmt.Errorf("read miner records: %w", err)
+	}
+	for it.First(); it.Valid(); it.Next() {
+		if err := each(it.Value()); err != nil {
+			return errors.Join(fmt.Errorf("read miner records: %w", err), it.Close())
+		}
+	}
+	return errors.Join(it.Error(), it.Close())
+}

@@ -1,0 +1,79 @@
+// Package disk knows where a miner's files are and whether there is room.
+//
+//	ROOT/sectors/s-t01000-7/   one sector: see porep/seal
+//	ROOT/pieces/CID.car        pieces, as they came, for retrieval
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// ErrFull is returned when a path has too little room for what is planned.
+var ErrFull = errors.New("not enough disk space")
+
+// Disk is a miner's directory tree.
+type Disk struct {
+	root    string
+	miner   chain.MinerID
+	reserve uint64
+}
+
+// New makes the directories below root. reserve is the bytes that Room leaves
+// to others.
+func New(root string, miner chain.MinerID, reserve uint64) (*Disk, error) {
+	d := &Disk{root: root, miner: miner, reserve: reserve}
+	for _, dir := range []string{d.sectors(), d.pieces()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("make disk directory: %w", err)
+		}
+	}
+	return d, nil
+}
+
+func (d *Disk) sectors() string { return filepath.Join(d.root, "sectors") }
+
+func (d *Disk) pieces() string { return filepath.Join(d.root, "pieces") }
+
+// Sector is the directory of a sector.
+func (d *Disk) Sector(number uint64) string {
+	return filepath.Join(d.sectors(), fmt.Sprintf("s-%s-%d", chain.FormatMiner(d.miner, chain.Testnet), number))
+}
+
+// Piece is the file of a piece.
+func (d *Disk) Piece(c cid.Cid) string { return filepath.Join(d.pieces(), c.String()+".car") }
+
+// PieceIndex is the file of a piece's block index.
+func (d *Disk) PieceIndex(c cid.Cid) string { return filepath.Join(d.pieces(), c.String()+".idx") }
+
+// Room reports ErrFull, with the path, unless bytes more fit beside the reserve.
+func (d *Disk) Room(bytes uint64) error {
+	free, err := d.Free()
+	if err != nil {
+		return err
+	}
+	if free < bytes || free-bytes < d.reserve {
+		return fmt.Errorf("%s: %s free, %s needed beside %s kept: %w", d.root,
+			chain.FormatSize(free), chain.FormatSize(bytes), chain.FormatSize(d.reserve), ErrFull)
+	}
+	return nil
+}
+
+// Free is the bytes that this process may still write.
+func (d *Disk) Free() (uint64, error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(d.root, &s); err != nil {
+		return 0, fmt.Errorf("look at %s: %w", d.root, err)
+	}
+	return s.Bavail * uint64(s.Bsize), nil
+}
+
+// RemoveSector deletes the files of a sector that has ended.
+func (d *Disk) RemoveSector(number uint64) error { return os.RemoveAll(d.Sector(number)) }

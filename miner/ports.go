@@ -1,0 +1,53 @@
+package miner
+
+import (
+	"context"
+	"errors"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+)
+
+// Chain is what a miner reads from the chain.
+type Chain interface {
+	Params(ctx context.Context) (*consensus.Params, error)
+	Global(ctx context.Context) (*chain.Global, error)
+	// Record reads the newest record of a key and reports whether there is one.
+	Record(ctx context.Context, k chain.Key, into chain.CBOR) (bool, error)
+	// Follow calls each with every Update from a height on, without gap, until
+	// ctx ends or each fails.
+	Follow(ctx context.Context, from chain.Height, each func(*consensus.Update) error) error
+}
+
+// Sender sends messages as the miner's worker.
+type Sender interface {
+	// Send waits for the message's block; what the rules refused is an error.
+	Send(ctx context.Context, body chain.Body) (*consensus.Receipt, error)
+}
+
+// Fetcher gets the piece of a deal from its client.
+type Fetcher interface {
+	// Fetch writes the piece's bytes, a CAR, to the file at path and makes it
+	// durable. ErrNoClient means that the client is not connected now.
+	Fetch(ctx context.Context, d *chain.Deal, path string) error
+}
+
+// Records is the miner's own memory. Writes are durable when they return.
+type Records interface {
+	Tip() (chain.Height, error)
+	SetTip(chain.Height) error
+	// NewSector stores a sector under the next free number and gives it that
+	// number, together with the deals that are packed into it.
+	NewSector(s *Sector, deals []*Deal) error
+	Sector(number uint64) (*Sector, error)
+	PutSector(*Sector) error
+	Sectors() ([]*Sector, error)
+	PutDeal(*Deal) error
+	Deals() ([]*Deal, error)
+}
+
+// Errors of the ports.
+var (
+	ErrNoClient = errors.New("the client is not connected")
+	ErrNoRecord = errors.New("no such record")
+)

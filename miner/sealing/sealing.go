@@ -1,0 +1,236 @@
+// Package sealing brings packed sectors onto the chain in the background: it
+// seals their data, pre-commits, waits for the seed, proves each part and sees
+// the sector become active. What it was doing is in the miner's records and in
+// the sector's directory, so that it goes on after a kill where it was.
+package sealing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/filecoin-project/go-state-types/abi"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/miner"
+	"github.com/perdure/perdure/miner/disk"
+	"github.com/perdure/perdure/miner/sector"
+	"github.com/perdure/perdure/porep/seal"
+)
+
+// Config says whose sectors are sealed and with how much of the machine.
+type Config struct {
+	Miner     chain.MinerID
+	SealProof abi.RegisteredSealProof
+	Parallel  int           // sectors sealed at once; 0 means 1
+	Workers   int           // cores a sector may use; 0 means all
+	Retry     time.Duration // before work that failed is tried again; 0 means 10 s
+	Log       *slog.Logger
+}
+
+// Sealing works on all sectors that are on their way to the chain.
+type Sealing struct {
+	cfg     Config
+	records miner.Records
+	chain   miner.Chain
+	send    miner.Sender
+	disk    *disk.Disk
+
+	slots chan struct{} // one for each sector sealed at once
+	wake  chan struct{}
+	wg    sync.WaitGroup
+
+	mu       sync.Mutex
+	busy     map[uint64]bool      // a goroutine works on it
+	retry    map[uint64]time.Time // not before
+	progress map[uint64]Progress
+}
+
+// Progress is how far the sealing of a sector is.
+type Progress struct {
+	Step        seal.Step
+	Done, Total uint64 // nodes of the step
+	Since       time.Time
+}
+
+// New returns a Sealing; Run starts it.
+func New(cfg Config, records miner.Records, c miner.Chain, send miner.Sender, d *disk.Disk) *Sealing {
+	if cfg.Retry == 0 {
+		cfg.Retry = 10 * time.Second
+	}
+	return &Sealing{
+		cfg: cfg, records: records, chain: c, send: send, disk: d,
+		slots: make(chan struct{}, max(cfg.Parallel, 1)), wake: make(chan struct{}, 1),
+		busy: map[uint64]bool{}, retry: map[uint64]time.Time{}, progress: map[uint64]Progress{},
+	}
+}
+
+// Wake makes Run look for work: after a block, or when a sector was packed.
+func (s *Sealing) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// Progress returns how far a sector that is being sealed is.
+func (s *Sealing) Progress(number uint64) (Progress, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.progress[number]
+	return p, ok
+}
+
+// Run works until ctx ends, and returns when every goroutine that it started
+// has ended.
+func (s *Sealing) Run(ctx context.Context) error {
+	defer s.wg.Wait()
+	tick := time.NewTicker(s.cfg.Retry)
+	defer tick.Stop()
+	for {
+		if err := s.start(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// start gives every sector that needs work and has none a goroutine.
+func (s *Sealing) start(ctx context.Context) error {
+	all, err := s.records.Sectors()
+	if err != nil {
+		return fmt.Errorf("look for sectors to seal: %w", err)
+	}
+	for _, rec := range all {
+		if !rec.State.Sealing() || !s.claim(rec.Number) {
+			continue
+		}
+		s.wg.Go(func() {
+			err := s.work(ctx, rec.Number)
+			s.release(ctx, rec.Number, err)
+		})
+	}
+	return nil
+}
+
+func (s *Sealing) claim(number uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy[number] || time.Now().Before(s.retry[number]) {
+		return false
+	}
+	s.busy[number] = true
+	return true
+}
+
+// release notes what came of the work; a problem parks the sector until the
+// next try.
+func (s *Sealing) release(ctx context.Context, number uint64, err error) {
+	if errors.Is(err, errWait) || ctx.Err() != nil {
+		err = nil
+	}
+	if err != nil {
+		s.cfg.Log.Error("sector parked", "sector", number, "err", err, "again", s.cfg.Retry)
+	}
+	if noteErr := s.note(number, err); noteErr != nil {
+		s.cfg.Log.Error("note problem", "sector", number, "err", noteErr)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.busy, number)
+	delete(s.progress, number)
+	if err != nil {
+		s.retry[number] = time.Now().Add(s.cfg.Retry)
+	}
+}
+
+func (s *Sealing) note(number uint64, problem error) error {
+	rec, err := s.records.Sector(number)
+	if err != nil {
+		return err
+	}
+	if problem == nil && rec.Problem == "" {
+		return nil
+	}
+	rec.Problem = ""
+	if problem != nil {
+		rec.Problem = problem.Error()
+		rec.Attempts++
+	}
+	return s.records.PutSector(rec)
+}
+
+// errWait says that the next step needs a later block.
+var errWait = errors.New("waiting for the chain")
+
+// work takes a sector as far as it goes now.
+func (s *Sealing) work(ctx context.Context, number uint64) error {
+	for {
+		rec, err := s.records.Sector(number)
+		if err != nil {
+			return err
+		}
+		onChain, err := s.reconcile(ctx, rec)
+		if err != nil {
+			return err
+		}
+		switch rec.State {
+		case sector.Packed:
+			err = s.seal(ctx, rec)
+		case sector.Sealed:
+			err = s.preCommit(ctx, rec)
+		case sector.Committed:
+			err = s.prove(ctx, rec, onChain)
+		default:
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// reconcile moves a sector to where the chain has it: a message may have
+// landed although its sender died before it knew.
+func (s *Sealing) reconcile(ctx context.Context, rec *miner.Sector) (*chain.Sector, error) {
+	on := new(chain.Sector)
+	ok, err := s.chain.Record(ctx, chain.SectorKey(s.cfg.Miner, rec.Number), on)
+	if err != nil {
+		return nil, fmt.Errorf("read sector %d from the chain: %w", rec.Number, err)
+	}
+	if !ok {
+		return nil, nil
+	}
+	events := map[chain.SectorState][]sector.Event{
+		chain.SectorPreCommitted: {sector.PreCommitted},
+		chain.SectorActive:       {sector.PreCommitted, sector.Activated},
+		chain.SectorFaulty:       {sector.PreCommitted, sector.Activated, sector.Failed},
+		chain.SectorDropped:      {sector.PreCommitted, sector.Dropped},
+	}[on.State]
+	return on, s.apply(rec, events...)
+}
+
+// apply moves the record through events and stores it if that changed it.
+// Events that an earlier run has seen are passed over.
+func (s *Sealing) apply(rec *miner.Sector, events ...sector.Event) error {
+	before := rec.State
+	for _, e := range events {
+		if next, err := sector.Next(rec.State, e); err == nil {
+			rec.State = next
+		}
+	}
+	if rec.State == before {
+		return nil
+	}
+	rec.Problem = ""
+	s.cfg.Log.Info("sector", "sector", rec.Number, "state", rec.State)
+	return s.records.PutSector(rec)
+}
