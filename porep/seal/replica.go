@@ -22,8 +22,11 @@ type Replica struct {
 	read  merkle.RowReader
 }
 
+var errRoot = errors.New("stored trees have not the root CommRLast of " + auxFile)
+
 // OpenReplica opens the replica in a sector's directory. Errors name the file.
-// That the files hold what they should is not checked.
+// Sizes are checked, and that the stored roots give CommRLast; the rest of the
+// content is not.
 func OpenReplica(dir string, params porep.Params) (*Replica, error) {
 	r := new(Replica)
 	if err := r.open(dir, params); err != nil {
@@ -72,8 +75,21 @@ func (r *Replica) open(dir string, params porep.Params) error {
 		}
 		trees = append(trees, read)
 	}
-	r.read, err = f.reader(trees)
-	return err
+	if r.read, err = f.reader(trees); err != nil {
+		return err
+	}
+	rows, err := f.shape.Rows(params.Nodes)
+	if err != nil {
+		return err
+	}
+	var root [1]merkle.Node
+	if err := r.read(len(rows)-1, 0, root[:]); err != nil {
+		return err
+	}
+	if root[0] != r.CommRLast {
+		return fmt.Errorf("%s: %w", r.files[1].Name(), errRoot)
+	}
+	return nil
 }
 
 // file opens a file that Close closes.
