@@ -136,3 +136,7 @@ type Partition struct {
 	ProvenThrough Height   // height that accepted the last proof
 	Closes        Height   // last height of the window that closes next; 0: nothing live, none is queued
 }
+
+// Provable is the mask of slots that the next proof of the partition covers,
+// unless it skips them: live, and not faulty or declared recovering.
+func (p *Partition) Provable() uint64 { return p.Live & (^p.Faulty | p.Recovering) }
