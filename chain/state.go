@@ -1,6 +1,10 @@
 package chain
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/minio/sha256-simd"
+)
 
 // Table is one table of the state tree.
 type Table uint64
@@ -17,7 +21,7 @@ const (
 	TableChannel   Table = 7  // by channel ID: Channel
 	TableBeacon    Table = 8  // by height: Beacon
 	TableQueue     Table = 9  // by queue<<56|height, index: QueueItem; index 0 is the QueueHead
-	TableReplay    Table = 10 // by replay key: empty record, window proofs and void nonces
+	TableReplay    Table = 10 // by replay key or void key: Empty
 	TableEnd       Table = 11
 )
 
@@ -124,6 +128,13 @@ func BeaconKey(h Height) Key { return dense(TableBeacon, uint64(h)) }
 // ReplayKey is the key that an accepted window proof leaves behind.
 func ReplayKey(p *SubmitWindowProof) Key {
 	return Key{TableReplay, string(be64(be64(be64(be64(nil, p.Miner), p.Period), p.Deadline), p.Partition))}
+}
+
+// VoidKey is the key that a failed window proof leaves behind until its window
+// closes, so that nobody can make the miner pay for it twice: 0xff || SHA-256 of its sign-bytes.
+func VoidKey(signBytes []byte) Key {
+	h := sha256.Sum256(signBytes)
+	return Key{TableReplay, string(append([]byte{0xff}, h[:]...))}
 }
 
 // Queue names what is due at a height.

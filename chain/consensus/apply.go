@@ -56,9 +56,10 @@ func Apply(p *Params, v View, verify Verifier, b *Block) (*Update, []Result, err
 	if err := s.applyBeacon(b); err != nil {
 		return nil, nil, fmt.Errorf("apply beacon: %w", err)
 	}
+	reward := s.rewardOf(b.Proposer)
 	used, results := lanes{}, make([]Result, len(b.Messages))
 	for i, raw := range b.Messages {
-		if results[i], err = s.applyMessage(i, raw, b.Proposer, &used); err != nil {
+		if results[i], err = s.applyMessage(i, raw, reward, &used); err != nil {
 			return nil, nil, fmt.Errorf("apply message %d: %w", i, err)
 		}
 	}
@@ -96,9 +97,9 @@ func (s *state) finish(b *Block, results []Result) (*Update, error) {
 	return u, nil
 }
 
-// applyMessage executes one message. Its error is a broken view; a refused
-// message is a Result.
-func (s *state) applyMessage(index int, raw, proposer []byte, used *lanes) (Result, error) {
+// applyMessage executes one message and pays its tip to reward. Its error is a
+// broken view; a refused message is a Result.
+func (s *state) applyMessage(index int, raw []byte, reward chain.Address, used *lanes) (Result, error) {
 	r := Result{Hash: chain.HashBytes(raw)}
 	a, err := s.admit(raw)
 	if a != nil {
@@ -115,13 +116,16 @@ func (s *state) applyMessage(index int, raw, proposer []byte, used *lanes) (Resu
 	}
 	if err == nil {
 		r.Fee = a.fee
-		if err = s.charge(a, proposer); err != nil {
+		if err = s.charge(a, reward); err != nil {
 			return r, err // admit saw the money: this cannot add up
 		}
 		s.begin(index)
 		if r.ID, err = rules[r.Kind].apply(s, &a.signed.Message, a.body); err != nil {
 			s.rollback()
 			r.ID = 0
+			if a.isProof() {
+				s.void(a)
+			}
 		} else {
 			s.commit()
 		}

@@ -27,11 +27,13 @@ const (
 	CodeBadNonce     Code = 3 // no effect
 	CodeUnderfunded  Code = 4 // cannot pay its fee: no effect
 	CodeNoRoom       Code = 5 // over the block's limits: no effect
-	CodeReplay       Code = 6 // this partition is already proven: no effect
+	CodeReplay       Code = 6 // this partition is already proven, or this proof already failed: no effect
 	CodeFailed       Code = 7 // a rule refused it: fee paid, nothing else changed
+	CodeNotOpen      Code = 8 // a window proof outside of its window: no effect
 )
 
-var codeNames = [...]string{"ok", "malformed", "badSignature", "badNonce", "underfunded", "noRoom", "replay", "failed"}
+var codeNames = [...]string{"ok", "malformed", "badSignature", "badNonce", "underfunded", "noRoom", "replay", "failed",
+	"notOpen"}
 
 // String returns the code's name, as JSON shows it.
 func (c Code) String() string {

@@ -17,6 +17,7 @@ type admitted struct {
 	units     uint64
 	fee       chain.Amount // base fee and tip
 	payer     chain.Address
+	closes    chain.Height // of a window proof: the first height after its window
 }
 
 func (a *admitted) isProof() bool { return a.signed.Message.Kind == chain.KindSubmitWindowProof }
@@ -105,15 +106,32 @@ func (s *state) admitProof(a *admitted, p *chain.SubmitWindowProof) error {
 	if a.signed.Message.Nonce != 0 {
 		return refuse(CodeBadNonce, "a window proof has nonce 0")
 	}
-	if s.has(chain.ReplayKey(p)) {
-		return refuse(CodeReplay, "deadline %d partition %d is already proven in period %d", p.Deadline, p.Partition, p.Period)
+	if err := s.admitOnce(a, p, miner); err != nil {
+		return err
 	}
 	a.payer, err = chain.MinerAddress(p.Miner)
 	return err
 }
 
+// admitOnce stands in for the nonce: a proof counts in its window alone, once
+// if it is right and, so that nobody can make the miner pay twice, once if not.
+func (s *state) admitOnce(a *admitted, p *chain.SubmitWindowProof, miner *chain.Miner) error {
+	open, ok := s.params.Schedule().At(uint64(miner.PeriodStart), uint64(s.global.Height))
+	if !ok || open.Period != p.Period || open.Index != p.Deadline {
+		return refuse(CodeNotOpen, "deadline %d of period %d is not open at height %d", p.Deadline, p.Period, s.global.Height)
+	}
+	a.closes = chain.Height(open.Close)
+	if s.has(chain.VoidKey(a.signBytes)) {
+		return refuse(CodeReplay, "this proof already failed in this window")
+	}
+	if s.has(chain.ReplayKey(p)) {
+		return refuse(CodeReplay, "deadline %d partition %d is already proven in period %d", p.Deadline, p.Partition, p.Period)
+	}
+	return nil
+}
+
 // charge takes the fee and uses up the nonce; both stay if the message fails.
-func (s *state) charge(a *admitted, proposer []byte) error {
+func (s *state) charge(a *admitted, reward chain.Address) error {
 	m := &a.signed.Message
 	base, err := a.fee.Sub(m.Tip)
 	if err != nil {
@@ -122,7 +140,7 @@ func (s *state) charge(a *admitted, proposer []byte) error {
 	if err := s.burn(a.payer, base); err != nil {
 		return err
 	}
-	if err := s.payTip(a.payer, m.Tip, proposer); err != nil {
+	if err := s.payTip(a.payer, m.Tip, reward); err != nil {
 		return err
 	}
 	if a.isProof() {
@@ -135,17 +153,34 @@ func (s *state) charge(a *admitted, proposer []byte) error {
 	return nil
 }
 
+// void keeps a window proof that failed from being charged again.
+func (s *state) void(a *admitted) {
+	key := chain.VoidKey(a.signBytes)
+	s.store(key, &chain.Empty{Present: true})
+	s.enqueue(chain.QueueReplayForget, a.closes-1, chain.QueueItem{Key: []byte(key.ID)})
+}
+
 // payTip gives the tip to the proposer's reward address; without one it burns.
-func (s *state) payTip(from chain.Address, tip chain.Amount, proposer []byte) error {
-	if tip.IsZero() {
+func (s *state) payTip(from chain.Address, tip chain.Amount, reward chain.Address) error {
+	switch {
+	case tip.IsZero():
 		return nil
+	case !chain.IsKeyAddress(reward):
+		return s.burn(from, tip)
 	}
-	for _, v := range s.global.Validators {
+	return s.transfer(from, reward, tip)
+}
+
+// rewardOf returns the reward address of the validator that proposed a block,
+// or the undefined address.
+func (s *state) rewardOf(proposer []byte) chain.Address {
+	for i := range s.global.Validators {
+		v := &s.global.Validators[i]
 		if sum := sha256.Sum256(v.PubKey); slices.Equal(sum[:20], proposer) {
-			return s.transfer(from, v.Reward, tip)
+			return v.Reward
 		}
 	}
-	return s.burn(from, tip)
+	return chain.Address{}
 }
 
 // lane counts what messages of one lane took of a block.
