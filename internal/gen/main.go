@@ -14,6 +14,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/retrieval"
 )
 
 // packages lists every generated file with its types, in the order of their tuples.
@@ -36,6 +37,10 @@ var packages = []struct {
 	}},
 	{"chain/consensus/cbor_gen.go", "consensus", []any{
 		consensus.Params{}, consensus.Change{}, consensus.Event{}, consensus.Receipt{}, consensus.Update{},
+	}},
+	{"retrieval/cbor_gen.go", "retrieval", []any{
+		retrieval.Ask{}, retrieval.Offer{}, retrieval.Pay{}, retrieval.Standing{}, retrieval.Run{}, retrieval.Want{},
+		retrieval.End{}, retrieval.Tick{}, retrieval.Cancel{}, retrieval.Bye{}, retrieval.Error{},
 	}},
 }
 
