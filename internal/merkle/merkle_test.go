@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"pgregory.net/rapid"
 )
 
 // sum is a node hash for any arity.
@@ -308,101 +306,6 @@ func TestRebuilt(t *testing.T) {
 	}
 }
 
-// TestShared compares the shared form of openings with the plain one.
-func TestShared(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		c := shapes[rapid.SampledFrom([]int{1, 3, 4, 6, 7, 8}).Draw(rt, "shape")]
-		rows := naiveRows(t, c.shape, testLeaves(c.leaves))
-		root := rows[len(rows)-1][0]
-		read, err := c.shape.Reader(c.leaves, 0, bytes.NewReader(flat(rows)))
-		if err != nil {
-			rt.Fatal(err)
-		}
-		indices := drawIndices(rt, c.leaves)
-		var paths []Path
-		var opened []Node
-		for _, index := range indices {
-			leaf, path, err := Open(c.shape, c.leaves, index, read)
-			if err != nil {
-				rt.Fatal(err)
-			}
-			paths, opened = append(paths, path), append(opened, leaf)
-		}
-		shared, err := Compress(c.shape, c.leaves, indices, paths)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		checkMinimal(rt, c.shape, c.leaves, indices)
-		back, err := Expand(sum{}, c.shape, c.leaves, indices, opened, shared)
-		if err != nil || fmt.Sprint(back) != fmt.Sprint(paths) {
-			rt.Fatalf("expanded paths differ: %v", err)
-		}
-		if got, err := MultiRoot(sum{}, c.shape, c.leaves, indices, opened, shared); err != nil || got != root {
-			rt.Fatalf("root %x, %v, want %x", got, err, root)
-		}
-		for _, nodes := range [][]Node{opened, shared} {
-			if len(nodes) == 0 {
-				continue
-			}
-			i := rapid.IntRange(0, len(nodes)-1).Draw(rt, "altered")
-			nodes[i][7] ^= 0x10
-			if got, err := MultiRoot(sum{}, c.shape, c.leaves, indices, opened, shared); err == nil && got == root {
-				rt.Fatal("an altered node does not count")
-			}
-			nodes[i][7] ^= 0x10
-		}
-		if _, err := MultiRoot(sum{}, c.shape, c.leaves, indices, opened, append(shared, Node{})); err == nil {
-			rt.Fatal("a node too many: no error")
-		}
-	})
-}
-
-func drawIndices(rt *rapid.T, leaves uint64) []uint64 {
-	picked := rapid.SliceOfNDistinct(rapid.Uint64Range(0, leaves-1), 1, 20, rapid.ID[uint64]).Draw(rt, "indices")
-	var out []uint64
-	for i := range leaves {
-		for _, p := range picked {
-			if p == i {
-				out = append(out, i)
-			}
-		}
-	}
-	return out
-}
-
-// checkMinimal says the needed nodes by their definition: off every way to the root, but beside one.
-func checkMinimal(rt *rapid.T, s Shape, leaves uint64, indices []uint64) {
-	arities, _ := s.Arities(leaves)
-	rows, _ := s.Rows(leaves)
-	var want []Position
-	span := uint64(1)
-	for row, arity := range arities {
-		for node := range rows[row] {
-			own, beside := false, false
-			for _, index := range indices {
-				own = own || index/span == node
-				beside = beside || index/span/uint64(arity) == node/uint64(arity)
-			}
-			if beside && !own {
-				want = append(want, Position{row, node})
-			}
-		}
-		span *= uint64(arity)
-	}
-	got, err := s.Shared(leaves, indices)
-	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
-		rt.Fatalf("shared positions of %v: %v, %v, want %v", indices, got, err, want)
-	}
-}
-
-func TestSharedRefusesBadIndices(t *testing.T) {
-	for _, indices := range [][]uint64{nil, {64}, {3, 3}, {4, 3}} {
-		if _, err := Octree.Shared(64, indices); err == nil {
-			t.Errorf("indices %v: no error", indices)
-		}
-	}
-}
-
 // counting counts the hashes below a Memo.
 type counting struct{ n *int }
 
@@ -430,55 +333,4 @@ func TestMemo(t *testing.T) {
 			t.Errorf("poisoned: %v", err)
 		}
 	}
-}
-
-// FuzzShared feeds the shared form with arbitrary bytes: no input may crash it, and whatever
-// expands to the root must be the true leaves.
-func FuzzShared(f *testing.F) {
-	rows := naiveRows(f, Octree, testLeaves(64))
-	f.Add([]byte{3, 1, 9, 40}, flat(rows))
-	f.Add([]byte{1, 0}, []byte{})
-	f.Fuzz(func(t *testing.T, picks, data []byte) {
-		var indices []uint64
-		for _, p := range picks {
-			indices = append(indices, uint64(p))
-		}
-		need, err := Octree.Shared(64, indices)
-		if err != nil {
-			return
-		}
-		opened, rest, err := ParseNodes(data, len(indices))
-		if err != nil {
-			return
-		}
-		shared, _, err := ParseNodes(rest, len(need))
-		if err != nil {
-			return
-		}
-		paths, err := Expand(sum{}, Octree, 64, indices, opened, shared)
-		if err != nil {
-			return
-		}
-		root, err := MultiRoot(sum{}, Octree, 64, indices, opened, shared)
-		if err != nil {
-			t.Fatalf("expands but has no root: %v", err)
-		}
-		for i, path := range paths {
-			plain, err := Root(sum{}, Octree, 64, indices[i], opened[i], path)
-			if err != nil || plain != root {
-				t.Fatalf("leaf %d: plain root %x, %v, shared root %x", indices[i], plain, err, root)
-			}
-		}
-		again, err := Compress(Octree, 64, indices, paths)
-		if err != nil || fmt.Sprint(again) != fmt.Sprint(shared) {
-			t.Fatalf("not canonical: %v", err)
-		}
-		if root == rows[2][0] {
-			for i, index := range indices {
-				if opened[i] != rows[0][index] {
-					t.Fatalf("a false leaf %d proven", index)
-				}
-			}
-		}
-	})
 }

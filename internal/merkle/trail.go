@@ -13,7 +13,14 @@ var ErrOpening = errors.New("opening does not lead to the root")
 // known already: the root, or a node that an earlier opening of the trail sent or computed. What
 // must be sent follows from the shape and the indices alone, so a trail has one encoding and an
 // exact length; and since each opening ends at a node that is known to be right, a wrong node is
-// found at the very opening that sent it, which [Shared] nodes would not allow.
+// found at the very opening that sent it. (Leaving out also what later openings let one compute
+// would save a little more, and blame the wrong opening.)
+
+// Position is the place of a node in a tree.
+type Position struct {
+	Row   int    // 0 for the leaves
+	Index uint64 // place in the row
+}
 
 // TrailWriter finds the nodes that each opening of a trail sends.
 type TrailWriter struct {

@@ -161,3 +161,52 @@ func TestTrailRefuses(t *testing.T) {
 		t.Errorf("poisoned leaf: %v", err)
 	}
 }
+
+// FuzzTrail feeds a trail with arbitrary nodes: none may crash the reader, and an opening that it
+// accepts shows the true leaf and takes exactly the nodes that the writer sends.
+func FuzzTrail(f *testing.F) {
+	leaves := testLeaves(64)
+	rows := naiveRows(f, Octree, leaves)
+	f.Add([]byte{3, 1, 9, 40}, flat(rows))
+	f.Add([]byte{5}, AppendNodes(AppendNodes(nil, leaves[5:6]), append(append(leaves[:5:5], leaves[6:8]...), rows[1][1:]...)))
+	f.Fuzz(func(t *testing.T, picks, data []byte) {
+		nodes, _, err := ParseNodes(data, len(data)/NodeSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := NewTrailReader(sum{}, Octree, 64, rows[2][0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := NewTrailWriter(Octree, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pick := range picks {
+			if len(nodes) == 0 {
+				return
+			}
+			leaf := nodes[0]
+			nodes = nodes[1:]
+			before := nodes
+			if r.Check(uint64(pick), leaf, takeFrom(&nodes)) != nil {
+				return
+			}
+			if leaf != leaves[pick] {
+				t.Fatalf("a false leaf %d shown", pick)
+			}
+			sent, err := w.Open(uint64(pick), rowsReader(rows))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if taken := len(before) - len(nodes); taken != len(sent) {
+				t.Fatalf("leaf %d: %d nodes taken, %d sent", pick, taken, len(sent))
+			}
+			for i := range sent {
+				if sent[i] != before[i] {
+					t.Fatalf("leaf %d: node %d is not what is sent", pick, i)
+				}
+			}
+		}
+	})
+}
