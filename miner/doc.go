@@ -35,7 +35,8 @@ type DealState string
 
 // The states of a deal as its miner sees it.
 const (
-	DealFetching  DealState = "fetching"  // matched: the piece is to be fetched and accepted
+	DealFetching  DealState = "fetching"  // matched: the piece is to be fetched
+	DealFetched   DealState = "fetched"   // the piece is here; to be accepted on chain
 	DealAccepted  DealState = "accepted"  // accepted on chain: waits for a sector
 	DealPacked    DealState = "packed"    // in a sector that is being sealed
 	DealActive    DealState = "active"    // earning

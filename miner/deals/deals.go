@@ -1,0 +1,190 @@
+// Package deals is the market side of a miner: it learns of matches, fetches
+// the pieces from the clients, accepts them on chain, packs them into sectors
+// and lets go of what is over.
+package deals
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/miner"
+	"github.com/perdure/perdure/miner/disk"
+)
+
+// Config says whose deals these are.
+type Config struct {
+	Miner      chain.MinerID
+	SectorSize uint64        // bytes
+	PackDelay  uint64        // blocks that an accepted piece waits for others to share its sector
+	Fetches    int           // pieces fetched at once; 0 means 2
+	Retry      time.Duration // before a fetch that failed is tried again; 0 means 3 s
+	Log        *slog.Logger
+	// Packed, if not nil, is called when a sector is ready to be sealed.
+	Packed func()
+}
+
+// Deals works on all deals of a miner.
+type Deals struct {
+	cfg     Config
+	records miner.Records
+	chain   miner.Chain
+	send    miner.Sender
+	fetcher miner.Fetcher
+	disk    *disk.Disk
+
+	slots chan struct{}
+	wake  chan struct{}
+	wg    sync.WaitGroup
+
+	writing  sync.Mutex // over read-modify-write of deal records
+	mu       sync.Mutex
+	fetching map[uint64]bool
+	retry    map[uint64]time.Time
+}
+
+// New returns a Deals; Run starts it.
+func New(cfg Config, records miner.Records, c miner.Chain, send miner.Sender, f miner.Fetcher, d *disk.Disk) *Deals {
+	if cfg.Fetches == 0 {
+		cfg.Fetches = 2
+	}
+	if cfg.Retry == 0 {
+		cfg.Retry = 3 * time.Second
+	}
+	return &Deals{
+		cfg: cfg, records: records, chain: c, send: send, fetcher: f, disk: d,
+		slots: make(chan struct{}, cfg.Fetches), wake: make(chan struct{}, 1),
+		fetching: map[uint64]bool{}, retry: map[uint64]time.Time{},
+	}
+}
+
+// Wake makes Run look for work: after a block, or when a client connects.
+func (d *Deals) Wake() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// Apply takes in what an Update says of this miner's deals.
+func (d *Deals) Apply(u *consensus.Update) error {
+	for i := range u.Changes {
+		c := &u.Changes[i]
+		if c.Table != chain.TableDeal || c.Value == nil {
+			continue
+		}
+		on := new(chain.Deal)
+		if err := chain.Decode(c.Value, on); err != nil {
+			return fmt.Errorf("decode deal of update %d: %w", u.Height, err)
+		}
+		if on.Miner != d.cfg.Miner {
+			continue
+		}
+		if err := d.note(on); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note brings the record of a deal up to the chain's.
+func (d *Deals) note(on *chain.Deal) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	rec, err := d.find(on.ID)
+	if err != nil {
+		return err
+	}
+	rec.Deal = *on
+	switch on.State {
+	case chain.DealMatched:
+		if rec.State == "" {
+			rec.State = miner.DealFetching
+			d.cfg.Log.Info("deal matched", "deal", on.ID, "piece", on.PieceCID, "price", on.Total)
+		}
+	case chain.DealAccepted:
+		if rec.State == miner.DealFetching || rec.State == miner.DealFetched || rec.State == "" {
+			rec.State = miner.DealAccepted
+		}
+	case chain.DealActive:
+		if rec.State != miner.DealActive {
+			d.cfg.Log.Info("deal active", "deal", on.ID, "sector", on.Sector)
+		}
+		rec.State, rec.Sector = miner.DealActive, on.Sector
+	default:
+		rec.State = miner.DealEnded
+		d.cfg.Log.Info("deal ended", "deal", on.ID, "state", on.State)
+	}
+	return d.records.PutDeal(rec)
+}
+
+func (d *Deals) find(id uint64) (*miner.Deal, error) {
+	all, err := d.records.Deals()
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range all {
+		if rec.ID == id {
+			return rec, nil
+		}
+	}
+	return &miner.Deal{ID: id}, nil
+}
+
+// move sets the state of a deal if it is still in the expected one: the chain
+// may have moved on meanwhile.
+func (d *Deals) move(id uint64, from, to miner.DealState, problem string) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	rec, err := d.find(id)
+	if err != nil || rec.State != from {
+		return err
+	}
+	rec.State, rec.Problem = to, problem
+	return d.records.PutDeal(rec)
+}
+
+// Run works until ctx ends, and returns when every goroutine that it started
+// has ended.
+func (d *Deals) Run(ctx context.Context) error {
+	defer d.wg.Wait()
+	tick := time.NewTicker(d.cfg.Retry)
+	defer tick.Stop()
+	for {
+		if err := d.pass(ctx); err != nil && ctx.Err() == nil {
+			d.cfg.Log.Error("work on deals", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// pass does what can be done now for every deal.
+func (d *Deals) pass(ctx context.Context) error {
+	all, err := d.records.Deals()
+	if err != nil {
+		return err
+	}
+	by := map[miner.DealState][]*miner.Deal{}
+	for _, rec := range all {
+		by[rec.State] = append(by[rec.State], rec)
+	}
+	for _, rec := range by[miner.DealFetching] {
+		d.startFetch(ctx, rec)
+	}
+	if err := d.accept(ctx, by[miner.DealFetched]); err != nil {
+		return err
+	}
+	if err := d.pack(ctx, by[miner.DealAccepted]); err != nil {
+		return err
+	}
+	return d.sweep(all)
+}
