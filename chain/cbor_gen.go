@@ -270,7 +270,7 @@ func (t *SignedMessage) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufAccount = []byte{130}
+var lengthBufAccount = []byte{132}
 
 func (t *Account) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -294,6 +294,19 @@ func (t *Account) MarshalCBOR(w io.Writer) error {
 	if err := t.Balance.MarshalCBOR(cw); err != nil {
 		return err
 	}
+
+	// t.NoShows (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.NoShows)); err != nil {
+		return err
+	}
+
+	// t.NoShowAt (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.NoShowAt)); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -316,7 +329,7 @@ func (t *Account) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 2 {
+	if extra != 4 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -341,6 +354,34 @@ func (t *Account) UnmarshalCBOR(r io.Reader) (err error) {
 		if err := t.Balance.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.Balance: %w", err)
 		}
+
+	}
+	// t.NoShows (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.NoShows = uint64(extra)
+
+	}
+	// t.NoShowAt (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.NoShowAt = Height(extra)
 
 	}
 	return nil
@@ -4007,7 +4048,138 @@ func (t *CancelOrder) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufOrder = []byte{140}
+var lengthBufPlace = []byte{132}
+
+func (t *Place) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufPlace); err != nil {
+		return err
+	}
+
+	// t.Price (chain.Amount) (struct)
+	if err := t.Price.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Placed (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Placed)); err != nil {
+		return err
+	}
+
+	// t.Tie ([32]uint8) (array)
+	if len(t.Tie) > 2097152 {
+		return xerrors.Errorf("Byte array in field t.Tie was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Tie))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Tie[:]); err != nil {
+		return err
+	}
+
+	// t.ID (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.ID)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *Place) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Place{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 4 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Price (chain.Amount) (struct)
+
+	{
+
+		if err := t.Price.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Price: %w", err)
+		}
+
+	}
+	// t.Placed (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Placed = Height(extra)
+
+	}
+	// t.Tie ([32]uint8) (array)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 2097152 {
+		return fmt.Errorf("t.Tie: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+	if extra != 32 {
+		return fmt.Errorf("expected array to have 32 elements")
+	}
+
+	t.Tie = [32]uint8{}
+	if _, err := io.ReadFull(cr, t.Tie[:]); err != nil {
+		return err
+	}
+	// t.ID (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.ID = uint64(extra)
+
+	}
+	return nil
+}
+
+var lengthBufOrder = []byte{143}
 
 func (t *Order) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -4044,6 +4216,12 @@ func (t *Order) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.State (chain.OrderState) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.State)); err != nil {
+		return err
+	}
+
 	// t.Tie ([32]uint8) (array)
 	if len(t.Tie) > 2097152 {
 		return xerrors.Errorf("Byte array in field t.Tie was too long")
@@ -4059,6 +4237,12 @@ func (t *Order) MarshalCBOR(w io.Writer) error {
 
 	// t.Locked (chain.Amount) (struct)
 	if err := t.Locked.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.NoShows (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.NoShows)); err != nil {
 		return err
 	}
 
@@ -4114,6 +4298,11 @@ func (t *Order) MarshalCBOR(w io.Writer) error {
 		}
 
 	}
+
+	// t.From (chain.Place) (struct)
+	if err := t.From.MarshalCBOR(cw); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -4136,7 +4325,7 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 12 {
+	if extra != 15 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -4191,6 +4380,20 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 		t.Matchable = Height(extra)
 
 	}
+	// t.State (chain.OrderState) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.State = OrderState(extra)
+
+	}
 	// t.Tie ([32]uint8) (array)
 
 	maj, extra, err = cr.ReadHeader()
@@ -4219,6 +4422,20 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 		if err := t.Locked.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.Locked: %w", err)
 		}
+
+	}
+	// t.NoShows (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.NoShows = uint64(extra)
 
 	}
 	// t.Bid (chain.BidTerms) (struct)
@@ -4367,6 +4584,15 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 			}
 
 		}
+	}
+	// t.From (chain.Place) (struct)
+
+	{
+
+		if err := t.From.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.From: %w", err)
+		}
+
 	}
 	return nil
 }

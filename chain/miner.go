@@ -60,6 +60,6 @@ type Miner struct {
 	Power       uint64   // proven bytes
 	Deadlines   []uint64 `cborgen:"maxlen=96"` // live sectors assigned to each deadline
 	Partitions  []uint64 `cborgen:"maxlen=96"` // partitions ever made in each deadline
-	NoShows     uint64   // recent deals void before AcceptData
+	NoShows     uint64   // recent deals that went void before they were active
 	NoShowAt    Height   // of the last one
 }

@@ -13,8 +13,8 @@ type BidTerms struct {
 	Copies        uint64    // on distinct miners and owners
 	MinCollateral Amount    // attoPDR per GiB that a miner must stake
 	Expiry        Height    // last height at which the bid may match
-	Allow         []MinerID `cborgen:"maxlen=64"` // only these, if any
-	Deny          []MinerID `cborgen:"maxlen=64"`
+	Allow         []MinerID `cborgen:"maxlen=64"`  // only these, if any; ascending
+	Deny          []MinerID `cborgen:"maxlen=64"`  // none of these; ascending
 	ClientPeer    []byte    `cborgen:"maxlen=128"` // libp2p peer ID that will dial the miner
 }
 
@@ -47,19 +47,51 @@ type CancelOrder struct{ Order uint64 }
 // Kind implements Body.
 func (*CancelOrder) Kind() Kind { return KindCancelOrder }
 
+// OrderState is an order's place in its life.
+type OrderState uint64
+
+// The states of an order.
+const (
+	OrderWaiting   OrderState = 1 // placed; not in the book before Matchable
+	OrderSearching OrderState = 2 // in the book, looking through the other side, up to From so far
+	OrderResting   OrderState = 3 // in the book; has looked at everything, is looked at by what comes later
+)
+
+// String returns the state's name, as JSON shows it.
+func (s OrderState) String() string {
+	names := [...]string{"unknown", "waiting", "searching", "resting"}
+	if int(s) >= len(names) {
+		return names[0]
+	}
+	return names[s]
+}
+
+// Place is where an order stands on its side of the book: asks by price
+// ascending, bids by highest price descending; then both by Placed, Tie and
+// ID, ascending. The zero Place, which no order has, is before all of them.
+type Place struct {
+	Price  Amount // attoPDR per GiB per block
+	Placed Height
+	Tie    [32]byte
+	ID     uint64
+}
+
 // Order is the record of a resting order; it is deleted when filled, cancelled
 // or expired. Exactly one of Bid and Ask is set.
 type Order struct {
 	ID        uint64
-	Owner     Address // who placed it and is repaid
+	Owner     Address // a bid's sender, who is repaid; an ask's miner's owner when it was placed (the miner's balance is repaid)
 	Placed    Height
-	Matchable Height   // from here on it may match
+	Matchable Height // from here on it may match
+	State     OrderState
 	Tie       [32]byte // SHA-256(beacon at Matchable || owner), set when Matchable is reached
 	Locked    Amount   // funds still held for it
+	NoShows   uint64   // recent no-shows of its side when it was placed: its deposits are 1 + NoShows times the rate
 	Bid       *BidTerms
 	Ask       *AskTerms
 	Copies    uint64    // a bid's copies still to match
 	Free      uint64    // an ask's padded bytes still to sell
 	Miners    []MinerID `cborgen:"maxlen=64"` // a bid's miners so far
 	Owners    []Address `cborgen:"maxlen=64"` // and their owners
+	From      Place     // while searching: the last order of the other side that it has passed; zero: none
 }

@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 47}
+var lengthBufParams = []byte{152, 52}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -186,6 +186,12 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.MatchSearches (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.MatchSearches)); err != nil {
+		return err
+	}
+
 	// t.MatchesPerBlock (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.MatchesPerBlock)); err != nil {
@@ -299,6 +305,30 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.NoShowForget (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.NoShowForget)); err != nil {
+		return err
+	}
+
+	// t.NoShowMost (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.NoShowMost)); err != nil {
+		return err
+	}
+
+	// t.VoidBurn (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.VoidBurn)); err != nil {
+		return err
+	}
+
+	// t.LossBurn (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.LossBurn)); err != nil {
+		return err
+	}
+
 	// t.FaultFee (chain.Amount) (struct)
 	if err := t.FaultFee.MarshalCBOR(cw); err != nil {
 		return err
@@ -355,7 +385,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 47 {
+	if extra != 52 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -684,6 +714,20 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		t.MatchVisits = uint64(extra)
 
 	}
+	// t.MatchSearches (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.MatchSearches = uint64(extra)
+
+	}
 	// t.MatchesPerBlock (uint64) (uint64)
 
 	{
@@ -927,6 +971,62 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		if err := t.NoShowFloor.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.NoShowFloor: %w", err)
 		}
+
+	}
+	// t.NoShowForget (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.NoShowForget = uint64(extra)
+
+	}
+	// t.NoShowMost (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.NoShowMost = uint64(extra)
+
+	}
+	// t.VoidBurn (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.VoidBurn = uint64(extra)
+
+	}
+	// t.LossBurn (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.LossBurn = uint64(extra)
 
 	}
 	// t.FaultFee (chain.Amount) (struct)

@@ -19,3 +19,9 @@ func (s *state) voidUnfetched(item *chain.QueueItem) error { return nil }
 func (s *state) voidInactive(item *chain.QueueItem) error { return nil }
 
 func (s *state) endDeal(item *chain.QueueItem) error { return nil }
+
+func (s *state) activateDeals(sec *chain.Sector) error { return nil }
+
+func (s *state) settleSectorDeals(sec *chain.Sector, through chain.Height) error { return nil }
+
+func (s *state) loseDeals(sec *chain.Sector) error { return nil }

@@ -34,7 +34,8 @@ type Params struct {
 	FetchBy         uint64 `json:"fetchBy"`         // from match to AcceptData
 	ActivateBy      uint64 `json:"activateBy"`      // from match to activation
 	MatchDelay      uint64 `json:"matchDelay"`      // from placing an order to its first match
-	MatchVisits     uint64 `json:"matchVisits"`     // asks that one bid visits a block at most
+	MatchVisits     uint64 `json:"matchVisits"`     // orders of the other side that one order visits a block at most
+	MatchSearches   uint64 `json:"matchSearches"`   // orders of each side that visit others in a block at most
 	MatchesPerBlock uint64 `json:"matchesPerBlock"` // deals made a block at most
 	MaxOrderLife    uint64 `json:"maxOrderLife"`    // from placing an order to its expiry
 	MinDuration     uint64 `json:"minDuration"`     // of a deal
@@ -59,8 +60,12 @@ type Params struct {
 	SectorPledge     chain.Amount `json:"sectorPledge"`     // per GiB of sector
 	NoShowDeposit    chain.Amount `json:"noShowDeposit"`    // of each side, per GiB of piece; at least NoShowFloor
 	NoShowFloor      chain.Amount `json:"noShowFloor"`
-	FaultFee         chain.Amount `json:"faultFee"` // per GiB of sector that missed its window undeclared
-	SkipFee          chain.Amount `json:"skipFee"`  // per GiB of sector skipped in a proof or declared too late
+	NoShowForget     uint64       `json:"noShowForget"` // blocks after which one no-show is forgotten
+	NoShowMost       uint64       `json:"noShowMost"`   // recent no-shows that count at most: deposits grow to 1 + NoShowMost times the rate
+	VoidBurn         uint64       `json:"voidBurn"`     // percent of a deal's collateral burned when it is accepted but not active in time
+	LossBurn         uint64       `json:"lossBurn"`     // percent of it burned when the deal's sector is lost
+	FaultFee         chain.Amount `json:"faultFee"`     // per GiB of sector that missed its window undeclared
+	SkipFee          chain.Amount `json:"skipFee"`      // per GiB of sector skipped in a proof or declared too late
 
 	UnitSignature uint64 `json:"unitSignature"` // units of checking one signature
 	UnitHash      uint64 `json:"unitHash"`      // of one SHA-256
@@ -107,7 +112,7 @@ func Devnet() *Params {
 	p.VoteEpoch, p.MaxValidators = 20, 7
 	p.StateRetention = 1000
 	p.MinSectorLife, p.MaxSectorLife = 60, 2_000_000
-	p.MinDuration, p.MaxOrderLife = 60, 20_000
+	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 60, 20_000, 1_000
 	return p
 }
 
@@ -127,7 +132,7 @@ func Testnet() *Params {
 	p.VoteEpoch, p.MaxValidators = 300, 100
 	p.StateRetention = 50_000
 	p.MinSectorLife, p.MaxSectorLife = 3_600, 23_652_000
-	p.MinDuration, p.MaxOrderLife = 3_600, 604_800
+	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 3_600, 604_800, 43_200
 	return p
 }
 
@@ -148,7 +153,7 @@ func Mainnet() *Params {
 	p.VoteEpoch, p.MaxValidators = 1_200, 150
 	p.StateRetention = 100_000
 	p.MinSectorLife, p.MaxSectorLife = 14_400, 26_280_000
-	p.MinDuration, p.MaxOrderLife = 14_400, 432_000
+	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 14_400, 432_000, 14_400
 	return p
 }
 
@@ -157,14 +162,15 @@ func common() *Params {
 	return &Params{
 		Network:          chain.Testnet,
 		WindowChallenges: 10, PoRepChallenges: 180,
-		MatchDelay: 3, MatchVisits: 64, MatchesPerBlock: 256, MaxCopies: 16,
+		MatchDelay: 3, MatchVisits: 64, MatchSearches: 1_024, MatchesPerBlock: 256, MaxCopies: 16,
 		QueueItems:   1_000,
 		BaseFeeStart: chain.Atto(1_000_000), BaseFeeFloor: chain.Atto(100_000),
 		BeaconCharge:     chain.PDR(1),
 		PreCommitDeposit: chain.PDR(1), SectorPledge: chain.PDR(10),
 		NoShowDeposit: chain.PDR(1), NoShowFloor: chain.Atto(chain.AttoPerPDR / 1000),
+		NoShowMost: 9, VoidBurn: 10, LossBurn: 20,
 		FaultFee:      chain.Atto(chain.AttoPerPDR / 10),
 		SkipFee:       chain.Atto(chain.AttoPerPDR / 20),
-		UnitSignature: 100, UnitHash: 1, UnitPoseidon: 20, UnitWrite: 50,
+		UnitSignature: 100, UnitHash: 1, UnitPoseidon: 200, UnitWrite: 50,
 	}
 }

@@ -28,7 +28,7 @@ var packages = []struct {
 		chain.Keys{}, chain.Peer{}, chain.CreateMiner{}, chain.UpdateMiner{}, chain.Miner{},
 		chain.SectorPiece{}, chain.PreCommit{}, chain.PreCommitSectors{}, chain.ProveCommit{},
 		chain.SubmitWindowProof{}, chain.DeclareFaults{}, chain.DeclareRecoveries{}, chain.Sector{}, chain.Partition{},
-		chain.BidTerms{}, chain.PlaceBid{}, chain.AskTerms{}, chain.PlaceAsk{}, chain.CancelOrder{}, chain.Order{},
+		chain.BidTerms{}, chain.PlaceBid{}, chain.AskTerms{}, chain.PlaceAsk{}, chain.CancelOrder{}, chain.Place{}, chain.Order{},
 		chain.AcceptData{}, chain.SettleDeals{}, chain.Deal{},
 		chain.Voucher{}, chain.SignedVoucher{}, chain.OpenChannel{}, chain.TopUpChannel{}, chain.RedeemVoucher{},
 		chain.SettleChannel{}, chain.CollectChannel{}, chain.Lane{}, chain.Channel{},
