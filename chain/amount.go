@@ -208,16 +208,16 @@ func (a *Amount) UnmarshalText(b []byte) error {
 }
 
 // MarshalCBOR writes a byte string: big-endian, without leading zeros, at
-// most 16 bytes; zero is the empty string.
+// most 16 bytes; zero is the empty string. An absent amount (nil) is null.
 func (a *Amount) MarshalCBOR(w io.Writer) error {
-	var v Amount
-	if a != nil {
-		v = *a
+	if a == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
 	}
 	var buf [16]byte
 	for i := range 8 {
-		buf[7-i] = byte(v.hi >> (8 * i))
-		buf[15-i] = byte(v.lo >> (8 * i))
+		buf[7-i] = byte(a.hi >> (8 * i))
+		buf[15-i] = byte(a.lo >> (8 * i))
 	}
 	b := buf[:]
 	for len(b) > 0 && b[0] == 0 {

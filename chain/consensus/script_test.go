@@ -27,7 +27,7 @@ import (
 //	advance N | advance to=H                             empty blocks; prints their events
 //	show account alice | miner 1000 | sector 1000 7 | partition 1000 0 0 | order 1 | deal 1 | channel 1 | global | supply | beacon 5
 //
-// A noun adds its verbs in its own _test file: verbs["name"] = func(...) in an init.
+// Verbs find the sender's name as a.text("from"). A noun adds its verbs in its own _test file: verbs["name"] = func(...) in an init.
 
 // verb makes a message body from a line's arguments.
 type verb func(s *script, a args) chain.Body
@@ -231,7 +231,7 @@ func (s *script) message(line string, ahead map[string]uint64) []byte {
 	if !ok || len(fields) == 0 || verbs[fields[0]] == nil {
 		s.t.Fatalf("message %q: want sender: verb key=value ...", line)
 	}
-	a := args{s.t, map[string]string{}}
+	a := args{s.t, map[string]string{"from": from}}
 	for _, f := range fields[1:] {
 		k, v, _ := strings.Cut(f, "=")
 		a.pairs[k] = v

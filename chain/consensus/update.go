@@ -21,8 +21,8 @@ type EventKind uint64
 // The kinds of events. Fields of Event that a kind does not name are zero.
 const (
 	EventTransfer         EventKind = 1  // From, To, Amount
-	EventMinerCreated     EventKind = 2  // Miner, From
-	EventMinerUpdated     EventKind = 3  // Miner
+	EventMinerCreated     EventKind = 2  // Miner, From, Amount: its first balance
+	EventMinerUpdated     EventKind = 3  // Miner, Reason
 	EventSectorCommitted  EventKind = 10 // Miner, Sector
 	EventSectorPart       EventKind = 11 // Miner, Sector, Index: part
 	EventSectorActive     EventKind = 12 // Miner, Sector, Index: deadline
