@@ -51,11 +51,11 @@ func (p *Params) Validate() error {
 func (p *Params) bounds() []bound {
 	return []bound{
 		{"blockMillis", p.BlockMillis, 1, 1 << 32},
-		{"deadlines", p.Deadlines, 1, 96}, // as many as a Miner record counts
+		{"deadlines", p.Deadlines, 3, 96}, // as many as a Miner record counts; one is open, one may be past its cut-off
 		{"window", p.Window, 1, 1 << 24},
 		{"windowChallenges", p.WindowChallenges, 1, 128},
 		{"challengeLookback", p.ChallengeLookback, 1, p.Period()},
-		{"faultCutoff", p.FaultCutoff, 0, p.Period()},
+		{"faultCutoff", p.FaultCutoff, p.ChallengeLookback, (p.Deadlines - 2) * p.Window}, // some deadline always takes sectors, before its challenges are known
 		{"faultMaxAge", p.FaultMaxAge, 1, 1 << 16},
 		{"porepChallenges", p.PoRepChallenges, 1, 63 * PartChallenges}, // Sector.Proven has a bit a part
 		{"seedDelay", p.SeedDelay, 1, p.ProveDue},

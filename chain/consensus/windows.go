@@ -1,23 +1,183 @@
 package consensus
 
-import "github.com/perdure/perdure/chain"
+import (
+	"math/bits"
 
-func windowProofUnits(s *state, _ *chain.SubmitWindowProof) uint64 { return s.params.UnitWrite }
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/post"
+)
 
-func applyWindowProof(s *state, m *chain.Message, b *chain.SubmitWindowProof) (uint64, error) {
-	return 0, refuse(CodeFailed, "not built")
+// windowProofUnits is what checking the proof of every live sector of the
+// partition that is not skipped costs, and what a right one writes.
+func windowProofUnits(s *state, b *chain.SubmitWindowProof) uint64 {
+	var m chain.Miner
+	var part chain.Partition
+	if !s.load(chain.MinerKey(b.Miner), &m) || !s.load(place{b.Miner, b.Deadline, b.Partition}.key(), &part) {
+		return s.params.UnitWrite
+	}
+	proven := uint64(bits.OnesCount64(part.Live &^ b.Skipped))
+	changed := uint64(bits.OnesCount64(part.Recovering | part.Live&b.Skipped))
+	return s.params.windowUnits(m.SealProof, proven) + (5+2*changed)*s.params.UnitWrite
 }
 
-func declareFaultsUnits(s *state, _ *chain.DeclareFaults) uint64 { return s.params.UnitWrite }
-
-func applyDeclareFaults(s *state, m *chain.Message, b *chain.DeclareFaults) (uint64, error) {
-	return 0, refuse(CodeFailed, "not built")
+// applyWindowProof takes the proof of one partition. That the window is open
+// and not proven yet was checked before the fee was taken.
+func applyWindowProof(s *state, _ *chain.Message, b *chain.SubmitWindowProof) (uint64, error) {
+	at := place{b.Miner, b.Deadline, b.Partition}
+	part, err := s.partition(at)
+	if err != nil {
+		return 0, err
+	}
+	m, err := s.miner(b.Miner)
+	if err != nil {
+		return 0, err
+	}
+	open, _ := s.params.Schedule().At(uint64(m.PeriodStart), uint64(s.global.Height))
+	if b.Skipped&^part.Live != 0 {
+		return 0, refuse(CodeFailed, "skipped names slots that hold no live sector")
+	}
+	proven := provable(part) &^ b.Skipped
+	if proven == 0 {
+		return 0, refuse(CodeFailed, "every sector of deadline %d partition %d is faulty or skipped: nothing to prove",
+			b.Deadline, b.Partition)
+	}
+	if err := s.checkWindowProof(m, part, open, proven, b); err != nil {
+		return 0, err
+	}
+	if err := s.acceptWindowProof(at, part, open, proven, b.Skipped); err != nil {
+		return 0, err
+	}
+	key := chain.ReplayKey(b)
+	s.store(key, &chain.Empty{Present: true})
+	s.enqueue(chain.QueueReplayForget, chain.Height(open.Close-1), chain.QueueItem{Key: []byte(key.ID)})
+	return 0, nil
 }
 
-func declareRecoveriesUnits(s *state, _ *chain.DeclareRecoveries) uint64 { return s.params.UnitWrite }
-
-func applyDeclareRecoveries(s *state, m *chain.Message, b *chain.DeclareRecoveries) (uint64, error) {
-	return 0, refuse(CodeFailed, "not built")
+// provable is the slots that a window proof covers: live, and not faulty or
+// declared recovering.
+func provable(part *chain.Partition) uint64 {
+	return part.Live &^ (part.Faulty &^ part.Recovering)
 }
 
-func (s *state) closeDeadline(item *chain.QueueItem) error { return nil }
+// checkWindowProof verifies the proof of the sectors in the slots proven.
+func (s *state) checkWindowProof(m *chain.Miner, part *chain.Partition, open post.Deadline, proven uint64, b *chain.SubmitWindowProof) error {
+	beacon, err := s.beacon(chain.Height(open.Challenge))
+	if err != nil {
+		return err
+	}
+	check := &WindowCheck{
+		SealProof:  m.SealProof,
+		Randomness: WindowRandomness(beacon, m.ID, open.Index),
+		Challenges: s.params.WindowChallenges,
+	}
+	err = s.slots(m.ID, part, proven, func(sec *chain.Sector) error {
+		check.Sectors = append(check.Sectors, WindowSector{Number: sec.Number, CommR: sec.CommR})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.verify.WindowProof(check, b.Proof); err != nil {
+		return refuse(CodeFailed, "window proof: %v", err)
+	}
+	return nil
+}
+
+// acceptWindowProof books what an accepted proof does: skipped sectors become
+// faulty, recovering ones are whole again, the rest is proven up to and
+// including this height. Pay is not touched: it follows from ProvenThrough.
+func (s *state) acceptWindowProof(at place, part *chain.Partition, open post.Deadline, proven, skipped uint64) error {
+	err := s.slots(at.miner, part, skipped&^part.Faulty, func(sec *chain.Sector) error {
+		return s.fail(sec, part, gradeSkipped)
+	})
+	if err != nil {
+		return err
+	}
+	part.Recovering &^= skipped
+	part.ProvenPeriods, part.ProvenThrough = open.Period+1, s.global.Height
+	err = s.slots(at.miner, part, proven, func(sec *chain.Sector) error {
+		if sec.State == chain.SectorFaulty {
+			if err := s.recover(sec, part); err != nil {
+				return err
+			}
+		}
+		s.emit(Event{Kind: EventSectorProven, Miner: at.miner, Sector: sec.Number, Index: open.Period})
+		return nil
+	})
+	s.store(at.key(), part)
+	return err
+}
+
+// closeDeadline is due at the last height of a partition's window.
+func (s *state) closeDeadline(item *chain.QueueItem) error {
+	return s.catchUp(place{item.Owner, item.ID >> 32, item.ID & (1<<32 - 1)}, s.global.Height)
+}
+
+// catchUp closes the windows of a partition whose last height is through or
+// before. A queue item whose window is closed already finds nothing to do.
+func (s *state) catchUp(at place, through chain.Height) error {
+	for {
+		part := new(chain.Partition)
+		if !s.load(at.key(), part) || part.Closes == 0 || part.Closes > through {
+			return nil
+		}
+		if err := s.closeWindow(at, part); err != nil {
+			return err
+		}
+	}
+}
+
+// closeWindow closes one window: sectors that it should have proven and did not
+// become faulty, recoveries that were not proven lapse, and sectors that have
+// been faulty for FaultMaxAge periods are lost. The next one is queued while
+// there is a sector left.
+func (s *state) closeWindow(at place, part *chain.Partition) error {
+	m, err := s.miner(at.miner)
+	if err != nil {
+		return err
+	}
+	open, _ := s.params.Schedule().At(uint64(m.PeriodStart), uint64(part.Closes))
+	if part.ProvenPeriods <= open.Period {
+		if err := s.missWindow(at, part, open); err != nil {
+			return err
+		}
+	}
+	if err := s.loseAged(at, part); err != nil {
+		return err
+	}
+	part.Closes += chain.Height(s.params.Period())
+	if part.Live == 0 {
+		part.Closes = 0
+	} else {
+		s.enqueue(chain.QueueDeadlineClose, part.Closes, at.item())
+	}
+	s.store(at.key(), part)
+	return nil
+}
+
+// missWindow makes faulty what an unproven window should have proven.
+func (s *state) missWindow(at place, part *chain.Partition, open post.Deadline) error {
+	due := provable(part)
+	part.Recovering = 0
+	if due == 0 {
+		part.ProvenPeriods = open.Period + 1
+		return nil
+	}
+	return s.slots(at.miner, part, due&^part.Faulty, func(sec *chain.Sector) error {
+		if sec.Activated >= chain.Height(open.Open) {
+			return nil // came while the close was waiting: its first window is the next
+		}
+		return s.fail(sec, part, gradeMissed)
+	})
+}
+
+// loseAged ends the sectors of a partition that were faulty for too long.
+func (s *state) loseAged(at place, part *chain.Partition) error {
+	age := chain.Height(s.params.FaultMaxAge * s.params.Period())
+	return s.slots(at.miner, part, part.Faulty, func(sec *chain.Sector) error {
+		if s.global.Height-sec.FaultSince < age {
+			return nil
+		}
+		return s.lose(sec, part)
+	})
+}
