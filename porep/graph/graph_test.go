@@ -4,57 +4,16 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/perdure/perdure/extern/vectors"
 )
-
-// vector is one known answer; inputs and expected differ by group.
-type vector struct {
-	ID       string          `json:"id"`
-	Inputs   json.RawMessage `json:"inputs"`
-	Expected json.RawMessage `json:"expected"`
-}
-
-func load(t *testing.T, group string) []vector {
-	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("/work/shared/vectors", group+".json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Vectors []vector }
-	if err := json.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
-	}
-	return file.Vectors
-}
-
-func (v vector) decode(t *testing.T, inputs, expected any) {
-	t.Helper()
-	if err := json.Unmarshal(v.Inputs, inputs); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(v.Expected, expected); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func bytes32(t *testing.T, s string) (out [32]byte) {
-	t.Helper()
-	raw, err := hex.DecodeString(s)
-	if err != nil || len(raw) != 32 {
-		t.Fatalf("32 bytes of hex wanted, got %q", s)
-	}
-	copy(out[:], raw)
-	return out
-}
 
 // porepID is u64LE(registered id) and zeros.
 func porepID(registered uint64) (id [32]byte) {
@@ -63,13 +22,13 @@ func porepID(registered uint64) (id [32]byte) {
 }
 
 func TestChaCha8(t *testing.T) {
-	for _, v := range load(t, "rng") {
+	for _, v := range vectors.Load(t, "rng") {
 		switch v.ID {
 		case "chacha8_zero_key":
 			var in struct{ Key string }
 			var want struct{ Keystream64 string }
-			v.decode(t, &in, &want)
-			key := bytes32(t, in.Key)
+			v.Decode(t, &in, &want)
+			key := vectors.Node(t, in.Key)
 			var block [16]uint32
 			chacha8Block(&key, 0, &block)
 			var got []byte
@@ -87,7 +46,7 @@ func TestChaCha8(t *testing.T) {
 			var want struct {
 				FirstU64 []string `json:"first_u64"`
 			}
-			v.decode(t, &in, &want)
+			v.Decode(t, &in, &want)
 			g, err := New(porepID(in.Registered), 64)
 			if err != nil {
 				t.Fatal(err)
@@ -105,7 +64,7 @@ func TestChaCha8(t *testing.T) {
 
 func TestFeistel(t *testing.T) {
 	seen := 0
-	for _, v := range load(t, "feistel") {
+	for _, v := range vectors.Load(t, "feistel") {
 		var in struct {
 			Elements  uint64 `json:"num_elements"`
 			Keys      [4]uint64
@@ -120,7 +79,7 @@ func TestFeistel(t *testing.T) {
 			Permutation []uint64
 			F           string `json:"blake2b_512_first8_be"`
 		}
-		v.decode(t, &in, &want)
+		v.Decode(t, &in, &want)
 		switch {
 		case strings.HasPrefix(v.ID, "precompute"):
 			f := newFeistel(in.Elements, [3]uint64{})
@@ -160,7 +119,7 @@ func number(t *testing.T, s string) uint64 {
 }
 
 func TestSeeds(t *testing.T) {
-	for _, v := range load(t, "graph_seeds") {
+	for _, v := range vectors.Load(t, "graph_seeds") {
 		var in struct {
 			PorepID string `json:"porep_id"`
 		}
@@ -170,9 +129,9 @@ func TestSeeds(t *testing.T) {
 			Feistel     string   `json:"sha256_feistel"`
 			FeistelKeys []string `json:"feistel_keys_u64"`
 		}
-		v.decode(t, &in, &want)
-		id := bytes32(t, in.PorepID)
-		if domainSeed(drgTag, id) != bytes32(t, want.Drg) || domainSeed(feistelTag, id) != bytes32(t, want.Feistel) {
+		v.Decode(t, &in, &want)
+		id := vectors.Node(t, in.PorepID)
+		if domainSeed(drgTag, id) != vectors.Node(t, want.Drg) || domainSeed(feistelTag, id) != vectors.Node(t, want.Feistel) {
 			t.Errorf("%s: domain seeds differ", v.ID)
 		}
 		if seed := drgSeed(id); hex.EncodeToString(seed[:]) != want.Seed {
@@ -187,7 +146,7 @@ func TestSeeds(t *testing.T) {
 }
 
 func TestParents(t *testing.T) {
-	for _, v := range load(t, "graph_parents") {
+	for _, v := range vectors.Load(t, "graph_parents") {
 		var in struct {
 			Registered uint64 `json:"registered_seal_proof"`
 			Nodes      uint64
@@ -196,7 +155,7 @@ func TestParents(t *testing.T) {
 			All     [][Degree]uint32          `json:"parents_by_node"`
 			Samples map[string][Degree]uint32 `json:"samples"`
 		}
-		v.decode(t, &in, &want)
+		v.Decode(t, &in, &want)
 		g, err := New(porepID(in.Registered), in.Nodes)
 		if err != nil {
 			t.Fatal(err)
@@ -229,7 +188,7 @@ func add(m map[string][Degree]uint32, k string, p [Degree]uint32) map[string][De
 // them. The tables above 8 MiB sectors would take hours.
 func TestParentTables(t *testing.T) {
 	compared := 0
-	for _, v := range load(t, "parent_cache_digest") {
+	for _, v := range vectors.Load(t, "parent_cache_digest") {
 		var in struct {
 			Nodes   uint64
 			PorepID string `json:"porep_id"`
@@ -237,11 +196,11 @@ func TestParentTables(t *testing.T) {
 		var want struct {
 			Digest string `json:"sha256_of_cache_file"`
 		}
-		v.decode(t, &in, &want)
+		v.Decode(t, &in, &want)
 		if in.Nodes > 1<<18 {
 			continue
 		}
-		g, err := New(bytes32(t, in.PorepID), in.Nodes)
+		g, err := New(vectors.Node(t, in.PorepID), in.Nodes)
 		if err != nil {
 			t.Fatal(err)
 		}
