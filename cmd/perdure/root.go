@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Exit codes, also in the help of the root command.
+const (
+	exitFailed = 1 // the command failed, or what it checked does not hold
+	exitUsage  = 2 // the command line is wrong
+)
+
+// globals are the flags that every command has. Flags win over the environment.
+type globals struct {
+	Home           string // directory of configuration and data (PERDURE_HOME)
+	Node           string // URL of a node's API (PERDURE_NODE)
+	From           string // address that signs and pays
+	JSON           bool   // one JSON object on standard output, nothing else there
+	Yes            bool   // ask nothing
+	PassphraseFile string // file with the keystore's passphrase
+}
+
+// passphraseEnv may hold the keystore's passphrase itself; --passphrase-file wins over it.
+const passphraseEnv = "PERDURE_PASSPHRASE"
+
+// newRoot returns the root command with all commands below it.
+func newRoot() *cobra.Command {
+	g := &globals{}
+	root := newGroup("perdure", "Store files on proven space, and fetch them back paid chunk by chunk", `Perdure is a decentralised storage network. This one program is the chain node,
+the miner, the client and the offline tools.
+
+Exit codes: 0 success; 1 the command failed, or what it checked does not hold;
+2 the command line is wrong. With --json exactly one object is written to
+standard output; progress and errors go to standard error.`)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return g.complete(cmd) }
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(nearest(cmd, err)) })
+	flags := root.PersistentFlags()
+	flags.StringVar(&g.Home, "home", "", "directory of configuration and data (PERDURE_HOME; default ~/.perdure)")
+	flags.StringVar(&g.Node, "node", "", "URL of a node's API (PERDURE_NODE)")
+	flags.StringVar(&g.From, "from", "", "address that signs and pays")
+	flags.BoolVar(&g.JSON, "json", false, "write one JSON object to standard output")
+	flags.BoolVar(&g.Yes, "yes", false, "ask nothing")
+	flags.StringVar(&g.PassphraseFile, "passphrase-file", "", "file with the keystore's passphrase (or the passphrase itself in "+passphraseEnv+")")
+	for _, command := range []func(*globals) *cobra.Command{
+		newPieceCommand,
+		newSectorCommand,
+	} {
+		root.AddCommand(command(g))
+	}
+	return root
+}
+
+// newGroup returns a command that only holds others: alone it prints its help, and an unknown
+// command below it is refused with the nearest names.
+func newGroup(use, short, long string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Long: long,
+		SuggestionsMinimumDistance: 2,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				text += "; did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return usage(errors.New(text))
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// complete fills flags that were not given from the environment, then from defaults.
+func (g *globals) complete(cmd *cobra.Command) error {
+	for _, f := range []struct {
+		value     *string
+		name, env string
+	}{{&g.Home, "home", "PERDURE_HOME"}, {&g.Node, "node", "PERDURE_NODE"}} {
+		if v, ok := os.LookupEnv(f.env); ok && !cmd.Flags().Changed(f.name) {
+			*f.value = v
+		}
+	}
+	if g.Home == "" {
+		user, err := os.UserHomeDir()
+		if err != nil {
+			return fmt.Errorf("find the home directory (or give --home): %w", err)
+		}
+		g.Home = filepath.Join(user, ".perdure")
+	}
+	return nil
+}
+
+// exitError is an error with the exit code that it asks for. Without text it was reported already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage marks an error of the command line.
+func usage(err error) error { return &exitError{exitUsage, err} }
+
+// refused ends a command whose answer, already given, is no.
+func refused() error { return &exitError{code: exitFailed} }
+
+// execute runs a command line and returns the exit code.
+func execute(ctx context.Context, root *cobra.Command, args []string) int {
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(root.ErrOrStderr(), "perdure: "+text)
+	}
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	// What cobra itself finds wrong with a command line has no type.
+	for _, start := range []string{"unknown command", "required flag", "accepts ", "requires ", "if any flags in the group", "at least one of the flags"} {
+		if strings.HasPrefix(err.Error(), start) {
+			return exitUsage
+		}
+	}
+	return exitFailed
+}
+
+// nearest adds the nearest flag's name to the error about an unknown one.
+func nearest(cmd *cobra.Command, err error) error {
+	_, name, ok := strings.Cut(err.Error(), "unknown flag: --")
+	if !ok {
+		return err
+	}
+	best, least := "", len(name)/2+1
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		d := distance(name, f.Name)
+		if strings.HasPrefix(f.Name, name) {
+			d = 1
+		}
+		if d < least && !f.Hidden {
+			best, least = f.Name, d
+		}
+	})
+	if best == "" {
+		return fmt.Errorf("%w; see perdure %s --help", err, strings.TrimPrefix(cmd.CommandPath(), "perdure "))
+	}
+	return fmt.Errorf("%w; did you mean --%s?", err, best)
+}
+
+// distance is the number of letters to insert, remove or replace to make one word of another.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// writeJSON writes the one object of a command's answer.
+func writeJSON(cmd *cobra.Command, v any) error {
+	out, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), string(out)); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	return nil
+}
