@@ -530,7 +530,7 @@ func (t *Offer) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufPay = []byte{131}
+var lengthBufPay = []byte{132}
 
 func (t *Pay) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -567,6 +567,11 @@ func (t *Pay) MarshalCBOR(w io.Writer) error {
 	if _, err := cw.Write(t.Tick[:]); err != nil {
 		return err
 	}
+
+	// t.Resume (bool) (bool)
+	if err := cbg.WriteBool(w, t.Resume); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -589,7 +594,7 @@ func (t *Pay) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 3 {
+	if extra != 4 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -636,6 +641,23 @@ func (t *Pay) UnmarshalCBOR(r io.Reader) (err error) {
 	t.Tick = [32]uint8{}
 	if _, err := io.ReadFull(cr, t.Tick[:]); err != nil {
 		return err
+	}
+	// t.Resume (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Resume = false
+	case 21:
+		t.Resume = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
 	}
 	return nil
 }

@@ -44,10 +44,13 @@ type Pay struct {
 	Voucher chain.SignedVoucher
 	Ticks   uint64
 	Tick    [32]byte // x_Ticks; the anchor when Ticks is 0
+	Resume  bool     // a voucher of an earlier session: no refusal if it does not meet the offer any more
 }
 
-// Standing answers a Pay and a Bye (seller to buyer): the newest tick of the
-// newest voucher of the lane that the seller holds. It proves itself.
+// Standing says where the lane stands (seller to buyer): the newest tick of the
+// newest voucher that the seller holds, which proves itself; nonce 0 if it
+// holds none. It answers a Pay and a Bye, and is sent when a voucher is used up
+// and more was asked for.
 type Standing struct {
 	Channel uint64
 	Lane    uint64

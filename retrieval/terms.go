@@ -4,8 +4,7 @@ import "github.com/perdure/perdure/chain"
 
 // CheckVoucher says whether a voucher on a channel meets an offer on the chain
 // with this ID. It checks what the voucher says, not its signature, nor whether
-// the channel has the money: the seller asks payment.Left for that, knowing its
-// other lanes.
+// the channel has the money: payment.Accept says that, knowing the other lanes.
 func CheckVoucher(v *chain.Voucher, ch *chain.Channel, o *Offer, chainID string) error {
 	switch {
 	case v.ChainID != chainID:

@@ -1,0 +1,106 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// ErrStale is wrapped when a voucher would take the place of one that is newer
+// or worth more.
+var ErrStale = errors.New("a newer voucher of the lane is known")
+
+// ErrConflict is wrapped when two vouchers of one lane have the same nonce and
+// different content.
+var ErrConflict = errors.New("another voucher of the lane has this nonce")
+
+// SavePromise makes seed and voucher durable. The voucher must be the first of
+// its lane, or have the next higher nonce and begin where the one before ended.
+func (l *Ledger) SavePromise(p *Promise) error {
+	v := &p.Voucher.Voucher
+	if err := l.savePromise(v, p); err != nil {
+		return fmt.Errorf("keep promise %d on lane %d of channel %d: %w", v.Nonce, v.Lane, v.Channel, err)
+	}
+	return nil
+}
+
+func (l *Ledger) savePromise(v *chain.Voucher, p *Promise) error {
+	value, err := encodePromise(p)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old, err := l.Promise(v.Channel, v.Lane)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		if v.Nonce <= old.Voucher.Voucher.Nonce || v.Amount.Less(old.Voucher.Voucher.Amount) {
+			return ErrStale
+		}
+	}
+	b := l.db.NewBatch()
+	defer b.Close()
+	revealed := key(tableRevealed, v.Channel, v.Lane)
+	err = errors.Join(
+		b.Set(key(tablePromise, v.Channel, v.Lane), value, nil),
+		b.DeleteRange(revealed, after(revealed), nil),
+		b.Set(append(revealed, key(0, v.Nonce)[1:]...), encodeNumbers(p.Revealed), nil))
+	if err != nil {
+		return err
+	}
+	return b.Commit(pebble.Sync)
+}
+
+// SaveRevealed notes that ticks up to this one of the lane's voucher were
+// revealed, without waiting for the disk.
+func (l *Ledger) SaveRevealed(channel, lane, nonce, ticks uint64) error {
+	if err := l.db.Set(key(tableRevealed, channel, lane, nonce), encodeNumbers(ticks), pebble.NoSync); err != nil {
+		return fmt.Errorf("note tick %d on lane %d of channel %d: %w", ticks, lane, channel, err)
+	}
+	return nil
+}
+
+// Promise returns the newest promise on a lane, nil if there is none.
+func (l *Ledger) Promise(channel, lane uint64) (*Promise, error) {
+	value, err := l.get(key(tablePromise, channel, lane))
+	if value == nil || err != nil {
+		return nil, err
+	}
+	return l.promise(channel, lane, value)
+}
+
+func (l *Ledger) promise(channel, lane uint64, value []byte) (*Promise, error) {
+	p, err := decodePromise(value)
+	if err != nil {
+		return nil, fmt.Errorf("read promise on lane %d of channel %d: %w", lane, channel, err)
+	}
+	note, err := l.get(key(tableRevealed, channel, lane, p.Voucher.Voucher.Nonce))
+	if note == nil || err != nil {
+		return p, err
+	}
+	b, err := body(note, 8)
+	if err != nil {
+		return nil, fmt.Errorf("read promise on lane %d of channel %d: %w", lane, channel, err)
+	}
+	p.Revealed = binary.BigEndian.Uint64(b)
+	return p, nil
+}
+
+// Promises returns the newest promise of every lane of a channel.
+func (l *Ledger) Promises(channel uint64) ([]Promise, error) {
+	var out []Promise
+	err := l.scan(key(tablePromise, channel), func(k, value []byte) error {
+		p, err := l.promise(channel, number(k, 1), value)
+		if err == nil {
+			out = append(out, *p)
+		}
+		return err
+	})
+	return out, err
+}

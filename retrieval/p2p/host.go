@@ -1,0 +1,314 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/retrieval"
+)
+
+// Config is what a Host is made of. Zero values take the defaults.
+type Config struct {
+	Identity crypto.PrivKey
+	// Listen are multiaddrs; none: the host only dials. LoopbackAddrs gives
+	// those of a network on one machine.
+	Listen []string
+	// Announce are the multiaddrs that others are told; none: those the host
+	// listens on.
+	Announce []string
+	// MaxConns and MaxStreams bound what all peers together take up, default
+	// 512 and 2048; MaxPeerConns and MaxPeerStreams one peer, default 8 and 64.
+	MaxConns, MaxStreams         int
+	MaxPeerConns, MaxPeerStreams int
+	// MaxMemory bounds the buffers of all streams, default 256 MiB.
+	MaxMemory int64
+	// DialTimeout bounds one dial, default 10 s.
+	DialTimeout time.Duration
+}
+
+// LoopbackAddrs listens on 127.0.0.1 over TCP and QUIC on free ports.
+func LoopbackAddrs() []string {
+	return []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"}
+}
+
+// Handler serves one stream that a peer opened. peer is the peer's ID in binary
+// form, authenticated by the connection. The handler closes the stream; the host
+// resets it when it is closed itself.
+type Handler func(ctx context.Context, stream io.ReadWriteCloser, peer string)
+
+// Host is a node on the peer-to-peer network. It may be used by many
+// goroutines.
+type Host struct {
+	host   host.Host
+	dial   time.Duration
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	closed bool
+	serves sync.WaitGroup
+}
+
+func (c *Config) setDefaults() {
+	set := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&c.MaxConns, 512)
+	set(&c.MaxStreams, 2048)
+	set(&c.MaxPeerConns, 8)
+	set(&c.MaxPeerStreams, 64)
+	if c.MaxMemory == 0 {
+		c.MaxMemory = 256 << 20
+	}
+	if c.DialTimeout == 0 {
+		c.DialTimeout = 10 * time.Second
+	}
+}
+
+// limits turns the config into the resource manager's scopes. What is not
+// bounded here is bounded by the scopes around it.
+func (c *Config) limits() rcmgr.ConcreteLimitConfig {
+	n := func(v int) rcmgr.LimitVal { return rcmgr.LimitVal(v) }
+	peerLimits := rcmgr.ResourceLimits{
+		Streams: n(2 * c.MaxPeerStreams), StreamsInbound: n(c.MaxPeerStreams), StreamsOutbound: n(c.MaxPeerStreams),
+		Conns: n(2 * c.MaxPeerConns), ConnsInbound: n(c.MaxPeerConns), ConnsOutbound: n(c.MaxPeerConns), FD: n(c.MaxPeerConns),
+	}
+	system := rcmgr.ResourceLimits{
+		Streams: n(c.MaxStreams), StreamsInbound: n(c.MaxStreams), StreamsOutbound: n(c.MaxStreams),
+		Conns: n(c.MaxConns), ConnsInbound: n(c.MaxConns), ConnsOutbound: n(c.MaxConns), FD: n(c.MaxConns),
+		Memory: rcmgr.LimitVal64(c.MaxMemory),
+	}
+	transient := rcmgr.ResourceLimits{
+		Streams: n(c.MaxStreams / 4), StreamsInbound: n(c.MaxStreams / 4), StreamsOutbound: n(c.MaxStreams / 4),
+		Conns: n(c.MaxConns / 4), ConnsInbound: n(c.MaxConns / 4), ConnsOutbound: n(c.MaxConns / 4), FD: n(c.MaxConns / 4),
+		Memory: rcmgr.LimitVal64(c.MaxMemory / 4),
+	}
+	partial := rcmgr.PartialLimitConfig{System: system, Transient: transient, PeerDefault: peerLimits}
+	return partial.Build(rcmgr.InfiniteLimits)
+}
+
+// New starts a host.
+func New(cfg Config) (*Host, error) {
+	cfg.setDefaults()
+	if cfg.Identity == nil {
+		return nil, errors.New("start peer-to-peer host: no identity")
+	}
+	announce := make([]ma.Multiaddr, 0, len(cfg.Announce))
+	for _, s := range cfg.Announce {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("announced address %q: %w", s, err)
+		}
+		announce = append(announce, a)
+	}
+	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(cfg.limits()), rcmgr.WithMetricsDisabled())
+	if err != nil {
+		return nil, fmt.Errorf("start peer-to-peer host: %w", err)
+	}
+	options := []libp2p.Option{
+		libp2p.Identity(cfg.Identity), libp2p.ResourceManager(resources),
+		libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport),
+		libp2p.Security(noise.ID, noise.New), libp2p.DefaultMuxers,
+		libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.UserAgent("perdure"), libp2p.WithDialTimeout(cfg.DialTimeout),
+		libp2p.AddrsFactory(func(listening []ma.Multiaddr) []ma.Multiaddr {
+			if len(announce) > 0 {
+				return announce
+			}
+			return listening
+		}),
+	}
+	if len(cfg.Listen) == 0 {
+		options = append(options, libp2p.NoListenAddrs)
+	} else {
+		options = append(options, libp2p.ListenAddrStrings(cfg.Listen...))
+	}
+	h, err := libp2p.New(options...)
+	if err != nil {
+		return nil, fmt.Errorf("start peer-to-peer host: %w", errors.Join(err, resources.Close()))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Host{host: h, dial: cfg.DialTimeout, ctx: ctx, cancel: cancel}, nil
+}
+
+// ID is the host's peer ID in binary form, as the chain records it.
+func (h *Host) ID() string { return string(h.host.ID()) }
+
+// Self is where the host is reached, as CreateMiner puts it on chain.
+func (h *Host) Self() chain.Peer {
+	p := chain.Peer{ID: []byte(h.host.ID())}
+	for _, a := range h.host.Addrs() {
+		if len(p.Addrs) < 16 { // what a miner's record holds
+			p.Addrs = append(p.Addrs, a.Bytes())
+		}
+	}
+	return p
+}
+
+// Addrs are the host's addresses with its peer ID, as people paste them.
+func (h *Host) Addrs() []string {
+	var out []string
+	for _, a := range h.host.Addrs() {
+		out = append(out, a.String()+"/p2p/"+h.host.ID().String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// FormatPeer writes a binary peer ID as people read it.
+func FormatPeer(id string) string { return peer.ID(id).String() }
+
+// ParsePeer reads "/ip4/.../p2p/ID" addresses of one peer.
+func ParsePeer(addrs ...string) (chain.Peer, error) {
+	var out chain.Peer
+	for _, s := range addrs {
+		info, err := peer.AddrInfoFromString(s)
+		if err != nil {
+			return chain.Peer{}, fmt.Errorf("peer address %q: %w", s, err)
+		}
+		if out.ID != nil && string(out.ID) != string(info.ID) {
+			return chain.Peer{}, fmt.Errorf("peer address %q: names another peer than the first", s)
+		}
+		out.ID = []byte(info.ID)
+		for _, a := range info.Addrs {
+			out.Addrs = append(out.Addrs, a.Bytes())
+		}
+	}
+	return out, nil
+}
+
+// addrInfo reads what the chain says about a peer. Addresses that cannot be
+// read are left out: one bad address does not make a miner unreachable.
+func addrInfo(p chain.Peer) (peer.AddrInfo, error) {
+	id, err := peer.IDFromBytes(p.ID)
+	if err != nil {
+		return peer.AddrInfo{}, fmt.Errorf("peer ID %x: %w", p.ID, err)
+	}
+	info := peer.AddrInfo{ID: id}
+	for _, raw := range p.Addrs {
+		a, err := ma.NewMultiaddrBytes(raw)
+		if err != nil {
+			continue
+		}
+		if rest, id := peer.SplitAddr(a); id == "" || id == info.ID {
+			a = rest
+		}
+		if a != nil {
+			info.Addrs = append(info.Addrs, a)
+		}
+	}
+	return info, nil
+}
+
+// Connect dials the peer unless there is a connection already.
+func (h *Host) Connect(ctx context.Context, p chain.Peer) error {
+	info, err := addrInfo(p)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.dial)
+	defer cancel()
+	if err := h.host.Connect(ctx, info); err != nil {
+		return fmt.Errorf("connect to %s: %w", info.ID, err)
+	}
+	return nil
+}
+
+// Open opens a stream of the retrieval protocol to the peer, over a connection
+// that stands, or one that is made to the peer's addresses. A client without
+// addresses is reached only while it is connected.
+func (h *Host) Open(ctx context.Context, p chain.Peer) (io.ReadWriteCloser, error) {
+	if err := h.Connect(ctx, p); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.dial)
+	defer cancel()
+	s, err := h.host.NewStream(ctx, peer.ID(p.ID), protocol.ID(retrieval.Protocol))
+	if err != nil {
+		return nil, fmt.Errorf("open stream to %s: %w", peer.ID(p.ID), err)
+	}
+	return s, nil
+}
+
+// Connected reports whether there is a connection to the peer with this binary ID.
+func (h *Host) Connected(id string) bool {
+	return h.host.Network().Connectedness(peer.ID(id)) == network.Connected
+}
+
+// Await returns once there is a connection to the peer, whoever made it.
+func (h *Host) Await(ctx context.Context, id string) error {
+	there := make(chan struct{}, 1)
+	note := &network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
+		if c.RemotePeer() == peer.ID(id) {
+			select {
+			case there <- struct{}{}:
+			default:
+			}
+		}
+	}}
+	h.host.Network().Notify(note)
+	defer h.host.Network().StopNotify(note)
+	for !h.Connected(id) {
+		select {
+		case <-there:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for a connection from %s: %w", peer.ID(id), ctx.Err())
+		case <-h.ctx.Done():
+			return errors.New("wait for a connection: the host is closed")
+		}
+	}
+	return nil
+}
+
+// Serve answers streams of the retrieval protocol from now on. Close waits for
+// the handlers.
+func (h *Host) Serve(handle Handler) {
+	h.host.SetStreamHandler(protocol.ID(retrieval.Protocol), func(s network.Stream) {
+		h.mu.Lock()
+		if h.closed {
+			h.mu.Unlock()
+			_ = s.Reset()
+			return
+		}
+		h.serves.Add(1)
+		h.mu.Unlock()
+		defer h.serves.Done()
+		stop := context.AfterFunc(h.ctx, func() { _ = s.Reset() })
+		defer stop()
+		handle(h.ctx, s, string(s.Conn().RemotePeer()))
+	})
+}
+
+// Close ends all streams, waits for the handlers and stops the host.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.cancel()
+	h.host.RemoveStreamHandler(protocol.ID(retrieval.Protocol))
+	h.serves.Wait()
+	if err := h.host.Close(); err != nil {
+		return fmt.Errorf("stop peer-to-peer host: %w", err)
+	}
+	return nil
+}
