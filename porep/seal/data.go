@@ -54,6 +54,10 @@ func (s *Sector) writeData(ctx context.Context, pieces []Piece) error {
 		}
 	}
 	progress := s.meter(StepData, s.params.Nodes)
+	// What was made of data that is gone may not fit what is written now.
+	if err := s.remove(s.noted()); err != nil {
+		return err
+	}
 	// The record names the pieces only together with the file that holds them.
 	s.record.Pieces = records
 	if err := s.write(unsealedFile, func(file *os.File) error {

@@ -126,6 +126,18 @@ func (s *Sector) has(names ...string) bool {
 	return true
 }
 
+// noted returns the names of the files that are noted as done, but for some.
+func (s *Sector) noted(but ...string) []string {
+	var names []string
+	for name := range s.record.Files {
+		if !slices.Contains(but, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // checkFiles compares every noted file of an unfinished sector with its digest,
 // once, and forgets those that differ; what a killed step left is removed.
 func (s *Sector) checkFiles(ctx context.Context) error {
@@ -154,13 +166,8 @@ func (s *Sector) checkFiles(ctx context.Context) error {
 
 // damaged returns the noted files whose content is not what was noted.
 func (s *Sector) damaged(ctx context.Context) ([]string, error) {
-	var names []string
-	for name := range s.record.Files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	var torn []string
-	for _, name := range names {
+	for _, name := range s.noted() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

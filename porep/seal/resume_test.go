@@ -163,7 +163,7 @@ func TestTornFiles(t *testing.T) {
 	}
 }
 
-// TestLostDataIsAsked for: data that was written cannot be made up.
+// TestLostData: data that was written cannot be made up.
 func TestLostData(t *testing.T) {
 	cfg := small(t)
 	s := open(t, cfg)
@@ -176,6 +176,9 @@ func TestLostData(t *testing.T) {
 	if err := write(s); !errors.Is(err, ErrData) {
 		t.Errorf("data written twice: %v", err)
 	}
+	if err := s.Do(context.Background(), StepTreeD); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Truncate(s.path(unsealedFile), 5); err != nil {
 		t.Fatal(err)
 	}
@@ -183,11 +186,18 @@ func TestLostData(t *testing.T) {
 	if _, err := s.Seal(context.Background(), filled(1)); err == nil {
 		t.Fatal("sealed without the data")
 	}
-	if err := write(s); err != nil {
+	// Other data now: nothing of what was made of the old may be left.
+	other := []Piece{{Data: bytes.NewReader([]byte("other data")), PaddedSize: 256}}
+	if err := s.WriteData(context.Background(), other); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Seal(context.Background(), filled(1)); err != nil {
+	got, err := s.Seal(context.Background(), filled(1))
+	if err != nil {
 		t.Fatal(err)
+	}
+	other[0].Data = bytes.NewReader([]byte("other data"))
+	if _, want := sealed(t, small(t), filled(1), other...); got != want {
+		t.Error("the sector is not that of the new data")
 	}
 }
 

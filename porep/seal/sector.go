@@ -151,7 +151,10 @@ func (s *Sector) SetTicket(ticket [32]byte) error {
 	}
 	fixed := digest(ticket)
 	s.record.Ticket = &fixed
-	return s.saveRecord()
+	if err := s.saveRecord(); err != nil {
+		return fmt.Errorf("set ticket of sector %d: %w", s.cfg.Number, err)
+	}
+	return nil
 }
 
 // Next returns the first step that is not done, or [Done].
@@ -279,14 +282,8 @@ func (s *Sector) Reset() error {
 	if !s.has(unsealedFile) {
 		return fmt.Errorf("reset sector %d: %s is gone: %w", s.cfg.Number, unsealedFile, ErrOrder)
 	}
-	var drop []string
-	for name := range s.record.Files {
-		if name != unsealedFile && name != treeDFile {
-			drop = append(drop, name)
-		}
-	}
 	s.record.Ticket, s.record.Result = nil, nil
-	if err := s.remove(drop); err != nil {
+	if err := s.remove(s.noted(unsealedFile, treeDFile)); err != nil {
 		return fmt.Errorf("reset sector %d: %w", s.cfg.Number, err)
 	}
 	return nil

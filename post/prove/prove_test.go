@@ -169,24 +169,3 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func BenchmarkWindow(b *testing.B) {
-	in, dirs := sealed(b, 1)
-	for b.Loop() {
-		if _, err := Window(context.Background(), in, dirs); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkVerify(b *testing.B) {
-	in, dirs := sealed(b, 1)
-	proof, err := Window(context.Background(), in, dirs)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if err := post.Verify(in, proof); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
