@@ -131,7 +131,11 @@ func (s *spool) Get(ctx context.Context, c cid.Cid) (ipld.Node, error) {
 	if c.Prefix().Codec == cid.Raw {
 		return merkledag.NewRawNodeWPrefix(data, c.Prefix())
 	}
-	return merkledag.DecodeProtobuf(data)
+	node, err := merkledag.DecodeProtobuf(data)
+	if err != nil {
+		return nil, err
+	}
+	return node, node.SetCidBuilder(c.Prefix())
 }
 
 // GetMany reads several nodes back.

@@ -19,6 +19,9 @@ const (
 	linkTag   = 42 // a CID, as bytes after one zero byte
 )
 
+// pragmaV2 is what a CARv2 has in place of the header: {"version": 2}.
+const pragmaV2 = "\xa1gversion\x02"
+
 // appendHeader appends the header of the roots, its length first.
 func appendHeader(dst []byte, roots []cid.Cid) []byte {
 	body := appendCBORHead(nil, cborMap, 2)
@@ -55,6 +58,9 @@ func appendCBORHead(dst []byte, major byte, n uint64) []byte {
 // bytes leniently and then demands that they are exactly what appendHeader
 // writes for these roots.
 func parseHeader(body []byte) ([]cid.Cid, error) {
+	if string(body) == pragmaV2 {
+		return nil, fmt.Errorf("header: %w: a CARv2, where a CARv1 is due", ErrMalformed)
+	}
 	p := headerParser{rest: body}
 	p.head(cborMap)
 	p.text("roots")

@@ -9,6 +9,10 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
+// maxShards is the most nodes that one sharded directory may have. MaxPending
+// entries need about a hundred thousand.
+const maxShards = 1 << 18
+
 // Entry is one name in a directory.
 type Entry struct {
 	// Name is one path element: not empty, not "." or "..", without a slash
@@ -76,8 +80,8 @@ func (l *lister) add(c cid.Cid, depth int) error {
 	if depth > MaxDepth {
 		return fmt.Errorf("shard %s: %w: deeper than %d levels", c, ErrTooLarge, MaxDepth)
 	}
-	if l.nodes++; l.nodes > MaxPending {
-		return fmt.Errorf("more than %d shards: %w", MaxPending, ErrTooLarge)
+	if l.nodes++; l.nodes > maxShards {
+		return fmt.Errorf("more than %d shards: %w", maxShards, ErrTooLarge)
 	}
 	node, err := Load(l.ctx, l.get, c)
 	if err != nil {
