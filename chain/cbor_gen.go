@@ -7218,7 +7218,7 @@ func (t *Validator) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufGlobal = []byte{142}
+var lengthBufGlobal = []byte{141}
 
 func (t *Global) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -7335,19 +7335,6 @@ func (t *Global) MarshalCBOR(w io.Writer) error {
 		}
 
 	}
-
-	// t.UpdateHash ([32]uint8) (array)
-	if len(t.UpdateHash) > 2097152 {
-		return xerrors.Errorf("Byte array in field t.UpdateHash was too long")
-	}
-
-	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.UpdateHash))); err != nil {
-		return err
-	}
-
-	if _, err := cw.Write(t.UpdateHash[:]); err != nil {
-		return err
-	}
 	return nil
 }
 
@@ -7370,7 +7357,7 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 14 {
+	if extra != 13 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -7622,27 +7609,6 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 			}
 
 		}
-	}
-	// t.UpdateHash ([32]uint8) (array)
-
-	maj, extra, err = cr.ReadHeader()
-	if err != nil {
-		return err
-	}
-
-	if extra > 2097152 {
-		return fmt.Errorf("t.UpdateHash: byte array too large (%d)", extra)
-	}
-	if maj != cbg.MajByteString {
-		return fmt.Errorf("expected byte array")
-	}
-	if extra != 32 {
-		return fmt.Errorf("expected array to have 32 elements")
-	}
-
-	t.UpdateHash = [32]uint8{}
-	if _, err := io.ReadFull(cr, t.UpdateHash[:]); err != nil {
-		return err
 	}
 	return nil
 }

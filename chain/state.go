@@ -231,5 +231,4 @@ type Global struct {
 	Cursors     []Cursor    `cborgen:"maxlen=16"` // by Queue
 	Validators  []Validator `cborgen:"maxlen=256"`
 	ProofLoad   []uint64    `cborgen:"maxlen=96"` // proof lane bytes taken by windows opening in each slot of the period
-	UpdateHash  [32]byte    // SHA-256 of the previous block's Update
 }

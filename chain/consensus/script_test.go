@@ -221,8 +221,8 @@ func (s *script) runBlock(d *datadriven.TestData) string {
 // message reads a line of a block.
 func (s *script) message(line string, ahead map[string]uint64) []byte {
 	s.t.Helper()
-	if text, ok := strings.CutPrefix(line, "raw "); ok {
-		b, err := hex.DecodeString(text)
+	if text, ok := strings.CutPrefix(line+" ", "raw "); ok {
+		b, err := hex.DecodeString(strings.TrimSpace(text))
 		must(s.t, err)
 		return b
 	}
@@ -302,7 +302,10 @@ func (s *script) show(t *testing.T, d *datadriven.TestData) string {
 	if !s.record(key, v) {
 		return "none\n"
 	}
-	return s.fields(reflect.ValueOf(v).Elem().Interface()) + "\n"
+	if text := s.fields(reflect.ValueOf(v).Elem().Interface()); text != "" {
+		return text + "\n"
+	}
+	return "all zero\n"
 }
 
 // fields writes what of a struct is not zero: Name=value ...
@@ -360,7 +363,7 @@ func short(b []byte) string {
 // rename puts names in the place of the addresses of the script's accounts.
 func (s *script) rename(text string) string {
 	names, _ := s.memory["names"].([]named)
-	for _, n := range append(names, named{name: "val"}) {
+	for _, n := range append(names, named{name: "val"}, named{name: "newcomer"}) {
 		text = strings.ReplaceAll(text, chain.FormatAddress(addressOf(s.t, n.name), s.params.Network), n.name)
 	}
 	return text

@@ -1,6 +1,12 @@
 package consensus
 
-import "github.com/perdure/perdure/chain"
+import (
+	"slices"
+
+	"github.com/minio/sha256-simd"
+
+	"github.com/perdure/perdure/chain"
+)
 
 // UpdateVersion is the version of Updates that this code writes.
 const UpdateVersion = 1
@@ -97,4 +103,20 @@ type Update struct {
 	Changes  []Change  `cborgen:"maxlen=1000000"`
 	Events   []Event   `cborgen:"maxlen=1000000"`
 	Receipts []Receipt `cborgen:"maxlen=1000000"`
+}
+
+// Hash is what the state's root commits to: the SHA-256 of the update's
+// encoding with the texts for people (Receipt.Error, Event.Reason) left empty,
+// so that a clearer sentence in a later version is no fork.
+func (u *Update) Hash() ([32]byte, error) {
+	bare := *u
+	bare.Events, bare.Receipts = slices.Clone(u.Events), slices.Clone(u.Receipts)
+	for i := range bare.Events {
+		bare.Events[i].Reason = ""
+	}
+	for i := range bare.Receipts {
+		bare.Receipts[i].Error = ""
+	}
+	b, err := chain.Encode(&bare)
+	return sha256.Sum256(b), err
 }
