@@ -89,21 +89,6 @@ func syncDir(path string) error {
 	return dir.Sync()
 }
 
-// keep publishes finished files and notes them in the record, in one go.
-func (s *Sector) keep(outputs map[string]*output) error {
-	for name, out := range outputs {
-		note, err := noteFile(out.File)
-		if err != nil {
-			return err
-		}
-		if err := out.publish(); err != nil {
-			return err
-		}
-		s.record.Files[name] = note
-	}
-	return s.saveRecord()
-}
-
 // noteFile returns the size and digest of an open file.
 func noteFile(file *os.File) (fileRecord, error) {
 	info, err := file.Stat()
@@ -128,7 +113,15 @@ func (s *Sector) write(name string, fill func(*os.File) error) error {
 	if err := fill(out.File); err != nil {
 		return err
 	}
-	return s.keep(map[string]*output{name: out})
+	note, err := noteFile(out.File)
+	if err != nil {
+		return err
+	}
+	if err := out.publish(); err != nil {
+		return err
+	}
+	s.record.Files[name] = note
+	return s.saveRecord()
 }
 
 // openSized opens a file that must have a size in bytes.

@@ -168,4 +168,3 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("legacy proof: %v", err)
 	}
 }
-
