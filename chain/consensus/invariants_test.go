@@ -24,6 +24,7 @@ func (n *network) checkInvariants() {
 	countAccounts(n, &free)
 	countMiners(n, &free, &locked)
 	countMarket(n, &locked)
+	n.checkSectors()
 	each(n, chain.TableChannel, func(_ chain.Key, c *chain.Channel) { locked.add(n.t, c.Balance) })
 	if free.total != g.Supply.Accounts || locked.total != g.Supply.Locked {
 		n.t.Fatalf("height %d: records hold %s free and %s locked, the supply says %s and %s",

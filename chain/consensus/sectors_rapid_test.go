@@ -1,0 +1,152 @@
+package consensus
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// shrinking sends failures of the harness to rapid, which then looks for the shortest history.
+type shrinking struct {
+	testing.TB
+	rt *rapid.T
+}
+
+func (s shrinking) Helper()                           {}
+func (s shrinking) Fatal(args ...any)                 { s.rt.Fatal(args...) }
+func (s shrinking) Fatalf(format string, args ...any) { s.rt.Fatalf(format, args...) }
+
+// covered is what a sector's events say: up to where accepted proofs cover it,
+// and whether it has power.
+type covered struct {
+	through chain.Height
+	active  bool
+}
+
+// history is a random life of one miner's sectors.
+type history struct {
+	*network
+	rt    *rapid.T
+	ahead uint64
+	next  uint64 // sector number
+	model map[uint64]*covered
+}
+
+// TestSectorHistories sends random messages, right and wrong ones, and after
+// each block compares power, masks, counts and money (the harness does) and what
+// proofs cover with what the events said.
+func TestSectorHistories(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := testParams()
+		p.Window, p.ChallengeLookback, p.FaultCutoff, p.FaultMaxAge = 4, 1, 2, 2
+		p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife = 1, 8, 20, 4
+		p.QueueItems = rapid.SampledFrom([]uint64{1000, 1000, 2}).Draw(rt, "queue items")
+		h := &history{network: minerNetwork(shrinking{t, rt}, p, fakeVerifier{}, 2<<10), rt: rt, model: map[uint64]*covered{}}
+		for range rapid.IntRange(5, 80).Draw(rt, "blocks") {
+			h.step()
+		}
+	})
+}
+
+func (h *history) step() {
+	h.ahead = 0
+	var messages [][]byte
+	if rapid.Bool().Draw(h.rt, "prove all") {
+		messages = h.proofs()
+	}
+	for range rapid.IntRange(0, 3).Draw(h.rt, "messages") {
+		messages = append(messages, h.draw())
+	}
+	u, _ := h.block(messages...)
+	h.follow(u)
+	h.compare()
+}
+
+func (h *history) draw() []byte {
+	proof := []byte(rapid.SampledFrom([]string{"ok", "ok", "ok", "wrong"}).Draw(h.rt, "proof"))
+	var body chain.Body
+	switch rapid.IntRange(0, 6).Draw(h.rt, "kind") {
+	case 0:
+		body = h.drawPreCommit()
+	case 1, 2:
+		body = &chain.ProveCommit{Miner: chain.FirstMinerID, Number: h.numbers(chain.SectorPreCommitted, 1)[0], Proof: proof}
+	case 3:
+		m := h.miner()
+		open, _ := h.params.Schedule().At(uint64(m.PeriodStart), uint64(h.height+1))
+		return h.message("worker", 0, &chain.SubmitWindowProof{Miner: m.ID, Period: open.Period, Deadline: open.Index,
+			Skipped: rapid.Uint64Range(0, 15).Draw(h.rt, "skipped"), Proof: proof})
+	case 4:
+		body = &chain.DeclareFaults{Miner: chain.FirstMinerID, Sectors: h.numbers(chain.SectorActive, 2)}
+	default:
+		body = &chain.DeclareRecoveries{Miner: chain.FirstMinerID, Sectors: h.numbers(chain.SectorFaulty, 2)}
+	}
+	h.ahead++
+	return h.message("worker", h.ahead-1, body)
+}
+
+// numbers draws sectors, mostly in the state that a message is about.
+func (h *history) numbers(state chain.SectorState, most int) []uint64 {
+	var fit []uint64
+	for n := range h.next {
+		if h.sector(n).State == state {
+			fit = append(fit, n)
+		}
+	}
+	one := rapid.Uint64Range(0, h.next)
+	if len(fit) > 0 && rapid.IntRange(0, 9).Draw(h.rt, "stray") > 0 {
+		one = rapid.SampledFrom(fit)
+	}
+	return rapid.SliceOfN(one, 1, most).Draw(h.rt, state.String())
+}
+
+func (h *history) drawPreCommit() chain.Body {
+	b := &chain.PreCommitSectors{Miner: chain.FirstMinerID}
+	for range rapid.IntRange(1, 4).Draw(h.rt, "batch") {
+		b.Sectors = append(b.Sectors, chain.PreCommit{Number: h.next, TicketHeight: h.height,
+			Expiration: h.params.LeastExpiration(h.height+1) + chain.Height(rapid.IntRange(-1, 60).Draw(h.rt, "life"))})
+		h.next++
+	}
+	return b
+}
+
+// follow applies events to the model.
+func (h *history) follow(u *Update) {
+	for _, e := range u.Events {
+		switch e.Kind {
+		case EventSectorActive:
+			h.model[e.Sector] = &covered{u.Height, true}
+		case EventSectorProven:
+			h.model[e.Sector].through = u.Height
+		case EventSectorRecovered:
+			*h.model[e.Sector] = covered{u.Height, true}
+		case EventSectorFaulty:
+			h.model[e.Sector].active = false
+		case EventSectorEnded:
+			delete(h.model, e.Sector)
+		}
+	}
+}
+
+// compare checks that pay may be released for exactly the heights that proofs
+// cover, and that no power outlives a missed window.
+func (h *history) compare() {
+	s, err := newState(h.params, h.view, h.verify)
+	must(h.t, err)
+	for number, want := range h.model {
+		sec := h.sector(number)
+		if active := sec.State == chain.SectorActive; active != want.active || s.provenThrough(&sec) != want.through {
+			h.t.Fatalf("height %d: sector %d is %s, proven through %d; events say active %v, %d",
+				h.height, number, sec.State, s.provenThrough(&sec), want.active, want.through)
+		}
+		longest := chain.Height(h.params.Period() + h.params.Window)
+		if h.params.QueueItems == 1000 && want.active && h.height-want.through > longest {
+			h.t.Fatalf("height %d: sector %d has power, last shown to be there at %d", h.height, number, want.through)
+		}
+		age := chain.Height((h.params.FaultMaxAge + 1) * h.params.Period())
+		if h.params.QueueItems == 1000 && !want.active && h.height-sec.FaultSince > age {
+			h.t.Fatalf("height %d: sector %d is faulty since %d and not lost", h.height, number, sec.FaultSince)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package consensus
+
+import (
+	"testing"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/porep"
+)
+
+// minerNetwork starts a chain with miner 1000, whose owner and worker is
+// "worker", and advances until its first window is a while away.
+func minerNetwork(t testing.TB, p *Params, verify Verifier, size uint64) *network {
+	t.Helper()
+	n := newNetwork(t, p, verify, []named{{"worker", chain.PDR(1_000_000)}})
+	worker := addressOf(t, "worker")
+	proof, err := porep.ProofOfSize(size)
+	must(t, err)
+	n.mustAll(n.message("worker", 0, &chain.CreateMiner{SealProof: proof, Fund: chain.PDR(1000),
+		Keys: chain.Keys{Owner: worker, Worker: worker, Beneficiary: worker}}))
+	return n
+}
+
+// mustAll makes a block of messages that all succeed.
+func (n *network) mustAll(messages ...[]byte) *Update {
+	n.t.Helper()
+	u, results := n.block(messages...)
+	for i, r := range results {
+		if r.Code != CodeOK {
+			n.t.Fatalf("height %d: message %d %s: %s %s", n.height, i, r.Kind, r.Code, r.Error)
+		}
+	}
+	return u
+}
+
+// sealSectors pre-commits sectors first to first+count-1 and waits for their seed.
+func (n *network) sealSectors(first, count uint64) {
+	n.t.Helper()
+	for count > 0 {
+		b := &chain.PreCommitSectors{Miner: chain.FirstMinerID}
+		for ; count > 0 && len(b.Sectors) < 64; count-- {
+			b.Sectors = append(b.Sectors, chain.PreCommit{Number: first, TicketHeight: n.height,
+				Expiration: n.params.LeastExpiration(n.height+1) + 5000})
+			first++
+		}
+		n.mustAll(n.message("worker", 0, b))
+	}
+	n.advance(int(n.params.SeedDelay))
+}
+
+// commitSectors proves those sectors, a few a block.
+func (n *network) commitSectors(first, count uint64) {
+	n.t.Helper()
+	for ; count > 0; count -= min(count, 40) {
+		n.mustAll(n.commitMessages(first, min(count, 40))...)
+		first += 40
+	}
+}
+
+// commitMessages are the openings of those sectors, one part each, for one block.
+func (n *network) commitMessages(first, count uint64) [][]byte {
+	n.t.Helper()
+	var out [][]byte
+	for i := range count {
+		out = append(out, n.message("worker", i, &chain.ProveCommit{Miner: chain.FirstMinerID, Number: first + i, Proof: []byte("ok")}))
+	}
+	return out
+}
+
+func (n *network) miner() (m chain.Miner) {
+	n.t.Helper()
+	n.record(chain.MinerKey(chain.FirstMinerID), &m)
+	return m
+}
+
+func (n *network) sector(number uint64) (s chain.Sector) {
+	n.t.Helper()
+	n.record(chain.SectorKey(chain.FirstMinerID, number), &s)
+	return s
+}
+
+// proofs are right window proofs of all partitions of the deadline open in the next block.
+func (n *network) proofs() [][]byte {
+	n.t.Helper()
+	m := n.miner()
+	open, ok := n.params.Schedule().At(uint64(m.PeriodStart), uint64(n.height+1))
+	if !ok || len(m.Partitions) == 0 {
+		return nil
+	}
+	var out [][]byte
+	for i := range m.Partitions[open.Index] {
+		out = append(out, n.message("worker", 0, &chain.SubmitWindowProof{Miner: m.ID, Period: open.Period,
+			Deadline: open.Index, Partition: i, Proof: []byte("ok")}))
+	}
+	return out
+}
+
+// TestManyPartitions fills several partitions of each deadline, proves all of
+// one deadline and but one of the next.
+func TestManyPartitions(t *testing.T) {
+	n := minerNetwork(t, testParams(), fakeVerifier{}, 2<<10)
+	n.sealSectors(1, 200)
+	n.commitSectors(1, 200)
+	m := n.miner()
+	if m.Deadlines[0] != 67 || m.Deadlines[1] != 67 || m.Deadlines[2] != 66 || m.Partitions[0] != 3 || m.Partitions[2] != 3 {
+		t.Fatalf("200 sectors in deadlines %v, partitions %v", m.Deadlines, m.Partitions)
+	}
+	n.advanceTo(m.PeriodStart - 1)
+	if got := len(n.mustAll(n.proofs()...).Events); got != 67 {
+		t.Fatalf("%d sectors proven, want 67", got)
+	}
+	n.advanceTo(m.PeriodStart + 19)
+	if f := n.miner().Faulty; f != 0 {
+		t.Fatalf("%d sectors faulty after all partitions were proven", f)
+	}
+	n.mustAll(n.proofs()[1:]...)
+	events := n.advanceTo(m.PeriodStart + 39)
+	if len(events) != chain.PartitionSectors || n.miner().Faulty != chain.PartitionSectors {
+		t.Fatalf("%d events, %d faulty sectors, want those of partition 0", len(events), n.miner().Faulty)
+	}
+	for _, e := range events {
+		if sec := n.sector(e.Sector); e.Reason != "missed" || sec.Partition != 0 || sec.Deadline != 1 {
+			t.Fatalf("event %+v is about sector %+v", e, sec)
+		}
+	}
+}
+
+// TestProofLaneRefuses fills what a small lane carries in half a window.
+func TestProofLaneRefuses(t *testing.T) {
+	p := testParams()
+	p.MaxBlockBytes, p.MaxMessageBytes = 8<<10, 4<<10
+	n := minerNetwork(t, p, fakeVerifier{}, 2<<10)
+	cost, err := p.sectorLoad(n.miner().SealProof)
+	must(t, err)
+	fit := 3 * (p.slotRoom() / cost)
+	if fit == 0 || fit > 40 {
+		t.Fatalf("%d sectors fit: not what this test is about", fit)
+	}
+	n.sealSectors(1, fit+1)
+	for i := range fit {
+		n.mustAll(n.commitMessages(1+i, 1)...)
+		if n.height+p.chainCutoff() >= n.miner().PeriodStart {
+			t.Fatalf("sectors do not fit before the first window")
+		}
+	}
+	_, results := n.block(n.commitMessages(fit+1, 1)...)
+	if results[0].Code != CodeFailed {
+		t.Fatalf("sector %d beyond the lane's room: %s %s", fit+1, results[0].Code, results[0].Error)
+	}
+	if sec := n.sector(fit + 1); sec.State != chain.SectorPreCommitted || sec.Proven != 0 || sec.Deposit.IsZero() {
+		t.Fatalf("refused sector changed: %+v", sec)
+	}
+}
+
+func (p *Params) chainCutoff() chain.Height { return chain.Height(p.FaultCutoff) }
+
+// TestLateClose lets one item of each queue be worked off a block, so that the
+// closes of a deadline with three partitions take three blocks, and sends
+// messages about a partition whose close is overdue.
+func TestLateClose(t *testing.T) {
+	p := testParams()
+	n := minerNetwork(t, p, fakeVerifier{}, 2<<10)
+	n.sealSectors(1, 200)
+	n.commitSectors(1, 200)
+	p.QueueItems = 1
+	start := n.miner().PeriodStart
+	n.advanceTo(start + 19)
+	if f := n.miner().Faulty; f != 32 {
+		t.Fatalf("%d faulty sectors at the close, want one partition's", f)
+	}
+	// Partition 2 still waits: neither is a fault declared in time, nor one that is not due a recovery.
+	late := n.partitionOf(t, 0, 2).Sectors
+	_, results := n.block(n.message("worker", 0, &chain.DeclareFaults{Miner: chain.FirstMinerID, Sectors: late[:1]}))
+	if results[0].Code != CodeFailed {
+		t.Fatalf("a missed sector was declared faulty: %+v", results[0])
+	}
+	if part := n.partitionOf(t, 0, 2); part.Faulty != 0 || part.Closes != start+19 {
+		t.Fatalf("failed message closed a window: %+v", part)
+	}
+	// A message that needs the close brings it about; the queue's own finds nothing left.
+	u := n.mustAll(n.message("worker", 0, &chain.DeclareRecoveries{Miner: chain.FirstMinerID, Sectors: late[:2]}))
+	missed := 0
+	for _, e := range u.Events {
+		if e.Kind == EventSectorFaulty && e.Message == 1 {
+			missed++
+		}
+	}
+	part := n.partitionOf(t, 0, 2)
+	if missed != len(late) || part.Recovering != 3 || part.Closes != start+79 {
+		t.Fatalf("%d of %d sectors missed by the message, partition %+v", missed, len(late), part)
+	}
+	n.advance(3)
+	if again := n.partitionOf(t, 0, 2); again.Recovering != 3 || again.Closes != start+79 || n.miner().Faulty != 67 {
+		t.Fatalf("the late close changed the partition: %+v, %d faulty", again, n.miner().Faulty)
+	}
+	// Nothing is lost from the queue: in the end all windows are closed.
+	n.advanceTo(start + 59 + 10)
+	if m := n.miner(); m.Faulty != 200 {
+		t.Fatalf("%d of 200 sectors faulty", m.Faulty)
+	}
+}
+
+func (n *network) partitionOf(t testing.TB, deadline, index uint64) (p chain.Partition) {
+	t.Helper()
+	n.record(chain.PartitionKey(chain.FirstMinerID, deadline, index), &p)
+	return p
+}
