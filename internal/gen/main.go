@@ -14,6 +14,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/retrieval"
 )
 
@@ -35,6 +36,7 @@ var packages = []struct {
 		chain.QueueHead{}, chain.QueueItem{}, chain.Cursor{}, chain.Beacon{}, chain.Empty{}, chain.Supply{},
 		chain.Validator{}, chain.Global{},
 	}},
+	{"chain/wallet/cbor_gen.go", "wallet", []any{wallet.Inclusion{}}},
 	{"chain/consensus/cbor_gen.go", "consensus", []any{
 		consensus.Params{}, consensus.Change{}, consensus.Event{}, consensus.Receipt{}, consensus.Update{},
 	}},

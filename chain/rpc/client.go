@@ -1,0 +1,239 @@
+package rpc
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/wallet"
+)
+
+// ErrNotFound is returned for what the node does not have.
+var ErrNotFound = errors.New("not found")
+
+// Client talks to one node. It may be used from many goroutines.
+type Client struct {
+	base string
+	http *http.Client
+
+	mu     sync.Mutex
+	params *consensus.Params
+}
+
+// New returns a client of the node at base, such as http://127.0.0.1:26660.
+func New(base string) *Client {
+	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}}
+}
+
+// Base is the node's URL.
+func (c *Client) Base() string { return c.base }
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// do sends a request and returns the body of a good answer, to be closed.
+func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask node %s: %w", c.base, err)
+	}
+	if resp.StatusCode < 300 {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	return nil, c.problem(resp)
+}
+
+func (c *Client) problem(resp *http.Response) error {
+	var p problem
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&p); err != nil || p.Detail == "" {
+		p.Detail = resp.Status
+	}
+	switch {
+	case resp.StatusCode == http.StatusGone && p.Oldest > 0:
+		return &PrunedError{Oldest: chain.Height(p.Oldest)}
+	case p.Code != 0:
+		return &consensus.Refusal{Code: consensus.Code(p.Code), Text: p.Detail}
+	case resp.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("%s: %w", p.Detail, ErrNotFound)
+	}
+	return fmt.Errorf("node %s: %s", c.base, p.Detail)
+}
+
+// JSON reads a JSON answer of the node's explorer API into v.
+func (c *Client) JSON(ctx context.Context, path string, v any) error {
+	body, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return json.NewDecoder(io.LimitReader(body, maxUpdate)).Decode(v)
+}
+
+func (c *Client) cbor(ctx context.Context, path string, v chain.CBOR) error {
+	body, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	raw, err := io.ReadAll(io.LimitReader(body, maxRecord))
+	if err != nil {
+		return fmt.Errorf("read answer of %s: %w", c.base, err)
+	}
+	return chain.Decode(raw, v)
+}
+
+// Params returns the network's parameters; they are read once.
+func (c *Client) Params(ctx context.Context) (*consensus.Params, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.params != nil {
+		return c.params, nil
+	}
+	p := new(consensus.Params)
+	if err := c.cbor(ctx, PathParams, p); err != nil {
+		return nil, err
+	}
+	c.params = p
+	return p, nil
+}
+
+// Record reads the newest record of a key and reports whether there is one.
+func (c *Client) Record(ctx context.Context, k chain.Key, into chain.CBOR) (bool, error) {
+	err := c.cbor(ctx, PathRecords+k.Table.String()+"/"+hex.EncodeToString([]byte(k.ID)), into)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Global returns the newest global record.
+func (c *Client) Global(ctx context.Context) (*chain.Global, error) {
+	g := new(chain.Global)
+	ok, err := c.Record(ctx, chain.GlobalKey(), g)
+	if err == nil && !ok {
+		err = errors.New("the node has no state yet")
+	}
+	return g, err
+}
+
+// Account returns an account; an unused address has the zero account.
+func (c *Client) Account(ctx context.Context, a chain.Address) (*chain.Account, error) {
+	acc := new(chain.Account)
+	_, err := c.Record(ctx, chain.AccountKey(a), acc)
+	return acc, err
+}
+
+// Submit hands an encoded signed message to the node's mempool.
+func (c *Client) Submit(ctx context.Context, raw []byte) error {
+	body, err := c.do(ctx, http.MethodPost, PathMessages, raw)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+// Await returns the receipt of a message once its block is committed.
+func (c *Client) Await(ctx context.Context, hash chain.Hash) (*wallet.Inclusion, error) {
+	for {
+		in := new(wallet.Inclusion)
+		err := c.cbor(ctx, PathReceipts+hash.String(), in)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, ErrNotFound) {
+			return in, err
+		}
+	}
+}
+
+// reconnect is the pause before the feed is opened again.
+const reconnect = 500 * time.Millisecond
+
+// Follow calls each with every Update from a height on, in order and without
+// gap, until ctx ends or each fails. A feed that breaks is opened again where
+// it broke; one that is no longer kept is a *PrunedError.
+func (c *Client) Follow(ctx context.Context, from chain.Height, each func(*consensus.Update) error) error {
+	for {
+		var failed error
+		err := c.feed(ctx, from, func(u *consensus.Update) error {
+			if u.Height != from {
+				return fmt.Errorf("feed of %s: update %d where %d is next", c.base, u.Height, from)
+			}
+			if failed = each(u); failed != nil {
+				return failed
+			}
+			from++
+			return nil
+		})
+		var pruned *PrunedError
+		if failed != nil || ctx.Err() != nil || errors.As(err, &pruned) {
+			return errors.Join(failed, ctx.Err(), asError(pruned))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(reconnect):
+		}
+	}
+}
+
+func asError(p *PrunedError) error {
+	if p == nil {
+		return nil
+	}
+	return p
+}
+
+// feed reads one connection's worth of Updates.
+func (c *Client) feed(ctx context.Context, from chain.Height, each func(*consensus.Update) error) error {
+	body, err := c.do(ctx, http.MethodGet, fmt.Sprintf("%s?from=%d", PathUpdates, from), nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	r := bufio.NewReader(body)
+	for {
+		raw, err := readUpdate(r)
+		if err != nil {
+			return err
+		}
+		u := new(consensus.Update)
+		if err := chain.Decode(raw, u); err != nil {
+			return fmt.Errorf("feed of %s: %w", c.base, err)
+		}
+		if err := each(u); err != nil {
+			return err
+		}
+	}
+}
+
+// readUpdate reads one Update behind its length.
+func readUpdate(r io.Reader) ([]byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > maxUpdate {
+		return nil, fmt.Errorf("update of %d bytes exceeds %d", n, maxUpdate)
+	}
+	var b bytes.Buffer // grows with what arrives, not with what is announced
+	if _, err := io.CopyN(&b, r, int64(n)); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,45 @@
+// Package rpc is the typed client of a chain node, and the few raw endpoints
+// that it needs of one: records and receipts in their canonical encoding,
+// submission, and the feed of Updates. What people and explorers read is JSON
+// and stands in chain/explorer.
+//
+//	GET  /v1/raw/params                      consensus.Params
+//	GET  /v1/raw/records/TABLE/KEY           a record; KEY in hexadecimal, 404 if there is none
+//	POST /v1/raw/messages                    an encoded signed message
+//	GET  /v1/raw/receipts/HASH               wallet.Inclusion, as soon as there is one (long poll)
+//	GET  /v1/updates?from=HEIGHT             Updates, each behind its length (u32BE), without gap and without end
+//
+// Bodies are CBOR; refusals are RFC 9457 problems with the code of the rules.
+package rpc
+
+import "time"
+
+// The paths of the endpoints.
+const (
+	PathParams   = "/v1/raw/params"
+	PathRecords  = "/v1/raw/records/"
+	PathMessages = "/v1/raw/messages"
+	PathReceipts = "/v1/raw/receipts/"
+	PathUpdates  = "/v1/updates"
+)
+
+const (
+	contentCBOR    = "application/cbor"
+	contentProblem = "application/problem+json"
+	// maxUpdate bounds one Update of the feed in bytes.
+	maxUpdate = 64 << 20
+	// maxRecord bounds one record in bytes.
+	maxRecord = 4 << 20
+	// pollTime is how long a node waits for a receipt before it says not yet.
+	pollTime = 20 * time.Second
+)
+
+// problem is an RFC 9457 problem; Code is a consensus.Code, Oldest the first
+// height of the feed for one that has grown too old.
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Code   uint32 `json:"code,omitempty"`
+	Oldest uint64 `json:"oldest,omitempty"`
+}

@@ -1,0 +1,168 @@
+package rpc
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	cbg "github.com/whyrusleeping/cbor-gen"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/wallet"
+)
+
+// Backend is the node behind the endpoints.
+type Backend interface {
+	Params() *consensus.Params
+	// Record returns the newest committed record of a key, nil if there is none.
+	Record(chain.Key) ([]byte, error)
+	// Submit hands a message to the mempool; a *consensus.Refusal says why not.
+	Submit(ctx context.Context, raw []byte) error
+	// Await waits for the receipt of a message until ctx ends.
+	Await(ctx context.Context, hash chain.Hash) (*wallet.Inclusion, error)
+	// Updates calls each with the encoded Updates from a height on, as blocks
+	// are committed, until ctx ends or each fails.
+	Updates(ctx context.Context, from chain.Height, each func(raw []byte) error) error
+}
+
+// PrunedError is returned for Updates that are no longer kept.
+type PrunedError struct{ Oldest chain.Height }
+
+// Error implements error.
+func (e *PrunedError) Error() string {
+	return fmt.Sprintf("updates before height %d are no longer kept", e.Oldest)
+}
+
+// Handler serves the raw endpoints of a backend.
+func Handler(b Backend) http.Handler {
+	s := server{b}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+PathParams, s.params)
+	mux.HandleFunc("GET "+PathRecords+"{table}/{key}", s.record)
+	mux.HandleFunc("GET "+PathRecords+"{table}/{$}", s.record)
+	mux.HandleFunc("POST "+PathMessages, s.submit)
+	mux.HandleFunc("GET "+PathReceipts+"{hash}", s.receipt)
+	mux.HandleFunc("GET "+PathUpdates, s.updates)
+	return mux
+}
+
+type server struct{ node Backend }
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	p := problem{Title: http.StatusText(status), Status: status, Detail: err.Error()}
+	var refusal *consensus.Refusal
+	if errors.As(err, &refusal) {
+		p.Code = uint32(refusal.Code)
+	}
+	var pruned *PrunedError
+	if errors.As(err, &pruned) {
+		p.Oldest = uint64(pruned.Oldest)
+	}
+	w.Header().Set("Content-Type", contentProblem)
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(p) // the reader is gone if this fails
+}
+
+func reply(w http.ResponseWriter, v cbg.CBORMarshaler) {
+	b, err := chain.Encode(v)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	w.Header().Set("Content-Type", contentCBOR)
+	w.Write(b)
+}
+
+func (s server) params(w http.ResponseWriter, _ *http.Request) { reply(w, s.node.Params()) }
+
+func (s server) record(w http.ResponseWriter, r *http.Request) {
+	table, ok := chain.ParseTable(r.PathValue("table"))
+	id, err := hex.DecodeString(r.PathValue("key"))
+	if !ok || err != nil || len(id) > 64 {
+		refuse(w, http.StatusBadRequest, errors.New("want a table's name and a key in hexadecimal"))
+		return
+	}
+	raw, err := s.node.Record(chain.Key{Table: table, ID: string(id)})
+	switch {
+	case err != nil:
+		refuse(w, http.StatusBadRequest, err)
+	case raw == nil:
+		refuse(w, http.StatusNotFound, errors.New("no such record"))
+	default:
+		w.Header().Set("Content-Type", contentCBOR)
+		w.Write(raw)
+	}
+}
+
+func (s server) submit(w http.ResponseWriter, r *http.Request) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, chain.MaxEncodedMessage))
+	if err != nil {
+		refuse(w, http.StatusRequestEntityTooLarge, err)
+		return
+	}
+	if err := s.node.Submit(r.Context(), raw); err != nil {
+		refuse(w, http.StatusUnprocessableEntity, err)
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (s server) receipt(w http.ResponseWriter, r *http.Request) {
+	var hash chain.Hash
+	if err := hash.UnmarshalText([]byte(r.PathValue("hash"))); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), pollTime)
+	defer cancel()
+	in, err := s.node.Await(ctx, hash)
+	if err != nil {
+		refuse(w, http.StatusNotFound, err)
+		return
+	}
+	reply(w, in)
+}
+
+// feedStall is how long a reader of the feed may let one Update wait.
+const feedStall = 30 * time.Second
+
+func (s server) updates(w http.ResponseWriter, r *http.Request) {
+	from, err := strconv.ParseUint(r.URL.Query().Get("from"), 10, 63)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("from: %w", err))
+		return
+	}
+	control := http.NewResponseController(w)
+	started := false
+	err = s.node.Updates(r.Context(), chain.Height(from), func(raw []byte) error {
+		started = true
+		w.Header().Set("Content-Type", contentCBOR)
+		if err := control.SetWriteDeadline(time.Now().Add(feedStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return err
+		}
+		if _, err := w.Write(binary.BigEndian.AppendUint32(nil, uint32(len(raw)))); err != nil {
+			return err
+		}
+		if _, err := w.Write(raw); err != nil {
+			return err
+		}
+		return control.Flush()
+	})
+	var pruned *PrunedError
+	switch {
+	case started:
+		return // the reader sees the end of the stream
+	case errors.As(err, &pruned):
+		refuse(w, http.StatusGone, err)
+	case err != nil && r.Context().Err() == nil:
+		refuse(w, http.StatusInternalServerError, err)
+	}
+}
