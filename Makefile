@@ -29,7 +29,11 @@ e2e:
 
 # Every fuzz target for FUZZ each.
 fuzz:
-	@$(GO) run ./internal/fuzzall -time $(FUZZ)
+	@set -e; grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | \
+	sed -E 's|^(.*)/[^/]+:func (.*)$$|\1 \2|' | sort -u | while read -r dir name; do \
+		echo "$$dir $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZ) "$$dir" >fuzz.log 2>&1 || { cat fuzz.log; exit 1; }; \
+	done; rm -f fuzz.log
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
