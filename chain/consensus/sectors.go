@@ -179,9 +179,10 @@ func (s *state) bindDeal(sec *chain.Sector, p *chain.SectorPiece) error {
 	if wrong != "" {
 		return refuse(CodeFailed, "sector %d: deal %d %s", sec.Number, d.ID, wrong)
 	}
-	if end := min(d.ActivateBy, s.params.ProveBy(s.global.Height)) + chain.Height(d.Duration); sec.Expiration < end {
-		return refuse(CodeFailed, "sector %d: expiration %d cuts deal %d short, which may end at %d",
-			sec.Number, sec.Expiration, d.ID, end)
+	start := min(d.ActivateBy, s.params.ProveBy(s.global.Height))
+	if sec.Expiration < start || uint64(sec.Expiration-start) < d.Duration {
+		return refuse(CodeFailed, "sector %d: expiration %d cuts deal %d short, which may begin at %d and lasts %d blocks",
+			sec.Number, sec.Expiration, d.ID, start, d.Duration)
 	}
 	d.Committed, d.Sector = true, sec.Number
 	s.store(chain.DealKey(d.ID), &d)
