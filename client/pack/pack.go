@@ -69,7 +69,8 @@ type Options struct {
 	MaxPieceSize uint64
 	// WorkDir is the directory in which the CARs are made, and the blocks are
 	// kept meanwhile; empty means the system's directory for temporary files.
-	// It needs room for twice the content.
+	// It needs room for twice the content. A process that is killed leaves a
+	// "pack-..." there, which nothing needs any more.
 	WorkDir string
 	// Plan computes everything and keeps no CAR.
 	Plan bool

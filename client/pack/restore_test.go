@@ -112,6 +112,19 @@ func handTar(t *testing.T, headers ...tar.Header) []byte {
 	return out.Bytes()
 }
 
+// sparseTar holds a file of 1 TiB in a few hundred bytes.
+func sparseTar(t *testing.T) []byte {
+	t.Helper()
+	raw := handTar(t, tar.Header{Name: "a", Typeflag: tar.TypeReg, PAXRecords: map[string]string{
+		"TNU.sparse.map": "0,0", "TNU.sparse.numblocks": "1", "TNU.sparse.size": "1099511627776",
+	}})
+	raw = bytes.ReplaceAll(raw, []byte("TNU.sparse"), []byte("GNU.sparse"))
+	if h, err := tar.NewReader(bytes.NewReader(raw)).Next(); err != nil || h.Size != 1<<40 {
+		t.Fatalf("no sparse file: %+v (%v)", h, err)
+	}
+	return raw
+}
+
 func TestHostileTars(t *testing.T) {
 	outside := t.TempDir()
 	whole := handTar(t, tar.Header{Name: "a", Typeflag: tar.TypeReg})
@@ -131,6 +144,7 @@ func TestHostileTars(t *testing.T) {
 		"cut":           whole[:700],
 		"tail":          append(bytes.Clone(whole), "tail"...),
 		"no tar":        []byte("this is no tar"),
+		"sparse":        sparseTar(t),
 	}
 	for name, raw := range cases {
 		p, get := packTar(t, raw)

@@ -208,8 +208,14 @@ func tarEntry(src *tar.Reader, h *tar.Header, name string, to sink) error {
 }
 
 // tarName checks an entry's name and returns it without the slash of a
-// directory.
+// directory. Sparse files, a few bytes that stand for any number of zeros, are
+// refused too.
 func tarName(h *tar.Header) (string, error) {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return "", fmt.Errorf("read tar: %w: entry %q is sparse", ErrMalformed, h.Name)
+		}
+	}
 	name := h.Name
 	if h.Typeflag == tar.TypeDir {
 		name = strings.TrimSuffix(name, "/")

@@ -22,6 +22,7 @@ package car
 
 import (
 	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 
@@ -52,7 +53,8 @@ var (
 )
 
 // Verify reports whether data is the block that c names. Accepted are sha2-256
-// with its full 32 bytes and identity, where the CID holds the data itself.
+// and sha2-512 with their full length, and identity, where the CID holds the
+// data itself.
 func Verify(c cid.Cid, data []byte) error {
 	hash, err := mh.Decode(c.Hash())
 	if err != nil {
@@ -61,6 +63,10 @@ func Verify(c cid.Cid, data []byte) error {
 	switch {
 	case hash.Code == mh.SHA2_256 && len(hash.Digest) == sha256.Size:
 		if sha256.Sum256(data) != [sha256.Size]byte(hash.Digest) {
+			return fmt.Errorf("block %s: %w", c, ErrMismatch)
+		}
+	case hash.Code == mh.SHA2_512 && len(hash.Digest) == sha512.Size:
+		if sha512.Sum512(data) != [sha512.Size]byte(hash.Digest) {
 			return fmt.Errorf("block %s: %w", c, ErrMismatch)
 		}
 	case hash.Code == mh.IDENTITY:

@@ -236,6 +236,13 @@ func TestAccepted(t *testing.T) {
 	if _, err := readAll(appendHeader(nil, nil), Options{AnyRoots: true}); err != nil {
 		t.Errorf("no roots: %v", err)
 	}
+	long, _ := mh.Sum([]byte("x"), mh.SHA2_512, -1)
+	if err := Verify(cid.NewCidV1(cid.Raw, long), []byte("x")); err != nil {
+		t.Errorf("sha2-512: %v", err)
+	}
+	if err := Verify(cid.NewCidV1(cid.Raw, long), []byte("y")); !errors.Is(err, ErrMismatch) {
+		t.Errorf("sha2-512 of other data: %v", err)
+	}
 	identity, _ := mh.Sum([]byte("inline"), mh.IDENTITY, -1)
 	c := cid.NewCidV1(cid.Raw, identity)
 	if err := Verify(c, []byte("inline")); err != nil {
