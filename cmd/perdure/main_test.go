@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 )
 
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"perdure": main}) }
@@ -81,6 +82,32 @@ func TestExitCodes(t *testing.T) {
 		root.SetErr(io.Discard)
 		if got := execute(context.Background(), root, c.args); got != c.want {
 			t.Errorf("perdure %q: exit code %d, want %d", c.args, got, c.want)
+		}
+	}
+}
+
+// TestGlobals checks that flags win over the environment and the environment over defaults.
+func TestGlobals(t *testing.T) {
+	t.Setenv("HOME", "/users/someone")
+	for _, c := range []struct {
+		env, flag, want string
+	}{
+		{"", "", "/users/someone/.perdure"},
+		{"/from/env", "", "/from/env"},
+		{"/from/env", "/from/flag", "/from/flag"},
+		{"", "/from/flag", "/from/flag"},
+	} {
+		t.Setenv("PERDURE_HOME", c.env)
+		g := &globals{}
+		cmd := &cobra.Command{}
+		cmd.Flags().StringVar(&g.Home, "home", "", "")
+		if c.flag != "" {
+			if err := cmd.Flags().Set("home", c.flag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if g.complete(cmd); g.Home != c.want {
+			t.Errorf("environment %q, flag %q: %q, want %q", c.env, c.flag, g.Home, c.want)
 		}
 	}
 }

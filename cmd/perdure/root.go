@@ -21,7 +21,7 @@ const (
 
 // globals are the flags that every command has. Flags win over the environment.
 type globals struct {
-	Home           string // directory of configuration and data (PERDURE_HOME)
+	Home           string // directory of configuration and data (PERDURE_HOME); empty if there is none
 	Node           string // URL of a node's API (PERDURE_NODE)
 	From           string // address that signs and pays
 	JSON           bool   // one JSON object on standard output, nothing else there
@@ -42,7 +42,7 @@ Exit codes: 0 success; 1 the command failed, or what it checked does not hold;
 2 the command line is wrong. With --json exactly one object is written to
 standard output; progress and errors go to standard error.`)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return g.complete(cmd) }
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { g.complete(cmd) }
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(nearest(cmd, err)) })
 	flags := root.PersistentFlags()
@@ -84,7 +84,7 @@ func newGroup(use, short, long string, commands ...*cobra.Command) *cobra.Comman
 }
 
 // complete fills flags that were not given from the environment, then from defaults.
-func (g *globals) complete(cmd *cobra.Command) error {
+func (g *globals) complete(cmd *cobra.Command) {
 	for _, f := range []struct {
 		value     *string
 		name, env string
@@ -93,14 +93,13 @@ func (g *globals) complete(cmd *cobra.Command) error {
 			*f.value = v
 		}
 	}
-	if g.Home == "" {
-		user, err := os.UserHomeDir()
-		if err != nil {
-			return fmt.Errorf("find the home directory (or give --home): %w", err)
-		}
+	if g.Home != "" {
+		return
+	}
+	// Offline commands also work for a user without a home directory.
+	if user, err := os.UserHomeDir(); err == nil {
 		g.Home = filepath.Join(user, ".perdure")
 	}
-	return nil
 }
 
 // exitError is an error with the exit code that it asks for. Without text it was reported already.
