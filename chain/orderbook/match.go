@@ -1,0 +1,244 @@
+package orderbook
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// Rules are what the network's parameters say about matching.
+type Rules struct {
+	Visits        uint64       // orders of the other side that one order visits a block at most
+	Searches      uint64       // orders of each side that visit others in a block at most, the best first
+	Trades        uint64       // trades of a block at most
+	NoShowDeposit chain.Amount // attoPDR per GiB of piece
+	NoShowFloor   chain.Amount // least deposit
+}
+
+// Deposit returns the no-show deposit of one side of a deal over size padded
+// bytes: max(NoShowFloor, floor(NoShowDeposit * size / 2^30)) * (1 + noShows).
+func (r *Rules) Deposit(size, noShows uint64) (chain.Amount, error) {
+	d, err := r.NoShowDeposit.MulDiv(size, chain.GiB)
+	if err != nil {
+		return d, err
+	}
+	if d.Less(r.NoShowFloor) {
+		d = r.NoShowFloor
+	}
+	return d.Mul(noShows + 1)
+}
+
+// Share returns what a bid locks for one copy: the price of the deal at the
+// highest price it allows, and the no-show deposit.
+func (r *Rules) Share(t *chain.BidTerms, noShows uint64) (price, deposit chain.Amount, err error) {
+	if price, err = chain.DealPrice(t.MaxPrice, t.PaddedSize, t.Duration); err != nil {
+		return price, deposit, err
+	}
+	deposit, err = r.Deposit(t.PaddedSize, noShows)
+	return price, deposit, err
+}
+
+// Stake returns what a deal over size padded bytes takes from an ask's escrow:
+// collateral, floor(rate * size / 2^30), and the no-show deposit.
+func (r *Rules) Stake(t *chain.AskTerms, size, noShows uint64) (collateral, deposit chain.Amount, err error) {
+	if collateral, err = t.Collateral.MulDiv(size, chain.GiB); err != nil {
+		return collateral, deposit, err
+	}
+	deposit, err = r.Deposit(size, noShows)
+	return collateral, deposit, err
+}
+
+// Trade is one copy of a bid's piece sold to it by an ask, at the ask's price.
+// Both orders are as they were before the block's matching.
+type Trade struct {
+	Bid, Ask      *chain.Order
+	Total         chain.Amount // price of the deal, from the bid's lock
+	Refund        chain.Amount // what the bid had locked beyond it: repaid to the client at once
+	ClientDeposit chain.Amount // from the bid's lock
+	Collateral    chain.Amount // from the ask's escrow
+	MinerDeposit  chain.Amount // from the ask's escrow
+}
+
+// Outcome is what a block's matching did.
+type Outcome struct {
+	Trades  []Trade        // as they were made
+	Updated []*chain.Order // orders that changed and stay, by ID
+	Filled  []*chain.Order // orders that left the book, by ID; Locked is what is to be repaid
+	Visits  uint64         // pairs looked at
+}
+
+// Match makes the trades of the block of height now and returns the book after
+// it. An error means that an order holds money that does not add up.
+func (b *Book) Match(now chain.Height, rules *Rules) (*Book, *Outcome, error) {
+	if b.seekAsk.size+b.seekBid.size == 0 {
+		return b, &Outcome{}, nil
+	}
+	m := &matcher{book: b, now: now, rules: rules, live: map[uint64]*working{}}
+	m.sweep()
+	if m.err != nil {
+		return nil, nil, m.err
+	}
+	return m.finish()
+}
+
+// matcher is one block's matching over the book as it was before it.
+type matcher struct {
+	book    *Book
+	now     chain.Height
+	rules   *Rules
+	live    map[uint64]*working // orders changed so far
+	changed []uint64            // their IDs
+	out     Outcome
+	err     error
+}
+
+// working is an order that the block changes.
+type working struct {
+	order  *chain.Order
+	filled bool
+}
+
+// of returns an entry's order as it stands now.
+func (m *matcher) of(e *entry) *chain.Order {
+	if w := m.live[e.order.ID]; w != nil {
+		return w.order
+	}
+	return e.order
+}
+
+// gone reports whether an order was filled in this block.
+func (m *matcher) gone(e *entry) bool {
+	w := m.live[e.order.ID]
+	return w != nil && w.filled
+}
+
+// edit returns an entry's order to be changed.
+func (m *matcher) edit(e *entry) *working {
+	if w := m.live[e.order.ID]; w != nil {
+		return w
+	}
+	o := *e.order
+	o.Miners, o.Owners = slices.Clone(o.Miners), slices.Clone(o.Owners)
+	w := &working{order: &o}
+	m.live[o.ID] = w
+	m.changed = append(m.changed, o.ID)
+	return w
+}
+
+// room reports whether the block may make another trade.
+func (m *matcher) room() bool { return uint64(len(m.out.Trades)) < m.rules.Trades }
+
+// sellsOut reports whether an ask can sell no more of the pieces that it takes:
+// its capacity or its escrow is used up.
+func (m *matcher) sellsOut(ask *chain.Order) bool {
+	return ask.Free < ask.Ask.MinPiece || !m.covers(ask, ask.Ask.MinPiece)
+}
+
+// covers reports whether an ask's escrow is enough for a deal over size bytes.
+func (m *matcher) covers(ask *chain.Order, size uint64) bool {
+	collateral, deposit, err := m.rules.Stake(ask.Ask, size, ask.NoShows)
+	if err != nil {
+		return false
+	}
+	stake, err := collateral.Add(deposit)
+	return err == nil && !ask.Locked.Less(stake)
+}
+
+// fits reports whether a bid and an ask whose price it allows may trade now.
+func (m *matcher) fits(bid, ask *chain.Order) bool {
+	b, a := bid.Bid, ask.Ask
+	return ask.Free >= b.PaddedSize &&
+		a.MinPiece <= b.PaddedSize && b.PaddedSize <= a.MaxPiece &&
+		a.MinDuration <= b.Duration && b.Duration <= a.MaxDuration &&
+		!a.Collateral.Less(b.MinCollateral) &&
+		m.now <= b.Expiry && m.now <= a.Expiry &&
+		allows(b, a.Miner) &&
+		!slices.Contains(bid.Miners, a.Miner) && !slices.Contains(bid.Owners, ask.Owner) &&
+		m.covers(ask, b.PaddedSize)
+}
+
+// allows reports whether a bid's lists let a miner store for it.
+func allows(b *chain.BidTerms, miner chain.MinerID) bool {
+	if len(b.Allow) > 0 {
+		if _, ok := slices.BinarySearch(b.Allow, miner); !ok {
+			return false
+		}
+	}
+	_, denied := slices.BinarySearch(b.Deny, miner)
+	return !denied
+}
+
+// visit looks at a pair and trades one copy if it can.
+func (m *matcher) visit(bid, ask *entry) {
+	m.out.Visits++
+	if !m.fits(m.of(bid), m.of(ask)) {
+		return
+	}
+	if err := m.trade(bid, ask); err != nil && m.err == nil {
+		m.err = fmt.Errorf("match bid %d with ask %d: %w", bid.order.ID, ask.order.ID, err)
+	}
+}
+
+func (m *matcher) trade(bid, ask *entry) error {
+	t := Trade{Bid: bid.order, Ask: ask.order}
+	terms := bid.order.Bid
+	price, deposit, err := m.rules.Share(terms, bid.order.NoShows)
+	if err != nil {
+		return err
+	}
+	if t.Total, err = chain.DealPrice(ask.order.Ask.Price, terms.PaddedSize, terms.Duration); err != nil {
+		return err
+	}
+	if t.Refund, err = price.Sub(t.Total); err != nil {
+		return err
+	}
+	t.ClientDeposit = deposit
+	t.Collateral, t.MinerDeposit, err = m.rules.Stake(ask.order.Ask, terms.PaddedSize, ask.order.NoShows)
+	if err != nil {
+		return err
+	}
+	buyer, seller := m.edit(bid), m.edit(ask)
+	b, a := buyer.order, seller.order
+	if err := spend(&b.Locked, price, deposit); err != nil {
+		return err
+	}
+	if err := spend(&a.Locked, t.Collateral, t.MinerDeposit); err != nil {
+		return err
+	}
+	b.Copies--
+	b.Miners, b.Owners = append(b.Miners, a.Ask.Miner), append(b.Owners, a.Owner)
+	a.Free -= terms.PaddedSize
+	buyer.filled, seller.filled = b.Copies == 0, m.sellsOut(a)
+	m.out.Trades = append(m.out.Trades, t)
+	return nil
+}
+
+func spend(from *chain.Amount, amounts ...chain.Amount) error {
+	sum, err := chain.Sum(amounts...)
+	if err != nil {
+		return err
+	}
+	*from, err = from.Sub(sum)
+	return err
+}
+
+// finish puts the changed orders into the book.
+func (m *matcher) finish() (*Book, *Outcome, error) {
+	slices.Sort(m.changed)
+	b := m.book
+	for _, id := range m.changed {
+		o := m.live[id].order
+		if m.live[id].filled {
+			b = b.Remove(id)
+			m.out.Filled = append(m.out.Filled, o)
+			continue
+		}
+		var err error
+		if b, err = b.Set(o); err != nil {
+			return nil, nil, err
+		}
+		m.out.Updated = append(m.out.Updated, o)
+	}
+	return b, &m.out, nil
+}
