@@ -1,0 +1,170 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/state/proof"
+)
+
+// pruneAtOnce bounds how many heights one commit prunes: one is the rule, more
+// only after the retention was lowered.
+const pruneAtOnce = 16
+
+// commit writes a staged block in one synced batch and makes it the tip.
+func (s *Store) commit(b *staged) error {
+	s.life.RLock()
+	defer s.life.RUnlock()
+	if s.db == nil {
+		return ErrClosed
+	}
+	batch := s.db.NewBatch()
+	oldest, err := s.fill(batch, b)
+	if err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	if err := s.fatal.guard(func() error { return s.db.Apply(batch, pebble.Sync) }); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tip = &View{Tree: Tree{store: s, height: b.height, cid: b.cid, root: b.root}, book: b.book}
+	s.oldest = oldest
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return nil
+}
+
+// fill puts all that a block changes into a batch and returns the oldest height
+// that is kept after it.
+func (s *Store) fill(batch *pebble.Batch, b *staged) (chain.Height, error) {
+	if err := s.writeBlocks(batch, b); err != nil {
+		return 0, err
+	}
+	set(batch, heightKey(prefixRoot, b.height), b.cid.Bytes())
+	set(batch, heightKey(prefixUpdate, b.height), b.raw)
+	set(batch, tipKey, append(append([]byte{formatVersion}, heightKey(0, b.height)[1:]...), b.cid.Bytes()...))
+	if err := s.writeReceipts(batch, b); err != nil {
+		return 0, err
+	}
+	return s.prune(batch, b)
+}
+
+// set and remove write into a batch, which fails only on misuse.
+func set(b *pebble.Batch, k, v []byte) { _ = b.Set(k, v, nil) }
+func remove(b *pebble.Batch, k []byte) { _ = b.Delete(k, nil) }
+
+// writeBlocks writes new blocks and changed reference counts.
+func (s *Store) writeBlocks(batch *pebble.Batch, b *staged) error {
+	for c, delta := range b.delta {
+		if delta == 0 {
+			continue
+		}
+		d, err := proof.Digest(c)
+		if err != nil {
+			return fmt.Errorf("block %s: %w", c, err)
+		}
+		stored, old, err := s.refs(d)
+		if err != nil {
+			return fmt.Errorf("references of block %s: %w", c, err)
+		}
+		now := int64(old.count) + int64(delta)
+		if now < 0 || now > 1<<31 {
+			return fmt.Errorf("block %s would have %d references", c, now)
+		}
+		if !stored {
+			raw, ok := b.blocks[c]
+			if !ok {
+				return fmt.Errorf("block %s: %w", c, proof.ErrNoBlock)
+			}
+			set(batch, digestKey(prefixNode, d), raw)
+		}
+		next := refs{count: uint32(now), dropped: old.dropped}
+		if now == 0 {
+			next.dropped = b.height
+			set(batch, journalKey(b.height, d), nil)
+		}
+		if now == 1 && next.dropped == 0 {
+			if stored {
+				remove(batch, digestKey(prefixRefs, d))
+			}
+			continue
+		}
+		set(batch, digestKey(prefixRefs, d), next.bytes())
+	}
+	return nil
+}
+
+// refs returns a block's references and whether it is stored at all.
+func (s *Store) refs(d [32]byte) (stored bool, r refs, err error) {
+	b, err := s.read(digestKey(prefixRefs, d))
+	switch {
+	case err != nil:
+		return false, r, err
+	case b == nil:
+		n, err := s.read(digestKey(prefixNode, d))
+		if err != nil || n == nil {
+			return false, r, err
+		}
+		return true, refs{count: 1}, nil
+	case len(b) != refsSize:
+		return false, r, fmt.Errorf("%d bytes, want %d", len(b), refsSize)
+	}
+	return true, refs{binary.BigEndian.Uint32(b), chain.Height(binary.BigEndian.Uint64(b[4:]))}, nil
+}
+
+// prune deletes what falls out of the retention and returns the oldest height
+// that stays.
+func (s *Store) prune(batch *pebble.Batch, b *staged) (chain.Height, error) {
+	oldest := s.Oldest()
+	keep := chain.Height(s.params.StateRetention)
+	for range pruneAtOnce {
+		if oldest+keep >= b.height {
+			break
+		}
+		if err := s.pruneHeight(batch, b, oldest); err != nil {
+			return 0, fmt.Errorf("prune height %d: %w", oldest, err)
+		}
+		oldest++
+	}
+	return oldest, nil
+}
+
+// pruneHeight lets go of a height: its root, Update and receipts, and the
+// blocks that the height after it dropped.
+func (s *Store) pruneHeight(batch *pebble.Batch, b *staged, h chain.Height) error {
+	if err := s.forgetReceipts(batch, h); err != nil {
+		return err
+	}
+	remove(batch, heightKey(prefixRoot, h))
+	remove(batch, heightKey(prefixUpdate, h))
+	it, err := s.db.NewIter(&pebble.IterOptions{
+		LowerBound: heightKey(prefixJournal, h+1), UpperBound: heightKey(prefixJournal, h+2)})
+	if err != nil {
+		return err
+	}
+	for it.First(); it.Valid(); it.Next() {
+		var d [32]byte
+		copy(d[:], it.Key()[9:])
+		remove(batch, append([]byte{}, it.Key()...))
+		_, r, err := s.refs(d)
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		if r.count != 0 || r.dropped != h+1 || addedNow(b, d) {
+			continue // in the newest tree again, or in a later journal
+		}
+		remove(batch, digestKey(prefixNode, d))
+		remove(batch, digestKey(prefixRefs, d))
+	}
+	return errors.Join(it.Error(), it.Close())
+}
+
+// addedNow reports whether the block being committed puts a dropped block back.
+func addedNow(b *staged, d [32]byte) bool {
+	return b.delta[proof.LinkOfDigest(d)] > 0
+}
