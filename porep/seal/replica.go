@@ -41,39 +41,20 @@ func (r *Replica) open(dir string, params porep.Params) error {
 	if err != nil {
 		return err
 	}
-	aux, err := os.ReadFile(filepath.Join(dir, auxFile))
-	if err != nil {
+	if err := r.readAux(filepath.Join(dir, auxFile)); err != nil {
 		return err
 	}
-	if len(aux) != 2*porep.NodeSize {
-		return fmt.Errorf("%s: %d bytes, want %d", filepath.Join(dir, auxFile), len(aux), 2*porep.NodeSize)
-	}
-	r.CommC, r.CommRLast = [32]byte(aux), [32]byte(aux[porep.NodeSize:])
-
 	sealed, err := r.file(filepath.Join(dir, sealedFile), params.SectorSize())
 	if err != nil {
 		return err
 	}
-	stored, err := f.base.StoredSize(f.leaves, f.discard()+1)
-	if err != nil {
-		return err
-	}
-	var trees []merkle.RowReader
+	trees := make([]merkle.RowReader, 0, f.trees)
 	for i, name := range baseFiles(treeRLastFile, params.Shape) {
-		tree, err := r.file(filepath.Join(dir, name), stored)
+		tree, err := r.baseTree(f, filepath.Join(dir, name), sealed, uint64(i)*f.leaves)
 		if err != nil {
 			return err
 		}
-		upper, err := f.base.Reader(f.leaves, f.discard()+1, tree)
-		if err != nil {
-			return err
-		}
-		read, err := merkle.Rebuilt(poseidon.Tree{}, f.base, f.leaves, f.discard(),
-			replicaLeaves(sealed, uint64(i)*f.leaves), named(upper, tree.Name()))
-		if err != nil {
-			return err
-		}
-		trees = append(trees, read)
+		trees = append(trees, tree)
 	}
 	if r.read, err = f.reader(trees); err != nil {
 		return err
@@ -87,9 +68,38 @@ func (r *Replica) open(dir string, params porep.Params) error {
 		return err
 	}
 	if root[0] != r.CommRLast {
-		return fmt.Errorf("%s: %w", r.files[1].Name(), errRoot)
+		return fmt.Errorf("%s: %w", filepath.Join(dir, treeRLastFile+"*.dat"), errRoot)
 	}
 	return nil
+}
+
+func (r *Replica) readAux(path string) error {
+	aux, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if len(aux) != 2*porep.NodeSize {
+		return fmt.Errorf("%s: %d bytes, want %d", path, len(aux), 2*porep.NodeSize)
+	}
+	r.CommC, r.CommRLast = [32]byte(aux), [32]byte(aux[porep.NodeSize:])
+	return nil
+}
+
+// baseTree opens a base tree whose first leaf is node start of the replica.
+func (r *Replica) baseTree(f forest, path string, sealed *os.File, start uint64) (merkle.RowReader, error) {
+	size, err := f.base.StoredSize(f.leaves, f.discard()+1)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := r.file(path, size)
+	if err != nil {
+		return nil, err
+	}
+	upper, err := f.base.Reader(f.leaves, f.discard()+1, tree)
+	if err != nil {
+		return nil, err
+	}
+	return merkle.Rebuilt(poseidon.Tree{}, f.base, f.leaves, f.discard(), replicaLeaves(sealed, start), named(upper, path))
 }
 
 // file opens a file that Close closes.
