@@ -140,3 +140,6 @@ type Partition struct {
 // Provable is the mask of slots that the next proof of the partition covers,
 // unless it skips them: live, and not faulty or declared recovering.
 func (p *Partition) Provable() uint64 { return p.Live & (^p.Faulty | p.Recovering) }
+
+// Live reports whether the sector has a place in a partition: active or faulty.
+func (s *Sector) Live() bool { return s.State == SectorActive || s.State == SectorFaulty }

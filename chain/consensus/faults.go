@@ -105,9 +105,9 @@ func (s *state) lose(sec *chain.Sector, part *chain.Partition) error {
 	if err := s.burnLocked(sec.Pledge); err != nil {
 		return err
 	}
+	s.emit(Event{Kind: EventSectorEnded, Miner: sec.Miner, Sector: sec.Number, Amount: sec.Pledge, Reason: "lost"})
 	sec.State, sec.Pledge = chain.SectorLost, chain.Amount{}
 	s.store(chain.SectorKey(sec.Miner, sec.Number), sec)
-	s.emit(Event{Kind: EventSectorEnded, Miner: sec.Miner, Sector: sec.Number, Reason: "lost"})
 	return s.loseDeals(sec)
 }
 
@@ -198,8 +198,7 @@ func (s *state) declareOne(mi *chain.Miner, number uint64, with func(*chain.Sect
 // liveSector loads an active or faulty sector or refuses.
 func (s *state) liveSector(miner chain.MinerID, number uint64) (*chain.Sector, error) {
 	sec := new(chain.Sector)
-	if !s.load(chain.SectorKey(miner, number), sec) ||
-		sec.State != chain.SectorActive && sec.State != chain.SectorFaulty {
+	if !s.load(chain.SectorKey(miner, number), sec) || !sec.Live() {
 		return nil, refuse(CodeFailed, "%s has no active or faulty sector %d", chain.FormatMiner(miner, s.params.Network), number)
 	}
 	return sec, nil

@@ -349,15 +349,14 @@ func (s *state) pledge(sec *chain.Sector) error {
 func (s *state) expireSector(item *chain.QueueItem) error {
 	sec := new(chain.Sector)
 	key := chain.SectorKey(item.Owner, item.ID)
-	live := func() bool { return sec.State == chain.SectorActive || sec.State == chain.SectorFaulty }
-	if !s.load(key, sec) || !live() {
+	if !s.load(key, sec) || !sec.Live() {
 		return nil
 	}
 	if err := s.catchUp(placeOf(sec), s.global.Height); err != nil {
 		return err
 	}
 	part := new(chain.Partition)
-	if !s.load(key, sec) || !live() || !s.load(placeOf(sec).key(), part) {
+	if !s.load(key, sec) || !sec.Live() || !s.load(placeOf(sec).key(), part) {
 		return nil
 	}
 	if err := s.settle(sec, s.provenThrough(sec)); err != nil {

@@ -117,6 +117,7 @@ func (h *history) follow(u *Update) {
 		switch e.Kind {
 		case EventSectorActive:
 			h.model[e.Sector] = &covered{u.Height, true}
+			h.checkPlace(e.Sector)
 		case EventSectorProven:
 			h.model[e.Sector].through = u.Height
 		case EventSectorRecovered:
@@ -148,5 +149,16 @@ func (h *history) compare() {
 		if h.params.QueueItems == 1000 && !want.active && h.height-sec.FaultSince > age {
 			h.t.Fatalf("height %d: sector %d is faulty since %d and not lost", h.height, number, sec.FaultSince)
 		}
+	}
+}
+
+// checkPlace checks that the first window of a new sector is known to nobody:
+// it opens after the cut-off, and so after the beacon that challenges it.
+func (h *history) checkPlace(number uint64) {
+	sec, m := h.sector(number), h.miner()
+	open, ok := h.params.Schedule().At(uint64(m.PeriodStart), uint64(h.height))
+	next, _ := h.params.Schedule().Next(uint64(m.PeriodStart), sec.Deadline, uint64(h.height))
+	if ok && open.Index == sec.Deadline || uint64(h.height) >= next.Cutoff || uint64(h.height) >= next.Challenge {
+		h.t.Fatalf("height %d: sector %d was put into deadline %d, which opens at %d", h.height, number, sec.Deadline, next.Open)
 	}
 }

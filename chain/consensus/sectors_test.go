@@ -93,7 +93,7 @@ func (n *network) checkSectors() {
 	counted := map[chain.MinerID]*chain.Miner{}
 	parts := map[chain.Key]*chain.Partition{}
 	each(n, chain.TableSector, func(_ chain.Key, sec *chain.Sector) {
-		if sec.State != chain.SectorActive && sec.State != chain.SectorFaulty {
+		if !sec.Live() {
 			return
 		}
 		c := counted[sec.Miner]

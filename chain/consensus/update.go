@@ -33,9 +33,9 @@ const (
 	EventSectorPart       EventKind = 11 // Miner, Sector, Index: part
 	EventSectorActive     EventKind = 12 // Miner, Sector, Index: deadline
 	EventSectorProven     EventKind = 13 // Miner, Sector, Index: period: an accepted window proof covers it
-	EventSectorFaulty     EventKind = 14 // Miner, Sector, Reason
+	EventSectorFaulty     EventKind = 14 // Miner, Sector, Reason: declared, skipped, declared late or missed; Amount: fee burned
 	EventSectorRecovered  EventKind = 15 // Miner, Sector
-	EventSectorEnded      EventKind = 16 // Miner, Sector, Reason
+	EventSectorEnded      EventKind = 16 // Miner, Sector, Reason: expired, lost or not proven in time; Amount: pledge or deposit burned
 	EventOrderPlaced      EventKind = 20 // Order, From
 	EventOrderCancelled   EventKind = 21 // Order, Reason
 	EventDealMatched      EventKind = 22 // Deal, Order: bid, Index: ask, Miner, Amount: total price

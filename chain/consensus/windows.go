@@ -36,7 +36,7 @@ func applyWindowProof(s *state, _ *chain.Message, b *chain.SubmitWindowProof) (u
 	if b.Skipped&^part.Live != 0 {
 		return 0, refuse(CodeFailed, "skipped names slots that hold no live sector")
 	}
-	proven := provable(part) &^ b.Skipped
+	proven := part.Provable() &^ b.Skipped
 	if proven == 0 {
 		return 0, refuse(CodeFailed, "every sector of deadline %d partition %d is faulty or skipped: nothing to prove",
 			b.Deadline, b.Partition)
@@ -51,12 +51,6 @@ func applyWindowProof(s *state, _ *chain.Message, b *chain.SubmitWindowProof) (u
 	s.store(key, &chain.Empty{Present: true})
 	s.enqueue(chain.QueueReplayForget, chain.Height(open.Close-1), chain.QueueItem{Key: []byte(key.ID)})
 	return 0, nil
-}
-
-// provable is the slots that a window proof covers: live, and not faulty or
-// declared recovering.
-func provable(part *chain.Partition) uint64 {
-	return part.Live &^ (part.Faulty &^ part.Recovering)
 }
 
 // checkWindowProof verifies the proof of the sectors in the slots proven.
@@ -157,7 +151,7 @@ func (s *state) closeWindow(at place, part *chain.Partition) error {
 
 // missWindow makes faulty what an unproven window should have proven.
 func (s *state) missWindow(at place, part *chain.Partition, open post.Deadline) error {
-	due := provable(part)
+	due := part.Provable()
 	part.Recovering = 0
 	if due == 0 {
 		part.ProvenPeriods = open.Period + 1

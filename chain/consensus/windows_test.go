@@ -5,6 +5,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/porep"
+	"github.com/perdure/perdure/post"
 )
 
 // minerNetwork starts a chain with miner 1000, whose owner and worker is
@@ -203,4 +204,59 @@ func (n *network) partitionOf(t testing.TB, deadline, index uint64) (p chain.Par
 	t.Helper()
 	n.record(chain.PartitionKey(chain.FirstMinerID, deadline, index), &p)
 	return p
+}
+
+// TestNetworksCarryTheirProofs checks, for each network and sector size, that
+// the largest proof of a partition and the largest part of openings fit a
+// message, and that their units fit their lane.
+func TestNetworksCarryTheirProofs(t *testing.T) {
+	for _, p := range []*Params{Devnet(), Testnet(), Mainnet()} {
+		for _, proof := range p.SealProofs {
+			seal, err := porep.ParamsOf(proof)
+			must(t, err)
+			window, err := post.WindowProof(proof)
+			must(t, err)
+			partition, err := post.MaxProofSize(window, chain.PartitionSectors, int(p.WindowChallenges))
+			must(t, err)
+			_, challenges := p.partChallenges(0)
+			part, err := seal.MaxProofSize(int(challenges))
+			must(t, err)
+			if most := uint64(max(partition, part)) + proofEnvelope; most > p.MaxMessageBytes {
+				t.Errorf("%s, %d: a proof of %d bytes, messages have at most %d", p.Name, proof, most, p.MaxMessageBytes)
+			}
+			if u := p.windowUnits(proof, chain.PartitionSectors); 2*u > p.ProofLaneUnits() {
+				t.Errorf("%s, %d: a partition takes %d units, the proof lane has %d", p.Name, proof, u, p.ProofLaneUnits())
+			}
+			if u := p.sealUnits(proof, challenges); 2*u > p.MaxBlockUnits-p.ProofLaneUnits() {
+				t.Errorf("%s, %d: a part takes %d units, the ordinary lane has %d", p.Name, proof, u, p.MaxBlockUnits-p.ProofLaneUnits())
+			}
+			load, err := p.sectorLoad(proof)
+			must(t, err)
+			t.Logf("%s, %s sectors: partition %d bytes, %d units; part %d bytes, %d units; the proof lane carries %d sectors", p.Name,
+				chain.FormatSize(seal.SectorSize()), partition, p.windowUnits(proof, chain.PartitionSectors), part, p.sealUnits(proof, challenges),
+				p.Deadlines*(p.slotRoom()/load))
+		}
+	}
+}
+
+// BenchmarkWindowProofs executes a block of 20 proofs of full partitions whose
+// proofs themselves cost nothing: the state work of proving 640 sectors.
+func BenchmarkWindowProofs(b *testing.B) {
+	p := testParams()
+	p.MaxBlockUnits, p.MaxBlockBytes = 1<<30, 1<<26
+	p.Window, p.StateRetention = 200, 1800
+	n := minerNetwork(b, p, fakeVerifier{}, 2<<10)
+	n.sealSectors(1, 1920)
+	n.commitSectors(1, 1920)
+	n.advanceTo(n.miner().PeriodStart - 1)
+	proofs := n.proofs()
+	if len(proofs) != 20 {
+		b.Fatalf("%d proofs", len(proofs))
+	}
+	block := &Block{Height: n.height + 1, Beacon: n.contribution(beaconGiven), Proposer: proposerOf("val"), Messages: proofs}
+	for b.Loop() {
+		if _, _, err := Apply(p, n.view, n.verify, block); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
