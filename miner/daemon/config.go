@@ -1,7 +1,7 @@
 package daemon
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"os"
 	"time"
@@ -81,21 +81,12 @@ func LoadConfig(path string) (Config, error) {
 
 // Save writes the config file, durably.
 func (c Config) Save(path string) error {
-	f, err := os.CreateTemp(dirOf(path), ".config-*")
-	if err != nil {
-		return fmt.Errorf("write miner config: %w", err)
+	var b bytes.Buffer
+	if err := toml.NewEncoder(&b).Encode(c); err != nil {
+		return fmt.Errorf("encode miner config: %w", err)
 	}
-	defer os.Remove(f.Name())
-	err = toml.NewEncoder(f).Encode(c)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write miner config: %w", err)
-	}
-	return nil
+	return replaceFile(path, b.Bytes())
 }
 
-// Retry is how long parked work waits, bound by the block time of test networks.
+// retry is how long parked work waits.
 const retry = 3 * time.Second

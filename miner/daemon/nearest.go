@@ -1,11 +1,6 @@
 package daemon
 
-import (
-	"path/filepath"
-	"reflect"
-)
-
-func dirOf(path string) string { return filepath.Dir(path) }
+import "reflect"
 
 // nearest returns the valid config key that is closest to a wrong one.
 func nearest(wrong string) string {

@@ -27,6 +27,7 @@ var (
 	keyVersion = []byte{tableMeta, 'v'}
 	keyTip     = []byte{tableMeta, 't'}
 	keyNext    = []byte{tableMeta, 'n'}
+	keyAsk     = []byte{tableMeta, 'a'}
 )
 
 // version of the records' layout.
@@ -88,6 +89,15 @@ func (d *DB) Tip() (chain.Height, error) {
 
 // SetTip notes that the Updates up to a height are taken in.
 func (d *DB) SetTip(h chain.Height) error { return d.setNumber(keyTip, uint64(h)) }
+
+// Ask returns the order that holds the miner's standing offer; 0: none was placed.
+func (d *DB) Ask() (uint64, error) {
+	v, _, err := d.number(keyAsk)
+	return v, err
+}
+
+// SetAsk notes the order that holds the miner's standing offer.
+func (d *DB) SetAsk(order uint64) error { return d.setNumber(keyAsk, order) }
 
 // NewSector implements miner.Records.
 func (d *DB) NewSector(s *miner.Sector, deals []*miner.Deal) error {

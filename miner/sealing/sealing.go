@@ -15,6 +15,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/miner/disk"
 	"github.com/perdure/perdure/miner/sector"
@@ -209,13 +210,7 @@ func (s *Sealing) reconcile(ctx context.Context, rec *miner.Sector) (*chain.Sect
 	if !ok {
 		return nil, nil
 	}
-	events := map[chain.SectorState][]sector.Event{
-		chain.SectorPreCommitted: {sector.PreCommitted},
-		chain.SectorActive:       {sector.PreCommitted, sector.Activated},
-		chain.SectorFaulty:       {sector.PreCommitted, sector.Activated, sector.Failed},
-		chain.SectorDropped:      {sector.PreCommitted, sector.Dropped},
-	}[on.State]
-	return on, s.apply(rec, events...)
+	return on, s.apply(rec, onChain[on.State]...)
 }
 
 // apply moves the record through events and stores it if that changed it.
@@ -233,4 +228,43 @@ func (s *Sealing) apply(rec *miner.Sector, events ...sector.Event) error {
 	rec.Problem = ""
 	s.cfg.Log.Info("sector", "sector", rec.Number, "state", rec.State)
 	return s.records.PutSector(rec)
+}
+
+// Apply takes in what an Update says of this miner's sectors that have reached
+// the chain; those on their way there look for themselves.
+func (s *Sealing) Apply(u *consensus.Update) error {
+	for i := range u.Changes {
+		c := &u.Changes[i]
+		if c.Table != chain.TableSector || c.Value == nil {
+			continue
+		}
+		on := new(chain.Sector)
+		if err := chain.Decode(c.Value, on); err != nil {
+			return fmt.Errorf("decode sector of update %d: %w", u.Height, err)
+		}
+		if on.Miner != s.cfg.Miner {
+			continue
+		}
+		rec, err := s.records.Sector(on.Number)
+		if errors.Is(err, miner.ErrNoRecord) || err == nil && rec.State.Sealing() {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.apply(rec, onChain[on.State]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onChain is what a sector's state on the chain says has happened to it.
+var onChain = map[chain.SectorState][]sector.Event{
+	chain.SectorPreCommitted: {sector.PreCommitted},
+	chain.SectorActive:       {sector.PreCommitted, sector.Activated, sector.Recovered},
+	chain.SectorFaulty:       {sector.PreCommitted, sector.Activated, sector.Failed},
+	chain.SectorDropped:      {sector.PreCommitted, sector.Dropped},
+	chain.SectorExpired:      {sector.PreCommitted, sector.Activated, sector.Over},
+	chain.SectorLost:         {sector.PreCommitted, sector.Activated, sector.Over},
 }

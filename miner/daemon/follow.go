@@ -1,0 +1,116 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/rpc"
+	"github.com/perdure/perdure/miner"
+)
+
+// follow takes in every Update and then wakes what may have work from it. The
+// tip is written after the records, whose writes may be repeated.
+func (d *Daemon) follow(ctx context.Context) error {
+	for {
+		tip, err := d.records.Tip()
+		if err != nil {
+			return err
+		}
+		err = d.node.Follow(ctx, max(tip+1, d.miner.Created), d.take)
+		var pruned *rpc.PrunedError
+		if !errors.As(err, &pruned) {
+			return err
+		}
+		d.log.Warn("was away for longer than the chain keeps Updates: reading the records again", "oldest", pruned.Oldest)
+		if err := d.resync(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *Daemon) take(u *consensus.Update) error {
+	if err := d.deals.Apply(u); err != nil {
+		return err
+	}
+	if err := d.sealing.Apply(u); err != nil {
+		return err
+	}
+	if err := d.records.SetTip(u.Height); err != nil {
+		return err
+	}
+	d.status.saw(u)
+	d.wake()
+	return nil
+}
+
+func (d *Daemon) wake() {
+	d.sealing.Wake()
+	d.proving.Wake()
+	d.deals.Wake()
+	d.asks.Wake()
+	select {
+	case d.heights <- 0: // the redeemer asks for the height itself
+	default:
+	}
+}
+
+// resync reads what the chain has of the deals and sectors that the records
+// name. A match that came and went meanwhile is void by now: deals not fetched
+// within FetchBy are, and Updates are kept for longer.
+func (d *Daemon) resync(ctx context.Context) error {
+	g, err := d.node.Global(ctx)
+	if err != nil {
+		return err
+	}
+	u := &consensus.Update{Height: g.Height}
+	add := func(k chain.Key, v chain.CBOR) error {
+		ok, err := d.node.Record(ctx, k, v)
+		if err != nil || !ok {
+			return err
+		}
+		raw, err := chain.Encode(v)
+		u.Changes = append(u.Changes, consensus.Change{Table: k.Table, ID: []byte(k.ID), Value: raw})
+		return err
+	}
+	known, err := d.records.Deals()
+	if err != nil {
+		return err
+	}
+	for _, rec := range known {
+		if rec.State != miner.DealEnded {
+			if err := add(chain.DealKey(rec.ID), new(chain.Deal)); err != nil {
+				return err
+			}
+		}
+	}
+	sectors, err := d.records.Sectors()
+	if err != nil {
+		return err
+	}
+	for _, rec := range sectors {
+		if !rec.State.Terminal() {
+			if err := add(chain.SectorKey(d.id, rec.Number), new(chain.Sector)); err != nil {
+				return err
+			}
+		}
+	}
+	return d.take(u)
+}
+
+// announce puts the host's addresses on chain if they are others than there.
+func (d *Daemon) announce(ctx context.Context) error {
+	self := d.host.Self()
+	if bytes.Equal(self.ID, d.miner.Peer.ID) && slices.EqualFunc(self.Addrs, d.miner.Peer.Addrs, bytes.Equal) {
+		return nil
+	}
+	if _, err := d.send.Send(ctx, &chain.UpdateMiner{Miner: d.id, Peer: &self}); err != nil {
+		return err
+	}
+	d.log.Info("addresses announced", "addrs", fmt.Sprint(d.host.Addrs()))
+	return nil
+}
