@@ -52,6 +52,15 @@ func Apply(p *Params, v View, verify Verifier, b *Block) (*Update, []Result, err
 	if err != nil {
 		return nil, nil, err
 	}
+	u, results, err := s.apply(b)
+	if s.broken != nil { // whatever else went wrong followed from it
+		return nil, nil, s.broken
+	}
+	return u, results, err
+}
+
+// apply is the story of a block.
+func (s *state) apply(b *Block) (*Update, []Result, error) {
 	s.global.Height, s.global.Time = b.Height, b.Time
 	if err := s.applyBeacon(b); err != nil {
 		return nil, nil, fmt.Errorf("apply beacon: %w", err)
@@ -59,6 +68,7 @@ func Apply(p *Params, v View, verify Verifier, b *Block) (*Update, []Result, err
 	reward := s.rewardOf(b.Proposer)
 	used, results := lanes{}, make([]Result, len(b.Messages))
 	for i, raw := range b.Messages {
+		var err error
 		if results[i], err = s.applyMessage(i, raw, reward, &used); err != nil {
 			return nil, nil, fmt.Errorf("apply message %d: %w", i, err)
 		}
@@ -85,9 +95,6 @@ func (s *state) finish(b *Block, results []Result) (*Update, error) {
 	changes, err := s.changes()
 	if err != nil {
 		return nil, err
-	}
-	if s.broken != nil {
-		return nil, s.broken
 	}
 	u := &Update{Version: UpdateVersion, Height: b.Height, Time: b.Time, Proposer: b.Proposer, Changes: changes, Events: s.events}
 	for _, r := range results {

@@ -16,7 +16,7 @@ const ed25519Size = 32
 const maxMultiaddr = 256
 
 // pairingSignatures is what checking a proof of possession costs, in signatures.
-const pairingSignatures = 20
+const pairingSignatures = 10
 
 func keysUnits(p *Params, k *chain.Keys) uint64 {
 	if k == nil || len(k.BeaconKey) == 0 {

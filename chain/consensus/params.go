@@ -67,7 +67,7 @@ type Params struct {
 	FaultFee         chain.Amount `json:"faultFee"`     // per GiB of sector that missed its window undeclared
 	SkipFee          chain.Amount `json:"skipFee"`      // per GiB of sector skipped in a proof or declared too late
 
-	UnitSignature uint64 `json:"unitSignature"` // units of checking one signature
+	UnitSignature uint64 `json:"unitSignature"` // units of checking one signature; a unit is about a quarter of a microsecond of one core
 	UnitHash      uint64 `json:"unitHash"`      // of one SHA-256
 	UnitPoseidon  uint64 `json:"unitPoseidon"`  // of one Poseidon hash
 	UnitWrite     uint64 `json:"unitWrite"`     // of one record written
@@ -171,6 +171,6 @@ func common() *Params {
 		NoShowMost: 9, VoidBurn: 10, LossBurn: 20,
 		FaultFee:      chain.Atto(chain.AttoPerPDR / 10),
 		SkipFee:       chain.Atto(chain.AttoPerPDR / 20),
-		UnitSignature: 100, UnitHash: 1, UnitPoseidon: 200, UnitWrite: 50,
+		UnitSignature: 500, UnitHash: 1, UnitPoseidon: 200, UnitWrite: 50,
 	}
 }

@@ -61,6 +61,9 @@ func Validate(p *Params, v View, verify Verifier, raw []byte) (*Admission, error
 		return nil, err
 	}
 	result, err := s.applyMessage(0, raw, chain.Address{}, &lanes{})
+	if s.broken != nil {
+		return nil, s.broken
+	}
 	if err != nil {
 		return nil, err
 	}
