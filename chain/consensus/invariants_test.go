@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"github.com/perdure/perdure/chain"
@@ -9,7 +10,40 @@ import (
 
 // bookAfter is the book that a follower keeps by applying an update.
 func bookAfter(before *mapView, u *Update, after *mapView) *orderbook.Book {
-	return new(orderbook.Book)
+	book := new(orderbook.Book)
+	if before.book != nil {
+		book = before.book
+	}
+	for _, c := range u.Changes {
+		if c.Table != chain.TableOrder {
+			continue
+		}
+		if c.Value == nil {
+			book = book.Remove(binary.BigEndian.Uint64(c.ID))
+			continue
+		}
+		o := new(chain.Order)
+		err := chain.Decode(c.Value, o)
+		if err == nil {
+			book, err = book.Set(o)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	return book
+}
+
+// checkBook compares the book that was carried along with one rebuilt from the state.
+func checkBook(n *network) {
+	n.t.Helper()
+	rebuilt, err := orderbook.Rebuild(func(yield func(*chain.Order, error) bool) {
+		each(n, chain.TableOrder, func(_ chain.Key, o *chain.Order) { yield(o, nil) })
+	})
+	must(n.t, err)
+	if !rebuilt.Equal(n.view.book) {
+		n.t.Fatalf("height %d: the book carried along differs from the one rebuilt from the state", n.height)
+	}
 }
 
 // checkInvariants recounts everything that sums up, from the records alone.
@@ -24,6 +58,7 @@ func (n *network) checkInvariants() {
 	countAccounts(n, &free)
 	countMiners(n, &free, &locked)
 	countMarket(n, &locked)
+	checkBook(n)
 	n.checkSectors()
 	each(n, chain.TableChannel, func(_ chain.Key, c *chain.Channel) { locked.add(n.t, c.Balance) })
 	if free.total != g.Supply.Accounts || locked.total != g.Supply.Locked {

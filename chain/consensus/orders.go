@@ -1,27 +1,359 @@
 package consensus
 
-import "github.com/perdure/perdure/chain"
+import (
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
-func placeBidUnits(s *state, _ *chain.PlaceBid) uint64 { return s.params.UnitWrite }
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/orderbook"
+	"github.com/perdure/perdure/porep/piece"
+)
 
+// maxParts bounds the pieces of one payload.
+const maxParts = 1 << 20
+
+// maxCapacity bounds an ask, in padded bytes.
+const maxCapacity = 1 << 60
+
+// orderWrites is the records that placing an order writes: the order, who pays,
+// and two queue items with their heads.
+const orderWrites = 6
+
+// dealWrites is the records that a match writes beside the orders: the deal,
+// the client, and two queue items with their heads.
+const dealWrites = 6
+
+// Matching returns the rules that the order book works by.
+func (p *Params) Matching() *orderbook.Rules {
+	return &orderbook.Rules{Visits: p.MatchVisits, Searches: p.MatchSearches, Trades: p.MatchesPerBlock,
+		NoShowDeposit: p.NoShowDeposit, NoShowFloor: p.NoShowFloor}
+}
+
+// MaxDuration is the longest duration of a deal: however late its sector is
+// proven, the sector can live long enough for it.
+func (p *Params) MaxDuration() uint64 {
+	return p.MaxSectorLife - min(p.MaxSectorLife, p.SeedDelay+p.ProveDue)
+}
+
+// MaxPiece is the largest piece that a bid may name: the largest sector that
+// miners may register, in padded bytes.
+func (p *Params) MaxPiece() uint64 {
+	most := uint64(0)
+	for _, proof := range p.SealProofs {
+		if size, err := sectorSize(proof); err == nil {
+			most = max(most, size)
+		}
+	}
+	return most
+}
+
+// placeBidUnits pays for the order, its first search and the deals it makes.
+func placeBidUnits(s *state, b *chain.PlaceBid) uint64 {
+	copies := min(b.Terms.Copies, s.params.MaxCopies)
+	return (orderWrites+copies*dealWrites)*s.params.UnitWrite + s.params.MatchVisits*s.params.UnitHash
+}
+
+// applyPlaceBid locks Copies x (price of the deal at MaxPrice + no-show deposit)
+// from the sender's account.
 func applyPlaceBid(s *state, m *chain.Message, b *chain.PlaceBid) (uint64, error) {
-	return 0, refuse(CodeFailed, "not built")
+	if err := s.checkBid(&b.Terms); err != nil {
+		return 0, err
+	}
+	var acc chain.Account
+	s.load(chain.AccountKey(m.From), &acc)
+	o := &chain.Order{Owner: m.From, Bid: &b.Terms, Copies: b.Terms.Copies, NoShows: s.recentNoShows(acc.NoShows, acc.NoShowAt)}
+	price, deposit, err := s.params.Matching().Share(o.Bid, o.NoShows)
+	if err == nil {
+		o.Locked, err = price.Add(deposit)
+	}
+	if err == nil {
+		o.Locked, err = o.Locked.Mul(o.Copies)
+	}
+	if err != nil {
+		return 0, refuse(CodeFailed, "price of the bid: %v", err)
+	}
+	if err := s.lock(m.From, o.Locked); err != nil {
+		return 0, err
+	}
+	return s.placeOrder(o, o.Bid.Expiry), nil
 }
 
-func placeAskUnits(s *state, _ *chain.PlaceAsk) uint64 { return s.params.UnitWrite }
+// checkBid refuses terms that no deal may have.
+func (s *state) checkBid(t *chain.BidTerms) error {
+	if _, err := piece.ParseUnsealedCID(t.PieceCID); err != nil {
+		return refuse(CodeFailed, "piece: %v", err)
+	}
+	if err := checkRoot(t.PayloadRoot); err != nil {
+		return err
+	}
+	p := s.params
+	if err := checkPieceSize("piece", t.PaddedSize, p.MaxPiece()); err != nil {
+		return err
+	}
+	switch {
+	case t.Parts == 0 || t.Parts > maxParts || t.Part >= t.Parts:
+		return refuse(CodeFailed, "part %d of %d: parts count from 0, at most %d", t.Part, t.Parts, maxParts)
+	case t.Duration < p.MinDuration || t.Duration > p.MaxDuration():
+		return refuse(CodeFailed, "duration of %d blocks, want %d to %d", t.Duration, p.MinDuration, p.MaxDuration())
+	case t.Copies == 0 || t.Copies > p.MaxCopies:
+		return refuse(CodeFailed, "%d copies, want 1 to %d", t.Copies, p.MaxCopies)
+	case !ascending(t.Allow) || !ascending(t.Deny):
+		return refuse(CodeFailed, "lists of miners must be ascending, without repeats")
+	case len(t.Allow) > 0 && uint64(len(t.Allow)) < t.Copies:
+		return refuse(CodeFailed, "%d copies on distinct miners, but only %d miners are allowed", t.Copies, len(t.Allow))
+	case len(t.ClientPeer) == 0:
+		return refuse(CodeFailed, "client's peer ID is missing")
+	}
+	return s.checkExpiry(t.Expiry)
+}
 
+// checkRoot refuses what is not a CIDv1 with a whole SHA-256.
+func checkRoot(c cid.Cid) error {
+	if !c.Defined() || c.Version() != 1 {
+		return refuse(CodeFailed, "payload root is not a CIDv1")
+	}
+	if p := c.Prefix(); p.MhType != multihash.SHA2_256 || p.MhLength != 32 {
+		return refuse(CodeFailed, "payload root is not a SHA-256")
+	}
+	return nil
+}
+
+// checkPieceSize refuses a size that no piece has.
+func checkPieceSize(what string, size, most uint64) error {
+	if abi.PaddedPieceSize(size).Validate() != nil || size > most {
+		return refuse(CodeFailed, "%s of %d padded bytes, want a power of two from 128 to %d", what, size, most)
+	}
+	return nil
+}
+
+func ascending(ids []chain.MinerID) bool {
+	for i := 1; i < len(ids); i++ {
+		if ids[i-1] >= ids[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// checkExpiry refuses orders that can never match and such as stay for too long.
+func (s *state) checkExpiry(h chain.Height) error {
+	least := s.global.Height + chain.Height(s.params.MatchDelay)
+	most := s.global.Height + chain.Height(s.params.MaxOrderLife)
+	if h < least || h > most {
+		return refuse(CodeFailed, "expiry %d, want %d to %d", h, least, most)
+	}
+	return nil
+}
+
+// placeAskUnits pays for the order and its first search.
+func placeAskUnits(s *state, _ *chain.PlaceAsk) uint64 {
+	return orderWrites*s.params.UnitWrite + s.params.MatchVisits*s.params.UnitHash
+}
+
+// applyPlaceAsk escrows the collateral and the no-show deposit for the whole
+// capacity from the miner's balance.
 func applyPlaceAsk(s *state, m *chain.Message, b *chain.PlaceAsk) (uint64, error) {
-	return 0, refuse(CodeFailed, "not built")
+	t := &b.Terms
+	miner, err := s.workerOf(m, t.Miner)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.checkAsk(miner, t); err != nil {
+		return 0, err
+	}
+	o := &chain.Order{Owner: miner.Keys.Owner, Ask: t, Free: t.Capacity, NoShows: s.recentNoShows(miner.NoShows, miner.NoShowAt)}
+	collateral, err := chain.PerGiB(t.Collateral, t.Capacity)
+	if err != nil {
+		return 0, refuse(CodeFailed, "collateral of the ask: %v", err)
+	}
+	deposit, err := s.params.Matching().Deposit(t.Capacity, o.NoShows)
+	if err == nil {
+		o.Locked, err = collateral.Add(deposit)
+	}
+	if err != nil {
+		return 0, refuse(CodeFailed, "deposit of the ask: %v", err)
+	}
+	addr, err := chain.MinerAddress(t.Miner)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.lock(addr, o.Locked); err != nil {
+		return 0, err
+	}
+	return s.placeOrder(o, t.Expiry), nil
 }
 
-func cancelOrderUnits(s *state, _ *chain.CancelOrder) uint64 { return s.params.UnitWrite }
+// checkAsk refuses terms that the miner cannot serve.
+func (s *state) checkAsk(miner *chain.Miner, t *chain.AskTerms) error {
+	size, err := sectorSize(miner.SealProof)
+	if err != nil {
+		return err
+	}
+	if err := checkPieceSize("least piece", t.MinPiece, size); err != nil {
+		return err
+	}
+	if err := checkPieceSize("largest piece", t.MaxPiece, size); err != nil {
+		return err
+	}
+	p := s.params
+	switch {
+	case t.MinPiece > t.MaxPiece:
+		return refuse(CodeFailed, "least piece of %d bytes is larger than the largest of %d", t.MinPiece, t.MaxPiece)
+	case t.Capacity < t.MinPiece || t.Capacity > maxCapacity:
+		return refuse(CodeFailed, "capacity of %d bytes, want %d to %d", t.Capacity, t.MinPiece, uint64(maxCapacity))
+	case t.MinDuration > t.MaxDuration:
+		return refuse(CodeFailed, "least duration of %d blocks is longer than the longest of %d", t.MinDuration, t.MaxDuration)
+	case t.MaxDuration < p.MinDuration || t.MaxDuration > p.MaxDuration():
+		return refuse(CodeFailed, "longest duration of %d blocks, want %d to %d", t.MaxDuration, p.MinDuration, p.MaxDuration())
+	}
+	return s.checkExpiry(t.Expiry)
+}
 
+// placeOrder stores a new order whose funds are locked and returns its ID.
+func (s *state) placeOrder(o *chain.Order, expiry chain.Height) uint64 {
+	o.ID, o.Placed, o.State = s.global.NextOrder, s.global.Height, chain.OrderWaiting
+	o.Matchable = o.Placed + chain.Height(s.params.MatchDelay)
+	s.global.NextOrder++
+	s.store(chain.OrderKey(o.ID), o)
+	s.enqueue(chain.QueueOrderMature, o.Matchable, chain.QueueItem{ID: o.ID})
+	s.enqueue(chain.QueueOrderExpire, expiry+1, chain.QueueItem{ID: o.ID}) // at expiry it may still match
+	e := Event{Kind: EventOrderPlaced, Order: o.ID, From: o.Owner.Bytes(), Amount: o.Locked}
+	if o.Ask != nil {
+		e.Miner = o.Ask.Miner
+	}
+	s.emit(e)
+	return o.ID
+}
+
+func cancelOrderUnits(s *state, _ *chain.CancelOrder) uint64 { return 2 * s.params.UnitWrite }
+
+// applyCancelOrder ends an order: a bid for its sender, an ask for the worker or
+// the owner of its miner.
 func applyCancelOrder(s *state, m *chain.Message, b *chain.CancelOrder) (uint64, error) {
-	return 0, refuse(CodeFailed, "not built")
+	o, err := s.order(b.Order)
+	if err != nil {
+		return 0, err
+	}
+	mine := m.From == o.Owner
+	if o.Ask != nil {
+		miner, err := s.miner(o.Ask.Miner)
+		if err != nil {
+			return 0, err
+		}
+		mine = m.From == miner.Keys.Worker || m.From == miner.Keys.Owner
+	}
+	if !mine {
+		return 0, refuse(CodeFailed, "order %d is another's", o.ID)
+	}
+	return 0, s.endOrder(o, EventOrderCancelled, "cancelled")
 }
 
-func (s *state) matureOrder(item *chain.QueueItem) error { return nil }
+// order loads an order or refuses.
+func (s *state) order(id uint64) (*chain.Order, error) {
+	o := new(chain.Order)
+	if !s.load(chain.OrderKey(id), o) {
+		return nil, refuse(CodeFailed, "no order %d", id)
+	}
+	return o, nil
+}
 
-func (s *state) expireOrder(item *chain.QueueItem) error { return nil }
+// endOrder takes an order out and repays what it still holds.
+func (s *state) endOrder(o *chain.Order, kind EventKind, reason string) error {
+	to := o.Owner
+	if o.Ask != nil {
+		var err error
+		if to, err = chain.MinerAddress(o.Ask.Miner); err != nil {
+			return err
+		}
+	}
+	if err := s.unlock(to, o.Locked); err != nil {
+		return err
+	}
+	s.book = s.book.Remove(o.ID)
+	s.remove(chain.OrderKey(o.ID))
+	s.emit(Event{Kind: kind, Order: o.ID, Amount: o.Locked, Reason: reason})
+	return nil
+}
 
-func (s *state) matchOrders() error { return nil }
+// matureOrder draws an order's tie and puts it into the book.
+func (s *state) matureOrder(item *chain.QueueItem) error {
+	o := new(chain.Order)
+	if !s.load(chain.OrderKey(item.ID), o) || o.State != chain.OrderWaiting {
+		return nil
+	}
+	value, err := s.beacon(o.Matchable)
+	if err != nil { // the queue is further behind than beacons are kept
+		if value, err = s.beacon(s.global.Height); err != nil {
+			return err
+		}
+	}
+	o.State, o.Tie = chain.OrderSearching, OrderTie(value, o.Owner)
+	s.store(chain.OrderKey(o.ID), o)
+	s.book, err = s.book.Set(o)
+	return err
+}
+
+// expireOrder ends an order that may not match any more.
+func (s *state) expireOrder(item *chain.QueueItem) error {
+	o := new(chain.Order)
+	if !s.load(chain.OrderKey(item.ID), o) {
+		return nil
+	}
+	return s.endOrder(o, EventOrderCancelled, "expired")
+}
+
+// matchOrders makes the block's deals.
+func (s *state) matchOrders() error {
+	book, out, err := s.book.Match(s.global.Height, s.params.Matching())
+	if err != nil {
+		return err
+	}
+	s.book = book
+	for i := range out.Trades {
+		if err := s.makeDeal(&out.Trades[i]); err != nil {
+			return err
+		}
+	}
+	for _, o := range out.Updated {
+		s.store(chain.OrderKey(o.ID), o)
+	}
+	for _, o := range out.Filled {
+		if err := s.endOrder(o, EventOrderFilled, ""); err != nil {
+			return err
+		}
+	}
+	return s.broken
+}
+
+// makeDeal turns a trade into a deal: what both orders had locked for it is the
+// deal's from now on, and what the bid had locked beyond the price is repaid.
+func (s *state) makeDeal(t *orderbook.Trade) error {
+	bid, ask := t.Bid.Bid, t.Ask.Ask
+	d := &chain.Deal{
+		ID: s.global.NextDeal, Bid: t.Bid.ID, Ask: t.Ask.ID, State: chain.DealMatched,
+		Client: t.Bid.Owner, ClientPeer: bid.ClientPeer, Miner: ask.Miner,
+		PieceCID: bid.PieceCID, PaddedSize: bid.PaddedSize, PayloadRoot: bid.PayloadRoot, Part: bid.Part, Parts: bid.Parts,
+		Duration: bid.Duration, Price: ask.Price, Total: t.Total, Unspent: t.Total,
+		Collateral: t.Collateral, ClientDeposit: t.ClientDeposit, MinerDeposit: t.MinerDeposit,
+		Matched: s.global.Height, FetchBy: s.global.Height + chain.Height(s.params.FetchBy),
+		ActivateBy: s.global.Height + chain.Height(s.params.ActivateBy),
+	}
+	s.global.NextDeal++
+	if err := s.unlock(d.Client, t.Refund); err != nil {
+		return err
+	}
+	s.store(chain.DealKey(d.ID), d)
+	s.enqueue(chain.QueueDealFetchBy, d.FetchBy, chain.QueueItem{ID: d.ID})
+	s.enqueue(chain.QueueDealActivateBy, d.ActivateBy, chain.QueueItem{ID: d.ID})
+	miner, err := s.miner(d.Miner)
+	if err != nil {
+		return err
+	}
+	e := Event{Kind: EventDealMatched, Deal: d.ID, Order: d.Bid, Index: d.Ask, Miner: d.Miner, From: d.Client.Bytes(), Amount: d.Total}
+	if k := &miner.Keys; d.Client == t.Ask.Owner || d.Client == k.Owner || d.Client == k.Worker || d.Client == k.Beneficiary {
+		e.Reason = "self-trade"
+	}
+	s.emit(e)
+	return nil
+}

@@ -36,13 +36,14 @@ const (
 	EventSectorFaulty     EventKind = 14 // Miner, Sector, Reason: declared, skipped, declared late or missed; Amount: fee burned
 	EventSectorRecovered  EventKind = 15 // Miner, Sector
 	EventSectorEnded      EventKind = 16 // Miner, Sector, Reason: expired, lost or not proven in time; Amount: pledge or deposit burned
-	EventOrderPlaced      EventKind = 20 // Order, From
-	EventOrderCancelled   EventKind = 21 // Order, Reason
-	EventDealMatched      EventKind = 22 // Deal, Order: bid, Index: ask, Miner, Amount: total price
+	EventOrderPlaced      EventKind = 20 // Order, From: its Owner, Miner: an ask's, Amount: locked
+	EventOrderCancelled   EventKind = 21 // Order, Amount: repaid, Reason: cancelled or expired
+	EventDealMatched      EventKind = 22 // Deal, Order: bid, Index: ask, Miner, From: client, Amount: total price, Reason: "self-trade" or empty
 	EventDealAccepted     EventKind = 23 // Deal, Miner
 	EventDealActive       EventKind = 24 // Deal, Miner, Sector
 	EventDealPaid         EventKind = 25 // Deal, Miner, Amount
-	EventDealEnded        EventKind = 26 // Deal, Miner, Reason
+	EventDealEnded        EventKind = 26 // Deal, Miner, Reason: completed, lost or void: why
+	EventOrderFilled      EventKind = 27 // Order, Amount: repaid
 	EventChannelOpened    EventKind = 30 // Channel, From, To, Amount
 	EventChannelToppedUp  EventKind = 31 // Channel, Amount
 	EventVoucherRedeemed  EventKind = 32 // Channel, To, Amount, Index: lane
@@ -56,6 +57,7 @@ var eventNames = map[EventKind]string{
 	EventSectorCommitted: "sectorCommitted", EventSectorPart: "sectorPart", EventSectorActive: "sectorActive",
 	EventSectorProven: "sectorProven", EventSectorFaulty: "sectorFaulty", EventSectorRecovered: "sectorRecovered",
 	EventSectorEnded: "sectorEnded", EventOrderPlaced: "orderPlaced", EventOrderCancelled: "orderCancelled",
+	EventOrderFilled: "orderFilled",
 	EventDealMatched: "dealMatched", EventDealAccepted: "dealAccepted", EventDealActive: "dealActive",
 	EventDealPaid: "dealPaid", EventDealEnded: "dealEnded", EventChannelOpened: "channelOpened",
 	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",
