@@ -1,0 +1,11 @@
+// Package buyer fetches content from sellers that nobody needs to trust. Every
+// block is checked against the CID that must come next before it is paid for or
+// handed on; a seller that lies, stalls or is too slow is dropped and
+// remembered, and another goes on from the same block.
+//
+// Fetch gets parts of a payload in order, FetchRange the blocks of a byte range
+// of a file, FetchPiece a whole archive for a miner that a deal entitles to it.
+// Money leaves only as ticks for chunks that were checked; what a seller that
+// then breaks off has got too much is nothing, what it has sent for nothing at
+// most the credit window.
+package buyer

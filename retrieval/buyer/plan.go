@@ -1,0 +1,141 @@
+package buyer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/retrieval"
+	"github.com/perdure/perdure/retrieval/car"
+	"github.com/perdure/perdure/retrieval/dag"
+)
+
+// plan knows which blocks are due. A block that it accepts was checked.
+type plan interface {
+	// want is what to ask a seller for next.
+	want() []retrieval.Run
+	// accept takes a block that a seller sent, or says why it is not the one due.
+	accept(b retrieval.Block) error
+	// ended hears of the end of a Want.
+	ended(e *retrieval.End, o *retrieval.Offer) error
+	// done says whether all is there.
+	done() bool
+	// due names the next block for people.
+	due() string
+	// chunks is how many chunks the seller with this offer may have to send at most.
+	chunks(o *retrieval.Offer) uint64
+}
+
+// walkPlan follows a payload depth first.
+type walkPlan struct{ *dag.Walker }
+
+func (p walkPlan) want() []retrieval.Run {
+	next, _ := p.Next()
+	return []retrieval.Run{{CID: &next}}
+}
+
+func (p walkPlan) accept(b retrieval.Block) error {
+	if next, ok := p.Next(); !ok || !next.Equals(b.CID) {
+		return fmt.Errorf("block %s came where %s is due", b.CID, p.due())
+	}
+	return p.Accept(b.Data)
+}
+
+func (p walkPlan) ended(*retrieval.End, *retrieval.Offer) error { return nil }
+
+func (p walkPlan) done() bool { return p.Done() }
+
+func (p walkPlan) due() string {
+	next, ok := p.Next()
+	if !ok {
+		return "nothing"
+	}
+	return fmt.Sprintf("block %d (%s)", p.Blocks(), next)
+}
+
+func (p walkPlan) chunks(o *retrieval.Offer) uint64 { return o.Chunks }
+
+// rangePlan gets the blocks of a byte range, level by level.
+type rangePlan struct {
+	*dag.Range
+	asked  []cid.Cid // in the present Want, not come yet
+	length uint64    // bytes of the range, at most
+}
+
+func (p *rangePlan) want() []retrieval.Run {
+	need := p.Need()
+	p.asked = need[:min(len(need), retrieval.MaxRuns)]
+	runs := make([]retrieval.Run, len(p.asked))
+	for i := range p.asked {
+		runs[i] = retrieval.Run{CID: &p.asked[i], Count: 1}
+	}
+	return runs
+}
+
+func (p *rangePlan) accept(b retrieval.Block) error {
+	if len(p.asked) == 0 || !p.asked[0].Equals(b.CID) {
+		return fmt.Errorf("block %s came where %s is due", b.CID, p.due())
+	}
+	if err := p.Accept(b.CID, b.Data); err != nil {
+		return err
+	}
+	p.asked = p.asked[1:]
+	return nil
+}
+
+func (p *rangePlan) ended(*retrieval.End, *retrieval.Offer) error { return nil }
+
+func (p *rangePlan) done() bool { return p.Done() }
+
+func (p *rangePlan) due() string {
+	if need := p.Need(); len(need) > 0 {
+		return need[0].String()
+	}
+	return "nothing"
+}
+
+// chunks: the range's bytes in full chunks, twice for short ones, and some for
+// the levels above. A voucher that turns out too short is renewed.
+func (p *rangePlan) chunks(o *retrieval.Offer) uint64 {
+	return min(o.Blocks, 2*(p.length/retrieval.ChunkSize)+8)
+}
+
+// piecePlan gets a whole archive by ordinals. It cannot know the CIDs
+// beforehand: the piece commitment over the archive is the caller's to check.
+type piecePlan struct {
+	next  uint64 // ordinal
+	size  uint64 // of the archive so far
+	most  uint64 // bytes that the archive may have
+	whole bool
+}
+
+var errTooMuch = errors.New("the archive is larger than the piece allows")
+
+func (p *piecePlan) want() []retrieval.Run { return []retrieval.Run{{First: p.next}} }
+
+func (p *piecePlan) accept(b retrieval.Block) error {
+	p.size += car.SectionSize(b.CID, len(b.Data))
+	if p.size > p.most {
+		return errTooMuch
+	}
+	if err := car.Verify(b.CID, b.Data); err != nil {
+		return err
+	}
+	p.next++
+	return nil
+}
+
+func (p *piecePlan) ended(e *retrieval.End, o *retrieval.Offer) error {
+	if e.Reason != retrieval.Complete || p.next != o.Blocks {
+		return fmt.Errorf("the archive ended at block %d of %d (%s)", p.next, o.Blocks, e.Reason)
+	}
+	p.whole = true
+	return nil
+}
+
+func (p *piecePlan) done() bool { return p.whole }
+
+func (p *piecePlan) due() string { return fmt.Sprintf("block %d", p.next) }
+
+func (p *piecePlan) chunks(o *retrieval.Offer) uint64 { return o.Chunks }

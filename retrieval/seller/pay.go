@@ -1,0 +1,375 @@
+package seller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/payment"
+	"github.com/perdure/perdure/retrieval"
+	"github.com/perdure/perdure/retrieval/ledger"
+)
+
+// takePay judges a voucher, makes it durable and answers with where the lane
+// stands. The voucher pays from now on if it meets the offer.
+func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
+	if x.offer.Price.IsZero() {
+		return retrieval.Errorf(retrieval.CodeVoucher, "there is nothing to pay")
+	}
+	v := &p.Voucher.Voucher
+	key := laneKey{v.Channel, v.Lane}
+	c, err := x.checkSigned(ctx, &p.Voucher)
+	if err != nil {
+		return err
+	}
+	if err := x.occupy(ctx, key); err != nil {
+		return err
+	}
+	if err := x.storeTick(); err != nil {
+		return err
+	}
+	held, recovered, err := x.recall(key, p)
+	if err != nil {
+		return err
+	}
+	covers, err := x.judge(ctx, c, key, held, p)
+	if err != nil && p.Resume {
+		covers, err = 0, nil
+	}
+	if err != nil {
+		return err
+	}
+	if held == nil || covers > 0 && held.Voucher.Voucher.Nonce < v.Nonce {
+		if covers == 0 { // a voucher of old that this seller does not hold
+			x.answerPay(&retrieval.Standing{Channel: v.Channel, Lane: v.Lane, Tick: [32]byte{}})
+			return nil
+		}
+		if held, err = x.keep(c.Payer, p); err != nil {
+			return err
+		}
+	}
+	if err := x.forgive(key.channel, recovered); err != nil {
+		return err
+	}
+	x.adopt(held, covers)
+	return nil
+}
+
+// checkSigned looks up the channel and checks that its payer signed the
+// voucher and that it pays this seller.
+func (x *session) checkSigned(ctx context.Context, sv *chain.SignedVoucher) (*chain.Channel, error) {
+	v := &sv.Voucher
+	if v.ChainID != x.seller.cfg.ChainID {
+		return nil, retrieval.Errorf(retrieval.CodeVoucher, "voucher for chain %q, this is %q", v.ChainID, x.seller.cfg.ChainID)
+	}
+	c, err := x.seller.cfg.Chain.Channel(ctx, v.Channel)
+	if err != nil {
+		return nil, fmt.Errorf("look up channel %d: %w", v.Channel, err)
+	}
+	if c == nil {
+		return nil, retrieval.Errorf(retrieval.CodeVoucher, "there is no channel %d", v.Channel)
+	}
+	if c.Payee != *x.offer.Payee {
+		return nil, retrieval.Errorf(retrieval.CodeVoucher, "channel %d pays somebody else than this seller", c.ID)
+	}
+	message, err := v.SignBytes()
+	if err != nil {
+		return nil, retrieval.Errorf(retrieval.CodeVoucher, "voucher: %s", err)
+	}
+	if err := chain.VerifySignature(&sv.Signature, c.Payer, message); err != nil {
+		return nil, retrieval.Errorf(retrieval.CodeVoucher, "voucher on channel %d: %s", c.ID, err)
+	}
+	return c, nil
+}
+
+// occupy makes the session the one that is paid on the lane. An older session
+// on it, whose connection was lost without this side knowing, is ended: only
+// the payer can show the lane's voucher.
+func (x *session) occupy(ctx context.Context, key laneKey) error {
+	s := x.seller
+	s.mu.Lock()
+	if x.placed && x.lane != key {
+		s.mu.Unlock()
+		return retrieval.Errorf(retrieval.CodeVoucher, "a session is paid on one lane")
+	}
+	for s.lanes[key] != nil && s.lanes[key] != x {
+		old := s.lanes[key]
+		s.mu.Unlock()
+		old.fail(retrieval.Errorf(retrieval.CodeBusy, "the lane is paid on in a newer session"))
+		old.conn.Abort()
+		select {
+		case <-old.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		s.mu.Lock()
+	}
+	s.lanes[key] = x
+	x.lane, x.placed = key, true
+	s.mu.Unlock()
+	debt, err := s.cfg.Ledger.Debt(key.channel)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	x.owed = debt.Unpaid
+	s.mu.Unlock()
+	return nil
+}
+
+// recall returns what is held of the lane. If the buyer shows a newer tick of
+// it than is held (one that was lost on the way, or in a crash), that is kept
+// and counted as recovered.
+func (x *session) recall(key laneKey, p *retrieval.Pay) (held *ledger.Holding, recovered uint64, err error) {
+	held, err = x.seller.cfg.Ledger.Holding(key.channel, key.lane)
+	if held == nil || err != nil {
+		return nil, 0, err
+	}
+	old, v := &held.Voucher.Voucher, &p.Voucher.Voucher
+	if v.Nonce < old.Nonce {
+		return nil, 0, retrieval.Errorf(retrieval.CodeVoucher, "voucher %d of the lane, the newest is %d", v.Nonce, old.Nonce)
+	}
+	if v.Nonce > old.Nonce {
+		return held, 0, nil
+	}
+	was, err := payment.Digest(old)
+	if err != nil {
+		return nil, 0, err
+	}
+	if is, err := payment.Digest(v); err != nil || is != was {
+		return nil, 0, retrieval.Errorf(retrieval.CodeVoucher, "another voucher of the lane has nonce %d", v.Nonce)
+	}
+	if p.Ticks <= held.Ticks {
+		return held, 0, nil
+	}
+	if err := payment.CheckTick(held.Tick, p.Ticks-held.Ticks, p.Tick); err != nil {
+		return nil, 0, retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", p.Ticks, err)
+	}
+	if err := x.seller.cfg.Ledger.SaveTick(key.channel, key.lane, v.Nonce, p.Ticks, p.Tick); err != nil {
+		return nil, 0, err
+	}
+	recovered = p.Ticks - held.Ticks
+	held.Ticks, held.Tick = p.Ticks, p.Tick
+	return held, recovered, nil
+}
+
+// judge says how many ticks of the voucher the channel covers, or why it does
+// not meet the offer.
+func (x *session) judge(ctx context.Context, c *chain.Channel, key laneKey, held *ledger.Holding, p *retrieval.Pay) (uint64, error) {
+	v := &p.Voucher.Voucher
+	height, err := x.seller.cfg.Chain.Height(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("ask height: %w", err)
+	}
+	offer := x.offer
+	offer.ExpireAfter = height + chain.Height(x.seller.life()) - 1
+	if err := retrieval.CheckVoucher(v, c, &offer, x.seller.cfg.ChainID); err != nil {
+		return 0, err
+	}
+	claims, err := x.claims(key.channel, height)
+	if err != nil {
+		return 0, err
+	}
+	covers, err := payment.Accept(c, claims, v, x.seller.cfg.ChainID, height, x.seller.life())
+	switch {
+	case err != nil:
+		return 0, retrieval.Errorf(retrieval.CodeVoucher, "%s", err)
+	case covers == 0:
+		return 0, retrieval.Errorf(retrieval.CodeVoucher, "channel %d has nothing left", c.ID)
+	case held == nil && p.Ticks > 0:
+		if err := payment.CheckTick(v.Anchor, p.Ticks, p.Tick); err != nil {
+			return 0, retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", p.Ticks, err)
+		}
+	case held != nil && v.Nonce > held.Voucher.Voucher.Nonce && p.Ticks > 0:
+		return 0, retrieval.Errorf(retrieval.CodeVoucher, "a new voucher begins with its anchor")
+	}
+	return covers, nil
+}
+
+// claims are the newest claims on the channel's lanes. Lanes that other
+// sessions are being paid on count with all that these may yet earn.
+func (x *session) claims(channel uint64, height chain.Height) ([]payment.Claim, error) {
+	held, err := x.seller.cfg.Ledger.HoldingsOf(channel)
+	if err != nil {
+		return nil, err
+	}
+	x.seller.mu.Lock()
+	defer x.seller.mu.Unlock()
+	var out []payment.Claim
+	for _, h := range held {
+		v := &h.Voucher.Voucher
+		claim := h.Claim()
+		other := x.seller.lanes[laneKey{channel, v.Lane}]
+		if other != nil && other != x && other.held != nil && other.held.Voucher.Voucher.Nonce == v.Nonce {
+			claim.Ticks = max(other.held.Ticks, other.covers)
+		}
+		if v.ExpiresAt >= height || v.Lane == x.lane.lane {
+			out = append(out, claim)
+		}
+	}
+	return out, nil
+}
+
+// keep makes a new voucher durable, and the tick that came with it.
+func (x *session) keep(payer chain.Address, p *retrieval.Pay) (*ledger.Holding, error) {
+	v := &p.Voucher.Voucher
+	err := x.seller.cfg.Ledger.SaveVoucher(payer, &p.Voucher)
+	switch {
+	case errors.Is(err, ledger.ErrStale), errors.Is(err, ledger.ErrConflict):
+		return nil, retrieval.Errorf(retrieval.CodeVoucher, "%s", err)
+	case err != nil:
+		return nil, err
+	}
+	if p.Ticks > 0 {
+		if err := x.seller.cfg.Ledger.SaveTick(v.Channel, v.Lane, v.Nonce, p.Ticks, p.Tick); err != nil {
+			return nil, err
+		}
+	}
+	return &ledger.Holding{Payer: payer, Voucher: p.Voucher, Ticks: p.Ticks, Tick: p.Tick}, nil
+}
+
+// adopt makes a holding the one that pays the session.
+func (x *session) adopt(held *ledger.Holding, covers uint64) {
+	x.seller.mu.Lock()
+	x.held, x.covers, x.told = held, covers, false
+	if held.Ticks >= covers {
+		x.told = true // the answer says so
+	}
+	x.seller.mu.Unlock()
+	x.answerPay(standingOf(held))
+}
+
+func (x *session) answerPay(m retrieval.Message) {
+	x.seller.mu.Lock()
+	x.outbox = append(x.outbox, m)
+	x.seller.mu.Unlock()
+	x.signal()
+}
+
+// takeTick accepts a tick: one hash for each chunk that it pays.
+func (x *session) takeTick(t *retrieval.Tick) error {
+	x.seller.mu.Lock()
+	held, covers := x.held, x.covers
+	x.seller.mu.Unlock()
+	switch {
+	case held == nil:
+		return retrieval.Errorf(retrieval.CodeVoucher, "tick without a voucher")
+	case t.Ticks <= held.Ticks:
+		return nil // shown again
+	case t.Ticks > max(covers, held.Ticks):
+		return retrieval.Errorf(retrieval.CodeVoucher, "tick %d, the channel covers %d", t.Ticks, covers)
+	}
+	if err := payment.CheckTick(held.Tick, t.Ticks-held.Ticks, t.Tick); err != nil {
+		return retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", t.Ticks, err)
+	}
+	next := *held
+	next.Ticks, next.Tick = t.Ticks, t.Tick
+	x.seller.mu.Lock()
+	x.paid += t.Ticks - held.Ticks
+	x.held = &next
+	for k, other := range x.seller.lanes {
+		if k.channel == x.lane.channel {
+			other.signal()
+		}
+	}
+	x.seller.mu.Unlock()
+	select {
+	case x.flush <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// store makes ticks durable as they come. While one write is under way, those
+// that come share the next.
+func (x *session) store(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-x.flush:
+		}
+		if err := x.storeTick(); err != nil {
+			x.fail(err)
+			return
+		}
+	}
+}
+
+// storeTick makes the newest tick durable.
+func (x *session) storeTick() error {
+	x.saving.Lock()
+	defer x.saving.Unlock()
+	x.seller.mu.Lock()
+	held, paid, stored := x.held, x.paid, x.stored
+	x.seller.mu.Unlock()
+	if held == nil || paid == stored {
+		return nil
+	}
+	v := &held.Voucher.Voucher
+	if err := x.seller.cfg.Ledger.SaveTick(v.Channel, v.Lane, v.Nonce, held.Ticks, held.Tick); err != nil {
+		return err
+	}
+	x.seller.mu.Lock()
+	x.stored = paid
+	x.seller.mu.Unlock()
+	x.signal()
+	return nil
+}
+
+// forgive takes recovered chunks off what the channel owes.
+func (x *session) forgive(channel, recovered uint64) error {
+	if recovered == 0 {
+		return nil
+	}
+	var owed uint64
+	err := x.seller.cfg.Ledger.ChangeDebt(channel, func(d *ledger.Debt) {
+		d.Unpaid -= min(d.Unpaid, recovered)
+		owed = d.Unpaid
+	})
+	x.seller.mu.Lock()
+	x.owed = owed
+	x.seller.mu.Unlock()
+	return err
+}
+
+// settle ends the session's hold on its lane and notes what stays unpaid.
+func (x *session) settle() error {
+	s := x.seller
+	s.mu.Lock()
+	key, unpaid, paid, placed := x.lane, x.unpaid(), x.paid, x.placed
+	s.mu.Unlock()
+	if !placed {
+		return nil
+	}
+	err := s.noteDebt(key.channel, unpaid, paid)
+	s.mu.Lock()
+	delete(s.lanes, key)
+	for k, other := range s.lanes {
+		if k.channel == key.channel {
+			other.owed += unpaid
+			other.signal()
+		}
+	}
+	s.mu.Unlock()
+	return err
+}
+
+func (s *Seller) noteDebt(channel, unpaid, paid uint64) error {
+	before, err := s.cfg.Ledger.Debt(channel)
+	if err != nil || unpaid == 0 && before.Unpaid == 0 {
+		return err
+	}
+	return s.cfg.Ledger.ChangeDebt(channel, func(d *ledger.Debt) {
+		d.Unpaid += unpaid
+		d.Paid += paid
+		for d.Unpaid > 0 && d.Paid >= retrieval.RegainCredit {
+			d.Unpaid--
+			d.Paid -= retrieval.RegainCredit
+		}
+		if d.Unpaid == 0 {
+			d.Paid = 0
+		}
+	})
+}

@@ -1,0 +1,306 @@
+package seller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/retrieval"
+	"github.com/perdure/perdure/retrieval/car"
+	"github.com/perdure/perdure/retrieval/p2p"
+)
+
+// The block limits of the two packages must be one.
+var _ [retrieval.MaxBlock - car.MaxBlockSize]struct{} = [0]struct{}{}
+
+// maxFreePeers bounds the table of peers that used up free chunks.
+const maxFreePeers = 4096
+
+// Seller serves sessions. It has no goroutines of its own: those of a session
+// end before its Serve returns.
+type Seller struct {
+	cfg   Config
+	limit *rate.Limiter
+
+	mu        sync.Mutex // guards all below, and what session.go says
+	terms     Terms
+	number    uint64
+	peers     map[string]int
+	lanes     map[laneKey]*session
+	free      map[string]uint64 // chunks used of the allowance
+	freeUntil time.Time
+	stats     Stats
+}
+
+// laneKey names a lane that a session is paid on.
+type laneKey struct{ channel, lane uint64 }
+
+// New makes a seller.
+func New(cfg Config) (*Seller, error) {
+	cfg.setDefaults()
+	if cfg.ChainID == "" || cfg.Source == nil {
+		return nil, errors.New("make seller: needs a chain ID and a source of pieces")
+	}
+	s := &Seller{cfg: cfg, peers: map[string]int{}, lanes: map[laneKey]*session{}, free: map[string]uint64{}}
+	if err := s.SetTerms(cfg.Terms); err != nil {
+		return nil, err
+	}
+	if cfg.BytesPerSecond > 0 {
+		s.limit = rate.NewLimiter(rate.Limit(cfg.BytesPerSecond), max(cfg.BytesPerSecond, retrieval.MaxFrame))
+	}
+	return s, nil
+}
+
+// SetTerms changes the prices of sessions that begin from now on.
+func (s *Seller) SetTerms(t Terms) error {
+	if t.Payee == nil && !t.Price.IsZero() {
+		return errors.New("seller's terms: a price needs a payee")
+	}
+	if !t.Price.IsZero() && (s.cfg.Chain == nil || s.cfg.Ledger == nil) {
+		return errors.New("seller's terms: a price needs a chain and a ledger")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.terms = t
+	return nil
+}
+
+// Stats returns the sums so far.
+func (s *Seller) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	for _, n := range s.peers {
+		st.Active += n
+	}
+	return st
+}
+
+// Active reports whether a session is being paid on the lane.
+func (s *Seller) Active(channel, lane uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lanes[laneKey{channel, lane}] != nil
+}
+
+// Handle is Serve in the form of a p2p.Handler.
+func (s *Seller) Handle(ctx context.Context, stream io.ReadWriteCloser, peer string) {
+	_ = s.Serve(ctx, stream, peer) // it is in the log and the report
+}
+
+// Serve answers one stream until it ends, and closes it. peer is the buyer's ID
+// in binary form. It returns nil if the session ended in peace.
+func (s *Seller) Serve(ctx context.Context, stream io.ReadWriteCloser, peer string) error {
+	conn := p2p.NewConn(stream, s.cfg.IdleTimeout)
+	defer conn.Abort()
+	stop := context.AfterFunc(ctx, conn.Abort)
+	defer stop()
+	if err := s.admit(peer); err != nil {
+		if _, e := conn.Read(); e == nil && conn.Write(retrieval.ToWire(err)) == nil {
+			_ = conn.Close()
+		}
+		return err
+	}
+	defer s.dismiss(peer)
+	x, err := s.greet(ctx, conn, peer)
+	if err != nil {
+		s.mu.Lock()
+		s.stats.Refused++
+		s.mu.Unlock()
+		if conn.Write(retrieval.ToWire(err)) == nil {
+			_ = conn.Close()
+		}
+		s.cfg.Log.Info("retrieval refused", "peer", p2p.FormatPeer(peer), "reason", err)
+		return fmt.Errorf("serve %s: %w", p2p.FormatPeer(peer), err)
+	}
+	if err = x.run(ctx); err != nil {
+		err = fmt.Errorf("serve %s, session %d: %w", p2p.FormatPeer(peer), x.offer.Session, err)
+	}
+	s.account(x, err)
+	return err
+}
+
+// admit counts a session in, or refuses it.
+func (s *Seller) admit(peer string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	total := 0
+	for _, n := range s.peers {
+		total += n
+	}
+	if total >= s.cfg.MaxSessions || s.peers[peer] >= s.cfg.MaxPeerSessions {
+		s.stats.Refused++
+		return retrieval.Errorf(retrieval.CodeBusy, "%d sessions are open, %d of this peer", total, s.peers[peer])
+	}
+	s.peers[peer]++
+	return nil
+}
+
+func (s *Seller) dismiss(peer string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.peers[peer]--; s.peers[peer] == 0 {
+		delete(s.peers, peer)
+	}
+}
+
+// takeFree reserves what is left of a peer's free chunks; giveFree returns what
+// was not used.
+func (s *Seller) takeFree(peer string, most uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.After(s.freeUntil) {
+		s.free, s.freeUntil = map[string]uint64{}, now.Add(s.cfg.FreePeriod)
+	}
+	used, known := s.free[peer]
+	if used >= most || !known && len(s.free) >= maxFreePeers {
+		return 0
+	}
+	s.free[peer] = most
+	return most - used
+}
+
+func (s *Seller) giveFree(peer string, unused uint64) {
+	if used := s.free[peer]; unused > 0 && used >= unused {
+		s.free[peer] = used - unused
+	}
+}
+
+// account adds a session to the sums and tells who wants to know.
+func (s *Seller) account(x *session, err error) {
+	s.mu.Lock()
+	r := Report{Session: x.offer.Session, Peer: x.peer, Piece: x.offer.Piece, Deal: x.deal,
+		Channel: x.lane.channel, Chunks: x.chunks, Bytes: x.bytes, Paid: x.paid, Err: err}
+	r.Earned, _ = x.offer.Price.Mul(x.paid) // at most what the channel covers
+	if x.sent > x.paid {
+		s.stats.Unpaid += x.sent - x.paid
+	}
+	s.stats.Sessions++
+	s.stats.Chunks += r.Chunks
+	s.stats.Bytes += r.Bytes
+	s.stats.Paid += r.Paid
+	if sum, err := s.stats.Earned.Add(r.Earned); err == nil {
+		s.stats.Earned = sum
+	}
+	s.giveFree(x.peer, x.free)
+	s.mu.Unlock()
+	s.cfg.Log.Info("retrieval served", "session", r.Session, "peer", p2p.FormatPeer(r.Peer), "piece", r.Piece,
+		"chunks", r.Chunks, "bytes", r.Bytes, "paid", r.Paid, "error", err)
+	if s.cfg.Ended != nil {
+		s.cfg.Ended(r)
+	}
+}
+
+// life is how many blocks a voucher must have left.
+func (s *Seller) life() uint64 { return s.cfg.SettleDelay + s.cfg.Margin }
+
+// greet reads the Ask, opens the piece and makes the offer.
+func (s *Seller) greet(ctx context.Context, conn *p2p.Conn, peer string) (*session, error) {
+	m, err := conn.Read()
+	if err != nil {
+		return nil, fmt.Errorf("read ask: %w", err)
+	}
+	ask, ok := m.(*retrieval.Ask)
+	if !ok {
+		return nil, retrieval.Errorf(retrieval.CodeMalformed, "frame of kind %d where an ask is due", m.Kind())
+	}
+	if ask.ChainID != s.cfg.ChainID {
+		return nil, retrieval.Errorf(retrieval.CodeUnsupported, "this seller is on chain %q", s.cfg.ChainID)
+	}
+	x := &session{seller: s, conn: conn, peer: peer, deal: ask.Deal, wake: make(chan struct{}, 1), flush: make(chan struct{}, 1)}
+	if err := x.open(ctx, ask); err != nil {
+		return nil, err
+	}
+	if err := conn.Write(&x.offer); err != nil {
+		s.mu.Lock()
+		s.giveFree(peer, x.free)
+		s.mu.Unlock()
+		return nil, errors.Join(err, x.data.Close())
+	}
+	return x, nil
+}
+
+// open finds and opens what the Ask names and fills in the offer.
+func (x *session) open(ctx context.Context, ask *retrieval.Ask) error {
+	s := x.seller
+	o := &x.offer
+	if ask.Piece != nil {
+		o.Piece = *ask.Piece
+	} else {
+		var err error
+		if o.Piece, err = s.cfg.Source.Find(ctx, *ask.Root, ask.Part); err != nil {
+			return sourceError(err)
+		}
+	}
+	if err := x.setTerms(ctx, ask); err != nil {
+		return err
+	}
+	var err error
+	if x.index, x.data, err = s.cfg.Source.Open(ctx, o.Piece); err != nil {
+		return sourceError(err)
+	}
+	sizes := x.index.Sizes()
+	for _, size := range sizes {
+		o.Bytes += uint64(size)
+	}
+	o.Version, o.Root, o.ChunkSize, o.Credit = retrieval.Version, x.index.Root(), retrieval.ChunkSize, s.cfg.Credit
+	o.Blocks, o.Archive, o.Chunks = uint64(len(sizes)), x.index.Size(), retrieval.Chunks(sizes)
+	s.mu.Lock()
+	s.number++
+	o.Session = s.number
+	terms := s.terms
+	s.mu.Unlock()
+	if !o.Price.IsZero() {
+		x.free = s.takeFree(x.peer, terms.FreeChunks)
+		o.Free = x.free
+	}
+	return nil
+}
+
+// setTerms fills in what it costs: nothing with a grant, else the seller's price.
+func (x *session) setTerms(ctx context.Context, ask *retrieval.Ask) error {
+	s := x.seller
+	if ask.Deal != 0 {
+		if s.cfg.Grants == nil {
+			return retrieval.Errorf(retrieval.CodeRefused, "no deal entitles to a fetch here")
+		}
+		if err := s.cfg.Grants.Granted(ctx, x.peer, ask.Deal, x.offer.Piece); err != nil {
+			return retrieval.Errorf(retrieval.CodeRefused, "deal %d: %s", ask.Deal, err)
+		}
+		return nil
+	}
+	s.mu.Lock()
+	terms := s.terms
+	s.mu.Unlock()
+	if terms.Payee == nil {
+		return retrieval.Errorf(retrieval.CodeRefused, "nothing is sold here; name the deal that entitles you")
+	}
+	if terms.Price.IsZero() {
+		return nil
+	}
+	height, err := s.cfg.Chain.Height(ctx)
+	if err != nil {
+		return fmt.Errorf("ask height: %w", err)
+	}
+	x.height = height
+	payee := *terms.Payee
+	x.offer.Price, x.offer.Payee = terms.Price, &payee
+	x.offer.ExpireAfter = height + chain.Height(s.life()+s.cfg.Margin)
+	return nil
+}
+
+func sourceError(err error) error {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return retrieval.Errorf(retrieval.CodeNotFound, "%s", ErrNotFound)
+	case errors.Is(err, ErrUnavailable):
+		return retrieval.Errorf(retrieval.CodeUnavailable, "%s", ErrUnavailable)
+	}
+	return fmt.Errorf("open piece: %w", err)
+}

@@ -1,0 +1,217 @@
+package seller
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/retrieval"
+	"github.com/perdure/perdure/retrieval/car"
+)
+
+// cursor goes through the ordinals that a Want names.
+type cursor struct {
+	index *car.Index
+	runs  []retrieval.Run
+	begun bool // the first run is under way
+	at    int
+	left  uint64 // blocks left of the run; to the end if open
+	open  bool
+}
+
+// next is the entry that is due; reason is not 0 at the end.
+func (c *cursor) next() (e car.Entry, reason retrieval.Reason) {
+	for len(c.runs) > 0 {
+		if !c.begun {
+			run := c.runs[0]
+			c.begun, c.left, c.open = true, run.Count, run.Count == 0
+			c.at = c.index.Len()
+			if run.CID != nil {
+				if i, ok := c.index.Find(*run.CID); ok {
+					c.at = i
+				}
+			} else if run.First < uint64(c.index.Len()) {
+				c.at = int(run.First)
+			}
+			if c.at == c.index.Len() && (run.CID != nil || run.First != uint64(c.at) || !c.open) {
+				return e, retrieval.Missing
+			}
+		}
+		if c.open || c.left > 0 {
+			e, ok := c.index.At(c.at)
+			switch {
+			case ok:
+				return e, 0
+			case !c.open:
+				return e, retrieval.Missing
+			}
+		}
+		c.runs, c.begun = c.runs[1:], false
+	}
+	return e, retrieval.Complete
+}
+
+// step takes the entry that next gave.
+func (c *cursor) step() {
+	c.at++
+	if !c.open {
+		c.left--
+	}
+}
+
+// answer sends what a Want asks for, and its End.
+func (x *session) answer(ctx context.Context, w *want) error {
+	c := cursor{index: x.index, runs: w.Runs}
+	end := &retrieval.End{Want: w.ID}
+	for end.Reason == 0 {
+		var entries []car.Entry
+		entries, end.Reason = x.nextChunk(&c)
+		if len(entries) == 0 {
+			break
+		}
+		cancelled, err := x.credit(ctx, w)
+		if err != nil {
+			return err
+		}
+		if cancelled {
+			end.Reason = retrieval.Cancelled
+			break
+		}
+		if err := x.sendChunk(ctx, w.ID, entries); err != nil {
+			return err
+		}
+		end.Blocks += uint64(len(entries))
+	}
+	return x.conn.Write(end)
+}
+
+// nextChunk collects the entries of one chunk. A reason comes with the last.
+func (x *session) nextChunk(c *cursor) (entries []car.Entry, reason retrieval.Reason) {
+	var p retrieval.Packer
+	for {
+		e, reason := c.next()
+		if reason != 0 {
+			return entries, reason
+		}
+		if !p.Fits(uint64(e.Length)) {
+			return entries, 0
+		}
+		p.Add(uint64(e.Length))
+		entries = append(entries, e)
+		c.step()
+	}
+}
+
+// sendChunk reads the blocks straight into the frame, checks them and sends it.
+func (x *session) sendChunk(ctx context.Context, id uint64, entries []car.Entry) error {
+	blocks := make([]retrieval.Block, len(entries))
+	sizes := make([]uint32, len(entries))
+	for i, e := range entries {
+		blocks[i].CID, sizes[i] = e.CID, e.Length
+	}
+	x.buf = retrieval.ChunkFrame(id, blocks, sizes, x.buf)
+	total := 0
+	for i, e := range entries {
+		if n, err := x.data.ReadAt(blocks[i].Data, int64(e.Offset)); n < len(blocks[i].Data) {
+			return fmt.Errorf("read block %s at %d of piece %s: %w", e.CID, e.Offset, x.offer.Piece, err)
+		}
+		if err := car.Verify(e.CID, blocks[i].Data); err != nil {
+			return fmt.Errorf("read block at %d of piece %s: %w", e.Offset, x.offer.Piece, err)
+		}
+		total += len(blocks[i].Data)
+	}
+	if x.seller.limit != nil {
+		if err := x.seller.limit.WaitN(ctx, total); err != nil {
+			return err
+		}
+	}
+	x.seller.mu.Lock()
+	x.chunks++
+	x.bytes += uint64(total)
+	if x.free > 0 {
+		x.free--
+	} else if !x.offer.Price.IsZero() {
+		x.sent++ // before it is written: the tick for it may come at once
+	}
+	x.seller.mu.Unlock()
+	return x.conn.WriteFrame(x.buf)
+}
+
+// credit waits until one more chunk may be sent, or the Want is called off.
+func (x *session) credit(ctx context.Context, w *want) (cancelled bool, err error) {
+	if x.offer.Price.IsZero() {
+		err = x.await(ctx, 0, func() bool { cancelled = w.cancelled; return true })
+		return cancelled, err
+	}
+	if err := x.watchChannel(ctx); err != nil {
+		return false, err
+	}
+	err = x.await(ctx, x.seller.cfg.PayTimeout, func() bool {
+		cancelled = w.cancelled
+		return cancelled || x.free > 0 || x.mayLend()
+	})
+	return cancelled, err
+}
+
+// mayLend says whether the next chunk may be sent unpaid. seller.mu is held.
+func (x *session) mayLend() bool {
+	if x.held == nil || x.covers == 0 {
+		return false
+	}
+	unpaid := x.unpaid()
+	if x.held.Ticks+unpaid >= x.covers {
+		if unpaid == 0 && !x.told {
+			x.told = true
+			x.outbox = append(x.outbox, standingOf(x.held))
+			x.signal()
+		}
+		return false
+	}
+	lent := uint64(0)
+	for k, other := range x.seller.lanes {
+		if k.channel == x.lane.channel {
+			lent += other.unpaid()
+		}
+	}
+	return lent < retrieval.Window(x.paid, x.offer.Credit, x.owed) && x.paid-x.stored < retrieval.MaxCredit
+}
+
+// unpaid is how many chunks are due and not paid. seller.mu is held.
+func (x *session) unpaid() uint64 {
+	if x.paid >= x.sent {
+		return 0
+	}
+	return x.sent - x.paid
+}
+
+// watchChannel looks at the channel once a block: nothing more is lent on one
+// that is being settled, or on a voucher that comes near its end.
+func (x *session) watchChannel(ctx context.Context) error {
+	height, err := x.seller.cfg.Chain.Height(ctx)
+	if err != nil {
+		return fmt.Errorf("ask height: %w", err)
+	}
+	x.seller.mu.Lock()
+	held := x.held
+	x.seller.mu.Unlock()
+	if height == x.height || held == nil {
+		return nil
+	}
+	x.height = height
+	c, err := x.seller.cfg.Chain.Channel(ctx, held.Voucher.Voucher.Channel)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look up channel %d: %w", held.Voucher.Voucher.Channel, err)
+	case c == nil || c.SettleAt != 0:
+		return retrieval.Errorf(retrieval.CodeVoucher, "channel %d is being settled", held.Voucher.Voucher.Channel)
+	case held.Voucher.Voucher.ExpiresAt < height+chain.Height(x.seller.life()):
+		x.seller.mu.Lock()
+		x.covers = 0
+		if !x.told {
+			x.told = true
+			x.outbox = append(x.outbox, standingOf(held))
+		}
+		x.seller.mu.Unlock()
+	}
+	return nil
+}
