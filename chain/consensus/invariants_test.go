@@ -59,6 +59,7 @@ func (n *network) checkInvariants() {
 	countMiners(n, &free, &locked)
 	countMarket(n, &locked)
 	checkBook(n)
+	n.checkMarket()
 	n.checkSectors()
 	each(n, chain.TableChannel, func(_ chain.Key, c *chain.Channel) { locked.add(n.t, c.Balance) })
 	if free.total != g.Supply.Accounts || locked.total != g.Supply.Locked {

@@ -101,7 +101,7 @@ func (s *state) checkBid(t *chain.BidTerms) error {
 	case !ascending(t.Allow) || !ascending(t.Deny):
 		return refuse(CodeFailed, "lists of miners must be ascending, without repeats")
 	case len(t.Allow) > 0 && uint64(len(t.Allow)) < t.Copies:
-		return refuse(CodeFailed, "%d copies on distinct miners, but only %d miners are allowed", t.Copies, len(t.Allow))
+		return refuse(CodeFailed, "%d copies on distinct miners, but the allow list names %d", t.Copies, len(t.Allow))
 	case len(t.ClientPeer) == 0:
 		return refuse(CodeFailed, "client's peer ID is missing")
 	}
