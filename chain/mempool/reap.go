@@ -97,7 +97,8 @@ func (p *Pool) ordinary(room Room) []*Tx {
 }
 
 // Gossip returns what peers should be given now, at most maxBytes: each message
-// once, proofs again every few blocks until they are included.
+// once, then again until it is included, proofs every few blocks, others less
+// often: a peer that was a block behind may have refused it.
 func (p *Pool) Gossip(height chain.Height, maxBytes uint64) []*Tx {
 	var out []*Tx
 	due := p.due(height)
@@ -112,11 +113,19 @@ func (p *Pool) Gossip(height chain.Height, maxBytes uint64) []*Tx {
 	return out
 }
 
+// rareness is how much longer than a proof an ordinary message waits for its
+// next gossip.
+const rareness = 4
+
 func (p *Pool) due(height chain.Height) []*Tx {
 	var out []*Tx
 	//perdure:unordered sorted below by arrival
 	for _, t := range p.byHash {
-		again := t.Proof && uint64(height+1) >= uint64(t.gossiped)+p.limits.Again
+		pause := p.limits.Again
+		if !t.Proof {
+			pause *= rareness
+		}
+		again := uint64(height+1) >= uint64(t.gossiped)+pause
 		if t.gossiped == 0 || again {
 			out = append(out, t)
 		}

@@ -1,0 +1,141 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/mempool"
+)
+
+// Submit admits a message to the mempool. A message that waits already is
+// admitted again without more ado. The error of one that is refused is a
+// *consensus.Refusal.
+func (a *App) Submit(ctx context.Context, raw []byte) error {
+	hash := chain.HashBytes(raw)
+	a.mu.Lock()
+	known := a.pool.Has(hash)
+	a.mu.Unlock()
+	if known {
+		return nil
+	}
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	v, err := a.tip()
+	if err != nil {
+		return err
+	}
+	admission, err := consensus.Validate(a.params, v, a.memo.verifier(), raw)
+	if err != nil {
+		a.counters.refused.Add(1)
+		return err
+	}
+	return a.add(&mempool.Tx{Admission: *admission, Raw: raw})
+}
+
+// add puts an admitted message into the pool, as of the newest state: blocks
+// may have gone by since it was validated.
+func (a *App) add(tx *mempool.Tx) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v, err := a.tip()
+	if err != nil {
+		return err
+	}
+	if !tx.Proof {
+		if tx.Next, err = nextNonce(v, tx.From); err != nil {
+			return err
+		}
+		if tx.Nonce < tx.Next {
+			return &consensus.Refusal{Code: consensus.CodeBadNonce, Text: "the nonce was used by a block just committed"}
+		}
+	}
+	err = a.pool.Add(tx)
+	if err == nil || errors.Is(err, mempool.ErrKnown) {
+		return nil
+	}
+	a.counters.refused.Add(1)
+	code := consensus.CodeNoRoom
+	switch {
+	case errors.Is(err, mempool.ErrGap):
+		code = consensus.CodeBadNonce
+	case errors.Is(err, mempool.ErrUnderpriced):
+		code = consensus.CodeUnderfunded
+	}
+	return &consensus.Refusal{Code: code, Text: err.Error()}
+}
+
+// codeOf is the ABCI code of an admission: what may be right later is worth
+// another try, so CometBFT forgets that it has seen it.
+func codeOf(err error) uint32 {
+	code := uint32(consensus.CodeOf(err))
+	switch consensus.Code(code) {
+	case consensus.CodeOK, consensus.CodeMalformed, consensus.CodeBadSignature:
+		return code
+	}
+	return abci.CodeTypeRetry + code
+}
+
+// CheckTx implements abci.Application: a message from this node's RPC.
+func (a *App) CheckTx(ctx context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
+	err := a.Submit(ctx, req.Tx)
+	r := &abci.ResponseCheckTx{Code: codeOf(err)}
+	if err != nil {
+		r.Log, r.Codespace = err.Error(), codespace
+	}
+	return r, nil
+}
+
+// codespace names whose codes they are.
+const codespace = "perdure"
+
+// InsertTx implements abci.Application: a message from a peer.
+func (a *App) InsertTx(ctx context.Context, req *abci.RequestInsertTx) (*abci.ResponseInsertTx, error) {
+	return &abci.ResponseInsertTx{Code: codeOf(a.Submit(ctx, req.Tx))}, nil
+}
+
+// gossipBytes bounds one round of gossip if the engine names no bound.
+const gossipBytes = 1 << 20
+
+// ReapTxs implements abci.Application: what peers should be given now, own and
+// foreign messages alike.
+func (a *App) ReapTxs(_ context.Context, req *abci.RequestReapTxs) (*abci.ResponseReapTxs, error) {
+	v := a.store.View()
+	if v == nil {
+		return &abci.ResponseReapTxs{}, nil
+	}
+	limit := req.MaxBytes
+	if limit == 0 {
+		limit = gossipBytes
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := &abci.ResponseReapTxs{}
+	for _, tx := range a.pool.Gossip(v.Height(), limit) {
+		r.Txs = append(r.Txs, tx.Raw)
+	}
+	return r, nil
+}
+
+// Pending returns the nonce that a new message of an account should have:
+// after those that wait.
+func (a *App) Pending(from chain.Address) (uint64, error) {
+	v, err := a.tip()
+	if err != nil {
+		return 0, err
+	}
+	next, err := nextNonce(v, from)
+	if err != nil {
+		return 0, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pool.Pending(from, next), nil
+}

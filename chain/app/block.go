@@ -1,0 +1,95 @@
+package app
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/minio/sha256-simd"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+)
+
+// beaconMark is the first byte of the transaction that holds the beacon's
+// contribution. No message begins with it: theirs is the head of a CBOR array.
+const beaconMark = 0x00
+
+// beaconTx is the transaction of a contribution.
+func beaconTx(signature []byte) []byte { return append([]byte{beaconMark}, signature...) }
+
+// blockOf reads a block out of what the engine agreed on. Any bytes are a block.
+func blockOf(height int64, at time.Time, proposer []byte, txs [][]byte) *consensus.Block {
+	b := &consensus.Block{Height: chain.Height(height), Time: uint64(max(at.Unix(), 0)), Proposer: proposer, Messages: txs}
+	if len(txs) > 0 && len(txs[0]) > 0 && txs[0][0] == beaconMark {
+		b.Beacon, b.Messages = txs[0][1:], txs[1:]
+	}
+	return b
+}
+
+// rehearse applies a block with a Verifier that says yes, and returns the
+// results and what the Verifier was asked.
+func (a *App) rehearse(v consensus.View, b *consensus.Block) ([]consensus.Result, []check, error) {
+	var r rehearsal
+	_, results, err := consensus.Apply(a.params, v, r.verifier(), b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("rehearse height %d: %w", b.Height, err)
+	}
+	return results, r.checks, nil
+}
+
+// hasEffect reports whether a message paid its fee.
+func hasEffect(r *consensus.Result) bool {
+	return r.Code == consensus.CodeOK || r.Code == consensus.CodeFailed
+}
+
+// consensusAddress is what CometBFT calls a validator: the first 20 bytes of
+// SHA-256 of its ed25519 key.
+func consensusAddress(key []byte) []byte {
+	sum := sha256.Sum256(key)
+	return sum[:20]
+}
+
+// contribution is what the contributor to a height signs, and who that is.
+type contribution struct {
+	validator chain.Validator
+	message   []byte
+}
+
+// contributionTo draws the contributor to a height from a state that knows the
+// beacon two heights before. It reports false if nobody contributes.
+func (a *App) contributionTo(h chain.Height, v consensus.View) (*contribution, bool, error) {
+	raw, err := v.Record(chain.GlobalKey())
+	if err != nil {
+		return nil, false, fmt.Errorf("draw contributor: %w", err)
+	}
+	var g chain.Global
+	if err := chain.Decode(raw, &g); err != nil {
+		return nil, false, fmt.Errorf("draw contributor: decode global: %w", err)
+	}
+	raw, err = v.Record(chain.BeaconKey(consensus.BeaconBase(h)))
+	if err != nil {
+		return nil, false, fmt.Errorf("draw contributor: %w", err)
+	}
+	var base chain.Beacon
+	if raw == nil {
+		return nil, false, nil
+	}
+	if err := chain.Decode(raw, &base); err != nil {
+		return nil, false, fmt.Errorf("draw contributor: decode beacon: %w", err)
+	}
+	i, ok := consensus.Contributor(g.Validators, h, base.Value)
+	if !ok {
+		return nil, false, nil
+	}
+	return &contribution{g.Validators[i], consensus.BeaconMessage(a.params.ChainID, h, base.Value)}, true, nil
+}
+
+// by reports whether a consensus address is the contributor's.
+func (c *contribution) by(address []byte) bool {
+	return bytes.Equal(address, consensusAddress(c.validator.PubKey))
+}
+
+func (a *App) checkContribution(c *contribution, signature []byte) error {
+	return a.memo.verifier().Beacon(c.validator.BeaconKey, c.message, signature)
+}

@@ -1,0 +1,181 @@
+package app
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/crypto/ed25519"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/state"
+)
+
+// FinalizeBlock implements abci.Application: it computes the block and stages
+// its state. It is total: every list of bytes has a defined result.
+func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
+	v, err := a.over(req.Height)
+	if err != nil {
+		return nil, a.fail(fmt.Errorf("finalize: %w", err))
+	}
+	b := blockOf(req.Height, req.Time, req.ProposerAddress, req.Txs)
+	update, results, err := a.execute(v, b)
+	if err != nil {
+		return nil, a.fail(fmt.Errorf("finalize height %d: %w", req.Height, err))
+	}
+	hash, err := a.store.Stage(update)
+	if err != nil {
+		return nil, a.fail(fmt.Errorf("finalize: %w", err))
+	}
+	votes, err := changedVotes(v, update)
+	if err != nil {
+		return nil, a.fail(fmt.Errorf("finalize height %d: %w", req.Height, err))
+	}
+	return &abci.ResponseFinalizeBlock{AppHash: hash, ValidatorUpdates: votes,
+		TxResults: txResults(a.params, len(req.Txs), b, results)}, nil
+}
+
+// execute applies a block: a rehearsal finds what must be verified, all cores
+// verify it, then the block is applied with the answers.
+func (a *App) execute(v consensus.View, b *consensus.Block) (*consensus.Update, []consensus.Result, error) {
+	_, checks, err := a.rehearse(v, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.memo.prepare(checks)
+	return consensus.Apply(a.params, v, a.memo.verifier(), b)
+}
+
+// Commit implements abci.Application: the staged state becomes the newest one,
+// and the mempool forgets what it overtook.
+func (a *App) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit, error) {
+	if err := a.store.Commit(); err != nil {
+		return nil, a.fail(err)
+	}
+	v, err := a.tip()
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	if err := a.afterCommit(v); err != nil {
+		return nil, a.fail(fmt.Errorf("commit height %d: mempool: %w", v.Height(), err))
+	}
+	return &abci.ResponseCommit{}, nil
+}
+
+func (a *App) afterCommit(v *state.View) error {
+	raw, err := a.store.Update(v.Height())
+	if err != nil {
+		return err
+	}
+	var u consensus.Update
+	if err := chain.Decode(raw, &u); err != nil {
+		return err
+	}
+	var included []chain.Hash
+	for _, r := range u.Receipts {
+		included = append(included, r.Hash)
+	}
+	a.counters.block(&u)
+	next := func(from chain.Address) uint64 {
+		n, e := nextNonce(v, from)
+		if e != nil && err == nil {
+			err = e
+		}
+		return n
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pool.Committed(v.Height(), included, next)
+	return err
+}
+
+// nextNonce reads an account's next nonce.
+func nextNonce(v consensus.View, from chain.Address) (uint64, error) {
+	raw, err := v.Record(chain.AccountKey(from))
+	if err != nil || raw == nil {
+		return 0, err
+	}
+	var acc chain.Account
+	if err := chain.Decode(raw, &acc); err != nil {
+		return 0, fmt.Errorf("decode account: %w", err)
+	}
+	return acc.Nonce, nil
+}
+
+// txResults makes one result for each transaction of the block.
+func txResults(p *consensus.Params, txs int, b *consensus.Block, results []consensus.Result) []*abci.ExecTxResult {
+	out := make([]*abci.ExecTxResult, 0, txs)
+	if txs > len(results) {
+		out = append(out, &abci.ExecTxResult{}) // the contribution
+	}
+	for i := range results {
+		r := &results[i]
+		x := &abci.ExecTxResult{Code: uint32(r.Code), Log: r.Error, GasWanted: int64(r.Units), GasUsed: int64(r.Units)}
+		if r.ID != 0 {
+			x.Data = binary.BigEndian.AppendUint64(nil, r.ID)
+		}
+		if hasEffect(r) {
+			x.Events = []abci.Event{messageEvent(p, r, b.Messages[i])}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// messageEvent is what CometBFT's tx_search finds messages by:
+// message.kind='Transfer', message.sender='t1...', message.id=7.
+func messageEvent(p *consensus.Params, r *consensus.Result, raw []byte) abci.Event {
+	e := abci.Event{Type: "message", Attributes: []abci.EventAttribute{{Key: "kind", Value: r.Kind.String(), Index: true}}}
+	if m, err := chain.DecodeSigned(raw); err == nil {
+		e.Attributes = append(e.Attributes, abci.EventAttribute{Key: "sender",
+			Value: chain.FormatAddress(m.Message.From, p.Network), Index: true})
+	}
+	if r.ID != 0 {
+		e.Attributes = append(e.Attributes, abci.EventAttribute{Key: "id", Value: strconv.FormatUint(r.ID, 10), Index: true})
+	}
+	return e
+}
+
+// changedVotes compares the vote sets before and after a block.
+func changedVotes(v *state.View, u *consensus.Update) ([]abci.ValidatorUpdate, error) {
+	before, err := v.Global()
+	if err != nil {
+		return nil, err
+	}
+	for i := range u.Changes {
+		if u.Changes[i].Table != chain.TableGlobal {
+			continue
+		}
+		var after chain.Global
+		if err := chain.Decode(u.Changes[i].Value, &after); err != nil {
+			return nil, fmt.Errorf("decode global: %w", err)
+		}
+		return validatorUpdates(before.Validators, after.Validators), nil
+	}
+	return nil, nil
+}
+
+// validatorUpdates lists new and changed votes, then removed ones, each in the
+// order of its set.
+func validatorUpdates(before, after []chain.Validator) []abci.ValidatorUpdate {
+	was, is := map[string]uint64{}, map[string]bool{}
+	for _, v := range before {
+		was[string(v.PubKey)] = v.Power
+	}
+	var out []abci.ValidatorUpdate
+	for _, v := range after {
+		is[string(v.PubKey)] = true
+		if power, known := was[string(v.PubKey)]; !known || power != v.Power {
+			out = append(out, abci.UpdateValidator(v.PubKey, int64(v.Power), ed25519.KeyType))
+		}
+	}
+	for _, v := range before {
+		if !is[string(v.PubKey)] {
+			out = append(out, abci.UpdateValidator(v.PubKey, 0, ed25519.KeyType))
+		}
+	}
+	return out
+}

@@ -1,0 +1,177 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/types"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/mempool"
+	"github.com/perdure/perdure/chain/state"
+)
+
+// rehearsals bounds how often a proposal is cleaned of messages that would
+// have no effect; what is left then is proposed without messages.
+const rehearsals = 8
+
+// PrepareProposal implements abci.Application: the contribution to the beacon,
+// then window proofs, then other messages, by fee.
+func (a *App) PrepareProposal(ctx context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
+	if a.gate != nil {
+		if err := a.gate(ctx, chain.Height(req.Height)); err != nil {
+			return nil, fmt.Errorf("propose height %d: %w", req.Height, err)
+		}
+	}
+	v, err := a.over(req.Height)
+	if err != nil {
+		return nil, fmt.Errorf("propose: %w", err)
+	}
+	var txs [][]byte
+	signature, err := a.receivedContribution(v, req)
+	if err != nil {
+		return nil, fmt.Errorf("propose height %d: %w", req.Height, err)
+	}
+	if signature != nil {
+		txs = append(txs, beaconTx(signature))
+	}
+	messages, err := a.choose(v, req, txs)
+	if err != nil {
+		return nil, fmt.Errorf("propose height %d: %w", req.Height, err)
+	}
+	return &abci.ResponsePrepareProposal{Txs: append(txs, messages...)}, nil
+}
+
+// receivedContribution finds the contribution among the last height's votes.
+func (a *App) receivedContribution(v consensus.View, req *abci.RequestPrepareProposal) ([]byte, error) {
+	c, ok, err := a.contributionTo(chain.Height(req.Height), v)
+	if err != nil || !ok {
+		return nil, err
+	}
+	for i := range req.LocalLastCommit.Votes {
+		vote := &req.LocalLastCommit.Votes[i]
+		if c.by(vote.Validator.Address) && len(vote.VoteExtension) > 0 && a.checkContribution(c, vote.VoteExtension) == nil {
+			return vote.VoteExtension, nil
+		}
+	}
+	return nil, nil
+}
+
+// choose takes messages from the mempool until a rehearsal of the block finds
+// none without effect. The mempool forgets those that have none.
+func (a *App) choose(v *state.View, req *abci.RequestPrepareProposal, first [][]byte) ([][]byte, error) {
+	for range rehearsals {
+		messages := a.pick(req, first)
+		b := blockOf(req.Height, req.Time, req.ProposerAddress, append(first[:len(first):len(first)], messages...))
+		results, _, err := a.rehearse(v, b)
+		if err != nil {
+			return nil, err
+		}
+		if a.forget(results) == 0 {
+			return messages, nil
+		}
+	}
+	return nil, nil
+}
+
+// forget takes messages without effect out of the mempool and returns how many
+// results have none. A wrong nonce after other trouble is its consequence: the
+// message stays and waits for its turn.
+func (a *App) forget(results []consensus.Result) int {
+	void, nonces := 0, 0
+	for i := range results {
+		if !hasEffect(&results[i]) {
+			void++
+			if results[i].Code == consensus.CodeBadNonce {
+				nonces++
+			}
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range results {
+		r := &results[i]
+		if !hasEffect(r) && (r.Code != consensus.CodeBadNonce || nonces == void) {
+			a.pool.Remove(r.Hash)
+		}
+	}
+	return void
+}
+
+// pick asks the mempool for what fits beside the first transactions.
+func (a *App) pick(req *abci.RequestPrepareProposal, first [][]byte) [][]byte {
+	proof := mempool.Room{Bytes: a.params.ProofLaneBytes(), Units: a.params.ProofLaneUnits()}
+	ordinary := mempool.Room{Bytes: a.params.MaxBlockBytes - proof.Bytes, Units: a.params.MaxBlockUnits - proof.Units}
+	a.mu.Lock()
+	chosen := a.pool.Propose(chain.Height(req.Height), proof, ordinary)
+	a.mu.Unlock()
+	left := req.MaxTxBytes
+	for _, tx := range first {
+		left -= types.ComputeProtoSizeForTxs([]types.Tx{tx})
+	}
+	var out [][]byte
+	for _, tx := range chosen {
+		if left -= types.ComputeProtoSizeForTxs([]types.Tx{tx.Raw}); left < 0 {
+			break
+		}
+		out = append(out, tx.Raw)
+	}
+	return out
+}
+
+// ProcessProposal implements abci.Application. It judges from the block and the
+// previous state alone, so that all honest validators judge alike.
+func (a *App) ProcessProposal(_ context.Context, req *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
+	v, err := a.over(req.Height)
+	if err != nil {
+		return nil, a.fail(fmt.Errorf("judge proposal: %w", err))
+	}
+	reason, err := a.judge(v, blockOf(req.Height, req.Time, req.ProposerAddress, req.Txs))
+	if err != nil {
+		return nil, a.fail(fmt.Errorf("judge proposal: %w", err))
+	}
+	if reason != "" {
+		a.counters.rejected.Add(1)
+		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
+	}
+	return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_ACCEPT}, nil
+}
+
+// judge says what is wrong with a proposed block; nothing if it is empty.
+func (a *App) judge(v consensus.View, b *consensus.Block) (string, error) {
+	if b.Beacon != nil {
+		c, ok, err := a.contributionTo(b.Height, v)
+		if err != nil {
+			return "", err
+		}
+		if !ok || a.checkContribution(c, b.Beacon) != nil {
+			return "wrong contribution to the beacon", nil
+		}
+	}
+	results, checks, err := a.rehearse(v, b)
+	if err != nil {
+		return "", err
+	}
+	ordinary := false
+	for i := range results {
+		r := &results[i]
+		switch isProof := r.Kind == chain.KindSubmitWindowProof; {
+		case !hasEffect(r):
+			return fmt.Sprintf("message %d has no effect: %s", i, r.Error), nil
+		case isProof && ordinary:
+			return fmt.Sprintf("window proof %d stands after another message", i), nil
+		case !isProof:
+			ordinary = true
+		}
+	}
+	// Proofs may be wrong, their senders pay; signatures may not.
+	a.memo.prepare(checks)
+	for _, c := range checks {
+		if c.kind == checkSignature && a.memo.answer(c) != nil {
+			return "a signature does not verify", nil
+		}
+	}
+	return "", nil
+}
