@@ -67,7 +67,7 @@ type Params struct {
 	FaultFee         chain.Amount `json:"faultFee"`     // per GiB of sector that missed its window undeclared
 	SkipFee          chain.Amount `json:"skipFee"`      // per GiB of sector skipped in a proof or declared too late
 
-	UnitSignature uint64 `json:"unitSignature"` // units of checking one signature; a unit is about a quarter of a microsecond of one core
+	UnitSignature uint64 `json:"unitSignature"` // units of checking one signature; a unit is about an eighth of a microsecond of one core
 	UnitHash      uint64 `json:"unitHash"`      // of one SHA-256
 	UnitPoseidon  uint64 `json:"unitPoseidon"`  // of one Poseidon hash
 	UnitWrite     uint64 `json:"unitWrite"`     // of one record written
