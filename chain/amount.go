@@ -93,25 +93,32 @@ func (a Amount) Mul(n uint64) (Amount, error) {
 	return Amount{hi: hi, lo: lo}, nil
 }
 
-// MulDiv returns a*n/d rounded down, with a 256-bit intermediate.
-func (a Amount) MulDiv(n, d uint64) (Amount, error) {
-	return a.ratio(new(big.Int).SetUint64(n), new(big.Int).SetUint64(d), false)
-}
+// MulDiv returns a*n/d rounded down, with a 192-bit intermediate.
+func (a Amount) MulDiv(n, d uint64) (Amount, error) { return a.ratio(n, d, false) }
 
-// MulDivCeil returns a*n/d rounded up, with a 256-bit intermediate.
-func (a Amount) MulDivCeil(n, d uint64) (Amount, error) {
-	return a.ratio(new(big.Int).SetUint64(n), new(big.Int).SetUint64(d), true)
-}
+// MulDivCeil returns a*n/d rounded up, with a 192-bit intermediate.
+func (a Amount) MulDivCeil(n, d uint64) (Amount, error) { return a.ratio(n, d, true) }
 
-func (a Amount) ratio(n, d *big.Int, up bool) (Amount, error) {
-	if d.Sign() <= 0 {
-		return Amount{}, fmt.Errorf("divide amount by %s", d)
+// ratio multiplies and divides word by word, the highest first.
+func (a Amount) ratio(n, d uint64, up bool) (Amount, error) {
+	if d == 0 {
+		return Amount{}, errors.New("divide amount by 0")
 	}
-	q, r := new(big.Int).QuoRem(new(big.Int).Mul(a.Big(), n), d, new(big.Int))
-	if up && r.Sign() > 0 {
-		q.Add(q, big.NewInt(1))
+	over, w0 := bits.Mul64(a.lo, n)
+	w2, w1 := bits.Mul64(a.hi, n)
+	w1, carry := bits.Add64(w1, over, 0)
+	w2 += carry // the product is below 2^192
+	if w2 >= d {
+		return Amount{}, ErrAmountOverflow
 	}
-	return AmountFromBig(q)
+	var q Amount
+	var r uint64
+	q.hi, r = bits.Div64(w2, w1, d)
+	q.lo, r = bits.Div64(r, w0, d)
+	if up && r > 0 {
+		return q.Add(Amount{lo: 1})
+	}
+	return q, nil
 }
 
 // Big returns a as a new big integer of attoPDR.
