@@ -104,8 +104,10 @@ func TestNoGlobalRecord(t *testing.T) {
 // every nonce and money in place: no panic, no error of Apply, invariants hold.
 func FuzzMessage(f *testing.F) {
 	n := newNetwork(f, testParams(), fakeVerifier{}, []named{{"alice", chain.PDR(100)}})
-	n.advance(3)
 	alice := addressOf(f, "alice")
+	proof := provingMiner(f, n) // miner 1000 has a sector in an open window
+	_, results := n.block(n.message("alice", 0, &chain.OpenChannel{Payee: addressOf(f, "bob"), Amount: chain.PDR(1)}))
+	ok(f, results)
 	for k := range rules {
 		body, _ := chain.NewBody(k)
 		if raw, err := chain.Encode(body); err == nil {
@@ -116,7 +118,7 @@ func FuzzMessage(f *testing.F) {
 		&chain.Transfer{To: alice, Amount: chain.PDR(1)},
 		&chain.CreateMiner{Keys: chain.Keys{Owner: alice, Worker: alice, Beneficiary: alice}, SealProof: n.params.SealProofs[0]},
 		&chain.OpenChannel{Payee: addressOf(f, "bob"), Amount: chain.PDR(1)},
-		&chain.UpdateMiner{Miner: 1000},
+		&chain.UpdateMiner{Miner: 1000, Peer: &chain.Peer{ID: []byte("p")}}, proof,
 		&chain.DeclareFaults{Miner: 1000, Sectors: []uint64{1, 1}},
 	} {
 		raw, err := chain.Encode(body)
@@ -130,6 +132,9 @@ func FuzzMessage(f *testing.F) {
 		fresh := *n
 		fresh.t = t
 		m := chain.Message{Version: chain.MessageVersion, From: alice, MaxFee: chain.PDR(1000), Kind: chain.Kind(kind), Body: body}
+		if m.Kind != chain.KindSubmitWindowProof {
+			m.Nonce = fresh.account("alice").Nonce
+		}
 		signed, err := m.SignBytes(n.params.ChainID)
 		must(t, err)
 		sig, err := chain.Sign(keyOf("alice"), signed)

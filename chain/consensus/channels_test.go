@@ -12,8 +12,8 @@ func init() {
 	verbs["top-up"] = func(s *script, a args) chain.Body {
 		return &chain.TopUpChannel{Channel: a.number("channel"), Amount: a.amount("amount")}
 	}
-	verbs["settle"] = func(s *script, a args) chain.Body { return &chain.SettleChannel{Channel: a.number("channel")} }
-	verbs["collect"] = func(s *script, a args) chain.Body { return &chain.CollectChannel{Channel: a.number("channel")} }
+	verbs["settle-channel"] = func(s *script, a args) chain.Body { return &chain.SettleChannel{Channel: a.number("channel")} }
+	verbs["collect-channel"] = func(s *script, a args) chain.Body { return &chain.CollectChannel{Channel: a.number("channel")} }
 	verbs["redeem"] = redeemVerb
 }
 

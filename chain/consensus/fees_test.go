@@ -83,7 +83,7 @@ func TestOversizeMessage(t *testing.T) {
 
 // provingMiner makes miner 1000 of "alice" with one active sector and goes to
 // the first height of its window. It returns the proof's message body.
-func provingMiner(t *testing.T, n *network) *chain.SubmitWindowProof {
+func provingMiner(t testing.TB, n *network) *chain.SubmitWindowProof {
 	t.Helper()
 	alice := addressOf(t, "alice")
 	_, results := n.block(n.message("alice", 0, &chain.CreateMiner{SealProof: n.params.SealProofs[0], Fund: chain.PDR(50),
@@ -106,7 +106,7 @@ func provingMiner(t *testing.T, n *network) *chain.SubmitWindowProof {
 	return &chain.SubmitWindowProof{Miner: 1000, Period: open.Period, Deadline: deadline, Proof: []byte("ok")}
 }
 
-func ok(t *testing.T, results []Result) {
+func ok(t testing.TB, results []Result) {
 	t.Helper()
 	for i, r := range results {
 		if r.Code != CodeOK {
