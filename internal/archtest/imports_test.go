@@ -181,8 +181,8 @@ var places = []struct {
 		"the engine can be replaced only if few packages name it"},
 	{[]string{libp2p + "/go-libp2p/p2p", libp2p + "/go-libp2p/core/host", libp2p + "/go-libp2p/core/network"},
 		[]string{"retrieval/p2p", "miner/daemon", "client/daemon"}, "sockets belong to retrieval/p2p and the daemons"},
-	{[]string{pebble}, []string{"chain/state", "chain/index", "miner/db", "client/files", "retrieval/ledger"},
-		"each database has one owner"},
+	{[]string{pebble}, []string{"chain/state", "chain/index", "miner/db", "client/files", "retrieval/ledger",
+		"miner/minertest"}, "each database has one owner; minertest keeps one in memory for tests"},
 }
 
 // TestPlaces is the rest of rule C, for all of our packages.
