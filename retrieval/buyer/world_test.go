@@ -113,6 +113,44 @@ func makeFile(t testing.TB, size int, seed uint64) *file {
 	return f
 }
 
+// smallFiles is a directory of n files of ten bytes each.
+func smallFiles(t testing.TB, n int) *file {
+	t.Helper()
+	f := &file{blocks: map[cid.Cid][]byte{}}
+	raw, err := proto.Marshal(&pb.Data{Type: pb.Data_Directory.Enum()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		data := fmt.Appendf(nil, "file %05d", i)
+		c := cidOf(cid.Raw, data)
+		f.order, f.blocks[c] = append(f.order, c), data
+	}
+	node, err := qp.BuildMap(dagpb.Type.PBNode, 2, func(m datamodel.MapAssembler) {
+		qp.MapEntry(m, "Links", qp.List(int64(n), func(l datamodel.ListAssembler) {
+			for i, c := range f.order {
+				qp.ListEntry(l, qp.Map(3, func(m datamodel.MapAssembler) {
+					qp.MapEntry(m, "Hash", qp.Link(cidlink.Link{Cid: c}))
+					qp.MapEntry(m, "Name", qp.String(fmt.Sprintf("%05d", i)))
+					qp.MapEntry(m, "Tsize", qp.Int(10))
+				}))
+			}
+		}))
+		qp.MapEntry(m, "Data", qp.Bytes(raw))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := dagpb.Encode(node, &out); err != nil {
+		t.Fatal(err)
+	}
+	f.root = cidOf(cid.DagProtobuf, out.Bytes())
+	f.blocks[f.root] = out.Bytes()
+	f.order = slices.Insert(f.order, 0, f.root)
+	return f
+}
+
 // archive is a piece; its CID is only a name here.
 type archive struct {
 	piece cid.Cid
@@ -370,6 +408,7 @@ func (w *world) open(name byte, price uint64, change func(*seller.Config), shelf
 		change(&s.config)
 	}
 	w.reopen(s)
+	w.t.Cleanup(w.serving.Wait) // before the ledgers are closed
 	w.sellers[string(s.peer.ID)] = s
 	return s
 }
