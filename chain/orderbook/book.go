@@ -69,26 +69,43 @@ func newEntry(o *chain.Order) *entry {
 // Set returns the book with the order in it, in the place of its older form if
 // there is one. An order that waits is in no book.
 func (b *Book) Set(o *chain.Order) (*Book, error) {
-	if (o.Bid == nil) == (o.Ask == nil) {
-		return nil, fmt.Errorf("order %d: %w", o.ID, ErrOrder)
-	}
 	out := *b
-	e := newEntry(o)
-	if old := b.Order(o.ID); old != nil && newEntry(old).rank != e.rank {
-		out = *b.Remove(o.ID)
+	if err := out.put(o, new(batch)); err != nil {
+		return nil, err
 	}
-	if o.State != chain.OrderSearching && o.State != chain.OrderResting {
-		return out.Remove(o.ID), nil
-	}
-	side, search := out.sides(o)
-	*side = side.set(e)
-	if o.State == chain.OrderSearching {
-		*search = search.set(e)
-	} else {
-		*search = search.remove(&e.rank)
-	}
-	out.ids = out.ids.set(&entry{rank{id: o.ID}, o})
 	return &out, nil
+}
+
+// put is Set on a book that nobody else has.
+func (b *Book) put(o *chain.Order, by *batch) error {
+	if (o.Bid == nil) == (o.Ask == nil) {
+		return fmt.Errorf("order %d: %w", o.ID, ErrOrder)
+	}
+	e := newEntry(o)
+	in := o.State == chain.OrderSearching || o.State == chain.OrderResting
+	if old := b.Order(o.ID); old != nil && (!in || newEntry(old).rank != e.rank) {
+		b.drop(old, by)
+	}
+	if !in {
+		return nil
+	}
+	side, search := b.sides(o)
+	*side = side.set(e, by)
+	if o.State == chain.OrderSearching {
+		*search = search.set(e, by)
+	} else {
+		*search = search.remove(&e.rank, by)
+	}
+	b.ids = b.ids.set(&entry{rank{id: o.ID}, o}, by)
+	return nil
+}
+
+// drop takes out an order of the book.
+func (b *Book) drop(o *chain.Order, by *batch) {
+	r := newEntry(o).rank
+	side, search := b.sides(o)
+	*side, *search = side.remove(&r, by), search.remove(&r, by)
+	b.ids = b.ids.remove(&rank{id: o.ID}, by)
 }
 
 // sides returns the trees of an order's side: all orders, and those that search.
@@ -106,19 +123,16 @@ func (b *Book) Remove(id uint64) *Book {
 		return b
 	}
 	out := *b
-	r := newEntry(o).rank
-	side, search := out.sides(o)
-	*side, *search = side.remove(&r), search.remove(&r)
-	out.ids = out.ids.remove(&rank{id: id})
+	out.drop(o, new(batch))
 	return &out
 }
 
 // Rebuild makes the book of a state's order records, given in any order.
 func Rebuild(orders iter.Seq2[*chain.Order, error]) (*Book, error) {
-	b := new(Book)
+	b, by := new(Book), new(batch)
 	for o, err := range orders {
 		if err == nil {
-			b, err = b.Set(o)
+			err = b.put(o, by)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("rebuild order book: %w", err)

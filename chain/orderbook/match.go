@@ -226,19 +226,18 @@ func spend(from *chain.Amount, amounts ...chain.Amount) error {
 // finish puts the changed orders into the book.
 func (m *matcher) finish() (*Book, *Outcome, error) {
 	slices.Sort(m.changed)
-	b := m.book
+	b, by := *m.book, new(batch)
 	for _, id := range m.changed {
 		o := m.live[id].order
 		if m.live[id].filled {
-			b = b.Remove(id)
+			b.drop(o, by)
 			m.out.Filled = append(m.out.Filled, o)
 			continue
 		}
-		var err error
-		if b, err = b.Set(o); err != nil {
+		if err := b.put(o, by); err != nil {
 			return nil, nil, err
 		}
 		m.out.Updated = append(m.out.Updated, o)
 	}
-	return b, &m.out, nil
+	return &b, &m.out, nil
 }

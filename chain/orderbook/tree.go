@@ -50,8 +50,15 @@ type entry struct {
 // along arrays, narrow enough that copying a path is cheap.
 const width = 64
 
-// node is an inner node or a leaf of a tree; it never changes. No node is empty.
+// batch stands for a run of changes to one book: nodes that it made are not
+// shared yet, and it changes them in place. It has a size, so that no two
+// batches have one address.
+type batch struct{ _ byte }
+
+// node is an inner node or a leaf of a tree; it never changes once its batch is
+// over. No node is empty.
 type node struct {
+	owner *batch // who may still change it; nil: nobody
 	// items of a leaf are its entries. Item i of an inner node bounds child i:
 	// what it holds is at or after item i (of child 0: whatever) and before item
 	// i+1. A bound may be an entry that is gone.
@@ -60,7 +67,7 @@ type node struct {
 }
 
 // tree is a persistent B+ tree of entries by rank: a change copies the path to
-// its leaf and shares the rest. Nodes that run low are not joined, only empty
+// its leaf, once a batch, and shares the rest. Nodes that run low are not joined, only empty
 // ones go: the depth is logarithmic in the number of insertions.
 type tree struct {
 	root *node
@@ -108,113 +115,103 @@ func (t tree) get(r *rank) *entry {
 	return nil
 }
 
-// set returns the tree with e, in the place of an entry of the same rank if there is one.
-func (t tree) set(e *entry) tree {
-	if t.root == nil {
-		return tree{&node{items: []*entry{e}}, 1}
+// own returns the node if the batch may change it, or else a copy that it may.
+func (n *node) own(by *batch) *node {
+	if n.owner == by {
+		return n
 	}
-	root, split, added := t.root.set(e)
+	c := &node{owner: by, items: append(make([]*entry, 0, len(n.items)+1), n.items...)}
+	if n.children != nil {
+		c.children = append(make([]*node, 0, len(n.children)+1), n.children...)
+	}
+	return c
+}
+
+// set returns the tree with e, in the place of an entry of the same rank if there is one.
+func (t tree) set(e *entry, by *batch) tree {
+	if t.root == nil {
+		return tree{&node{owner: by, items: []*entry{e}}, 1}
+	}
+	root, split, added := t.root.set(e, by)
 	if split != nil {
-		root = &node{items: []*entry{root.items[0], split.items[0]}, children: []*node{root, split}}
+		root = &node{owner: by, items: []*entry{root.items[0], split.items[0]}, children: []*node{root, split}}
 	}
 	return tree{root, t.size + added}
 }
 
 // set returns the changed node, what it was split by if it grew too wide, and
 // how many entries were added.
-func (n *node) set(e *entry) (changed, split *node, added int) {
+func (n *node) set(e *entry, by *batch) (changed, split *node, added int) {
+	n = n.own(by)
 	if n.children == nil {
 		i, found := n.find(&e.rank)
 		if found {
-			items := slices.Clone(n.items)
-			items[i] = e
-			return &node{items: items}, nil, 0
+			n.items[i] = e
+			return n, nil, 0
 		}
-		changed, split = cut(&node{items: with(n.items, i, e)})
-		return changed, split, 1
+		n.items = slices.Insert(n.items, i, e)
+		return n, n.cut(), 1
 	}
 	i := n.child(&e.rank)
-	below, right, added := n.children[i].set(e)
-	changed = &node{items: n.items, children: slices.Clone(n.children)}
-	changed.children[i] = below
+	below, right, added := n.children[i].set(e, by)
+	n.children[i] = below
 	if right != nil {
-		changed.items = with(n.items, i+1, right.items[0])
-		changed.children = with(changed.children, i+1, right)
+		n.items = slices.Insert(n.items, i+1, right.items[0])
+		n.children = slices.Insert(n.children, i+1, right)
 	}
-	changed, split = cut(changed)
-	return changed, split, added
+	return n, n.cut(), added
 }
 
-// with returns a copy of list with v inserted at i.
-func with[T any](list []T, i int, v T) []T {
-	out := make([]T, len(list)+1)
-	copy(out, list[:i])
-	out[i] = v
-	copy(out[i+1:], list[i:])
-	return out
-}
-
-// without returns a copy of list without item i.
-func without[T any](list []T, i int) []T {
-	out := make([]T, len(list)-1)
-	copy(out, list[:i])
-	copy(out[i:], list[i+1:])
-	return out
-}
-
-// cut halves a node that is too wide.
-func cut(n *node) (left, right *node) {
+// cut moves the upper half of a node that is too wide into a new one.
+func (n *node) cut() *node {
 	if len(n.items) <= width {
-		return n, nil
+		return nil
 	}
 	const half = width / 2
-	left, right = &node{items: n.items[:half:half]}, &node{items: n.items[half:]}
+	right := &node{owner: n.owner, items: slices.Clone(n.items[half:])}
+	n.items = slices.Delete(n.items, half, len(n.items))
 	if n.children != nil {
-		left.children, right.children = n.children[:half:half], n.children[half:]
+		right.children = slices.Clone(n.children[half:])
+		n.children = slices.Delete(n.children, half, len(n.children))
 	}
-	return left, right
+	return right
 }
 
 // remove returns the tree without the entry at r.
-func (t tree) remove(r *rank) tree {
-	if t.root == nil {
+func (t tree) remove(r *rank, by *batch) tree {
+	if t.get(r) == nil {
 		return t
 	}
-	root, removed := t.root.remove(r)
-	if !removed {
-		return t
-	}
+	root := t.root.remove(r, by)
 	for root != nil && len(root.children) == 1 {
 		root = root.children[0]
 	}
 	return tree{root, t.size - 1}
 }
 
-// remove returns the changed node, nil if nothing is left of it.
-func (n *node) remove(r *rank) (*node, bool) {
+// remove returns the node without the entry at r, which is there; nil if nothing is left of it.
+func (n *node) remove(r *rank, by *batch) *node {
 	if n.children == nil {
-		i, found := n.find(r)
-		if !found {
-			return n, false
-		}
+		i, _ := n.find(r)
 		if len(n.items) == 1 {
-			return nil, true
+			return nil
 		}
-		return &node{items: without(n.items, i)}, true
+		n = n.own(by)
+		n.items = slices.Delete(n.items, i, i+1)
+		return n
 	}
 	i := n.child(r)
-	below, removed := n.children[i].remove(r)
-	switch {
-	case !removed:
-		return n, false
-	case below != nil:
-		children := slices.Clone(n.children)
-		children[i] = below
-		return &node{items: n.items, children: children}, true
-	case len(n.children) == 1:
-		return nil, true
+	below := n.children[i].remove(r, by)
+	if below == nil && len(n.children) == 1 {
+		return nil
 	}
-	return &node{items: without(n.items, i), children: without(n.children, i)}, true
+	n = n.own(by)
+	if below != nil {
+		n.children[i] = below
+		return n
+	}
+	n.items, n.children = slices.Delete(n.items, i, i+1), slices.Delete(n.children, i, i+1)
+	return n
 }
 
 // all goes through the entries in order.
