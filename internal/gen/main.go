@@ -14,6 +14,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/retrieval"
 )
@@ -40,6 +41,7 @@ var packages = []struct {
 	{"chain/consensus/cbor_gen.go", "consensus", []any{
 		consensus.Params{}, consensus.Change{}, consensus.Event{}, consensus.Receipt{}, consensus.Update{},
 	}},
+	{"chain/index/cbor_gen.go", "index", []any{index.Block{}, index.Message{}, index.Kept{}}},
 	{"retrieval/cbor_gen.go", "retrieval", []any{
 		retrieval.Ask{}, retrieval.Offer{}, retrieval.Pay{}, retrieval.Standing{}, retrieval.Run{}, retrieval.Want{},
 		retrieval.End{}, retrieval.Tick{}, retrieval.Cancel{}, retrieval.Bye{}, retrieval.Error{},
