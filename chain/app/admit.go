@@ -59,6 +59,7 @@ func (a *App) add(tx *mempool.Tx) error {
 	}
 	err = a.pool.Add(tx)
 	if err == nil || errors.Is(err, mempool.ErrKnown) {
+		a.admitted.add(tx.Hash)
 		return nil
 	}
 	a.counters.refused.Add(1)
@@ -122,6 +123,14 @@ func (a *App) ReapTxs(_ context.Context, req *abci.RequestReapTxs) (*abci.Respon
 		r.Txs = append(r.Txs, tx.Raw)
 	}
 	return r, nil
+}
+
+// Lost reports whether a message was admitted not long ago and waits no more:
+// it has a receipt, or it was dropped.
+func (a *App) Lost(h chain.Hash) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.admitted.has(h) && !a.pool.Has(h)
 }
 
 // Pending returns the nonce that a new message of an account should have:

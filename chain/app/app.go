@@ -46,8 +46,9 @@ type App struct {
 	memo   *memo
 	slots  chan struct{} // bounds what is verified at once outside of blocks
 
-	mu   sync.Mutex
-	pool *mempool.Pool
+	mu       sync.Mutex
+	pool     *mempool.Pool
+	admitted recent
 
 	failed   chan error // the first error after which the node must stop
 	counters counters
@@ -72,6 +73,20 @@ func New(c Config) *App {
 		pool: mempool.New(c.Mempool), failed: make(chan error, 1),
 	}
 }
+
+// recent remembers the newest hashes it was given, at least recentSize of them.
+type recent struct{ now, old map[chain.Hash]bool }
+
+const recentSize = 1 << 15
+
+func (r *recent) add(h chain.Hash) {
+	if len(r.now) >= recentSize || r.now == nil {
+		r.now, r.old = map[chain.Hash]bool{}, r.now
+	}
+	r.now[h] = true
+}
+
+func (r *recent) has(h chain.Hash) bool { return r.now[h] || r.old[h] }
 
 // Failed gives the error after which the node must stop: a broken disk, or
 // money that does not add up.

@@ -1,0 +1,17 @@
+// Package node is a chain node in one process: CometBFT, the application over
+// its state, and the HTTP API.
+//
+// A home holds
+//
+//	config.toml         Config; unknown keys are errors
+//	genesis.json        CometBFT's genesis document; app_state is consensus.Genesis
+//	beacon_key.json     secret of the validator's beacon contributions
+//	comet/              keys, signing state, blocks and address book of CometBFT
+//	state/              chain/state
+//
+// Init makes the keys of a new home. New opens everything and replays what
+// CometBFT has and the state has not, Run starts it and waits, Close stops it.
+//
+// The API serves the raw endpoints of package rpc, GET /metrics, and whatever
+// the caller mounts; CometBFT's own JSON-RPC stands beside it untouched.
+package node

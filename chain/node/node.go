@@ -1,0 +1,250 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	dbm "github.com/cometbft/cometbft-db"
+	cmtconfig "github.com/cometbft/cometbft/config"
+	cmtnode "github.com/cometbft/cometbft/node"
+	"github.com/cometbft/cometbft/proxy"
+	"github.com/cometbft/cometbft/types"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/app"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/mempool"
+	"github.com/perdure/perdure/chain/state"
+)
+
+// Options is what New needs; only Home is required.
+type Options struct {
+	Home   string
+	Config *Config      // nil: the home's config.toml
+	Log    *slog.Logger // nil: none
+	Pace   Pace         // zero: what the network's block time asks for
+
+	// Gate, if set, is waited for before this node proposes a block.
+	Gate func(context.Context, chain.Height) error
+	// Mount, if set, makes the handler of all paths that the node itself does
+	// not serve. It is called once, by New.
+	Mount func(*Node) (http.Handler, error)
+}
+
+// Node is a running chain node.
+type Node struct {
+	config   Config
+	params   *consensus.Params
+	identity *Identity
+	log      *slog.Logger
+
+	store     *state.Store
+	databases []dbm.DB // of the engine
+	app       *app.App
+	comet     *cmtnode.Node
+	registry  *prometheus.Registry
+	listener  net.Listener
+	server    *http.Server
+
+	life     context.Context // ends when the node closes
+	end      context.CancelFunc
+	serving  sync.WaitGroup
+	closing  sync.Once
+	closeErr error
+}
+
+// New opens a node: state, CometBFT with what is to be replayed, and the API's
+// listener. Nothing answers before Run.
+func New(o Options) (n *Node, err error) {
+	n = &Node{log: o.Log, registry: prometheus.NewRegistry()}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	n.life, n.end = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open node %s: %w", o.Home, err), n.Close())
+			n = nil
+		}
+	}()
+	if o.Config == nil {
+		c, err := LoadConfig(o.Home)
+		if err != nil {
+			return n, err
+		}
+		o.Config = &c
+	}
+	n.config = *o.Config
+	if err := n.config.validate(); err != nil {
+		return n, err
+	}
+	doc, genesis, err := LoadGenesis(o.Home)
+	if err != nil {
+		return n, err
+	}
+	n.params = &genesis.Params
+	keys, err := loadKeys(o.Home)
+	if err != nil {
+		return n, err
+	}
+	if n.identity, err = LoadIdentity(o.Home); err != nil {
+		return n, err
+	}
+	if n.store, err = state.Open(state.Config{Dir: filepath.Join(o.Home, "state"), Params: n.params}); err != nil {
+		return n, err
+	}
+	n.app = app.New(app.Config{Store: n.store, Params: n.params, ConsensusKey: n.identity.ConsensusKey,
+		BeaconSecret: keys.beacon, Mempool: n.config.limits(), Gate: o.Gate})
+	if err := n.openEngine(o, doc, keys); err != nil {
+		return n, err
+	}
+	return n, n.openAPI(o.Mount)
+}
+
+// limits are the mempool's bounds: the defaults where the config has none.
+func (c *Config) limits() mempool.Limits {
+	l := mempool.DefaultLimits()
+	for _, f := range []struct {
+		to   *uint64
+		from uint64
+	}{{&l.Bytes, c.Mempool.Bytes}, {&l.Count, c.Mempool.Count}, {&l.PerSender, c.Mempool.PerSender}} {
+		if f.from != 0 {
+			*f.to = f.from
+		}
+	}
+	return l
+}
+
+// openEngine makes CometBFT's node, which brings the application to the height
+// of its own blocks.
+func (n *Node) openEngine(o Options, doc *types.GenesisDoc, k *keys) error {
+	for _, address := range []*string{&n.config.P2P, &n.config.RPC} {
+		picked, err := pickPort(*address)
+		if err != nil {
+			return err
+		}
+		*address = picked
+	}
+	logger := engineLog{n.log.With("part", "engine"), engineLevels[n.config.EngineLog]}
+	config := engineConfig(o.Home, &n.config, n.params, o.Pace)
+	if err := config.ValidateBasic(); err != nil {
+		return fmt.Errorf("engine config: %w", err)
+	}
+	comet, err := cmtnode.NewNode(config, k.sign, k.node, proxy.NewConnSyncLocalClientCreator(n.app),
+		func() (*types.GenesisDoc, error) { return doc, nil }, n.openDB,
+		cmtnode.DefaultMetricsProvider(config.Instrumentation), logger)
+	if err != nil {
+		return fmt.Errorf("open engine: %w", err)
+	}
+	n.comet = comet
+	return nil
+}
+
+// openDB opens a database of CometBFT's and remembers it: the engine does not
+// close all of them.
+func (n *Node) openDB(c *cmtconfig.DBContext) (dbm.DB, error) {
+	db, err := cmtconfig.DefaultDBProvider(c)
+	if err == nil {
+		n.databases = append(n.databases, db)
+	}
+	return db, err
+}
+
+// pickPort replaces port 0 by a free one.
+func pickPort(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if address == "" || err == nil && port != "0" {
+		return address, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("address %q: %w", address, err)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return "", fmt.Errorf("pick a port of %s: %w", host, err)
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// Run starts the node and waits until ctx ends or the node cannot go on; then
+// it stops it, without closing it. The end of ctx is no error.
+func (n *Node) Run(ctx context.Context) error {
+	n.serving.Go(func() {
+		if err := n.server.Serve(n.listener); !errors.Is(err, http.ErrServerClosed) {
+			n.log.Error("API stopped", "error", err)
+		}
+	})
+	if err := n.comet.Start(); err != nil {
+		return fmt.Errorf("start engine: %w", err)
+	}
+	n.log.Info("node runs", "chain", n.params.ChainID, "api", n.API(), "rpc", n.config.RPC, "p2p", n.Peer())
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.life.Done():
+		return nil
+	case err := <-n.app.Failed():
+		return fmt.Errorf("node stops: %w", err)
+	}
+}
+
+// stopTime is how long Close lets answers that are under way finish.
+const stopTime = 2 * time.Second
+
+// Close stops what runs and closes what is open, in reverse order.
+func (n *Node) Close() error {
+	n.closing.Do(func() { n.closeErr = n.close() })
+	return n.closeErr
+}
+
+func (n *Node) close() error {
+	var errs []error
+	n.end()
+	if n.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+		if err := n.server.Shutdown(ctx); err != nil {
+			errs = append(errs, n.server.Close())
+		}
+		cancel()
+		n.serving.Wait()
+	}
+	if n.listener != nil {
+		n.listener.Close() // the server has, if it ran
+	}
+	if n.comet != nil {
+		errs = append(errs, n.stopEngine())
+	}
+	for _, db := range n.databases {
+		db.Close() // most are closed already, and say so
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// stopEngine stops CometBFT. A node that was never started still has its
+// application connections, event bus and databases open.
+func (n *Node) stopEngine() error {
+	if n.comet.IsRunning() {
+		if err := n.comet.Stop(); err != nil {
+			return fmt.Errorf("stop engine: %w", err)
+		}
+		n.comet.Wait()
+	} else {
+		n.comet.OnStop()
+	}
+	if err := n.comet.ProxyApp().Stop(); err != nil && n.comet.ProxyApp().IsRunning() {
+		return fmt.Errorf("stop engine: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,312 @@
+package devnet
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/node"
+	"github.com/perdure/perdure/chain/rpc"
+)
+
+// Options is what Start needs; only Dir is required.
+type Options struct {
+	Dir        string            // homes of all parts; a network found there goes on
+	Validators int               // 0: one; a network found in Dir keeps its number
+	Params     *consensus.Params // nil: devnet's; ChainID may be empty
+	Accounts   []consensus.GenesisAccount
+	Gated      bool
+	Pace       node.Pace // zero: by the gate, or the block time
+	Log        *slog.Logger
+	EngineLog  string // least level of CometBFT's lines; empty: error
+	// API is where the first node's API listens; empty: a free port.
+	API   string
+	Mount func(*node.Node) (http.Handler, error)
+}
+
+// faucetMoney is what the faucet's account has at genesis.
+const faucetMoney = 100_000_000 // PDR
+
+// gatedPropose is how long validators of a gated network wait for a proposal:
+// as long as any test leaves the gate shut.
+const gatedPropose = 10 * time.Minute
+
+// Network is a running network.
+type Network struct {
+	Params *consensus.Params
+	Nodes  []*Node
+
+	dir    string
+	faucet []byte
+	gate   *gate
+	opts   Options
+}
+
+// Node is one validator; Node.Node is nil while it is stopped.
+type Node struct {
+	*node.Node
+	home string
+	end  context.CancelFunc
+	done chan error // Run's result
+}
+
+// Start starts a network, new or as Dir has it, and returns when all its
+// nodes' APIs answer.
+func Start(o Options) (n *Network, err error) {
+	n = &Network{dir: o.Dir, opts: o}
+	if o.Gated {
+		n.gate = newGate()
+		if n.opts.Pace == (node.Pace{}) {
+			n.opts.Pace = node.Pace{Commit: time.Millisecond, Propose: gatedPropose, Hasty: true}
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("start network in %s: %w", o.Dir, err), n.Close())
+			n = nil
+		}
+	}()
+	if n.faucet, err = loadFaucet(o.Dir); err != nil {
+		return n, err
+	}
+	if err := n.findOrMake(); err != nil {
+		return n, err
+	}
+	if err := n.configure(); err != nil {
+		return n, err
+	}
+	for i := range n.Nodes {
+		if err := n.Restart(i); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// loadFaucet reads the faucet's private key, or makes it.
+func loadFaucet(dir string) ([]byte, error) {
+	path := filepath.Join(dir, "faucet.key")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		key, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		return key, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	key := make([]byte, chain.PrivateKeySize)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	return key, os.WriteFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600)
+}
+
+// home is the home of node i.
+func (n *Network) home(i int) string { return filepath.Join(n.dir, fmt.Sprintf("node%d", i)) }
+
+// findOrMake reads the network in the directory, or makes keys and genesis of
+// a new one.
+func (n *Network) findOrMake() error {
+	if _, g, err := node.LoadGenesis(n.home(0)); err == nil {
+		n.Params = &g.Params
+		for i := range g.Validators {
+			n.Nodes = append(n.Nodes, &Node{home: n.home(i)})
+		}
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	n.Params = n.opts.Params
+	if n.Params == nil {
+		n.Params = consensus.Devnet()
+	}
+	if n.Params.ChainID == "" {
+		n.Params.ChainID = "perdure-devnet-" + hex.EncodeToString(n.faucet[:4])
+	}
+	return n.makeGenesis()
+}
+
+func (n *Network) makeGenesis() error {
+	faucet, err := chain.AddressOfKey(n.faucet)
+	if err != nil {
+		return err
+	}
+	g := &consensus.Genesis{Params: *n.Params, Accounts: append([]consensus.GenesisAccount{
+		{Address: chain.FormatAddress(faucet, n.Params.Network), Balance: chain.PDR(faucetMoney)}}, n.opts.Accounts...)}
+	for i := range max(n.opts.Validators, 1) {
+		id, err := node.Init(n.home(i))
+		if err != nil {
+			return err
+		}
+		g.Validators = append(g.Validators, id.Validator(10, faucet, n.Params.Network))
+		n.Nodes = append(n.Nodes, &Node{home: n.home(i)})
+	}
+	doc, err := node.MakeGenesis(g, time.Now())
+	if err != nil {
+		return err
+	}
+	for i := len(n.Nodes) - 1; i >= 0; i-- { // the first last: it tells that all are there
+		if err := node.SaveGenesis(n.home(i), doc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure gives each node free ports and the others as peers.
+func (n *Network) configure() error {
+	var peers []string
+	for i := range n.Nodes {
+		id, err := node.LoadIdentity(n.home(i))
+		if err != nil {
+			return err
+		}
+		c := node.DefaultConfig()
+		c.Moniker, c.LocalPeers, c.API = fmt.Sprintf("node%d", i), true, "127.0.0.1:0"
+		if n.opts.EngineLog != "" {
+			c.EngineLog = n.opts.EngineLog
+		}
+		if i == 0 && n.opts.API != "" {
+			c.API = n.opts.API
+		}
+		for _, address := range []*string{&c.P2P, &c.RPC} {
+			if *address, err = freePort(); err != nil {
+				return err
+			}
+		}
+		c.Peers = append([]string{}, peers...) // the later dial the earlier
+		peers = append(peers, id.NodeID+"@"+c.P2P)
+		if err := c.Save(n.home(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// Restart starts node i, which is not running.
+func (n *Network) Restart(i int) error {
+	d := n.Nodes[i]
+	if d.Node != nil {
+		return fmt.Errorf("node %d runs", i)
+	}
+	o := node.Options{Home: d.home, Pace: n.opts.Pace, Mount: n.opts.Mount}
+	if n.opts.Log != nil {
+		o.Log = n.opts.Log.With("node", i)
+	}
+	if n.gate != nil {
+		o.Gate = n.gate.wait
+	}
+	running, err := node.New(o)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	d.Node, d.end, d.done = running, cancel, make(chan error, 1)
+	go func() { d.done <- running.Run(ctx) }()
+	return nil
+}
+
+// Stop stops node i and waits for it. In a gated network the gate must be
+// shut: Advance has returned.
+func (n *Network) Stop(i int) error {
+	d := n.Nodes[i]
+	if d.Node == nil {
+		return nil
+	}
+	d.end()
+	err := errors.Join(<-d.done, d.Node.Close())
+	d.Node = nil
+	if err != nil {
+		return fmt.Errorf("stop node %d: %w", i, err)
+	}
+	return nil
+}
+
+// Close stops all nodes.
+func (n *Network) Close() error {
+	if n.gate != nil {
+		n.gate.shut()
+	}
+	var errs []error
+	for i := range n.Nodes {
+		errs = append(errs, n.Stop(i))
+	}
+	return errors.Join(errs...)
+}
+
+// Faucet is the private key of an account with a great deal of money.
+func (n *Network) Faucet() []byte { return n.faucet }
+
+// Client returns a client of node i, to be closed by the caller.
+func (n *Network) Client(i int) *rpc.Client { return rpc.New(n.Nodes[i].API()) }
+
+// Height is the greatest height that a running node has committed.
+func (n *Network) Height() chain.Height {
+	var h chain.Height
+	for _, d := range n.Nodes {
+		if d.Node != nil {
+			h = max(h, d.Stats().Height)
+		}
+	}
+	return h
+}
+
+// Advance lets a gated network make n blocks and returns when every running
+// node has committed them.
+func (n *Network) Advance(ctx context.Context, blocks uint64) error {
+	if n.gate == nil {
+		return errors.New("advance: the network is not gated")
+	}
+	return n.Reach(ctx, n.gate.open(n.Height(), blocks))
+}
+
+// Reach returns when every running node has committed a height.
+func (n *Network) Reach(ctx context.Context, h chain.Height) error {
+	for i, d := range n.Nodes {
+		if d.Node == nil {
+			continue
+		}
+		for {
+			changed := d.Store().Changed()
+			if v := d.Store().View(); v != nil && v.Height() >= h {
+				break
+			}
+			select {
+			case <-changed:
+			case err := <-d.done:
+				d.done <- err
+				return fmt.Errorf("node %d stopped: %w", i, err)
+			case <-ctx.Done():
+				return fmt.Errorf("node %d is at height %d, want %d: %w", i, d.Stats().Height, h, ctx.Err())
+			}
+		}
+	}
+	return nil
+}
