@@ -147,6 +147,14 @@ func (k *Keystore) Default() (chain.Address, error) {
 	return chain.Address{}, errors.New("several keys in this wallet: choose one with --from")
 }
 
+// Choose reads an address; empty text means the only key's.
+func (k *Keystore) Choose(text string) (chain.Address, error) {
+	if text == "" {
+		return k.Default()
+	}
+	return chain.ParseAddress(text)
+}
+
 func (k *Keystore) path(a chain.Address) string {
 	return filepath.Join(k.dir, chain.FormatAddress(a, chain.Mainnet)+keyExt)
 }

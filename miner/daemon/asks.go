@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/porep"
@@ -11,21 +12,50 @@ import (
 
 // asks keeps the configured offer in the order book.
 type asks struct {
-	d        *Daemon
-	log      *slog.Logger
+	d    *Daemon
+	log  *slog.Logger
+	wake chan struct{}
+
+	mu       sync.Mutex
+	cfg      AskConfig
 	capacity uint64
-	wake     chan struct{}
 }
 
 func newAsks(d *Daemon) (*asks, error) {
 	a := &asks{d: d, log: d.log.With("part", "asks"), wake: make(chan struct{}, 1)}
-	if text := d.opts.Config.Ask.Capacity; text != "" {
-		var err error
-		if a.capacity, err = chain.ParseSize(text); err != nil {
-			return nil, fmt.Errorf("ask.capacity: %w", err)
-		}
+	return a, a.use(d.opts.Config.Ask)
+}
+
+// use makes an offer the one to keep.
+func (a *asks) use(cfg AskConfig) error {
+	capacity, err := cfg.bytes()
+	if err != nil {
+		return err
 	}
-	return a, nil
+	a.mu.Lock()
+	a.cfg, a.capacity = cfg, capacity
+	a.mu.Unlock()
+	a.Wake()
+	return nil
+}
+
+// bytes is the capacity; 0: nothing is offered.
+func (c AskConfig) bytes() (uint64, error) {
+	if c.Capacity == "" {
+		return 0, nil
+	}
+	n, err := chain.ParseSize(c.Capacity)
+	if err != nil {
+		return 0, fmt.Errorf("ask.capacity: %w", err)
+	}
+	return n, nil
+}
+
+// current returns the offer to keep.
+func (a *asks) current() (AskConfig, uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.cfg, a.capacity
 }
 
 // Wake makes Run look whether the offer still stands: after each block.
@@ -36,11 +66,9 @@ func (a *asks) Wake() {
 	}
 }
 
-// Run places the offer whenever none of ours stands in the book.
+// Run keeps the offer in the book: it places it whenever none of ours stands
+// there, and replaces one that stands with other terms.
 func (a *asks) Run(ctx context.Context) error {
-	if a.capacity == 0 {
-		return nil
-	}
 	for {
 		if err := a.keep(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("keep ask", "err", err)
@@ -54,19 +82,32 @@ func (a *asks) Run(ctx context.Context) error {
 }
 
 func (a *asks) keep(ctx context.Context) error {
+	cfg, capacity := a.current()
 	id, err := a.d.records.Ask()
-	if err != nil {
+	if err != nil || id == 0 && capacity == 0 {
 		return err
 	}
-	if id != 0 {
-		stands, err := a.d.node.Record(ctx, chain.OrderKey(id), new(chain.Order))
-		if err != nil || stands {
+	terms := new(chain.AskTerms)
+	if capacity != 0 {
+		if terms, err = a.terms(ctx, cfg, capacity); err != nil {
 			return err
 		}
 	}
-	terms, err := a.terms(ctx)
-	if err != nil {
-		return err
+	if id != 0 {
+		stands := new(chain.Order)
+		ok, err := a.d.node.Record(ctx, chain.OrderKey(id), stands)
+		if err != nil || ok && stands.Ask != nil && sameOffer(stands.Ask, terms) {
+			return err
+		}
+		if ok {
+			if _, err := a.d.send.Send(ctx, &chain.CancelOrder{Order: id}); err != nil {
+				return err
+			}
+			a.log.Info("ask cancelled: its terms changed", "order", id)
+		}
+		if err := a.d.records.SetAsk(0); err != nil || capacity == 0 {
+			return err
+		}
 	}
 	r, err := a.d.send.Send(ctx, &chain.PlaceAsk{Terms: *terms})
 	if err != nil {
@@ -76,10 +117,17 @@ func (a *asks) keep(ctx context.Context) error {
 	return a.d.records.SetAsk(r.ID)
 }
 
+// sameOffer reports whether an ask stands with these terms, whenever it expires.
+func sameOffer(stands, want *chain.AskTerms) bool {
+	same := *want
+	same.Expiry = stands.Expiry
+	return *stands == same
+}
+
 // minPiece is the smallest piece, in padded bytes.
 const minPiece = 128
 
-func (a *asks) terms(ctx context.Context) (*chain.AskTerms, error) {
+func (a *asks) terms(ctx context.Context, c AskConfig, capacity uint64) (*chain.AskTerms, error) {
 	g, err := a.d.node.Global(ctx)
 	if err != nil {
 		return nil, err
@@ -88,7 +136,7 @@ func (a *asks) terms(ctx context.Context) (*chain.AskTerms, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, p := a.d.opts.Config.Ask, a.d.params
+	p := a.d.params
 	or := func(v, otherwise uint64) uint64 {
 		if v != 0 {
 			return v
@@ -96,8 +144,8 @@ func (a *asks) terms(ctx context.Context) (*chain.AskTerms, error) {
 		return otherwise
 	}
 	return &chain.AskTerms{
-		Miner: a.d.id, Price: c.Price, Capacity: a.capacity,
-		MinPiece: minPiece, MaxPiece: min(params.SectorSize(), a.capacity),
+		Miner: a.d.id, Price: c.Price, Capacity: capacity,
+		MinPiece: minPiece, MaxPiece: min(params.SectorSize(), capacity),
 		MinDuration: or(c.MinDuration, p.MinDuration), MaxDuration: or(c.MaxDuration, p.MaxSectorLife/4),
 		Collateral: c.Collateral, Expiry: g.Height + chain.Height(or(c.Life, p.MaxOrderLife/2)),
 	}, nil

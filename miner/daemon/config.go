@@ -44,12 +44,12 @@ type RetrievalConfig struct {
 // AskConfig is the offer that the daemon keeps in the order book while it
 // runs. Without a capacity it offers nothing by itself.
 type AskConfig struct {
-	Capacity    string       `toml:"capacity"`     // padded bytes, such as "64MiB"
-	Price       chain.Amount `toml:"price"`        // attoPDR per GiB per block
-	Collateral  chain.Amount `toml:"collateral"`   // attoPDR per GiB
-	MinDuration uint64       `toml:"min_duration"` // blocks
-	MaxDuration uint64       `toml:"max_duration"` // blocks
-	Life        uint64       `toml:"life"`         // blocks until the ask expires and is placed again
+	Capacity    string       `toml:"capacity" json:"capacity"`        // padded bytes, such as "64MiB"
+	Price       chain.Amount `toml:"price" json:"price"`              // attoPDR per GiB per block
+	Collateral  chain.Amount `toml:"collateral" json:"collateral"`    // attoPDR per GiB
+	MinDuration uint64       `toml:"min_duration" json:"minDuration"` // blocks
+	MaxDuration uint64       `toml:"max_duration" json:"maxDuration"` // blocks
+	Life        uint64       `toml:"life" json:"life"`                // blocks until the ask expires and is placed again
 }
 
 // DefaultConfig is what `perdure miner init` writes.

@@ -103,6 +103,7 @@ func (s *status) Run(ctx context.Context) error {
 		all, err := s.d.records.Deals()
 		answer(w, map[string]any{"items": all}, err)
 	})
+	mux.HandleFunc("POST "+pathAsk, s.d.setAsk)
 	mux.HandleFunc("GET /health/livez", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}

@@ -1,0 +1,137 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/filecoin-project/go-state-types/abi"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/rpc"
+	"github.com/perdure/perdure/chain/wallet"
+	"github.com/perdure/perdure/retrieval/p2p"
+)
+
+// InitOptions say how a new miner is made.
+type InitOptions struct {
+	Home      string
+	Config    Config           // written to the home with Miner and Worker filled in
+	Node      *rpc.Client      // of the chain it joins
+	Owner     *wallet.Sender   // pays; becomes owner and beneficiary
+	Keys      *wallet.Keystore // at KeystorePath(Home): gets the worker's key
+	SealProof abi.RegisteredSealProof
+	Fund      chain.Amount // moved to the miner's balance: deposits, pledge, ask collateral, proof fees
+	Fees      chain.Amount // what the worker's account starts with, for the fees of its other messages
+}
+
+// ErrInitialised is returned for a home that already is a miner's.
+var ErrInitialised = errors.New("a miner already lives there")
+
+// Init makes a miner's keys, registers it on chain and writes its config file.
+// After a crash it may be called again: it takes up the keys that are there,
+// and the miner if it was registered already.
+func Init(ctx context.Context, o InitOptions) (Config, error) {
+	cfg, path := o.Config, ConfigPath(o.Home)
+	if _, err := os.Stat(path); err == nil {
+		return cfg, fmt.Errorf("init miner in %s: %w", o.Home, ErrInitialised)
+	}
+	worker, fresh, err := workerKey(o.Keys)
+	if err != nil {
+		return cfg, fmt.Errorf("init miner: %w", err)
+	}
+	if _, err := p2p.LoadIdentity(IdentityPath(o.Home)); err != nil {
+		return cfg, fmt.Errorf("init miner: %w", err)
+	}
+	id := chain.MinerID(0)
+	if !fresh {
+		if id, err = minerOf(ctx, o.Node, worker); err != nil {
+			return cfg, fmt.Errorf("init miner: look whether it is registered: %w", err)
+		}
+	}
+	if err := fundWorker(ctx, o, worker); err != nil {
+		return cfg, fmt.Errorf("init miner: %w", err)
+	}
+	if id == 0 {
+		if id, err = register(ctx, o, worker); err != nil {
+			return cfg, fmt.Errorf("init miner: %w", err)
+		}
+	}
+	params, err := o.Node.Params(ctx)
+	if err != nil {
+		return cfg, fmt.Errorf("init miner: %w", err)
+	}
+	cfg.Miner = chain.FormatMiner(id, params.Network)
+	cfg.Worker = chain.FormatAddress(worker, params.Network)
+	cfg.Node = o.Node.Base()
+	return cfg, cfg.Save(path)
+}
+
+// Key returns the private key of the configured worker.
+func (c Config) Key(keys *wallet.Keystore) ([]byte, error) {
+	worker, err := chain.ParseAddress(c.Worker)
+	if err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	return keys.Key(worker)
+}
+
+// workerKey returns the keystore's only key, made now if there is none.
+func workerKey(keys *wallet.Keystore) (worker chain.Address, fresh bool, err error) {
+	all, err := keys.List()
+	if err != nil {
+		return worker, false, err
+	}
+	if len(all) == 0 {
+		worker, err = keys.New()
+		return worker, true, err
+	}
+	worker, err = keys.Default()
+	return worker, false, err
+}
+
+// minerOf returns the miner that a worker was registered for, 0 if none.
+func minerOf(ctx context.Context, node *rpc.Client, worker chain.Address) (chain.MinerID, error) {
+	g, err := node.Global(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for id := chain.FirstMinerID; id < g.NextMiner; id++ {
+		m := new(chain.Miner)
+		ok, err := node.Record(ctx, chain.MinerKey(id), m)
+		if err != nil {
+			return 0, err
+		}
+		if ok && m.Keys.Worker == worker {
+			return id, nil
+		}
+	}
+	return 0, nil
+}
+
+// fundWorker brings the worker's account up to what it starts with.
+func fundWorker(ctx context.Context, o InitOptions, worker chain.Address) error {
+	acc, err := o.Node.Account(ctx, worker)
+	if err != nil || worker == o.Owner.Address() {
+		return err
+	}
+	missing, err := o.Fees.Sub(acc.Balance)
+	if err != nil || missing.IsZero() {
+		return nil // it has enough
+	}
+	_, err = o.Owner.Send(ctx, &chain.Transfer{To: worker, Amount: missing})
+	return err
+}
+
+func register(ctx context.Context, o InitOptions, worker chain.Address) (chain.MinerID, error) {
+	owner := o.Owner.Address()
+	in, err := o.Owner.Send(ctx, &chain.CreateMiner{
+		Keys:      chain.Keys{Owner: owner, Worker: worker, Beneficiary: owner},
+		SealProof: o.SealProof, Fund: o.Fund,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return in.Receipt.ID, nil
+}
