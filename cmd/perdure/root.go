@@ -55,6 +55,12 @@ standard output; progress and errors go to standard error.`)
 	for _, command := range []func(*globals) *cobra.Command{
 		newPieceCommand,
 		newSectorCommand,
+		newWalletCommand,
+		newMarketCommand,
+		newMinerCommand,
+		newChainCommand,
+		newStatusCommand,
+		newVersionCommand,
 	} {
 		root.AddCommand(command(g))
 	}
