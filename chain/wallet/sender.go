@@ -76,6 +76,14 @@ func (s *Sender) Sign(message []byte) (chain.Signature, error) { return chain.Si
 
 // Post submits a message and returns its hash without waiting for its block.
 func (s *Sender) Post(ctx context.Context, body chain.Body) (chain.Hash, error) {
+	return s.PostKept(ctx, body, func([]byte, uint64) error { return nil })
+}
+
+// PostKept is Post for messages that must not be sent twice: keep is given the
+// encoded message and its nonce and makes them durable before the node sees
+// them. It is called again if the nonce turned out to be used up; the message
+// kept before can then never land.
+func (s *Sender) PostKept(ctx context.Context, body chain.Body, keep func(raw []byte, nonce uint64) error) (chain.Hash, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for attempt := 0; ; attempt++ {
@@ -86,6 +94,9 @@ func (s *Sender) Post(ctx context.Context, body chain.Body) (chain.Hash, error) 
 		raw, err := s.Encode(ctx, body, nonce)
 		if err != nil {
 			return chain.Hash{}, err
+		}
+		if err := keep(raw, nonce); err != nil {
+			return chain.Hash{}, fmt.Errorf("keep %s: %w", body.Kind(), err)
 		}
 		err = s.node.Submit(ctx, raw)
 		if err == nil {
