@@ -167,7 +167,7 @@ func applyPlaceAsk(s *state, m *chain.Message, b *chain.PlaceAsk) (uint64, error
 	if err != nil {
 		return 0, refuse(CodeFailed, "collateral of the ask: %v", err)
 	}
-	deposit, err := s.params.Matching().Deposit(t.Capacity, o.NoShows)
+	deposit, err := s.params.Matching().AskDeposit(t, o.NoShows)
 	if err == nil {
 		o.Locked, err = collateral.Add(deposit)
 	}

@@ -39,6 +39,29 @@ func (r *Rules) Share(t *chain.BidTerms, noShows uint64) (price, deposit chain.A
 	return price, deposit, err
 }
 
+// floorDeals is how many of the smallest deals an ask's deposit covers at least,
+// unless its capacity holds fewer: as many as a sector has pieces.
+const floorDeals = 256
+
+// AskDeposit returns the no-show deposit that an ask puts down for all its
+// deals: that of its whole capacity, or that of each of the least pieces that fit
+// into it, 256 at most, if that is more. An ask that sells more of the
+// smallest pieces than its deposit covers is sold out before its capacity is.
+func (r *Rules) AskDeposit(t *chain.AskTerms, noShows uint64) (chain.Amount, error) {
+	whole, err := r.Deposit(t.Capacity, noShows)
+	if err != nil {
+		return whole, err
+	}
+	least, err := r.Deposit(t.MinPiece, noShows)
+	if err != nil {
+		return least, err
+	}
+	if least, err = least.Mul(min(t.Capacity/max(t.MinPiece, 1), floorDeals)); err != nil || whole.Less(least) {
+		return least, err
+	}
+	return whole, nil
+}
+
 // Stake returns what a deal over size padded bytes takes from an ask's escrow:
 // collateral, floor(rate * size / 2^30), and the no-show deposit.
 func (r *Rules) Stake(t *chain.AskTerms, size, noShows uint64) (collateral, deposit chain.Amount, err error) {
