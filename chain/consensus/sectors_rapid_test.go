@@ -23,6 +23,7 @@ func (s shrinking) Fatalf(format string, args ...any) { s.rt.Fatalf(format, args
 type covered struct {
 	through chain.Height
 	active  bool
+	failed  chain.Height // last became faulty
 }
 
 // history is a random life of one miner's sectors.
@@ -32,6 +33,7 @@ type history struct {
 	ahead uint64
 	next  uint64 // sector number
 	model map[uint64]*covered
+	pay   map[uint64]*earned // by deal; deal n+1 is in sector n
 }
 
 // TestSectorHistories sends random messages, right and wrong ones, and after
@@ -43,8 +45,10 @@ func TestSectorHistories(t *testing.T) {
 		p.Window, p.ChallengeLookback, p.FaultCutoff, p.FaultMaxAge = 4, 1, 2, 2
 		p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife = 1, 8, 20, 4
 		p.QueueItems = rapid.SampledFrom([]uint64{1000, 1000, 2}).Draw(rt, "queue items")
-		h := &history{network: minerNetwork(shrinking{t, rt}, p, fakeVerifier{}, 2<<10), rt: rt, model: map[uint64]*covered{}}
-		for range rapid.IntRange(5, 80).Draw(rt, "blocks") {
+		h := &history{network: minerNetwork(shrinking{t, rt}, p, fakeVerifier{}, 2<<10), rt: rt,
+			model: map[uint64]*covered{}, pay: map[uint64]*earned{}}
+		h.fundDeals()
+		for range rapid.IntRange(10, 60).Draw(rt, "blocks") {
 			h.step()
 		}
 	})
@@ -60,14 +64,16 @@ func (h *history) step() {
 		messages = append(messages, h.draw())
 	}
 	u, _ := h.block(messages...)
+	h.followPay(u)
 	h.follow(u)
 	h.compare()
+	h.comparePay()
 }
 
 func (h *history) draw() []byte {
 	proof := []byte(rapid.SampledFrom([]string{"ok", "ok", "ok", "wrong"}).Draw(h.rt, "proof"))
 	var body chain.Body
-	switch rapid.IntRange(0, 6).Draw(h.rt, "kind") {
+	switch rapid.IntRange(0, 7).Draw(h.rt, "kind") {
 	case 0:
 		body = h.drawPreCommit()
 	case 1, 2:
@@ -79,6 +85,8 @@ func (h *history) draw() []byte {
 			Skipped: rapid.Uint64Range(0, 15).Draw(h.rt, "skipped"), Proof: proof})
 	case 4:
 		body = &chain.DeclareFaults{Miner: chain.FirstMinerID, Sectors: h.numbers(chain.SectorActive, 2)}
+	case 5:
+		body = &chain.SettleDeals{Deals: []uint64{h.numbers(chain.SectorActive, 1)[0] + 1}}
 	default:
 		body = &chain.DeclareRecoveries{Miner: chain.FirstMinerID, Sectors: h.numbers(chain.SectorFaulty, 2)}
 	}
@@ -104,8 +112,13 @@ func (h *history) numbers(state chain.SectorState, most int) []uint64 {
 func (h *history) drawPreCommit() chain.Body {
 	b := &chain.PreCommitSectors{Miner: chain.FirstMinerID}
 	for range rapid.IntRange(1, 4).Draw(h.rt, "batch") {
-		b.Sectors = append(b.Sectors, chain.PreCommit{Number: h.next, TicketHeight: h.height,
-			Expiration: h.params.LeastExpiration(h.height+1) + chain.Height(rapid.IntRange(-1, 60).Draw(h.rt, "life"))})
+		c := chain.PreCommit{Number: h.next, TicketHeight: h.height,
+			Expiration: h.params.LeastExpiration(h.height+1) + chain.Height(rapid.IntRange(-1, 60).Draw(h.rt, "life"))}
+		if d := h.deal(h.next + 1); d.ID != 0 {
+			c.Pieces = []chain.SectorPiece{{PieceCID: d.PieceCID, PaddedSize: d.PaddedSize, Deal: d.ID}}
+			c.Expiration = max(c.Expiration, h.params.ProveBy(h.height+1)+chain.Height(d.Duration))
+		}
+		b.Sectors = append(b.Sectors, c)
 		h.next++
 	}
 	return b
@@ -116,15 +129,19 @@ func (h *history) follow(u *Update) {
 	for _, e := range u.Events {
 		switch e.Kind {
 		case EventSectorActive:
-			h.model[e.Sector] = &covered{u.Height, true}
+			h.model[e.Sector] = &covered{through: u.Height, active: true}
 			h.checkPlace(e.Sector)
 		case EventSectorProven:
 			h.model[e.Sector].through = u.Height
 		case EventSectorRecovered:
-			*h.model[e.Sector] = covered{u.Height, true}
+			if h.model[e.Sector].failed == u.Height {
+				h.t.Fatalf("height %d: sector %d became faulty and recovered in one block", u.Height, e.Sector)
+			}
+			*h.model[e.Sector] = covered{through: u.Height, active: true}
 		case EventSectorFaulty:
-			h.model[e.Sector].active = false
+			h.model[e.Sector].active, h.model[e.Sector].failed = false, u.Height
 		case EventSectorEnded:
+			h.checkEnd(&e)
 			delete(h.model, e.Sector)
 		}
 	}
@@ -160,5 +177,13 @@ func (h *history) checkPlace(number uint64) {
 	next, _ := h.params.Schedule().Next(uint64(m.PeriodStart), sec.Deadline, uint64(h.height))
 	if ok && open.Index == sec.Deadline || uint64(h.height) >= next.Cutoff || uint64(h.height) >= next.Challenge {
 		h.t.Fatalf("height %d: sector %d was put into deadline %d, which opens at %d", h.height, number, sec.Deadline, next.Open)
+	}
+}
+
+// checkEnd checks that a sector with power was proven for all of its term.
+func (h *history) checkEnd(e *Event) {
+	c, sec := h.model[e.Sector], h.sector(e.Sector)
+	if e.Reason == "expired" && c.active && c.through < sec.Expiration && h.params.QueueItems == 1000 {
+		h.t.Fatalf("height %d: sector %d ended, proven through %d of a term to %d", h.height, e.Sector, c.through, sec.Expiration)
 	}
 }
