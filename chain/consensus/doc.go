@@ -3,8 +3,8 @@
 // of its messages, and nothing else. It knows no clock, disk, network or
 // goroutine, and no byte that a stranger writes makes it panic.
 //
-//	Validate(params, view, verify, message) error            may this message be admitted?
-//	Apply(params, view, verify, block) (Update, []Result, error)   what does this block do?
+//	Validate(params, view, verify, message) (*Admission, error)    may this message be admitted?
+//	Apply(params, view, verify, block) (*Update, []Result, error)  what does this block do?
 //
 // An error of Apply means that the view could not be read (a broken disk); a
 // message that breaks a rule is a Result.

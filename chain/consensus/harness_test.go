@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/filecoin-project/go-state-types/crypto"
@@ -129,11 +130,18 @@ func seed(use, name string) []byte {
 // keyOf is the private key of a named account.
 func keyOf(name string) []byte { return seed("key", name) }
 
+// addresses remembers what addressOf computed.
+var addresses sync.Map
+
 // addressOf is the address of a named account.
 func addressOf(t testing.TB, name string) chain.Address {
 	t.Helper()
+	if a, ok := addresses.Load(name); ok {
+		return a.(chain.Address)
+	}
 	a, err := chain.AddressOfKey(keyOf(name))
 	must(t, err)
+	addresses.Store(name, a)
 	return a
 }
 
