@@ -38,7 +38,7 @@ func marketParams(rt *rapid.T) *Params {
 func TestMarketHistories(t *testing.T) {
 	checks := flag.Lookup("rapid.checks")
 	if checks.Value.String() == checks.DefValue { // each history is hundreds of blocks
-		must(t, flag.Set("rapid.checks", "30"))
+		must(t, flag.Set("rapid.checks", "15"))
 		defer func() { must(t, flag.Set("rapid.checks", checks.DefValue)) }()
 	}
 	seen := map[EventKind]int{}
