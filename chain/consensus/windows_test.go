@@ -159,22 +159,24 @@ func (p *Params) chainCutoff() chain.Height { return chain.Height(p.FaultCutoff)
 // messages about a partition whose close is overdue.
 func TestLateClose(t *testing.T) {
 	p := testParams()
+	p.Window = 10
+	last, next := chain.Height(p.Window-1), chain.Height(p.Period()+p.Window-1) // of deadline 0's windows
 	n := minerNetwork(t, p, fakeVerifier{}, 2<<10)
 	n.sealSectors(1, 200)
 	n.commitSectors(1, 200)
 	p.QueueItems = 1
 	start := n.miner().PeriodStart
-	n.advanceTo(start + 19)
+	n.advanceTo(start + last)
 	if f := n.miner().Faulty; f != 32 {
 		t.Fatalf("%d faulty sectors at the close, want one partition's", f)
 	}
-	// Partition 2 still waits: neither is a fault declared in time, nor one that is not due a recovery.
+	// Partition 2 still waits for its close: its sectors are missed all the same, too late to declare.
 	late := n.partitionOf(t, 0, 2).Sectors
 	_, results := n.block(n.message("worker", 0, &chain.DeclareFaults{Miner: chain.FirstMinerID, Sectors: late[:1]}))
 	if results[0].Code != CodeFailed {
 		t.Fatalf("a missed sector was declared faulty: %+v", results[0])
 	}
-	if part := n.partitionOf(t, 0, 2); part.Faulty != 0 || part.Closes != start+19 {
+	if part := n.partitionOf(t, 0, 2); part.Faulty != 0 || part.Closes != start+last {
 		t.Fatalf("failed message closed a window: %+v", part)
 	}
 	// A message that needs the close brings it about; the queue's own finds nothing left.
@@ -186,15 +188,15 @@ func TestLateClose(t *testing.T) {
 		}
 	}
 	part := n.partitionOf(t, 0, 2)
-	if missed != len(late) || part.Recovering != 3 || part.Closes != start+79 {
+	if missed != len(late) || part.Recovering != 3 || part.Closes != start+next {
 		t.Fatalf("%d of %d sectors missed by the message, partition %+v", missed, len(late), part)
 	}
 	n.advance(3)
-	if again := n.partitionOf(t, 0, 2); again.Recovering != 3 || again.Closes != start+79 || n.miner().Faulty != 67 {
+	if again := n.partitionOf(t, 0, 2); again.Recovering != 3 || again.Closes != start+next || n.miner().Faulty != 67 {
 		t.Fatalf("the late close changed the partition: %+v, %d faulty", again, n.miner().Faulty)
 	}
 	// Nothing is lost from the queue: in the end all windows are closed.
-	n.advanceTo(start + 59 + 10)
+	n.advanceTo(start + chain.Height(p.Period()) + 9)
 	if m := n.miner(); m.Faulty != 200 {
 		t.Fatalf("%d of 200 sectors faulty", m.Faulty)
 	}
