@@ -49,9 +49,16 @@ func (p *Params) MaxPiece() uint64 {
 }
 
 // placeBidUnits pays for the order, its first search and the deals it makes.
-func placeBidUnits(s *state, b *chain.PlaceBid) uint64 {
-	copies := min(b.Terms.Copies, s.params.MaxCopies)
-	return (orderWrites+copies*dealWrites)*s.params.UnitWrite + s.params.MatchVisits*s.params.UnitHash
+func placeBidUnits(s *state, b *chain.PlaceBid) uint64 { return s.params.bidUnits(b.Terms.Copies) }
+
+func (p *Params) bidUnits(copies uint64) uint64 {
+	return (orderWrites+min(copies, p.MaxCopies)*dealWrites)*p.UnitWrite + p.MatchVisits*p.UnitHash
+}
+
+// BidUnits is what a message that places a bid of so many copies costs in
+// units, with its signature and nonce: for quotes.
+func (p *Params) BidUnits(copies uint64) uint64 {
+	return p.UnitSignature + p.UnitWrite + p.bidUnits(copies)
 }
 
 // applyPlaceBid locks Copies x (price of the deal at MaxPrice + no-show deposit)
