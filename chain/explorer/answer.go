@@ -1,0 +1,139 @@
+package explorer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/chain/state"
+)
+
+const (
+	contentJSON    = "application/json"
+	contentProblem = "application/problem+json"
+)
+
+// Problem is an RFC 9457 problem: every error of the API.
+type Problem struct {
+	Type     string       `json:"type"` // always about:blank: Title says it all
+	Title    string       `json:"title"`
+	Status   int          `json:"status"`
+	Detail   string       `json:"detail"`             // one line for people
+	Instance string       `json:"instance,omitempty"` // the request's ID
+	Code     uint32       `json:"code,omitempty"`     // consensus.Code of a refused message
+	Oldest   chain.Height `json:"oldest,omitempty"`   // of what is kept, if something older was asked for
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+func problem(status int, format string, args ...any) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+}
+
+func badRequest(format string, args ...any) error {
+	return problem(http.StatusBadRequest, format, args...)
+}
+
+func notFound(format string, args ...any) error {
+	return problem(http.StatusNotFound, format, args...)
+}
+
+// errNoState is returned before genesis.
+var errNoState = problem(http.StatusServiceUnavailable, "the node has no state yet")
+
+// problemOf is what a caller is told of an error. It reports false for an
+// error that is the node's own affair.
+func (a *API) problemOf(err error) (*Problem, bool) {
+	var p *Problem
+	var refusal *consensus.Refusal
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &p):
+		own := *p
+		return &own, true
+	case errors.As(err, &refusal):
+		p = problem(http.StatusUnprocessableEntity, "%s", refusal.Text)
+		p.Code = uint32(refusal.Code)
+		return p, true
+	case errors.As(err, &large):
+		return problem(http.StatusRequestEntityTooLarge, "request body exceeds %d bytes", large.Limit), true
+	case errors.Is(err, index.ErrPlace):
+		return problem(http.StatusBadRequest, "cursor is not of this list"), true
+	case errors.Is(err, index.ErrBuilding):
+		return problem(http.StatusServiceUnavailable, "the index is being built, ask again in a moment"), true
+	case errors.Is(err, index.ErrClosed), errors.Is(err, state.ErrClosed):
+		return problem(http.StatusServiceUnavailable, "the node is stopping"), true
+	case errors.Is(err, state.ErrPruned):
+		p = problem(http.StatusGone, "that height is no longer kept")
+		p.Oldest = a.node.Store().Oldest()
+		return p, true
+	case errors.Is(err, state.ErrFuture):
+		return problem(http.StatusNotFound, "that height is not committed yet"), true
+	}
+	return problem(http.StatusInternalServerError, "the node could not answer; its log has more under this request's ID"), false
+}
+
+// refuse answers with a problem.
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p, known := a.problemOf(err)
+	p.Instance = w.Header().Get(headerRequestID)
+	if !known && r.Context().Err() == nil {
+		a.log.Error("API", "request", p.Instance, "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	if p.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	write(w, p.Status, contentProblem, p)
+}
+
+// write sends a value as JSON.
+func write(w http.ResponseWriter, status int, content string, v any) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	if err := e.Encode(v); err != nil { // answers are our own structs: only a mistake of ours can fail
+		status, content = http.StatusInternalServerError, contentProblem
+		b.Reset()
+		b.WriteString(`{"type":"about:blank","title":"Internal Server Error","status":500,"detail":"answer has no JSON form"}`)
+	}
+	w.Header().Set("Content-Type", content)
+	w.WriteHeader(status)
+	w.Write(b.Bytes()) // the reader is gone if this fails
+}
+
+// verbatim is an answer that is not JSON.
+type verbatim struct {
+	content string
+	body    []byte
+}
+
+// accepted is an answer with status 202.
+type accepted struct{ value any }
+
+// answer runs one operation.
+func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
+	q, err := a.newQuery(w, r, of)
+	var v any
+	if err == nil {
+		v, err = of.handle(q)
+	}
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	switch v := v.(type) {
+	case verbatim:
+		w.Header().Set("Content-Type", v.content)
+		w.Write(v.body)
+	case accepted:
+		write(w, http.StatusAccepted, contentJSON, v.value)
+	default:
+		write(w, http.StatusOK, contentJSON, v)
+	}
+}

@@ -1,0 +1,128 @@
+package explorer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/chain/state"
+)
+
+// Backend is the node behind the API.
+type Backend interface {
+	Params() *consensus.Params
+	// Store is the node's state. It has no View before genesis.
+	Store() *state.Store
+	// Messages returns the encoded messages of a committed block, in order and
+	// without the beacon's contribution; nil if the block is not kept.
+	Messages(ctx context.Context, h chain.Height) ([][]byte, error)
+	// Submit hands a message to the mempool; a *consensus.Refusal says why not.
+	Submit(ctx context.Context, raw []byte) error
+	// Synced reports whether the node follows the head of the chain.
+	Synced() bool
+	// Peers is the number of connected peers.
+	Peers() int
+}
+
+// Config is what New needs; Backend and IndexDir are required.
+type Config struct {
+	Backend  Backend
+	IndexDir string // directory of the index
+	FS       vfs.FS // of the index; nil: the disk
+
+	NodeID  string   // of the node's key, in hexadecimal
+	Listen  []string // ID@host:port, by which peers dial the node
+	Version string   // of the program
+
+	Registry prometheus.Registerer // nil: no metrics
+	Log      *slog.Logger          // nil: none
+	Limits   Limits                // zero fields: DefaultLimits
+}
+
+// Limits bound what callers may ask for.
+type Limits struct {
+	PerSecond float64       // requests of one IP address, on the average
+	Burst     int           // and at once
+	Time      time.Duration // of one answer
+	Page      int           // items of a list at most
+}
+
+// DefaultLimits are generous for people and programs, not for floods.
+func DefaultLimits() Limits {
+	return Limits{PerSecond: 100, Burst: 400, Time: 20 * time.Second, Page: 500}
+}
+
+func (l Limits) orDefault() Limits {
+	d := DefaultLimits()
+	if l.PerSecond <= 0 {
+		l.PerSecond = d.PerSecond
+	}
+	if l.Burst <= 0 {
+		l.Burst = d.Burst
+	}
+	if l.Time <= 0 {
+		l.Time = d.Time
+	}
+	if l.Page <= 0 {
+		l.Page = d.Page
+	}
+	return l
+}
+
+// API is the explorer of one node.
+type API struct {
+	config  Config
+	node    Backend
+	params  *consensus.Params
+	index   *index.Index
+	log     *slog.Logger
+	limits  Limits
+	callers *callers
+	metrics *metrics
+	handler http.Handler
+}
+
+// New opens the index and makes the handlers. The API answers at once; what
+// needs the index answers 503 until Run has built it.
+func New(c Config) (*API, error) {
+	a := &API{config: c, node: c.Backend, params: c.Backend.Params(), log: c.Log, limits: c.Limits.orDefault()}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	a.callers = newCallers(a.limits)
+	x, err := index.Open(index.Config{Dir: c.IndexDir, FS: c.FS, ChainID: a.params.ChainID})
+	if err != nil {
+		return nil, err
+	}
+	a.index = x
+	a.metrics = newMetrics()
+	if c.Registry != nil {
+		if err := a.metrics.register(c.Registry, a); err != nil {
+			return nil, errors.Join(err, x.Close())
+		}
+	}
+	a.handler = a.wrap(a.mux())
+	return a, nil
+}
+
+// Handler serves the API. It may be mounted at /.
+func (a *API) Handler() http.Handler { return a.handler }
+
+// Index is the index that the API asks.
+func (a *API) Index() *index.Index { return a.index }
+
+// Run keeps the index at the chain's head until ctx ends.
+func (a *API) Run(ctx context.Context) error {
+	return a.index.Run(ctx, index.Source{Store: a.node.Store(), Messages: a.node.Messages})
+}
+
+// Close closes the index. Requests that come later are answered with 503.
+func (a *API) Close() error { return a.index.Close() }

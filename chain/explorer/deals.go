@@ -1,0 +1,139 @@
+package explorer
+
+import (
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/index"
+)
+
+// Deal is one copy of one piece on one miner.
+type Deal struct {
+	ID            uint64       `json:"id"`
+	Bid           uint64       `json:"bid"` // order
+	Ask           uint64       `json:"ask"` // order
+	State         string       `json:"state"`
+	Client        string       `json:"client"`
+	ClientPeer    string       `json:"clientPeer"` // libp2p peer ID
+	Miner         string       `json:"miner"`
+	PieceCID      string       `json:"pieceCid"`
+	PaddedSize    uint64       `json:"paddedSize"`
+	PayloadRoot   string       `json:"payloadRoot"`
+	Part          uint64       `json:"part"` // of the payload, from 0
+	Parts         uint64       `json:"parts"`
+	Duration      uint64       `json:"duration"`   // blocks
+	Price         chain.Amount `json:"price"`      // per GiB per block
+	Total         chain.Amount `json:"total"`      // for the whole term
+	Unspent       chain.Amount `json:"unspent"`    // of Total, still locked
+	Collateral    chain.Amount `json:"collateral"` // the miner's, still locked
+	ClientDeposit chain.Amount `json:"clientDeposit"`
+	MinerDeposit  chain.Amount `json:"minerDeposit"`
+	Matched       chain.Height `json:"matched"`
+	FetchBy       chain.Height `json:"fetchBy"`    // void if the miner does not hold the data by then
+	ActivateBy    chain.Height `json:"activateBy"` // void if it is not proven by then
+	Accepted      chain.Height `json:"accepted,omitempty"`
+	Sector        *uint64      `json:"sector,omitempty"` // that holds it
+	Activated     chain.Height `json:"activated,omitempty"`
+	End           chain.Height `json:"end,omitempty"`
+	PaidThrough   chain.Height `json:"paidThrough,omitempty"`
+	FaultBlocks   uint64       `json:"faultBlocks"` // of the term, not paid because of faults
+}
+
+// DealDetail is a deal as of a height.
+type DealDetail struct {
+	*Deal
+	AsOf
+}
+
+func (n names) dealOf(d *chain.Deal) *Deal {
+	out := &Deal{ID: d.ID, Bid: d.Bid, Ask: d.Ask, State: d.State.String(), Client: n.address(d.Client), ClientPeer: peerText(d.ClientPeer),
+		Miner: n.minerText(d.Miner), PieceCID: cidText(d.PieceCID), PaddedSize: d.PaddedSize, PayloadRoot: cidText(d.PayloadRoot),
+		Part: d.Part, Parts: d.Parts, Duration: d.Duration, Price: d.Price, Total: d.Total, Unspent: d.Unspent, Collateral: d.Collateral,
+		ClientDeposit: d.ClientDeposit, MinerDeposit: d.MinerDeposit, Matched: d.Matched, FetchBy: d.FetchBy, ActivateBy: d.ActivateBy,
+		Accepted: d.Accepted, Activated: d.Activated, End: d.End, PaidThrough: d.PaidThrough, FaultBlocks: d.FaultBlocks}
+	if d.Committed {
+		out.Sector = &d.Sector
+	}
+	return out
+}
+
+// dealStates are the states in their order, from 1.
+var dealStates = []string{"matched", "accepted", "active", "completed", "void", "lost"}
+
+// dealFilter is what a list of deals was asked for.
+type dealFilter struct {
+	state int           // -1: any
+	miner chain.MinerID // 0: any
+	who   chain.Address // Undef: any
+	root  func(d *chain.Deal) bool
+	from  *index.DealsBy // the list that is gone through; nil: all deals
+}
+
+func (q *query) dealFilter() (f dealFilter, err error) {
+	if f.state, err = q.choice("state", dealStates...); err != nil {
+		return f, err
+	}
+	use := func(by index.DealsBy) { f.from = &by }
+	if q.given("miner") {
+		if f.miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
+			return f, err
+		}
+		use(index.ByMiner(f.miner))
+	}
+	if q.given("client") {
+		if f.who, err = parseAddress("client", q.values.Get("client")); err != nil {
+			return f, err
+		}
+		use(index.ByClient(f.who))
+	}
+	if q.given("root") { // the narrowest list: it is gone through if there are several filters
+		root, err := parseCID("root", q.values.Get("root"))
+		if err != nil {
+			return f, err
+		}
+		f.root = func(d *chain.Deal) bool { return d.PayloadRoot == root }
+		use(index.ByRoot(root))
+	}
+	return f, nil
+}
+
+func (f *dealFilter) takes(d *chain.Deal) bool {
+	return (f.state < 0 || d.State == chain.DealState(f.state+1)) && (f.miner == 0 || d.Miner == f.miner) &&
+		(f.who == chain.Address{} || d.Client == f.who) && (f.root == nil || f.root(d))
+}
+
+func (a *API) deals(q *query) (any, error) {
+	f, err := q.dealFilter()
+	if err != nil {
+		return nil, err
+	}
+	return listOf(q, func(p index.Page, add func(*Deal)) ([]byte, error) {
+		each := func(id uint64) (bool, error) {
+			var d chain.Deal
+			ok, err := q.load(chain.DealKey(id), &d)
+			if !ok || err != nil || !f.takes(&d) {
+				return false, err
+			}
+			add(q.dealOf(&d))
+			return true, nil
+		}
+		if f.from == nil {
+			return numbered(p, 1, q.global.NextDeal, each)
+		}
+		return a.index.Deals(*f.from, p, each)
+	})
+}
+
+func (a *API) deal(q *query) (any, error) {
+	id, err := q.number("deal")
+	if err != nil {
+		return nil, err
+	}
+	var d chain.Deal
+	ok, err := q.load(chain.DealKey(id), &d)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, notFound("there is no deal %d", id)
+	}
+	return &DealDetail{q.dealOf(&d), q.asOf()}, nil
+}

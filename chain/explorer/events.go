@@ -1,0 +1,63 @@
+package explorer
+
+import (
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+)
+
+// Event is something that happened in a block. What its kind does not speak
+// of is absent.
+type Event struct {
+	Kind    string        `json:"kind"`
+	Message *uint64       `json:"message,omitempty"` // index of the message that caused it; absent: the block itself
+	Miner   string        `json:"miner,omitempty"`
+	Sector  *uint64       `json:"sector,omitempty"`
+	Order   uint64        `json:"order,omitempty"`
+	Ask     uint64        `json:"ask,omitempty"` // of a match; Order is the bid
+	Deal    uint64        `json:"deal,omitempty"`
+	Channel uint64        `json:"channel,omitempty"`
+	Lane    *uint64       `json:"lane,omitempty"`
+	Part    *uint64       `json:"part,omitempty"` // of a sector's openings
+	Line    *uint64       `json:"deadline,omitempty"`
+	Period  *uint64       `json:"period,omitempty"` // proving period of the miner
+	From    string        `json:"from,omitempty"`
+	To      string        `json:"to,omitempty"`
+	Amount  *chain.Amount `json:"amount,omitempty"`
+	Reason  string        `json:"reason,omitempty"`
+}
+
+// eventOf writes an event with the meaning that its kind gives the fields.
+func (n names) eventOf(e *consensus.Event) *Event {
+	out := &Event{Kind: e.Kind.String(), Order: e.Order, Deal: e.Deal, Channel: e.Channel,
+		From: n.addressBytes(e.From), To: n.addressBytes(e.To), Reason: e.Reason}
+	if e.Message > 0 {
+		i := e.Message - 1
+		out.Message = &i
+	}
+	if e.Miner != 0 {
+		out.Miner = n.minerText(e.Miner)
+	}
+	if !e.Amount.IsZero() {
+		out.Amount = &e.Amount
+	}
+	sector := func() { out.Sector = &e.Sector }
+	switch e.Kind {
+	case consensus.EventSectorCommitted, consensus.EventSectorFaulty, consensus.EventSectorRecovered,
+		consensus.EventSectorEnded, consensus.EventDealActive:
+		sector()
+	case consensus.EventSectorPart:
+		sector()
+		out.Part = &e.Index
+	case consensus.EventSectorActive:
+		sector()
+		out.Line = &e.Index
+	case consensus.EventSectorProven:
+		sector()
+		out.Period = &e.Index
+	case consensus.EventDealMatched:
+		out.Ask = e.Index
+	case consensus.EventVoucherRedeemed:
+		out.Lane = &e.Index
+	}
+	return out
+}

@@ -1,0 +1,217 @@
+package explorer
+
+import (
+	"math/bits"
+	"strconv"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/post"
+)
+
+// Keys is the key set of a miner.
+type Keys struct {
+	Owner        string   `json:"owner"`
+	Worker       string   `json:"worker"`
+	Provers      []string `json:"provers"`
+	Beneficiary  string   `json:"beneficiary"`
+	ConsensusKey string   `json:"consensusKey,omitempty"` // ed25519, hexadecimal; absent: never votes
+	BeaconKey    string   `json:"beaconKey,omitempty"`    // BLS12-381 G1, hexadecimal
+}
+
+// Peer is where a miner is reached.
+type Peer struct {
+	ID    string   `json:"id"`    // libp2p peer ID
+	Addrs []string `json:"addrs"` // multiaddrs
+}
+
+// Miner is an actor that owns sectors.
+type Miner struct {
+	Miner       string       `json:"miner"`
+	Keys        Keys         `json:"keys"`
+	PendingKeys *Keys        `json:"pendingKeys,omitempty"`
+	PendingAt   chain.Height `json:"pendingAt,omitempty"` // height at which they act
+	Peer        Peer         `json:"peer"`
+	SealProof   int64        `json:"sealProof"` // registered proof
+	SectorSize  uint64       `json:"sectorSize"`
+	Created     chain.Height `json:"created"`
+	PeriodStart chain.Height `json:"periodStart"` // of its first proving period
+	Balance     chain.Amount `json:"balance"`     // free
+	Pledge      chain.Amount `json:"pledge"`      // locked for its sectors
+	Deposits    chain.Amount `json:"deposits"`    // locked for pre-commits
+	Sectors     uint64       `json:"sectors"`     // active or faulty
+	Faulty      uint64       `json:"faulty"`      // of them
+	PowerBytes  uint64       `json:"powerBytes"`
+	NoShows     uint64       `json:"noShows"`            // recent deals that went void before they were active
+	NoShowAt    chain.Height `json:"noShowAt,omitempty"` // of the last one
+}
+
+// MinerDetail is a miner as of a height.
+type MinerDetail struct {
+	*Miner
+	AsOf
+}
+
+func (n names) keysOf(k *chain.Keys) Keys {
+	out := Keys{n.address(k.Owner), n.address(k.Worker), []string{}, n.address(k.Beneficiary), hexText(k.ConsensusKey), hexText(k.BeaconKey)}
+	for _, p := range k.Provers {
+		out.Provers = append(out.Provers, n.address(p))
+	}
+	return out
+}
+
+func (n names) minerOf(m *chain.Miner) *Miner {
+	out := &Miner{Miner: n.minerText(m.ID), Keys: n.keysOf(&m.Keys), PendingAt: m.PendingAt,
+		Peer: Peer{peerText(m.Peer.ID), addrTexts(m.Peer.Addrs)}, SealProof: int64(m.SealProof), SectorSize: sectorSize(m.SealProof),
+		Created: m.Created, PeriodStart: m.PeriodStart, Balance: m.Balance, Pledge: m.Pledge, Deposits: m.Deposits,
+		Sectors: m.Sectors, Faulty: m.Faulty, PowerBytes: m.Power, NoShows: m.NoShows, NoShowAt: m.NoShowAt}
+	if m.PendingKeys != nil {
+		k := n.keysOf(m.PendingKeys)
+		out.PendingKeys = &k
+	}
+	return out
+}
+
+func (a *API) miners(q *query) (any, error) {
+	return listOf(q, func(p index.Page, add func(*Miner)) ([]byte, error) {
+		return numbered(p, chain.FirstMinerID, q.global.NextMiner, func(id uint64) (bool, error) {
+			var m chain.Miner
+			ok, err := q.load(chain.MinerKey(id), &m)
+			if ok && err == nil {
+				add(q.minerOf(&m))
+			}
+			return ok, err
+		})
+	})
+}
+
+// loadMiner reads the miner that the path names.
+func (q *query) loadMiner() (*chain.Miner, error) {
+	id, err := q.miner()
+	if err != nil {
+		return nil, err
+	}
+	m := new(chain.Miner)
+	ok, err := q.load(chain.MinerKey(id), m)
+	if err == nil && !ok {
+		err = notFound("there is no miner %s", q.minerText(id))
+	}
+	return m, err
+}
+
+func (a *API) miner(q *query) (any, error) {
+	m, err := q.loadMiner()
+	if err != nil {
+		return nil, err
+	}
+	return &MinerDetail{q.minerOf(m), q.asOf()}, nil
+}
+
+// Deadline is the opening of a deadline that is open or comes next. The next
+// block, Height + 1, is the first that can take a proof.
+type Deadline struct {
+	Deadline   uint64       `json:"deadline"`
+	Period     uint64       `json:"period"` // of the miner, from 0
+	Open       bool         `json:"open"`
+	Opens      chain.Height `json:"opens"`     // first height that takes its proofs
+	Closes     chain.Height `json:"closes"`    // last height that does
+	Challenge  chain.Height `json:"challenge"` // whose beacon gives the challenges
+	Cutoff     chain.Height `json:"cutoff"`    // from here on a fault is declared late
+	Sectors    uint64       `json:"sectors"`   // assigned to it
+	Partitions []Partition  `json:"partitions,omitempty"`
+}
+
+// Partition is up to 32 sectors that one message proves.
+type Partition struct {
+	Partition     uint64       `json:"partition"`
+	State         string       `json:"state"` // empty, upcoming, due, proven (in the opening that stands beside)
+	Live          int          `json:"live"`  // sectors
+	Faulty        int          `json:"faulty"`
+	Recovering    int          `json:"recovering"`
+	ProvenThrough chain.Height `json:"provenThrough,omitempty"` // that accepted the last proof
+}
+
+// Deadlines is a miner's calendar.
+type Deadlines struct {
+	Miner       string     `json:"miner"`
+	PeriodStart uint64     `json:"periodStart"`
+	Period      uint64     `json:"period"` // blocks
+	Window      uint64     `json:"window"` // blocks
+	Listed      bool       `json:"listed"` // false: too many partitions to list, ask for one deadline
+	Items       []Deadline `json:"items"`
+	AsOf
+}
+
+// maxPartitions is how many partitions a calendar lists unasked.
+const maxPartitions = 1_024
+
+func (a *API) deadlines(q *query) (any, error) {
+	m, err := q.loadMiner()
+	if err != nil {
+		return nil, err
+	}
+	s := a.params.Schedule()
+	out := &Deadlines{Miner: q.minerText(m.ID), PeriodStart: uint64(m.PeriodStart), Period: s.Period(), Window: s.Window,
+		Items: []Deadline{}, AsOf: q.asOf()}
+	first, end := uint64(0), s.Deadlines
+	if q.given("deadline") {
+		first, err = strconv.ParseUint(q.values.Get("deadline"), 10, 32)
+		if err != nil || first >= s.Deadlines {
+			return nil, badRequest("deadline %q: want 0 to %d", clip(q.values.Get("deadline")), s.Deadlines-1)
+		}
+		end = first + 1
+	}
+	total := uint64(0)
+	for _, n := range m.Partitions {
+		total += n
+	}
+	out.Listed = total <= maxPartitions || end == first+1
+	for i := first; i < end; i++ {
+		d, err := q.deadlineOf(m, s, i, out.Listed)
+		if err != nil {
+			return nil, err
+		}
+		out.Items = append(out.Items, *d)
+	}
+	return out, nil
+}
+
+// deadlineOf is the present or next opening of a deadline.
+func (q *query) deadlineOf(m *chain.Miner, s post.Schedule, i uint64, listed bool) (*Deadline, error) {
+	next := uint64(q.global.Height) + 1
+	at, open := s.At(uint64(m.PeriodStart), next)
+	if open = open && at.Index == i; !open {
+		at, _ = s.Next(uint64(m.PeriodStart), i, next)
+	}
+	d := &Deadline{Deadline: i, Period: at.Period, Open: open, Opens: chain.Height(at.Open), Closes: chain.Height(at.Close - 1),
+		Challenge: chain.Height(at.Challenge), Cutoff: chain.Height(at.Cutoff)}
+	if i < uint64(len(m.Deadlines)) {
+		d.Sectors = m.Deadlines[i]
+	}
+	if !listed || i >= uint64(len(m.Partitions)) {
+		return d, nil
+	}
+	for n := range m.Partitions[i] {
+		var part chain.Partition
+		if ok, err := q.load(chain.PartitionKey(m.ID, i, n), &part); err != nil {
+			return nil, err
+		} else if ok {
+			d.Partitions = append(d.Partitions, partitionOf(&part, n, d))
+		}
+	}
+	return d, nil
+}
+
+func partitionOf(p *chain.Partition, n uint64, at *Deadline) Partition {
+	out := Partition{Partition: n, State: "upcoming", Live: bits.OnesCount64(p.Live), Faulty: bits.OnesCount64(p.Faulty),
+		Recovering: bits.OnesCount64(p.Recovering), ProvenThrough: p.ProvenThrough}
+	switch {
+	case p.Live == 0:
+		out.State = "empty"
+	case p.ProvenPeriods > at.Period:
+		out.State = "proven"
+	case at.Open && p.Provable() != 0:
+		out.State = "due"
+	}
+	return out
+}

@@ -1,0 +1,66 @@
+package explorer
+
+import (
+	"encoding/hex"
+
+	"github.com/filecoin-project/go-address"
+	"github.com/ipfs/go-cid"
+	"github.com/mr-tron/base58"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// names writes addresses as a network does.
+type names struct{ network chain.Network }
+
+func (n names) address(a chain.Address) string { return chain.FormatAddress(a, n.network) }
+
+// addressBytes writes an address given as bytes; what is none is empty.
+func (n names) addressBytes(b []byte) string {
+	a, err := address.NewFromBytes(b)
+	if err != nil {
+		return ""
+	}
+	return n.address(a)
+}
+
+func (n names) minerText(id chain.MinerID) string { return chain.FormatMiner(id, n.network) }
+
+func (n names) minerTexts(ids []chain.MinerID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = n.minerText(id)
+	}
+	return out
+}
+
+// cidText writes a CID as base32 version 1; an undefined one is empty.
+func cidText(c cid.Cid) string {
+	if !c.Defined() {
+		return ""
+	}
+	return cid.NewCidV1(c.Type(), c.Hash()).String()
+}
+
+func hexText(b []byte) string { return hex.EncodeToString(b) }
+
+// peerText writes a libp2p peer ID in base58.
+func peerText(id []byte) string { return base58.Encode(id) }
+
+// addrText writes a multiaddr; bytes that are none are written in hexadecimal.
+func addrText(b []byte) string {
+	a, err := multiaddr.NewMultiaddrBytes(b)
+	if err != nil {
+		return hexText(b)
+	}
+	return a.String()
+}
+
+func addrTexts(addrs [][]byte) []string {
+	out := make([]string, len(addrs))
+	for i, b := range addrs {
+		out[i] = addrText(b)
+	}
+	return out
+}

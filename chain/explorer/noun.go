@@ -1,0 +1,110 @@
+package explorer
+
+import (
+	"math/bits"
+	"reflect"
+	"strings"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/filecoin-project/go-state-types/crypto"
+	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// special are the fields whose type does not tell how they are written.
+var special = map[string]func(n names, v reflect.Value) any{}
+
+func init() {
+	miner := func(n names, v reflect.Value) any { return n.minerText(v.Uint()) }
+	miners := func(n names, v reflect.Value) any { return n.minerTexts(v.Interface().([]chain.MinerID)) }
+	peer := func(_ names, v reflect.Value) any { return peerText(v.Bytes()) }
+	slots := func(_ names, v reflect.Value) any { return bitsOf(v.Uint()) }
+	size := func(_ names, v reflect.Value) any { return map[string]any{"bytes": v.Len()} }
+	for name, f := range map[string]func(names, reflect.Value) any{
+		"UpdateMiner.Miner": miner, "PreCommitSectors.Miner": miner, "ProveCommit.Miner": miner, "SubmitWindowProof.Miner": miner,
+		"DeclareFaults.Miner": miner, "DeclareRecoveries.Miner": miner, "AcceptData.Miner": miner, "AskTerms.Miner": miner,
+		"Deal.Miner": miner, "Sector.Miner": miner, "Miner.ID": miner, "Validator.Miner": miner,
+		"BidTerms.Allow": miners, "BidTerms.Deny": miners, "Order.Miners": miners,
+		"BidTerms.ClientPeer": peer, "Deal.ClientPeer": peer, "Peer.ID": peer,
+		"Peer.Addrs":    func(_ names, v reflect.Value) any { return addrTexts(v.Interface().([][]byte)) },
+		"Sector.Proven": slots, "Partition.Live": slots, "Partition.Faulty": slots, "Partition.Recovering": slots,
+		"SubmitWindowProof.Skipped": slots, "ProveCommit.Proof": size, "SubmitWindowProof.Proof": size,
+	} {
+		special[name] = f
+	}
+}
+
+// bitsOf lists the bits that are set in a mask.
+func bitsOf(mask uint64) []int {
+	out := []int{}
+	for ; mask != 0; mask &= mask - 1 {
+		out = append(out, bits.TrailingZeros64(mask))
+	}
+	return out
+}
+
+// noun writes a message's body or a record by the rules of the package, field
+// by field.
+func (n names) noun(v any) map[string]any { return n.fields(reflect.ValueOf(v).Elem()) }
+
+func (n names) fields(v reflect.Value) map[string]any {
+	out := map[string]any{}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if v.Field(i).Kind() == reflect.Pointer && v.Field(i).IsNil() {
+			continue
+		}
+		if write := special[v.Type().Name()+"."+f.Name]; write != nil {
+			out[camel(f.Name)] = write(n, v.Field(i))
+			continue
+		}
+		out[camel(f.Name)] = n.value(v.Field(i))
+	}
+	return out
+}
+
+// value writes a value by its type.
+func (n names) value(v reflect.Value) any {
+	switch x := v.Interface().(type) {
+	case chain.Amount:
+		return x.String()
+	case chain.Address:
+		return n.address(x)
+	case cid.Cid:
+		return cidText(x)
+	case [32]byte:
+		return hexText(x[:])
+	case []byte:
+		return hexText(x)
+	case crypto.Signature:
+		return map[string]any{"type": int(x.Type), "data": hexText(x.Data)}
+	case abi.RegisteredSealProof:
+		return int64(x)
+	case chain.OrderState:
+		return x.String()
+	case chain.SectorState:
+		return x.String()
+	case chain.DealState:
+		return x.String()
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return n.value(v.Elem())
+	case reflect.Struct:
+		return n.fields(v)
+	case reflect.Slice:
+		out := make([]any, v.Len())
+		for i := range out {
+			out[i] = n.value(v.Index(i))
+		}
+		return out
+	}
+	return v.Interface() // numbers, booleans, text
+}
+
+// camel writes a Go field's name as a JSON key: PieceCID is pieceCid.
+func camel(name string) string {
+	name = strings.NewReplacer("CID", "Cid", "ID", "Id").Replace(name)
+	return strings.ToLower(name[:1]) + name[1:]
+}

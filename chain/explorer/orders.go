@@ -1,0 +1,228 @@
+package explorer
+
+import (
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/chain/orderbook"
+)
+
+// Bid is a client's offer to pay for one piece.
+type Bid struct {
+	PieceCID      string       `json:"pieceCid"`
+	PaddedSize    uint64       `json:"paddedSize"`
+	PayloadRoot   string       `json:"payloadRoot"`
+	Part          uint64       `json:"part"`
+	Parts         uint64       `json:"parts"`
+	Duration      uint64       `json:"duration"` // blocks
+	MaxPrice      chain.Amount `json:"maxPrice"` // per GiB per block
+	Copies        uint64       `json:"copies"`
+	MinCollateral chain.Amount `json:"minCollateral"` // per GiB
+	Expiry        chain.Height `json:"expiry"`        // last height at which it may match
+	Allow         []string     `json:"allow"`         // miners; none: all
+	Deny          []string     `json:"deny"`
+	ClientPeer    string       `json:"clientPeer"`
+	CopiesLeft    uint64       `json:"copiesLeft"`
+	Miners        []string     `json:"miners"` // so far
+}
+
+// Ask is a miner's offer to store.
+type Ask struct {
+	Miner       string       `json:"miner"`
+	Price       chain.Amount `json:"price"`    // per GiB per block
+	Capacity    uint64       `json:"capacity"` // padded bytes
+	Free        uint64       `json:"free"`     // of them, still to sell
+	MinPiece    uint64       `json:"minPiece"`
+	MaxPiece    uint64       `json:"maxPiece"`
+	MinDuration uint64       `json:"minDuration"`
+	MaxDuration uint64       `json:"maxDuration"`
+	Collateral  chain.Amount `json:"collateral"` // per GiB
+	Expiry      chain.Height `json:"expiry"`
+}
+
+// Order is a bid or an ask. One that is over is shown as it last was.
+type Order struct {
+	ID        uint64       `json:"id"`
+	Side      string       `json:"side"` // bid, ask
+	State     string       `json:"state"`
+	Owner     string       `json:"owner"`
+	Placed    chain.Height `json:"placed"`
+	Matchable chain.Height `json:"matchable"` // from here on it may match
+	Locked    chain.Amount `json:"locked"`
+	NoShows   uint64       `json:"noShows"`         // recent ones of its side when it was placed
+	Ended     chain.Height `json:"ended,omitempty"` // block in which it ended
+	Bid       *Bid         `json:"bid,omitempty"`
+	Ask       *Ask         `json:"ask,omitempty"`
+}
+
+// OrderDetail is an order as of a height.
+type OrderDetail struct {
+	*Order
+	AsOf
+}
+
+// orderOver are the states of orders that are over, as their last event says.
+// A filled order is the usual case, so it is also what is said of one whose
+// end was not seen.
+func orderState(o *chain.Order, k *index.Kept) string {
+	switch {
+	case k.Ended == 0:
+		return o.State.String()
+	case k.Reason == "":
+		return "ended"
+	}
+	return k.Reason
+}
+
+func (n names) orderOf(o *chain.Order, k *index.Kept) *Order {
+	out := &Order{ID: o.ID, Side: "ask", State: orderState(o, k), Owner: n.address(o.Owner), Placed: o.Placed, Matchable: o.Matchable,
+		Locked: o.Locked, NoShows: o.NoShows, Ended: k.Ended}
+	if k.Ended != 0 {
+		out.Locked = chain.Amount{}
+	}
+	if b := o.Bid; b != nil {
+		out.Side = "bid"
+		out.Bid = &Bid{cidText(b.PieceCID), b.PaddedSize, cidText(b.PayloadRoot), b.Part, b.Parts, b.Duration, b.MaxPrice, b.Copies,
+			b.MinCollateral, b.Expiry, n.minerTexts(b.Allow), n.minerTexts(b.Deny), peerText(b.ClientPeer), o.Copies, n.minerTexts(o.Miners)}
+	}
+	if a := o.Ask; a != nil {
+		out.Ask = &Ask{n.minerText(a.Miner), a.Price, a.Capacity, o.Free, a.MinPiece, a.MaxPiece, a.MinDuration, a.MaxDuration,
+			a.Collateral, a.Expiry}
+	}
+	return out
+}
+
+// loadOrder reads an order as it is or, if it is over, as it last was.
+func (q *query) loadOrder(id uint64) (*chain.Order, *index.Kept, error) {
+	o := new(chain.Order)
+	if ok, err := q.load(chain.OrderKey(id), o); ok || err != nil {
+		return o, &index.Kept{}, err
+	}
+	k, err := q.api.index.Kept(chain.OrderKey(id))
+	if err != nil || k == nil {
+		return nil, nil, err
+	}
+	if k.Ended == 0 { // the index is behind: the order is over in the newest state
+		k.Ended = q.global.Height
+	}
+	return o, k, chain.Decode(k.Record, o)
+}
+
+func (a *API) orders(q *query) (any, error) {
+	side, err := q.choice("side", "bid", "ask")
+	if err != nil {
+		return nil, err
+	}
+	life, err := q.choice("state", "live", "all")
+	if err != nil {
+		return nil, err
+	}
+	var miner chain.MinerID
+	if q.given("miner") {
+		if miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
+			return nil, err
+		}
+	}
+	read := a.index.LiveOrders
+	if life == 1 {
+		read = a.index.Orders
+	}
+	if q.given("owner") {
+		owner, err := parseAddress("owner", q.values.Get("owner"))
+		if err != nil {
+			return nil, err
+		}
+		read = func(p index.Page, each func(uint64) (bool, error)) ([]byte, error) {
+			return a.index.OrdersOf(owner, p, each)
+		}
+	}
+	return listOf(q, func(p index.Page, add func(*Order)) ([]byte, error) {
+		return read(p, func(id uint64) (bool, error) {
+			o, k, err := q.loadOrder(id)
+			if o == nil || err != nil || life != 1 && k.Ended != 0 || side >= 0 && (o.Bid != nil) != (side == 0) ||
+				miner != 0 && (o.Ask == nil || o.Ask.Miner != miner) {
+				return false, err
+			}
+			add(q.orderOf(o, k))
+			return true, nil
+		})
+	})
+}
+
+func (a *API) order(q *query) (any, error) {
+	id, err := q.number("order")
+	if err != nil {
+		return nil, err
+	}
+	o, k, err := q.loadOrder(id)
+	if err != nil {
+		return nil, err
+	}
+	if o == nil {
+		return nil, notFound("there is no order %d, or it was over before the index began", id)
+	}
+	return &OrderDetail{q.orderOf(o, k), q.asOf()}, nil
+}
+
+// Level is all that stands at one price of one side.
+type Level struct {
+	Price  chain.Amount `json:"price"` // per GiB per block
+	Size   uint64       `json:"size"`  // padded bytes
+	Orders uint64       `json:"orders"`
+}
+
+// Book is the order book by price.
+type Book struct {
+	Bids []Level `json:"bids"` // the highest first
+	Asks []Level `json:"asks"` // the lowest first
+	AsOf
+}
+
+func levels(in []orderbook.Level) []Level {
+	out := make([]Level, len(in))
+	for i, l := range in {
+		out[i] = Level(l)
+	}
+	return out
+}
+
+// maxDepth is the most price levels of a side that one answer shows.
+const maxDepth = 500
+
+func (a *API) book(q *query) (any, error) {
+	depth, err := q.most("depth", usualPage, maxDepth)
+	if err == nil {
+		err = q.ready()
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := q.view.Book()
+	return &Book{levels(b.BidLevels(depth)), levels(b.AskLevels(depth)), q.asOf()}, nil
+}
+
+// Trade is a match as traders see it.
+type Trade struct {
+	Deal     uint64       `json:"deal"`
+	Matched  chain.Height `json:"matched"`
+	Price    chain.Amount `json:"price"`    // per GiB per block
+	Size     uint64       `json:"size"`     // padded bytes
+	Duration uint64       `json:"duration"` // blocks
+	Total    chain.Amount `json:"total"`
+	Bid      uint64       `json:"bid"`
+	Ask      uint64       `json:"ask"`
+	Miner    string       `json:"miner"`
+	Client   string       `json:"client"`
+}
+
+func (a *API) trades(q *query) (any, error) {
+	return listOf(q, func(p index.Page, add func(*Trade)) ([]byte, error) {
+		return numbered(p, 1, q.global.NextDeal, func(id uint64) (bool, error) {
+			var d chain.Deal
+			ok, err := q.load(chain.DealKey(id), &d)
+			if ok && err == nil {
+				add(&Trade{d.ID, d.Matched, d.Price, d.PaddedSize, d.Duration, d.Total, d.Bid, d.Ask, q.minerText(d.Miner), q.address(d.Client)})
+			}
+			return ok, err
+		})
+	})
+}

@@ -1,0 +1,307 @@
+package explorer
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/minio/sha256-simd"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/chain/state"
+)
+
+// query is one request on its way to an answer: its parameters, and the state
+// it is answered from.
+type query struct {
+	api    *API
+	w      http.ResponseWriter
+	r      *http.Request
+	values url.Values
+	names
+	view   *state.View   // nil before genesis
+	global *chain.Global // of view
+}
+
+// AsOf says from which state an answer was taken.
+type AsOf struct {
+	Height chain.Height `json:"height"`
+	Time   string       `json:"time"` // of that block, RFC 3339
+}
+
+// maxQuery bounds the query part of a URL.
+const maxQuery = 4096
+
+// newQuery checks the names of the query parameters and takes the newest state.
+func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*query, error) {
+	if len(r.URL.RawQuery) > maxQuery {
+		return nil, problem(http.StatusRequestURITooLong, "query exceeds %d bytes", maxQuery)
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badRequest("query: %v", err)
+	}
+	for name, v := range values {
+		if !slices.Contains(of.query, name) {
+			if len(of.query) == 0 {
+				return nil, badRequest("unknown parameter %q: there are none here", name)
+			}
+			return nil, badRequest("unknown parameter %q: want %s", name, strings.Join(of.query, ", "))
+		}
+		if len(v) != 1 {
+			return nil, badRequest("%s is given %d times", name, len(v))
+		}
+	}
+	q := &query{api: a, w: w, r: r, values: values, names: names{a.params.Network}, view: a.node.Store().View()}
+	if q.view != nil {
+		if q.global, err = q.view.Global(); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
+
+func (q *query) context() context.Context { return q.r.Context() }
+
+// ready refuses requests before genesis.
+func (q *query) ready() error {
+	if q.view == nil {
+		return errNoState
+	}
+	return nil
+}
+
+func (q *query) asOf() AsOf {
+	if q.global == nil {
+		return AsOf{Time: clock(0)}
+	}
+	return AsOf{q.global.Height, clock(q.global.Time)}
+}
+
+// clock writes Unix seconds as RFC 3339.
+func clock(unix uint64) string {
+	return time.Unix(int64(min(unix, 1<<37)), 0).UTC().Format(time.RFC3339)
+}
+
+// load reads a record of the newest state and reports whether there is one.
+func (q *query) load(k chain.Key, v chain.CBOR) (bool, error) {
+	if err := q.ready(); err != nil {
+		return false, err
+	}
+	raw, err := q.view.Record(k)
+	if err != nil || raw == nil {
+		return false, err
+	}
+	return true, chain.Decode(raw, v)
+}
+
+// number reads a whole number from the path.
+func (q *query) number(name string) (uint64, error) {
+	return parseNumber(name, q.r.PathValue(name))
+}
+
+func parseNumber(name, s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		return 0, badRequest("%s %q: want a whole number", name, clip(s))
+	}
+	return n, nil
+}
+
+// clip shortens what a stranger wrote before it is shown.
+func clip(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "..."
+	}
+	return s
+}
+
+// height reads a height from the path: a number or "latest".
+func (q *query) height() (chain.Height, error) {
+	if q.r.PathValue("height") == "latest" {
+		if err := q.ready(); err != nil {
+			return 0, err
+		}
+		return q.view.Height(), nil
+	}
+	h, err := q.number("height")
+	return chain.Height(h), err
+}
+
+// miner reads a miner's address, t01000, from the path.
+func (q *query) miner() (chain.MinerID, error) { return q.parseMiner("miner", q.r.PathValue("miner")) }
+
+func (q *query) parseMiner(name, s string) (chain.MinerID, error) {
+	id, err := chain.ParseMiner(s)
+	if err != nil || id > 1<<63 {
+		return 0, badRequest("%s %q: want the form %s", name, clip(s), q.minerText(chain.FirstMinerID))
+	}
+	return id, nil
+}
+
+func parseAddress(name, s string) (chain.Address, error) {
+	if len(s) > 128 {
+		return chain.Address{}, badRequest("%s %q: not an address", name, clip(s))
+	}
+	a, err := chain.ParseAddress(s)
+	if err != nil {
+		return a, badRequest("%s: %v", name, err)
+	}
+	return a, nil
+}
+
+// parseCID reads a CID of any version and base and returns it as version 1.
+func parseCID(name, s string) (cid.Cid, error) {
+	c, err := cid.Decode(s)
+	if err != nil || len(c.Bytes()) > 128 {
+		return cid.Undef, badRequest("%s %q: not a CID", name, clip(s))
+	}
+	return cid.NewCidV1(c.Type(), c.Hash()), nil
+}
+
+// given reports whether a query parameter stands in the URL.
+func (q *query) given(name string) bool { return q.values.Has(name) }
+
+// choice reads a query parameter that is one of a few words; -1 if it is absent.
+func (q *query) choice(name string, words ...string) (int, error) {
+	if !q.given(name) {
+		return -1, nil
+	}
+	i := slices.Index(words, q.values.Get(name))
+	if i < 0 {
+		return 0, badRequest("%s %q: want %s", name, clip(q.values.Get(name)), strings.Join(words, ", "))
+	}
+	return i, nil
+}
+
+// most reads a query parameter that bounds something.
+func (q *query) most(name string, usual, most int) (int, error) {
+	if !q.given(name) {
+		return min(usual, most), nil
+	}
+	n, err := strconv.Atoi(q.values.Get(name))
+	if err != nil || n < 1 || n > most {
+		return 0, badRequest("%s %q: want 1 to %d", name, clip(q.values.Get(name)), most)
+	}
+	return n, nil
+}
+
+// usualPage is how many items a list has if nobody asks for more or less.
+const usualPage = 50
+
+// checkSize is the length of the mark in a cursor.
+const checkSize = 4
+
+// mark ties a cursor to its list: the path and all filters.
+func (q *query) mark() []byte {
+	var b strings.Builder
+	b.WriteString(q.r.URL.Path)
+	for _, name := range slices.Sorted(func(yield func(string) bool) {
+		for name := range q.values {
+			if name != "cursor" && name != "limit" && !yield(name) {
+				return
+			}
+		}
+	}) {
+		b.WriteString("\x00" + name + "\x00" + q.values.Get(name))
+	}
+	h := sha256.Sum256([]byte(b.String()))
+	return h[:checkSize]
+}
+
+// page reads limit and cursor.
+func (q *query) page() (index.Page, error) {
+	limit, err := q.most("limit", usualPage, q.api.limits.Page)
+	if err != nil {
+		return index.Page{}, err
+	}
+	p := index.Page{Limit: limit}
+	if !q.given("cursor") {
+		return p, nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(q.values.Get("cursor"))
+	if err != nil || len(raw) <= checkSize || !bytes.Equal(raw[:checkSize], q.mark()) {
+		return p, index.ErrPlace
+	}
+	p.After = raw[checkSize:]
+	return p, nil
+}
+
+func (q *query) cursor(next []byte) string {
+	if next == nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(append(q.mark(), next...))
+}
+
+// List is a page of a list.
+type List[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"` // cursor of the next page; absent at the end
+	AsOf
+}
+
+// listOf answers with a page; read calls add for each of its items.
+func listOf[T any](q *query, read func(p index.Page, add func(T)) (next []byte, err error)) (any, error) {
+	if err := q.ready(); err != nil {
+		return nil, err
+	}
+	p, err := q.page()
+	if err != nil {
+		return nil, err
+	}
+	items := []T{}
+	next, err := read(p, func(v T) { items = append(items, v) })
+	if err != nil {
+		return nil, err
+	}
+	return &List[T]{items, q.cursor(next), q.asOf()}, nil
+}
+
+// maxVisits bounds the records that one page of numbered records looks at.
+const maxVisits = 10_000
+
+// numbered goes through the numbers from first up to below end, downward, as
+// a page asks for it. each reports whether it takes one.
+func numbered(p index.Page, first, end uint64, each func(uint64) (bool, error)) ([]byte, error) {
+	if p.After != nil {
+		if len(p.After) != 8 {
+			return nil, index.ErrPlace
+		}
+		n, _ := strconv.ParseUint(hex.EncodeToString(p.After), 16, 64)
+		end = min(end, n)
+	}
+	taken := 0
+	for n, visits := end, 0; n > first; n-- {
+		if taken == p.Limit || visits == maxVisits {
+			return place(n), nil
+		}
+		take, err := each(n - 1)
+		if err != nil {
+			return nil, err
+		}
+		if take {
+			taken++
+		}
+		visits++
+	}
+	return nil, nil
+}
+
+// place is a number as index.Page has it.
+func place(n uint64) []byte {
+	b := make([]byte, 8)
+	for i := range b {
+		b[7-i] = byte(n >> (8 * i))
+	}
+	return b
+}

@@ -1,0 +1,111 @@
+package explorer
+
+import (
+	"math/bits"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/porep/piece"
+)
+
+// Piece is a piece in a sector.
+type Piece struct {
+	PieceCID   string `json:"pieceCid"`
+	PaddedSize uint64 `json:"paddedSize"`
+	Deal       uint64 `json:"deal,omitempty"` // absent: padding or the miner's own data
+}
+
+// Sector is a sealed sector and its place in its life.
+type Sector struct {
+	Miner        string       `json:"miner"`
+	Number       uint64       `json:"number"`
+	State        string       `json:"state"`
+	SealProof    int64        `json:"sealProof"`
+	SectorSize   uint64       `json:"sectorSize"`
+	SealedCID    string       `json:"sealedCid"`
+	UnsealedCID  string       `json:"unsealedCid"`
+	CommR        string       `json:"commR"`
+	CommD        string       `json:"commD"`
+	Ticket       string       `json:"ticket"`
+	PreCommitted chain.Height `json:"preCommitted"`
+	SeedHeight   chain.Height `json:"seedHeight"`
+	Pieces       []Piece      `json:"pieces"`
+	PartsProven  int          `json:"partsProven"` // of the openings
+	Parts        uint64       `json:"parts"`
+	Deposit      chain.Amount `json:"deposit"` // until active
+	Pledge       chain.Amount `json:"pledge"`
+	Activated    chain.Height `json:"activated,omitempty"`
+	Expiration   chain.Height `json:"expiration"`
+	Deadline     *uint64      `json:"deadline,omitempty"` // where it is proven, while it is active or faulty
+	Partition    *uint64      `json:"partition,omitempty"`
+	Slot         *uint64      `json:"slot,omitempty"`
+	FaultSince   chain.Height `json:"faultSince,omitempty"`
+	PaidThrough  chain.Height `json:"paidThrough,omitempty"` // deal pay is settled up to here
+}
+
+// SectorDetail is a sector as of a height.
+type SectorDetail struct {
+	*Sector
+	AsOf
+}
+
+func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
+	out := &Sector{Miner: n.minerText(s.Miner), Number: s.Number, State: s.State.String(), SealProof: int64(s.SealProof),
+		SectorSize: sectorSize(s.SealProof), SealedCID: cidText(piece.SealedCID(s.CommR)), UnsealedCID: cidText(piece.UnsealedCID(s.CommD)),
+		CommR: hexText(s.CommR[:]), CommD: hexText(s.CommD[:]), Ticket: hexText(s.Ticket[:]), PreCommitted: s.PreCommitted,
+		SeedHeight: s.SeedHeight, Pieces: []Piece{}, PartsProven: bits.OnesCount64(s.Proven), Parts: p.SealParts(), Deposit: s.Deposit,
+		Pledge: s.Pledge, Activated: s.Activated, Expiration: s.Expiration, FaultSince: s.FaultSince, PaidThrough: s.PaidThrough}
+	for _, p := range s.Pieces {
+		out.Pieces = append(out.Pieces, Piece{cidText(p.PieceCID), p.PaddedSize, p.Deal})
+	}
+	if s.Live() {
+		out.Deadline, out.Partition, out.Slot = &s.Deadline, &s.Partition, &s.Slot
+	}
+	return out
+}
+
+// sectorStates are the states in their order, from 1.
+var sectorStates = []string{"preCommitted", "active", "faulty", "expired", "dropped", "lost"}
+
+func (a *API) sectors(q *query) (any, error) {
+	m, err := q.loadMiner()
+	if err != nil {
+		return nil, err
+	}
+	state, err := q.choice("state", sectorStates...)
+	if err != nil {
+		return nil, err
+	}
+	return listOf(q, func(p index.Page, add func(*Sector)) ([]byte, error) {
+		return a.index.Sectors(m.ID, p, func(number uint64) (bool, error) {
+			var s chain.Sector
+			ok, err := q.load(chain.SectorKey(m.ID, number), &s)
+			if !ok || err != nil || state >= 0 && s.State != chain.SectorState(state+1) {
+				return false, err
+			}
+			add(q.sectorOf(&s, a.params))
+			return true, nil
+		})
+	})
+}
+
+func (a *API) sector(q *query) (any, error) {
+	miner, err := q.miner()
+	if err != nil {
+		return nil, err
+	}
+	number, err := q.number("number")
+	if err != nil {
+		return nil, err
+	}
+	var s chain.Sector
+	ok, err := q.load(chain.SectorKey(miner, number), &s)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, notFound("miner %s has no sector %d", q.minerText(miner), number)
+	}
+	return &SectorDetail{q.sectorOf(&s, a.params), q.asOf()}, nil
+}
