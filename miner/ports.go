@@ -40,7 +40,9 @@ type Records interface {
 	// number, together with the deals that are packed into it.
 	NewSector(s *Sector, deals []*Deal) error
 	Sector(number uint64) (*Sector, error)
-	PutSector(*Sector) error
+	// UpdateSector changes a stored sector in one step; an error of change
+	// leaves it as it was and is returned.
+	UpdateSector(number uint64, change func(*Sector) error) error
 	Sectors() ([]*Sector, error)
 	PutDeal(*Deal) error
 	Deals() ([]*Deal, error)

@@ -36,7 +36,7 @@ const version = 1
 // DB implements miner.Records. It may be used from many goroutines.
 type DB struct {
 	pebble *pebble.DB
-	mu     sync.Mutex // over read-modify-write of the next sector number
+	mu     sync.Mutex // over every read that a write depends on
 }
 
 // Open opens or makes the records in dir.
@@ -141,10 +141,19 @@ func (d *DB) Sector(number uint64) (*miner.Sector, error) {
 	return s, json.Unmarshal(raw, s)
 }
 
-// PutSector stores a sector.
-func (d *DB) PutSector(s *miner.Sector) error {
-	if err := put(d.pebble, key(tableSector, s.Number), s); err != nil {
-		return fmt.Errorf("store sector %d: %w", s.Number, err)
+// UpdateSector implements miner.Records.
+func (d *DB) UpdateSector(number uint64, change func(*miner.Sector) error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.Sector(number)
+	if err != nil {
+		return err
+	}
+	if err := change(s); err != nil {
+		return err
+	}
+	if err := put(d.pebble, key(tableSector, number), s); err != nil {
+		return fmt.Errorf("store sector %d: %w", number, err)
 	}
 	return nil
 }

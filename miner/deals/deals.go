@@ -5,6 +5,7 @@ package deals
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/miner/disk"
+	"github.com/perdure/perdure/miner/sector"
 )
 
 // Config says whose deals these are.
@@ -116,10 +118,43 @@ func (d *Deals) note(on *chain.Deal) error {
 		}
 		rec.State, rec.Sector = miner.DealActive, on.Sector
 	default:
+		packed := rec.State == miner.DealPacked
 		rec.State = miner.DealEnded
 		d.cfg.Log.Info("deal ended", "deal", on.ID, "state", on.State)
+		if packed {
+			return errors.Join(d.records.PutDeal(rec), d.unpack(rec))
+		}
 	}
 	return d.records.PutDeal(rec)
+}
+
+// unpack gives up the sector of a deal that ended before it was on the chain,
+// which would refuse the sector now, and lets the sector's other deals be
+// packed again. What is already pre-committed goes its way.
+func (d *Deals) unpack(over *miner.Deal) error {
+	given := false
+	err := d.records.UpdateSector(over.Sector, func(s *miner.Sector) error {
+		if given = s.State == sector.Packed || s.State == sector.Sealed; given {
+			s.State, s.Problem = sector.Ended, fmt.Sprintf("deal %d ended before the sector was on chain", over.ID)
+		}
+		return nil
+	})
+	if err != nil || !given {
+		return err
+	}
+	all, err := d.records.Deals()
+	if err != nil {
+		return err
+	}
+	for _, rec := range all {
+		if rec.State == miner.DealPacked && rec.Sector == over.Sector {
+			rec.State, rec.Sector = miner.DealAccepted, 0
+			if err := d.records.PutDeal(rec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (d *Deals) find(id uint64) (*miner.Deal, error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/perdure/perdure/miner/db"
 	"github.com/perdure/perdure/miner/disk"
 	"github.com/perdure/perdure/miner/minertest"
+	"github.com/perdure/perdure/miner/sector"
 	"github.com/perdure/perdure/porep/piece"
 )
 
@@ -229,5 +230,46 @@ func TestVoidAfterFetch(t *testing.T) {
 	r.pass()
 	if _, err := os.Stat(r.disk.Piece(rec.Deal.PieceCID)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the piece of a void deal is still there: %v", err)
+	}
+}
+
+// TestUnpack gives up a sector one of whose deals went void before it was on
+// chain, and packs the others again.
+func TestUnpack(t *testing.T) {
+	r := newRig(t)
+	first := r.bid(data(100))
+	r.fetch[first] = sends(data(100))
+	for range 3 {
+		r.pass()
+	}
+	r.chain.Advance(400)
+	second := r.bid(data(900))
+	r.fetch[second] = sends(data(900))
+	for range 3 {
+		r.pass()
+	}
+	old := r.want(first, miner.DealPacked).Sector
+	r.chain.Advance(5)
+	r.pass()
+	if n := r.want(second, miner.DealPacked).Sector; n == old {
+		t.Fatalf("both deals are in sector %d", n)
+	}
+	// Put them together by hand, as if the second had come in time.
+	rec := r.want(second, miner.DealPacked)
+	rec.Sector = old
+	if err := r.records.PutDeal(rec); err != nil {
+		t.Fatal(err)
+	}
+	r.chain.Advance(250) // the first is not active in time
+	r.follow()
+	r.want(first, miner.DealEnded)
+	r.want(second, miner.DealAccepted)
+	s, err := r.records.Sector(old)
+	if err != nil || s.State != sector.Ended || s.Problem == "" {
+		t.Errorf("sector %+v, %v; want it given up with a reason", s, err)
+	}
+	r.pass()
+	if n := r.want(second, miner.DealPacked).Sector; n == old {
+		t.Errorf("packed into the given-up sector again")
 	}
 }

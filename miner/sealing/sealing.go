@@ -135,7 +135,7 @@ func (s *Sealing) claim(number uint64) bool {
 // release notes what came of the work; a problem parks the sector until the
 // next try.
 func (s *Sealing) release(ctx context.Context, number uint64, err error) {
-	if errors.Is(err, errWait) || ctx.Err() != nil {
+	if errors.Is(err, errWait) || errors.Is(err, errMoved) || ctx.Err() != nil {
 		err = nil
 	}
 	if err != nil {
@@ -154,23 +154,22 @@ func (s *Sealing) release(ctx context.Context, number uint64, err error) {
 }
 
 func (s *Sealing) note(number uint64, problem error) error {
-	rec, err := s.records.Sector(number)
-	if err != nil {
-		return err
-	}
-	if problem == nil && rec.Problem == "" {
+	return s.records.UpdateSector(number, func(rec *miner.Sector) error {
+		rec.Problem = ""
+		if problem != nil {
+			rec.Problem = problem.Error()
+			rec.Attempts++
+		}
 		return nil
-	}
-	rec.Problem = ""
-	if problem != nil {
-		rec.Problem = problem.Error()
-		rec.Attempts++
-	}
-	return s.records.PutSector(rec)
+	})
 }
 
-// errWait says that the next step needs a later block.
-var errWait = errors.New("waiting for the chain")
+// errWait says that the next step needs a later block, errMoved that the
+// sector's state was changed by somebody else meanwhile.
+var (
+	errWait  = errors.New("waiting for the chain")
+	errMoved = errors.New("sector has moved on")
+)
 
 // work takes a sector as far as it goes now.
 func (s *Sealing) work(ctx context.Context, number uint64) error {
@@ -226,8 +225,23 @@ func (s *Sealing) apply(rec *miner.Sector, events ...sector.Event) error {
 		return nil
 	}
 	rec.Problem = ""
-	s.cfg.Log.Info("sector", "sector", rec.Number, "state", rec.State)
-	return s.records.PutSector(rec)
+	err := s.replace(rec, before)
+	if err == nil {
+		s.cfg.Log.Info("sector", "sector", rec.Number, "state", rec.State)
+	}
+	return err
+}
+
+// replace stores the record unless the stored one has left the state that the
+// work on it started from.
+func (s *Sealing) replace(rec *miner.Sector, from sector.State) error {
+	return s.records.UpdateSector(rec.Number, func(stored *miner.Sector) error {
+		if stored.State != from {
+			return errMoved
+		}
+		*stored = *rec
+		return nil
+	})
 }
 
 // Apply takes in what an Update says of this miner's sectors that have reached

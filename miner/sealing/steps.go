@@ -107,7 +107,7 @@ func (s *Sealing) drawTicket(ctx context.Context, rec *miner.Sector, dir *seal.S
 		return fmt.Errorf("draw ticket: no beacon value at height %d: %w", g.Height, err)
 	}
 	rec.TicketHeight, rec.Ticket = g.Height, consensus.SealTicket(b.Value, s.cfg.Miner)
-	return s.records.PutSector(rec)
+	return s.replace(rec, rec.State)
 }
 
 func (s *Sealing) ticketFresh(ctx context.Context, rec *miner.Sector) (bool, error) {
