@@ -296,8 +296,10 @@ func TestBadSellers(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			w := newWorld(t)
-			w.config.StallTimeout = 300 * time.Millisecond
 			w.config.Retries = 1
+			if name == "stalls" {
+				w.config.StallTimeout = time.Second
+			}
 			w.remake()
 			f := makeFile(t, 6*leaf, 21)
 			parts := f.cut(t)
@@ -339,15 +341,9 @@ func TestBadSellers(t *testing.T) {
 // paid twice.
 func TestShortChunksAreAFault(t *testing.T) {
 	w := newWorld(t)
-	f := makeFile(t, 5*leaf, 22)
+	f := smallFiles(t, 6)
 	parts := f.cut(t)
 	s := w.open(10, 3, nil, parts...)
-	w.config.ChainID = chainID
-	// A directory of small files in one chunk, which the seller cuts in two.
-	small := smallFiles(t, 6)
-	cutParts := small.cut(t)
-	s.config.Source = shelf{parts[0], cutParts[0]}
-	w.reopen(s)
 	var rest []byte
 	w.onStream(s, -1, func(f *framed) {
 		f.toBuyer = func(_ int, frame []byte) ([]byte, error) {
@@ -361,7 +357,7 @@ func TestShortChunksAreAFault(t *testing.T) {
 			return frame, nil
 		}
 	})
-	_, err := w.buyer.Fetch(ctx, w.request(small, cutParts, new(basket), s))
+	_, err := w.buyer.Fetch(ctx, w.request(f, parts, new(basket), s))
 	if err == nil || !strings.Contains(err.Error(), "cut short") || rest == nil {
 		t.Fatalf("chunks cut short: %v", err)
 	}

@@ -79,6 +79,13 @@ func (x *session) fail(err error) {
 	x.signal()
 }
 
+// reason is why the session ends, as far as anybody said.
+func (x *session) reason() error {
+	x.seller.mu.Lock()
+	defer x.seller.mu.Unlock()
+	return x.err
+}
+
 // run serves until the session ends, in peace (nil) or not.
 func (x *session) run(ctx context.Context) error {
 	x.done = make(chan struct{})
@@ -90,6 +97,9 @@ func (x *session) run(ctx context.Context) error {
 	go func() { defer aside.Done(); x.store(stop) }()
 
 	err := x.send(ctx)
+	if first := x.reason(); err != nil && first != nil {
+		err = first // a write that failed is what came of it
+	}
 	if err == nil {
 		err = x.farewell()
 	} else if !errors.Is(err, p2p.ErrIdle) {
