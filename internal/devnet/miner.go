@@ -39,8 +39,9 @@ func homeKey(home string) (chain.Address, error) {
 // Miner is a miner of a network in one process. Start and Stop are called by
 // one goroutine at a time.
 type Miner struct {
-	ID   chain.MinerID
-	Home string
+	ID    chain.MinerID
+	Owner chain.Address // and worker: one key
+	Home  string
 
 	log    *slog.Logger
 	daemon *daemon.Daemon
