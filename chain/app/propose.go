@@ -27,19 +27,19 @@ func (a *App) PrepareProposal(ctx context.Context, req *abci.RequestPreparePropo
 	}
 	v, err := a.over(req.Height)
 	if err != nil {
-		return nil, fmt.Errorf("propose: %w", err)
+		return nil, a.fail(fmt.Errorf("propose: %w", err))
 	}
 	var txs [][]byte
 	signature, err := a.receivedContribution(v, req)
 	if err != nil {
-		return nil, fmt.Errorf("propose height %d: %w", req.Height, err)
+		return nil, a.fail(fmt.Errorf("propose height %d: %w", req.Height, err))
 	}
 	if signature != nil {
 		txs = append(txs, beaconTx(signature))
 	}
 	messages, err := a.choose(v, req, txs)
 	if err != nil {
-		return nil, fmt.Errorf("propose height %d: %w", req.Height, err)
+		return nil, a.fail(fmt.Errorf("propose height %d: %w", req.Height, err))
 	}
 	return &abci.ResponsePrepareProposal{Txs: append(txs, messages...)}, nil
 }

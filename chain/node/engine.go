@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -78,10 +79,15 @@ func tcp(address string) string {
 var engineLevels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
 	"error": slog.LevelError, "none": slog.LevelError + 1}
 
+// engineStopped is the line by which CometBFT says that its consensus panicked
+// and will never go on. It says so nowhere else, and runs on without it.
+const engineStopped = "CONSENSUS FAILURE!!!"
+
 // engineLog writes CometBFT's lines of a least level to ours.
 type engineLog struct {
 	to    *slog.Logger
 	least slog.Level
+	node  *Node // is told of engineStopped
 }
 
 var _ cmtlog.Logger = engineLog{}
@@ -89,7 +95,14 @@ var _ cmtlog.Logger = engineLog{}
 func (l engineLog) Debug(msg string, kv ...any) { l.log(slog.LevelDebug, msg, kv) }
 func (l engineLog) Info(msg string, kv ...any)  { l.log(slog.LevelInfo, msg, kv) }
 func (l engineLog) Warn(msg string, kv ...any)  { l.log(slog.LevelWarn, msg, kv) }
-func (l engineLog) Error(msg string, kv ...any) { l.log(slog.LevelError, msg, kv) }
+
+// Error implements CometBFT's Logger, and takes note if it is the last one.
+func (l engineLog) Error(msg string, kv ...any) {
+	if msg == engineStopped && len(kv) > 1 && !l.node.engineStopped(fmt.Sprint(kv[1])) {
+		return
+	}
+	l.log(slog.LevelError, msg, kv)
+}
 
 func (l engineLog) log(level slog.Level, msg string, kv []any) {
 	if level >= l.least {
@@ -98,4 +111,6 @@ func (l engineLog) log(level slog.Level, msg string, kv []any) {
 }
 
 // With implements CometBFT's Logger.
-func (l engineLog) With(kv ...any) cmtlog.Logger { return engineLog{l.to.With(kv...), l.least} }
+func (l engineLog) With(kv ...any) cmtlog.Logger {
+	return engineLog{l.to.With(kv...), l.least, l.node}
+}

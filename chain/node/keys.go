@@ -68,16 +68,14 @@ func Init(home string) (*Identity, error) {
 		}
 	}
 	if _, err := os.Stat(nodeKeyPath(home)); errors.Is(err, fs.ErrNotExist) {
-		b, err := cmtjson.Marshal(&p2p.NodeKey{PrivKey: ed25519.GenPrivKey()})
-		if err != nil {
-			return nil, fmt.Errorf("make node key: %w", err)
-		}
-		if err := writeFile(nodeKeyPath(home), b, 0o600); err != nil {
+		if err := writeJSON(nodeKeyPath(home), &p2p.NodeKey{PrivKey: ed25519.GenPrivKey()}); err != nil {
 			return nil, fmt.Errorf("make node key: %w", err)
 		}
 	}
 	if _, err := os.Stat(signKeyPath(home)); errors.Is(err, fs.ErrNotExist) {
-		privval.NewFilePV(ed25519.GenPrivKey(), signKeyPath(home), signStatePath(home)).Save()
+		if err := makeSignKey(home); err != nil {
+			return nil, fmt.Errorf("make consensus key: %w", err)
+		}
 	}
 	if _, err := os.Stat(beaconPath(home)); errors.Is(err, fs.ErrNotExist) {
 		if err := makeBeaconKey(home); err != nil {
@@ -85,6 +83,23 @@ func Init(home string) (*Identity, error) {
 		}
 	}
 	return LoadIdentity(home)
+}
+
+// makeSignKey writes the state first: a key without one would be refused.
+func makeSignKey(home string) error {
+	if err := writeJSON(signStatePath(home), &privval.FilePVLastSignState{}); err != nil {
+		return err
+	}
+	secret := ed25519.GenPrivKey()
+	return writeJSON(signKeyPath(home), &privval.FilePVKey{Address: secret.PubKey().Address(), PubKey: secret.PubKey(), PrivKey: secret})
+}
+
+func writeJSON(path string, v any) error {
+	b, err := cmtjson.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, b, 0o600)
 }
 
 func makeBeaconKey(home string) error {

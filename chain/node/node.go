@@ -47,13 +47,14 @@ type Node struct {
 	log      *slog.Logger
 
 	store     *state.Store
-	databases []dbm.DB // of the engine
+	databases []*engineDB
 	app       *app.App
 	comet     *cmtnode.Node
 	registry  *prometheus.Registry
 	listener  net.Listener
 	server    *http.Server
 
+	failed   chan error      // the engine stopped by itself
 	life     context.Context // ends when the node closes
 	end      context.CancelFunc
 	serving  sync.WaitGroup
@@ -64,7 +65,7 @@ type Node struct {
 // New opens a node: state, CometBFT with what is to be replayed, and the API's
 // listener. Nothing answers before Run.
 func New(o Options) (n *Node, err error) {
-	n = &Node{log: o.Log, registry: prometheus.NewRegistry()}
+	n = &Node{log: o.Log, registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -102,11 +103,19 @@ func New(o Options) (n *Node, err error) {
 		return n, err
 	}
 	n.app = app.New(app.Config{Store: n.store, Params: n.params, ConsensusKey: n.identity.ConsensusKey,
-		BeaconSecret: keys.beacon, Mempool: n.config.limits(), Gate: o.Gate})
+		BeaconSecret: keys.beacon, Mempool: n.config.limits(), Gate: n.gated(o.Gate)})
 	if err := n.openEngine(o, doc, keys); err != nil {
 		return n, err
 	}
 	return n, n.openAPI(o.Mount)
+}
+
+// gated makes a gate that lets nobody wait longer than the node lives.
+func (n *Node) gated(gate func(context.Context, chain.Height) error) func(context.Context, chain.Height) error {
+	if gate == nil {
+		return nil
+	}
+	return func(_ context.Context, h chain.Height) error { return gate(n.life, h) }
 }
 
 // limits are the mempool's bounds: the defaults where the config has none.
@@ -133,7 +142,7 @@ func (n *Node) openEngine(o Options, doc *types.GenesisDoc, k *keys) error {
 		}
 		*address = picked
 	}
-	logger := engineLog{n.log.With("part", "engine"), engineLevels[n.config.EngineLog]}
+	logger := engineLog{n.log.With("part", "engine"), engineLevels[n.config.EngineLog], n}
 	config := engineConfig(o.Home, &n.config, n.params, o.Pace)
 	if err := config.ValidateBasic(); err != nil {
 		return fmt.Errorf("engine config: %w", err)
@@ -148,14 +157,25 @@ func (n *Node) openEngine(o Options, doc *types.GenesisDoc, k *keys) error {
 	return nil
 }
 
+// engineStopped notes that consensus cannot go on and reports whether that is
+// worth a line: a gate that ends with the node ends consensus, too.
+func (n *Node) engineStopped(why string) bool {
+	select {
+	case n.failed <- errors.New(why):
+	default:
+	}
+	return n.life.Err() == nil
+}
+
 // openDB opens a database of CometBFT's and remembers it: the engine does not
 // close all of them.
 func (n *Node) openDB(c *cmtconfig.DBContext) (dbm.DB, error) {
 	db, err := cmtconfig.DefaultDBProvider(c)
-	if err == nil {
-		n.databases = append(n.databases, db)
+	if err != nil {
+		return nil, err
 	}
-	return db, err
+	n.databases = append(n.databases, &engineDB{DB: db})
+	return n.databases[len(n.databases)-1], nil
 }
 
 // pickPort replaces port 0 by a free one.
@@ -192,9 +212,19 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	case <-n.life.Done():
 		return nil
-	case err := <-n.app.Failed():
-		return fmt.Errorf("node stops: %w", err)
+	case err := <-n.app.Failed(): // more telling than what the engine makes of it
+		return stopped(ctx, err)
+	case err := <-n.failed:
+		return stopped(ctx, fmt.Errorf("engine: %w", err))
 	}
+}
+
+// stopped is the error of a node that could not go on, if it was meant to.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("node stops: %w", err)
 }
 
 // stopTime is how long Close lets answers that are under way finish.
@@ -224,7 +254,7 @@ func (n *Node) close() error {
 		errs = append(errs, n.stopEngine())
 	}
 	for _, db := range n.databases {
-		db.Close() // most are closed already, and say so
+		errs = append(errs, db.Close())
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

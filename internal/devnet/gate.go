@@ -2,35 +2,27 @@ package devnet
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/perdure/perdure/chain"
 )
 
-// errClosed ends what waits at a gate that closes for good.
-var errClosed = errors.New("network is closing")
-
 // gate lets proposals up to a height pass.
 type gate struct {
 	mu      sync.Mutex
 	upTo    chain.Height
-	closed  bool
 	changed chan struct{}
 }
 
 func newGate() *gate { return &gate{changed: make(chan struct{})} }
 
-// wait returns when blocks of a height may be proposed.
+// wait returns when blocks of a height may be proposed, or ctx ends.
 func (g *gate) wait(ctx context.Context, h chain.Height) error {
 	for {
 		g.mu.Lock()
-		upTo, closed, changed := g.upTo, g.closed, g.changed
+		upTo, changed := g.upTo, g.changed
 		g.mu.Unlock()
-		switch {
-		case closed:
-			return errClosed
-		case h <= upTo:
+		if h <= upTo {
 			return nil
 		}
 		select {
@@ -50,15 +42,4 @@ func (g *gate) open(reached chain.Height, n uint64) chain.Height {
 	close(g.changed)
 	g.changed = make(chan struct{})
 	return g.upTo
-}
-
-// shut ends all waiting with an error.
-func (g *gate) shut() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.closed {
-		g.closed = true
-		close(g.changed)
-		g.changed = make(chan struct{})
-	}
 }

@@ -233,8 +233,7 @@ func (n *Network) Restart(i int) error {
 	return nil
 }
 
-// Stop stops node i and waits for it. In a gated network the gate must be
-// shut: Advance has returned.
+// Stop stops node i and waits for it.
 func (n *Network) Stop(i int) error {
 	d := n.Nodes[i]
 	if d.Node == nil {
@@ -251,8 +250,10 @@ func (n *Network) Stop(i int) error {
 
 // Close stops all nodes.
 func (n *Network) Close() error {
-	if n.gate != nil {
-		n.gate.shut()
+	for _, d := range n.Nodes {
+		if d.Node != nil {
+			d.end()
+		}
 	}
 	var errs []error
 	for i := range n.Nodes {
