@@ -60,6 +60,8 @@ standard output; progress and errors go to standard error.`)
 		newMinerCommand,
 		newChainCommand,
 		newStatusCommand,
+		newNodeCommand,
+		newDevnetCommand,
 		newVersionCommand,
 	} {
 		root.AddCommand(command(g))
