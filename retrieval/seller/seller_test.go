@@ -1,0 +1,292 @@
+package seller
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/filecoin-project/go-state-types/crypto"
+	"go.uber.org/goleak"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/payment"
+	"github.com/perdure/perdure/retrieval"
+	"github.com/perdure/perdure/retrieval/car"
+	"github.com/perdure/perdure/retrieval/ledger"
+
+	"github.com/ipfs/go-cid"
+	mh "github.com/multiformats/go-multihash"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var ctx = context.Background()
+
+func rawCID(t testing.TB, data []byte) cid.Cid {
+	c, err := cid.Prefix{Version: 1, Codec: cid.Raw, MhType: mh.SHA2_256, MhLength: -1}.Sum(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestCursor checks which ordinals runs name, as the protocol's text says.
+func TestCursor(t *testing.T) {
+	var buf bytes.Buffer
+	w, err := car.NewWriter(&buf, rawCID(t, []byte{0}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[cid.Cid]string{}
+	for i := range byte(6) {
+		c := rawCID(t, []byte{i})
+		names[c] = fmt.Sprint(i)
+		if err := w.Put(c, []byte{i}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(i byte) *cid.Cid { c := rawCID(t, []byte{i}); return &c }
+	for _, tc := range []struct {
+		runs []retrieval.Run
+		want string
+	}{
+		{[]retrieval.Run{{}}, "0 1 2 3 4 5 complete"},
+		{[]retrieval.Run{{First: 4}}, "4 5 complete"},
+		{[]retrieval.Run{{First: 6}}, "complete"},
+		{[]retrieval.Run{{First: 7}}, "missing"},
+		{[]retrieval.Run{{First: 6, Count: 1}}, "missing"},
+		{[]retrieval.Run{{First: ^uint64(0)}}, "missing"},
+		{[]retrieval.Run{{First: 4, Count: 3}, {}}, "4 5 missing"},
+		{[]retrieval.Run{{First: 4, Count: ^uint64(0)}}, "4 5 missing"},
+		{[]retrieval.Run{{CID: at(3)}}, "3 4 5 complete"},
+		{[]retrieval.Run{{CID: at(3), Count: 1}, {CID: at(1), Count: 2}, {First: 5, Count: 1}}, "3 1 2 5 complete"},
+		{[]retrieval.Run{{CID: at(3), Count: 1}, {CID: at(9), Count: 1}, {First: 5, Count: 1}}, "3 missing"},
+		{[]retrieval.Run{{CID: at(9)}}, "missing"},
+		{[]retrieval.Run{{First: 1, Count: 1}, {First: 1, Count: 1}}, "1 1 complete"},
+	} {
+		c := cursor{index: w.Index(), runs: tc.runs}
+		var got []string
+		for {
+			e, reason := c.next()
+			if reason != 0 {
+				got = append(got, reason.String())
+				break
+			}
+			got = append(got, names[e.CID])
+			c.step()
+		}
+		if s := strings.Join(got, " "); s != tc.want {
+			t.Errorf("%+v: %s, want %s", tc.runs, s, tc.want)
+		}
+	}
+}
+
+// till is a chain with one channel, and what was submitted to it.
+type till struct {
+	height  chain.Height
+	channel *chain.Channel
+	sent    []*chain.RedeemVoucher
+	fail    error
+	deaf    bool // takes messages and does nothing
+}
+
+func (c *till) Height(context.Context) (chain.Height, error) { return c.height, nil }
+
+func (c *till) Channel(_ context.Context, id uint64) (*chain.Channel, error) {
+	if c.channel == nil || id != c.channel.ID {
+		return nil, nil
+	}
+	return c.channel, nil
+}
+
+func (c *till) Submit(_ context.Context, b chain.Body) error {
+	if c.fail != nil {
+		return c.fail
+	}
+	r := b.(*chain.RedeemVoucher)
+	c.sent = append(c.sent, r)
+	if c.deaf {
+		return nil
+	}
+	next, _, err := payment.Redeem(c.channel, "x", c.height, &payment.Claim{Voucher: r.Voucher.Voucher, Ticks: r.Ticks, Tick: r.Tick})
+	if err == nil {
+		c.channel = next
+	}
+	return err
+}
+
+// TestRedeemer follows one lane through its life.
+func TestRedeemer(t *testing.T) {
+	l, err := ledger.Open("l", ledger.Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	payer, err := chain.AddressOfKey(bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, err := payment.NewTicks([32]byte{5}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	voucher := chain.SignedVoucher{Signature: crypto.Signature{Type: crypto.SigTypeSecp256k1, Data: make([]byte, 65)},
+		Voucher: chain.Voucher{Version: 1, ChainID: "x", Channel: 4, Nonce: 1, Anchor: links.Anchor(), TickPrice: chain.Atto(10),
+			MaxTicks: 100, ChunkSize: retrieval.ChunkSize, ExpiresAt: 1000}}
+	if err := l.SaveVoucher(payer, &voucher); err != nil {
+		t.Fatal(err)
+	}
+	tick := func(k uint64) {
+		x, err := links.Tick(k)
+		if err == nil {
+			err = l.SaveTick(4, 0, 1, k, x)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &till{height: 100, channel: &chain.Channel{ID: 4, Payer: payer, Balance: chain.Atto(1000)}}
+	active := true
+	r, err := NewRedeemer(RedeemConfig{ChainID: "x", Ledger: l, Chain: c, Submit: c, SettleDelay: 40, Least: chain.Atto(50), Most: chain.Atto(200),
+		Active: func(channel, lane uint64) bool { return active && channel == 4 && lane == 0 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, want int, redeemed uint64) {
+		t.Helper()
+		n, err := r.Check(ctx)
+		if err != nil && c.fail == nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if n != want || c.channel != nil && c.channel.Redeemed != chain.Atto(redeemed) {
+			t.Fatalf("%s: %d sent, %s redeemed; want %d, %d", what, n, c.channel.Redeemed, want, redeemed)
+		}
+	}
+	check("nothing earned", 0, 0)
+	tick(4)
+	check("a session goes on", 0, 0)
+	tick(21)
+	check("much in one session", 1, 210)
+	check("nothing new", 0, 210)
+	tick(25)
+	active = false
+	check("less than the least", 0, 210)
+	tick(26)
+	check("session over", 1, 260)
+	tick(27)
+	c.channel.SettleAt = 140
+	check("the payer settles", 1, 270)
+	c.channel.SettleAt = 0
+	tick(28)
+	c.height = 1000 - 91
+	check("not near the end", 0, 270)
+	c.height++
+	check("near the end", 1, 280)
+	tick(40)
+	c.fail = errors.New("mempool full")
+	check("not taken", 0, 280)
+	c.fail, c.deaf = nil, true
+	check("taken without effect", 1, 280)
+	check("at once again", 0, 280)
+	c.height += 10
+	c.deaf = false
+	check("some blocks later", 1, 400)
+	tick(41)
+	c.height = 1001
+	check("expired", 0, 400)
+	c.channel = nil
+	check("collected", 0, 400)
+	if h, err := l.Holding(4, 0); h != nil || err != nil {
+		t.Errorf("kept %+v, %v", h, err)
+	}
+}
+
+// TestRedeemerRun checks at heights and nudges, and ends with its context.
+func TestRedeemerRun(t *testing.T) {
+	l, err := ledger.Open("l", ledger.Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	looked := make(chan struct{}, 1)
+	c := &till{}
+	r, err := NewRedeemer(RedeemConfig{Ledger: l, Chain: watched{c, looked}, Submit: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	heights := make(chan chain.Height)
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx, heights) }()
+	heights <- 1
+	<-looked
+	r.Nudge(Report{})
+	<-looked
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+type watched struct {
+	Chain
+	looked chan struct{}
+}
+
+func (w watched) Height(ctx context.Context) (chain.Height, error) {
+	w.looked <- struct{}{}
+	return w.Chain.Height(ctx)
+}
+
+func TestConfig(t *testing.T) {
+	payee, err := chain.AddressOfKey(bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, cfg := range map[string]Config{
+		"empty":                {},
+		"price without payee":  {ChainID: "x", Source: source{}, Terms: Terms{Price: chain.Atto(1)}},
+		"price without ledger": {ChainID: "x", Source: source{}, Terms: Terms{Price: chain.Atto(1), Payee: &payee}},
+	} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	s, err := New(Config{ChainID: "x", Source: source{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetTerms(Terms{Price: chain.Atto(1)}); err == nil {
+		t.Error("bad terms taken later")
+	}
+}
+
+type source struct{ Source }
+
+// TestFreeAllowance bounds the peers that it remembers.
+func TestFreeAllowance(t *testing.T) {
+	s, err := New(Config{ChainID: "x", Source: source{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.takeFree("a", 5); n != 5 {
+		t.Errorf("first %d", n)
+	}
+	if n := s.takeFree("a", 5); n != 0 {
+		t.Errorf("then %d", n)
+	}
+	s.giveFree("a", 2)
+	if n := s.takeFree("a", 5); n != 2 {
+		t.Errorf("given back, %d", n)
+	}
+	for i := range maxFreePeers + 10 {
+		s.takeFree(fmt.Sprint(i), 5)
+	}
+	if len(s.free) > maxFreePeers {
+		t.Errorf("remembers %d peers", len(s.free))
+	}
+}
