@@ -69,7 +69,7 @@ const (
 func (r *Records) use(ctx context.Context, fn func(*pebble.DB) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	lock, err := waitLock(ctx, r.path("records.lock"))
+	lock, err := WaitLock(ctx, r.path("records.lock"))
 	if err != nil {
 		return fmt.Errorf("open client records: %w", err)
 	}
@@ -84,8 +84,9 @@ func (r *Records) use(ctx context.Context, fn func(*pebble.DB) error) error {
 	return errors.Join(err, db.Close())
 }
 
-// waitLock takes a lock that others hold for moments only.
-func waitLock(ctx context.Context, path string) (*Lock, error) {
+// WaitLock takes a lock that others hold for moments only: it gives up after
+// twenty seconds.
+func WaitLock(ctx context.Context, path string) (*Lock, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, busyMost, errors.New("another process keeps them busy"))
 	defer cancel()
 	for {

@@ -1,0 +1,238 @@
+package deals
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/orderbook"
+)
+
+// Quote is what bids would cost if they met the present book alone.
+type Quote struct {
+	Copies   []Copy       // that asks would take, in the order of matching
+	Missing  uint64       // copies that no ask takes at the highest price
+	Highest  chain.Amount // dearest price taken, attoPDR per GiB per block
+	Price    chain.Amount // of those copies over the whole duration, attoPDR
+	Deposits chain.Amount // no-show deposits, repaid when the miners hold the data
+	Fees     chain.Amount // of the messages, burned
+	Total    chain.Amount // Price + Deposits + Fees
+	MaxPrice chain.Amount // the highest price that the bids would allow
+	Locked   chain.Amount // what the bids lock until they match
+}
+
+// Copy is one copy of one piece with the ask that would take it.
+type Copy struct {
+	Part  uint64
+	Miner chain.MinerID
+	Order uint64       // the ask
+	Price chain.Amount // attoPDR per GiB per block
+	Total chain.Amount // attoPDR
+}
+
+// Margin is by how many percent the default highest price exceeds the dearest
+// ask that a quote took: room for asks that others take first.
+const Margin = 25
+
+// Situation is what a quote depends on.
+type Situation struct {
+	Params  *consensus.Params
+	Global  *chain.Global
+	Account *chain.Account // of the client
+	Owner   chain.Address  // the client
+	Asks    []*chain.Order // the live asks
+}
+
+// Price matches bids with these terms against the asks by the network's own
+// rules. A zero MaxPrice allows any price, and the quote then says which
+// highest price to allow.
+func (s *Situation) Price(terms []chain.BidTerms) (*Quote, error) {
+	q := &Quote{}
+	if len(terms) == 0 {
+		return nil, errors.New("price: no pieces")
+	}
+	limit := terms[0].MaxPrice
+	trades, err := s.match(terms, limit)
+	if err != nil {
+		return nil, fmt.Errorf("price: %w", err)
+	}
+	for i := range trades {
+		if err := q.add(&trades[i]); err != nil {
+			return nil, fmt.Errorf("price: %w", err)
+		}
+	}
+	for i := range terms {
+		q.Missing += terms[i].Copies
+	}
+	q.Missing -= uint64(len(q.Copies))
+	if q.MaxPrice = limit; limit.IsZero() {
+		if q.MaxPrice, err = q.Highest.MulDivCeil(100+Margin, 100); err != nil {
+			return nil, fmt.Errorf("price: %w", err)
+		}
+	}
+	if err := s.charge(q, terms); err != nil {
+		return nil, fmt.Errorf("price: %w", err)
+	}
+	return q, nil
+}
+
+// add counts one trade in.
+func (q *Quote) add(t *orderbook.Trade) (err error) {
+	q.Copies = append(q.Copies, Copy{Part: t.Bid.Bid.Part, Miner: t.Ask.Ask.Miner, Order: t.Ask.ID, Price: t.Ask.Ask.Price, Total: t.Total})
+	if q.Highest.Less(t.Ask.Ask.Price) {
+		q.Highest = t.Ask.Ask.Price
+	}
+	q.Price, err = q.Price.Add(t.Total)
+	return err
+}
+
+// charge fills in deposits, fees and sums.
+func (s *Situation) charge(q *Quote, terms []chain.BidTerms) error {
+	rules := s.Params.Matching()
+	for i := range terms {
+		t := terms[i]
+		t.MaxPrice = q.MaxPrice
+		price, deposit, err := rules.Share(&t, s.noShows())
+		if err != nil {
+			return err
+		}
+		share, err := price.Add(deposit)
+		if err == nil {
+			share, err = share.Mul(t.Copies)
+		}
+		if err == nil {
+			q.Locked, err = q.Locked.Add(share)
+		}
+		if err == nil {
+			deposit, err = deposit.Mul(t.Copies)
+		}
+		if err == nil {
+			q.Deposits, err = q.Deposits.Add(deposit)
+		}
+		if err != nil {
+			return err
+		}
+		fee, err := s.fee(&t)
+		if err == nil {
+			q.Fees, err = q.Fees.Add(fee)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var err error
+	q.Total, err = chain.Sum(q.Price, q.Deposits, q.Fees)
+	return err
+}
+
+// fee is what the message with a bid costs at the present base fee.
+func (s *Situation) fee(t *chain.BidTerms) (chain.Amount, error) {
+	body, err := chain.Encode(&chain.PlaceBid{Terms: *t})
+	if err != nil {
+		return chain.Amount{}, err
+	}
+	m := &chain.SignedMessage{Message: chain.Message{Version: chain.MessageVersion, From: s.Owner, Nonce: s.Account.Nonce,
+		MaxFee: chain.PDR(1), Kind: chain.KindPlaceBid, Body: body}}
+	m.Signature.Type, m.Signature.Data = 1, make([]byte, 65)
+	raw, err := chain.Encode(m)
+	if err != nil {
+		return chain.Amount{}, err
+	}
+	return s.Global.BaseFee.Mul(uint64(len(raw)) + s.Params.BidUnits(t.Copies))
+}
+
+// noShows is how many of the client's no-shows still count, as the rules count them.
+func (s *Situation) noShows() uint64 {
+	a := s.Account
+	forgotten := uint64(s.Global.Height-min(s.Global.Height, a.NoShowAt)) / s.Params.NoShowForget
+	return min(a.NoShows-min(a.NoShows, forgotten), s.Params.NoShowMost)
+}
+
+// match lets the order book trade bids with these terms against the asks, with
+// no bound on the work of a block. limit is the highest price; zero: any.
+func (s *Situation) match(terms []chain.BidTerms, limit chain.Amount) ([]orderbook.Trade, error) {
+	next := s.Global.NextOrder
+	if limit.IsZero() {
+		for _, a := range s.Asks {
+			if limit.Less(a.Ask.Price) {
+				limit = a.Ask.Price
+			}
+		}
+	}
+	rules := *s.Params.Matching()
+	rules.Visits, rules.Searches, rules.Trades = 1<<32, 1<<32, 1<<32
+	var orders []*chain.Order
+	for _, a := range s.Asks {
+		o := *a
+		o.State = chain.OrderResting
+		orders = append(orders, &o)
+	}
+	for i := range terms {
+		t := terms[i]
+		t.MaxPrice = limit
+		price, deposit, err := rules.Share(&t, s.noShows())
+		if err != nil {
+			return nil, err
+		}
+		share, err := price.Add(deposit)
+		if err == nil {
+			share, err = share.Mul(t.Copies)
+		}
+		if err != nil {
+			return nil, err
+		}
+		orders = append(orders, &chain.Order{ID: next + uint64(i), Owner: s.Owner, Placed: s.Global.Height,
+			State: chain.OrderSearching, NoShows: s.noShows(), Bid: &t, Copies: t.Copies, Locked: share})
+	}
+	book, err := orderbook.Rebuild(each(orders))
+	if err != nil {
+		return nil, err
+	}
+	_, out, err := book.Match(s.Global.Height+1, &rules)
+	if err != nil {
+		return nil, err
+	}
+	return out.Trades, nil
+}
+
+func each(orders []*chain.Order) iter.Seq2[*chain.Order, error] {
+	return func(yield func(*chain.Order, error) bool) {
+		for _, o := range orders {
+			if !yield(o, nil) {
+				return
+			}
+		}
+	}
+}
+
+// PieceSize is the largest piece that asks of at least copies different owners
+// take for this duration, or the network's largest if there are not so many.
+func (s *Situation) PieceSize(copies, duration uint64) uint64 {
+	most := map[chain.Address]uint64{}
+	for _, o := range s.Asks {
+		if a := o.Ask; duration >= a.MinDuration && duration <= a.MaxDuration {
+			most[o.Owner] = max(most[o.Owner], floorPower(min(a.MaxPiece, o.Free)))
+		}
+	}
+	var sizes []uint64
+	for _, size := range most {
+		sizes = append(sizes, size)
+	}
+	slices.Sort(sizes)
+	if n := uint64(len(sizes)); copies > 0 && copies <= n && sizes[n-copies] >= 128 {
+		return sizes[n-copies]
+	}
+	return s.Params.MaxPiece()
+}
+
+// floorPower is the largest power of two that is not more than n.
+func floorPower(n uint64) uint64 {
+	p := uint64(1)
+	for p <= n/2 {
+		p *= 2
+	}
+	return p
+}

@@ -1,0 +1,74 @@
+package deals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/wallet"
+	"github.com/perdure/perdure/client/files"
+)
+
+// Fate is what became of a message that may have been sent: its receipt, or
+// what it made. If it is empty the message can never land.
+type Fate struct {
+	Inclusion *wallet.Inclusion
+	ID        uint64
+	At        chain.Height
+}
+
+// patience is how many blocks a message may take before it is looked after.
+const patience = 40
+
+// glance is how long a receipt that ought to be there is waited for.
+const glance = 1500 * time.Millisecond
+
+// Await waits for the receipt of a message that was sent, for some forty blocks.
+func Await(ctx context.Context, c wallet.Node, p *consensus.Params, raw []byte) (*wallet.Inclusion, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.BlockMillis*patience)*time.Millisecond+5*time.Second)
+	defer cancel()
+	return c.Await(ctx, chain.HashBytes(raw))
+}
+
+// Trace finds out what became of a message. It sends it again, as it is, while
+// it may still land; a nonce is used once, so it can have its effect once. find
+// looks on the chain for what the message would have made, for receipts that
+// are no longer kept; 0 means that there is nothing.
+func Trace(ctx context.Context, c wallet.Node, p *consensus.Params, from chain.Address, s *files.Sent, find func() (uint64, chain.Height, error)) (Fate, error) {
+	for {
+		quick, cancel := context.WithTimeout(ctx, glance)
+		in, err := c.Await(quick, chain.HashBytes(s.Raw))
+		cancel()
+		if err == nil {
+			return Fate{Inclusion: in}, nil
+		}
+		if ctx.Err() != nil {
+			return Fate{}, ctx.Err()
+		}
+		acc, err := c.Account(ctx, from) // before find: what used the nonce is then found
+		if err != nil {
+			return Fate{}, err
+		}
+		id, at, err := find()
+		switch {
+		case err != nil:
+			return Fate{}, err
+		case id != 0:
+			return Fate{ID: id, At: at}, nil
+		case acc.Nonce > s.Nonce: // another message has its place
+			return Fate{}, nil
+		case acc.Nonce < s.Nonce:
+			return Fate{}, fmt.Errorf("it waits for the account's message with nonce %d; send any message with this key, then try again", acc.Nonce)
+		}
+		var refusal *consensus.Refusal
+		if err := c.Submit(ctx, s.Raw); errors.As(err, &refusal) && refusal.Code == consensus.CodeFailed {
+			return Fate{}, nil // the next message has its nonce
+		}
+		if in, err := Await(ctx, c, p, s.Raw); err == nil {
+			return Fate{Inclusion: in}, nil
+		}
+	}
+}
