@@ -83,7 +83,8 @@ var engineLevels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.
 // and will never go on. It says so nowhere else, and runs on without it.
 const engineStopped = "CONSENSUS FAILURE!!!"
 
-// engineLog writes CometBFT's lines of a least level to ours.
+// engineLog writes CometBFT's lines of a least level to ours, until the node is
+// closing: then the engine complains of every connection that it closed itself.
 type engineLog struct {
 	to    *slog.Logger
 	least slog.Level
@@ -105,7 +106,7 @@ func (l engineLog) Error(msg string, kv ...any) {
 }
 
 func (l engineLog) log(level slog.Level, msg string, kv []any) {
-	if level >= l.least {
+	if level >= l.least && l.node.life.Err() == nil {
 		l.to.Log(context.Background(), level, msg, kv...)
 	}
 }

@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 	for range 5 {
 		left = goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/internal/guard.NewWithInterval[...].func2"),
+			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/p2p.(*Switch).reconnectToPeer"), // sleeps for long first
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.OpenAutoFile.func1"),
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.(*AutoFile).closeFileRoutine"))
 		if left == nil {
@@ -144,11 +145,11 @@ func TestFour(t *testing.T) {
 	if a, err := other.Account(ctx, to); err != nil || a.Balance != chain.PDR(1) {
 		t.Fatalf("another node says %+v, %v", a, err)
 	}
-	if err := n.Stop(3); err != nil {
+	if err := n.Stop(1); err != nil {
 		t.Fatal(err)
 	}
 	in = send()
-	if err := n.Restart(3); err != nil {
+	if err := n.Restart(1); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Reach(ctx, in.Height+5); err != nil {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,7 @@ type Network struct {
 
 	dir    string
 	faucet []byte
+	peers  []string // by node: ID@host:port
 	gate   *gate
 	opts   Options
 }
@@ -173,7 +175,6 @@ func (n *Network) makeGenesis() error {
 
 // configure gives each node free ports and the others as peers.
 func (n *Network) configure() error {
-	var peers []string
 	for i := range n.Nodes {
 		id, err := node.LoadIdentity(n.home(i))
 		if err != nil {
@@ -192,8 +193,8 @@ func (n *Network) configure() error {
 				return err
 			}
 		}
-		c.Peers = append([]string{}, peers...) // the later dial the earlier
-		peers = append(peers, id.NodeID+"@"+c.P2P)
+		c.Peers = append([]string{}, n.peers...) // the later dial the earlier
+		n.peers = append(n.peers, id.NodeID+"@"+c.P2P)
 		if err := c.Save(n.home(i)); err != nil {
 			return err
 		}
@@ -216,7 +217,14 @@ func (n *Network) Restart(i int) error {
 	if d.Node != nil {
 		return fmt.Errorf("node %d runs", i)
 	}
-	o := node.Options{Home: d.home, Pace: n.opts.Pace, Mount: n.opts.Mount}
+	c, err := node.LoadConfig(d.home)
+	if err != nil {
+		return err
+	}
+	if d.end != nil { // it ran before: the others' engines may be slow to dial it again
+		c.Peers = slices.Delete(slices.Clone(n.peers), i, i+1)
+	}
+	o := node.Options{Home: d.home, Config: &c, Pace: n.opts.Pace, Mount: n.opts.Mount}
 	if n.opts.Log != nil {
 		o.Log = n.opts.Log.With("node", i)
 	}
