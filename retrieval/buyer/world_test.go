@@ -370,6 +370,16 @@ func openLedger(t testing.TB, fs vfs.FS) *ledger.Ledger {
 	return l
 }
 
+// openLedgerAt opens a ledger on the disk.
+func openLedgerAt(t testing.TB, dir string) *ledger.Ledger {
+	l, err := ledger.Open(dir, ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, key: bytes.Repeat([]byte{1}, 32), sellers: map[string]*shop{}}
 	w.chain = &ledgerChain{height: 100, channels: map[uint64]*chain.Channel{}, balances: map[chain.Address]chain.Amount{}}

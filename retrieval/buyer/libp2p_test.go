@@ -1,0 +1,174 @@
+package buyer_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/retrieval/buyer"
+	"github.com/perdure/perdure/retrieval/p2p"
+	"github.com/perdure/perdure/retrieval/seller"
+)
+
+func newHost(t testing.TB, listen ...string) *p2p.Host {
+	t.Helper()
+	key, err := p2p.LoadIdentity(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := p2p.New(p2p.Config{Identity: key, Listen: listen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// by is where a host is reached by one transport.
+func by(t testing.TB, host *p2p.Host, transport string) chain.Peer {
+	t.Helper()
+	self := host.Self()
+	out := chain.Peer{ID: self.ID}
+	for _, raw := range self.Addrs {
+		a, err := ma.NewMultiaddrBytes(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(a.String(), transport) {
+			out.Addrs = append(out.Addrs, raw)
+		}
+	}
+	if len(out.Addrs) == 0 {
+		t.Fatalf("no address over %s among %s", transport, host.Addrs())
+	}
+	return out
+}
+
+// over makes a world's buyer and a shop of it meet over libp2p, by one transport.
+func (w *world) over(s *shop, transport string) {
+	w.t.Helper()
+	host := newHost(w.t, p2p.LoopbackAddrs()...)
+	host.Serve(s.Handle)
+	client := newHost(w.t)
+	s.peer = by(w.t, host, transport)
+	w.config.Dialer = client
+	w.remake()
+}
+
+// reported waits until the shop's sessions are accounted for.
+func (s *shop) reported(t testing.TB) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); s.Stats().Active > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("a session does not end")
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+func TestOverLibp2p(t *testing.T) {
+	for _, transport := range []string{"/tcp/", "/quic-v1"} {
+		t.Run(strings.Trim(transport, "/"), func(t *testing.T) {
+			w := newWorld(t)
+			f := makeFile(t, 20*leaf+5, 40)
+			parts := f.cut(t)
+			s := w.open(10, 7, nil, parts...)
+			w.over(s, transport)
+			var got basket
+			st, err := w.buyer.Fetch(ctx, w.request(f, parts, &got, s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.holds(t, f)
+			s.reported(t)
+			w.balanced(st, 7, s)
+			var part basket
+			r := buyer.RangeRequest{Request: w.request(f, parts, &part, s), Offset: 3 * leaf, Length: 10}
+			if st, err = w.buyer.FetchRange(ctx, r); err != nil || st.Blocks != 2 {
+				t.Errorf("range: %d blocks, %v", st.Blocks, err)
+			}
+			s.reported(t)
+		})
+	}
+}
+
+// payload is what the benchmarks move, in bytes.
+const payload = 256 << 20
+
+// BenchmarkRetrieve fetches 256 MiB over loopback libp2p, with and without
+// payment, ledgers on disk, every block checked by both sides; stream copies
+// the same bytes over a bare libp2p stream, for comparison.
+func BenchmarkRetrieve(b *testing.B) {
+	f := makeFile(b, payload, 50)
+	parts := f.cut(b)
+	for _, transport := range []string{"/tcp/", "/quic-v1"} {
+		name := strings.Trim(transport, "/")
+		for _, price := range []uint64{7, 0} {
+			b.Run(fmt.Sprintf("%s/price=%d", name, price), func(b *testing.B) {
+				w := newWorld(b)
+				w.ledger = openLedgerAt(b, b.TempDir())
+				w.config.Ledger = w.ledger
+				s := w.open(10, price, func(c *seller.Config) { c.Ledger = openLedgerAt(b, b.TempDir()) }, parts...)
+				w.over(s, transport)
+				sink := buyer.SinkFunc(func(context.Context, cid.Cid, []byte) error { return nil })
+				b.SetBytes(payload)
+				for b.Loop() {
+					st, err := w.buyer.Fetch(ctx, w.request(f, parts, sink, s))
+					if err != nil || st.Bytes < payload {
+						b.Fatalf("%d bytes: %v", st.Bytes, err)
+					}
+				}
+				s.reported(b)
+			})
+		}
+		b.Run(name+"/stream", func(b *testing.B) {
+			host, client := newHost(b, p2p.LoopbackAddrs()...), newHost(b)
+			host.Serve(func(_ context.Context, stream io.ReadWriteCloser, _ string) {
+				_, _ = io.ReadFull(stream, make([]byte, 1))
+				for rest := f.bytes; len(rest) > 0; rest = rest[min(leaf, len(rest)):] {
+					if _, err := stream.Write(rest[:min(leaf, len(rest))]); err != nil {
+						return
+					}
+				}
+				_ = stream.Close()
+			})
+			peer := by(b, host, transport)
+			b.SetBytes(payload)
+			for b.Loop() {
+				stream, err := client.Open(ctx, peer)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, err = stream.Write([]byte{1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				buf := make([]byte, leaf)
+				total := 0
+				for {
+					n, err := stream.Read(buf)
+					total += n
+					if err != nil {
+						break
+					}
+				}
+				if total != payload {
+					b.Fatalf("%d bytes", total)
+				}
+				_ = stream.Close()
+			}
+		})
+	}
+}
