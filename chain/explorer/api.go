@@ -2,12 +2,10 @@ package explorer
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perdure/perdure/chain"
@@ -32,11 +30,10 @@ type Backend interface {
 	Peers() int
 }
 
-// Config is what New needs; Backend and IndexDir are required.
+// Config is what New needs; Backend and Index are required.
 type Config struct {
-	Backend  Backend
-	IndexDir string // directory of the index
-	FS       vfs.FS // of the index; nil: the disk
+	Backend Backend
+	Index   *index.Index // the API feeds it and closes it
 
 	NodeID  string   // of the node's key, in hexadecimal
 	Listen  []string // ID@host:port, by which peers dial the node
@@ -90,23 +87,18 @@ type API struct {
 	handler http.Handler
 }
 
-// New opens the index and makes the handlers. The API answers at once; what
-// needs the index answers 503 until Run has built it.
+// New makes the handlers. The API answers at once; what needs the index
+// answers 503 until Run has built it.
 func New(c Config) (*API, error) {
-	a := &API{config: c, node: c.Backend, params: c.Backend.Params(), log: c.Log, limits: c.Limits.orDefault()}
+	a := &API{config: c, node: c.Backend, index: c.Index, params: c.Backend.Params(), log: c.Log, limits: c.Limits.orDefault()}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
 	a.callers = newCallers(a.limits)
-	x, err := index.Open(index.Config{Dir: c.IndexDir, FS: c.FS, ChainID: a.params.ChainID})
-	if err != nil {
-		return nil, err
-	}
-	a.index = x
 	a.metrics = newMetrics()
 	if c.Registry != nil {
 		if err := a.metrics.register(c.Registry, a); err != nil {
-			return nil, errors.Join(err, x.Close())
+			return nil, err
 		}
 	}
 	a.handler = a.wrap(a.mux())

@@ -6,7 +6,8 @@
 // owns and feeds. A node mounts it beside the raw endpoints of package rpc
 // (records, receipts and the feed of Updates in their canonical encoding):
 //
-//	api, err := explorer.New(explorer.Config{Backend: node, IndexDir: dir})
+//	x, err := index.Open(index.Config{Dir: dir, ChainID: chainID})
+//	api, err := explorer.New(explorer.Config{Backend: node, Index: x})
 //	// mount api.Handler(), run api.Run(ctx), in the end api.Close()
 //
 // # Rules of the answers

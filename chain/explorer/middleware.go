@@ -139,7 +139,7 @@ func newCallers(l Limits) *callers { return &callers{limits: l, by: map[string]*
 
 // let reports whether a request may be answered, and says in headers what is left.
 func (c *callers) let(w http.ResponseWriter, r *http.Request, now time.Time) bool {
-	bucket := c.bucket(network(r.RemoteAddr), now)
+	bucket := c.bucket(callerOf(r.RemoteAddr), now)
 	ok := bucket.AllowN(now, 1)
 	left := max(bucket.TokensAt(now), 0)
 	w.Header().Set("RateLimit", fmt.Sprintf("%q;r=%d", "ip", int(left)))
@@ -178,9 +178,9 @@ func (c *callers) forget(now time.Time) {
 	}
 }
 
-// network is what counts as one caller: an IPv4 address, or the 64-bit network
+// callerOf is what counts as one caller: an IPv4 address, or the 64-bit network
 // of an IPv6 address, whose rest a caller chooses.
-func network(remote string) string {
+func callerOf(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		return remote

@@ -16,7 +16,12 @@ import (
 var special = map[string]func(n names, v reflect.Value) any{}
 
 func init() {
-	miner := func(n names, v reflect.Value) any { return n.minerText(v.Uint()) }
+	miner := func(n names, v reflect.Value) any {
+		if v.Uint() == 0 { // a genesis validator belongs to none
+			return ""
+		}
+		return n.minerText(v.Uint())
+	}
 	miners := func(n names, v reflect.Value) any { return n.minerTexts(v.Interface().([]chain.MinerID)) }
 	peer := func(_ names, v reflect.Value) any { return peerText(v.Bytes()) }
 	slots := func(_ names, v reflect.Value) any { return bitsOf(v.Uint()) }
