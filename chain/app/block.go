@@ -27,6 +27,10 @@ func blockOf(height int64, at time.Time, proposer []byte, txs [][]byte) *consens
 	return b
 }
 
+// Messages returns what of a block's transactions are messages: all but the
+// contribution to the beacon.
+func Messages(txs [][]byte) [][]byte { return blockOf(0, time.Time{}, nil, txs).Messages }
+
 // rehearse applies a block with a Verifier that says yes, and returns the
 // results and what the Verifier was asked.
 func (a *App) rehearse(v consensus.View, b *consensus.Block) ([]consensus.Result, []check, error) {

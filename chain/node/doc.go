@@ -8,10 +8,11 @@
 //	beacon_key.json     secret of the validator's beacon contributions
 //	comet/              keys, signing state, blocks and address book of CometBFT
 //	state/              chain/state
+//	index/              chain/index
 //
 // Init makes the keys of a new home. New opens everything and replays what
 // CometBFT has and the state has not, Run starts it and waits, Close stops it.
 //
-// The API serves the raw endpoints of package rpc, GET /metrics, and whatever
-// the caller mounts; CometBFT's own JSON-RPC stands beside it untouched.
+// The API serves the raw endpoints of package rpc, GET /metrics, and the
+// explorer, or whatever the caller mounts instead; CometBFT's own JSON-RPC stands beside it untouched.
 package node

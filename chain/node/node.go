@@ -21,6 +21,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/explorer"
 	"github.com/perdure/perdure/chain/mempool"
 	"github.com/perdure/perdure/chain/state"
 )
@@ -34,13 +35,14 @@ type Options struct {
 
 	// Gate, if set, is waited for before this node proposes a block.
 	Gate func(context.Context, chain.Height) error
-	// Mount, if set, makes the handler of all paths that the node itself does
-	// not serve. It is called once, by New.
+	// Mount makes the handler of all paths that the node itself does not serve;
+	// nil: the explorer's. It is called once, by New.
 	Mount func(*Node) (http.Handler, error)
 }
 
 // Node is a running chain node.
 type Node struct {
+	home     string
 	config   Config
 	params   *consensus.Params
 	identity *Identity
@@ -53,6 +55,7 @@ type Node struct {
 	registry  *prometheus.Registry
 	listener  net.Listener
 	server    *http.Server
+	explorer  *explorer.API // nil if another handler is mounted
 
 	failed   chan error      // the engine stopped by itself
 	life     context.Context // ends when the node closes
@@ -65,7 +68,7 @@ type Node struct {
 // New opens a node: state, CometBFT with what is to be replayed, and the API's
 // listener. Nothing answers before Run.
 func New(o Options) (n *Node, err error) {
-	n = &Node{log: o.Log, registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	n = &Node{home: o.Home, log: o.Log, registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -106,6 +109,9 @@ func New(o Options) (n *Node, err error) {
 		BeaconSecret: keys.beacon, Mempool: n.config.limits(), Gate: n.gated(o.Gate)})
 	if err := n.openEngine(o, doc, keys); err != nil {
 		return n, err
+	}
+	if o.Mount == nil {
+		o.Mount = explore
 	}
 	return n, n.openAPI(o.Mount)
 }
@@ -203,6 +209,7 @@ func (n *Node) Run(ctx context.Context) error {
 			n.log.Error("API stopped", "error", err)
 		}
 	})
+	n.runExplorer()
 	if err := n.comet.Start(); err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}
@@ -249,6 +256,9 @@ func (n *Node) close() error {
 	}
 	if n.listener != nil {
 		n.listener.Close() // the server has, if it ran
+	}
+	if n.explorer != nil {
+		errs = append(errs, n.explorer.Close())
 	}
 	if n.comet != nil {
 		errs = append(errs, n.stopEngine())

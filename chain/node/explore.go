@@ -1,0 +1,55 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/app"
+	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/index"
+)
+
+var _ explorer.Backend = (*Node)(nil)
+
+// explore opens the index and returns the explorer's handlers over it.
+func explore(n *Node) (http.Handler, error) {
+	x, err := index.Open(index.Config{Dir: filepath.Join(n.home, "index"), ChainID: n.params.ChainID})
+	if err != nil {
+		return nil, err
+	}
+	api, err := explorer.New(explorer.Config{Backend: n, Index: x, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
+		Registry: n.registry, Log: n.log.With("part", "explorer")})
+	if err != nil {
+		return nil, errors.Join(err, x.Close())
+	}
+	n.explorer = api
+	return api.Handler(), nil
+}
+
+// runExplorer keeps the index at the chain's head until the node closes.
+func (n *Node) runExplorer() {
+	if n.explorer == nil {
+		return
+	}
+	n.serving.Go(func() {
+		if err := n.explorer.Run(n.life); err != nil && n.life.Err() == nil {
+			n.log.Error("explorer stopped", "error", err)
+		}
+	})
+}
+
+// Messages implements explorer.Backend.
+func (n *Node) Messages(_ context.Context, h chain.Height) ([][]byte, error) {
+	block := n.comet.BlockStore().LoadBlock(int64(h))
+	if block == nil {
+		return nil, nil
+	}
+	txs := make([][]byte, len(block.Txs))
+	for i, tx := range block.Txs {
+		txs[i] = tx
+	}
+	return app.Messages(txs), nil
+}
