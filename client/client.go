@@ -1,0 +1,220 @@
+// Package client stores files on Perdure and fetches them back. It is what the
+// commands put, get, ls and client run call, and what programs import.
+//
+//	c, err := client.Open(client.Options{Home: dir, Node: "http://127.0.0.1:26660", Key: key})
+//	stored, err := c.Put(ctx, "photos", client.PutOptions{Copies: 2})
+//	fetched, err := c.Get(ctx, root, "photos-again", client.GetOptions{})
+//
+// Content is encrypted before it leaves the machine unless PutOptions.Public is
+// set; the key stays in the home, in client/files. Whoever loses the home loses
+// the content.
+//
+// The client serves its pieces to the miners itself, until each of them has its
+// copy: Put does so while it waits, Run for all that was put before.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/rpc"
+	"github.com/perdure/perdure/chain/wallet"
+	"github.com/perdure/perdure/client/deals"
+	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/internal/lifecycle"
+	"github.com/perdure/perdure/retrieval/buyer"
+	"github.com/perdure/perdure/retrieval/p2p"
+)
+
+// Directory finds what the chain's records cannot be asked for by key.
+type Directory interface {
+	// Asks returns the asks in the order book.
+	Asks(ctx context.Context) ([]*chain.Order, error)
+	// DealsOf returns the IDs of the deals over pieces of a payload.
+	DealsOf(ctx context.Context, root string) ([]uint64, error)
+}
+
+// Host is the client's place on the network; a p2p.Host is one.
+type Host interface {
+	deals.Host
+	buyer.Dialer
+	Serve(handle p2p.Handler)
+}
+
+// Config is what a Client is made of. Without a Chain it can only pack, list
+// and quote sizes; without a Sender and a Host it cannot Put, Get or Run.
+type Config struct {
+	Home      string // directory of the client's own files
+	Chain     deals.Chain
+	Directory Directory
+	Sender    deals.Sender
+	Host      Host
+	Buyer     buyer.Config // how sellers are treated; its ports are filled in
+	Log       *slog.Logger // nil: none
+}
+
+// Client is one home's client. It may be used from many goroutines.
+type Client struct {
+	cfg     Config
+	log     *slog.Logger
+	records *files.Records
+	market  *deals.Market
+	parts   lifecycle.Group // what Open opened
+
+	serving sync.Once
+	served  error
+	ledger  sharedLedger
+	opening chan struct{} // held while a channel is opened
+
+	mu        sync.Mutex
+	listeners map[int]func(deals.Event)
+	next      int
+}
+
+// New makes a client of its parts. Close lets go of it, not of the parts.
+func New(cfg Config) (*Client, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	records, err := files.Open(cfg.Home)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg, log: cfg.Log, records: records, opening: make(chan struct{}, 1), listeners: map[int]func(deals.Event){}}
+	c.ledger.home = records
+	c.market = deals.New(deals.Config{Chain: cfg.Chain, Sender: cfg.Sender, Host: cfg.Host, Records: records, Log: cfg.Log, Event: c.tell})
+	return c, nil
+}
+
+// Options are what Open makes a client of.
+type Options struct {
+	Home   string // the user's home directory of Perdure; the client's files are in client/
+	Node   string // URL of a chain node's API; empty: offline
+	Key    []byte // secp256k1 private key that signs and pays; nil: only reading
+	Listen []string
+	Buyer  buyer.Config
+	Log    *slog.Logger
+}
+
+// Home is where a user's home keeps the client's files.
+func Home(home string) string { return filepath.Join(home, "client") }
+
+// Open makes a client that talks to a node and, with a key, has a libp2p host of
+// its own. It does not ask the node anything yet.
+func Open(o Options) (*Client, error) {
+	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Log: o.Log}
+	var parts lifecycle.Group
+	fail := func(err error) (*Client, error) {
+		return nil, errors.Join(fmt.Errorf("open client: %w", err), parts.Close())
+	}
+	if o.Node != "" {
+		node := rpc.New(o.Node)
+		parts.OnClose("node client", func() error { node.Close(); return nil })
+		cfg.Chain, cfg.Directory = node, nodeDirectory{node}
+		if o.Key != nil {
+			sender, err := wallet.NewSender(node, o.Key, chain.Amount{})
+			if err != nil {
+				return fail(err)
+			}
+			cfg.Sender = sender
+		}
+	}
+	if cfg.Sender != nil {
+		identity, err := p2p.LoadIdentity(filepath.Join(cfg.Home, "identity"))
+		if err != nil {
+			return fail(err)
+		}
+		host, err := p2p.New(p2p.Config{Identity: identity, Listen: o.Listen})
+		if err != nil {
+			return fail(err)
+		}
+		parts.OnClose("host", host.Close)
+		cfg.Host = host
+	}
+	c, err := New(cfg)
+	if err != nil {
+		return fail(err)
+	}
+	c.parts = parts
+	return c, nil
+}
+
+// Close lets go of what Open opened.
+func (c *Client) Close() error { return c.parts.Close() }
+
+// Errors of clients that lack a part.
+var (
+	ErrNoNode = errors.New("no node: give --node")
+	ErrNoKey  = errors.New("no key to sign with")
+)
+
+// ready says whether the client can send, and begins to serve miners.
+func (c *Client) ready(ctx context.Context) error {
+	switch {
+	case c.cfg.Chain == nil:
+		return ErrNoNode
+	case c.cfg.Sender == nil || c.cfg.Host == nil:
+		return ErrNoKey
+	}
+	p, err := c.cfg.Chain.Params(ctx)
+	if err != nil {
+		return err
+	}
+	c.serving.Do(func() {
+		s, err := c.market.Seller(p.ChainID)
+		if err != nil {
+			c.served = err
+			return
+		}
+		c.cfg.Host.Serve(func(ctx context.Context, stream io.ReadWriteCloser, peer string) { s.Handle(ctx, stream, peer) })
+	})
+	return c.served
+}
+
+// listen makes hear hear of what happens to bids and deals, until stop.
+func (c *Client) listen(hear func(deals.Event)) (stop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := c.next
+	c.next++
+	c.listeners[id] = hear
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.listeners, id)
+	}
+}
+
+func (c *Client) tell(e deals.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, hear := range c.listeners {
+		hear(e)
+	}
+}
+
+// Run places bids that a killed Put left unplaced, serves miners what they
+// matched, follows all deals, and closes payment channels that are of no use any more,
+// until ctx ends.
+func (c *Client) Run(ctx context.Context) error {
+	if err := c.ready(ctx); err != nil {
+		return fmt.Errorf("run client: %w", err)
+	}
+	if err := c.records.Sweep(ctx); err != nil {
+		return fmt.Errorf("run client: %w", err)
+	}
+	var parts lifecycle.Group
+	parts.Add("deals", c.market.Attend)
+	parts.Add("unplaced bids", c.placeAll)
+	parts.Add("channels", c.tidyChannels)
+	if err := parts.Run(ctx); err != nil {
+		return fmt.Errorf("run client: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/rpc"
+)
+
+// nodeDirectory asks a node's explorer API.
+type nodeDirectory struct{ node *rpc.Client }
+
+const (
+	pageLimit = 100
+	maxPages  = 200 // of a list: what comes after is not looked at
+)
+
+// list is a page of a list of the explorer API.
+type list[T any] struct {
+	Items []T     `json:"items"`
+	Next  *string `json:"next"`
+}
+
+// collect reads a list page by page.
+func collect[T any](ctx context.Context, node *rpc.Client, path string, query url.Values) ([]T, error) {
+	var out []T
+	query.Set("limit", fmt.Sprint(pageLimit))
+	for range maxPages {
+		var page list[T]
+		if err := node.JSON(ctx, path+"?"+query.Encode(), &page); err != nil {
+			return nil, err
+		}
+		out = append(out, page.Items...)
+		if page.Next == nil || *page.Next == "" {
+			break
+		}
+		query.Set("cursor", *page.Next)
+	}
+	return out, nil
+}
+
+// askJSON is an ask as the API shows it.
+type askJSON struct {
+	ID        uint64       `json:"id"`
+	Owner     string       `json:"owner"`
+	Placed    chain.Height `json:"placed"`
+	Matchable chain.Height `json:"matchable"`
+	Locked    chain.Amount `json:"locked"`
+	NoShows   uint64       `json:"noShows"`
+	Ask       *struct {
+		Miner       string       `json:"miner"`
+		Price       chain.Amount `json:"price"`
+		Capacity    uint64       `json:"capacity"`
+		Free        uint64       `json:"free"`
+		MinPiece    uint64       `json:"minPiece"`
+		MaxPiece    uint64       `json:"maxPiece"`
+		MinDuration uint64       `json:"minDuration"`
+		MaxDuration uint64       `json:"maxDuration"`
+		Collateral  chain.Amount `json:"collateral"`
+		Expiry      chain.Height `json:"expiry"`
+	} `json:"ask"`
+}
+
+// Asks implements Directory.
+func (d nodeDirectory) Asks(ctx context.Context) ([]*chain.Order, error) {
+	all, err := collect[askJSON](ctx, d.node, "/v1/orders", url.Values{"side": {"ask"}})
+	if err != nil {
+		return nil, err
+	}
+	var out []*chain.Order
+	for _, a := range all {
+		if a.Ask == nil {
+			continue
+		}
+		o := &chain.Order{ID: a.ID, Placed: a.Placed, Matchable: a.Matchable, Locked: a.Locked, NoShows: a.NoShows, Free: a.Ask.Free}
+		o.Ask = &chain.AskTerms{Price: a.Ask.Price, Capacity: a.Ask.Capacity, MinPiece: a.Ask.MinPiece, MaxPiece: a.Ask.MaxPiece,
+			MinDuration: a.Ask.MinDuration, MaxDuration: a.Ask.MaxDuration, Collateral: a.Ask.Collateral, Expiry: a.Ask.Expiry}
+		if o.Owner, err = chain.ParseAddress(a.Owner); err != nil {
+			return nil, fmt.Errorf("order %d: %w", a.ID, err)
+		}
+		if o.Ask.Miner, err = chain.ParseMiner(a.Ask.Miner); err != nil {
+			return nil, fmt.Errorf("order %d: %w", a.ID, err)
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// DealsOf implements Directory.
+func (d nodeDirectory) DealsOf(ctx context.Context, root string) ([]uint64, error) {
+	all, err := collect[struct {
+		ID uint64 `json:"id"`
+	}](ctx, d.node, "/v1/deals", url.Values{"root": {root}})
+	var out []uint64
+	for _, deal := range all {
+		out = append(out, deal.ID)
+	}
+	return out, err
+}
