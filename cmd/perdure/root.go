@@ -55,6 +55,11 @@ standard output; progress and errors go to standard error.`)
 	for _, command := range []func(*globals) *cobra.Command{
 		newPieceCommand,
 		newSectorCommand,
+		newPutCommand,
+		newGetCommand,
+		newLsCommand,
+		newClientCommand,
+		newChannelCommand,
 		newWalletCommand,
 		newMarketCommand,
 		newMinerCommand,

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/perdure/perdure/client"
+)
+
+// openReader opens the client of --home without a key: it reads, and signs nothing.
+func (g *globals) openReader(cmd *cobra.Command) (*client.Client, error) {
+	return client.Open(client.Options{Home: g.Home, Node: g.nodeURL()})
+}
+
+// openClient opens the client of --home with the wallet's key.
+func (g *globals) openClient(cmd *cobra.Command) (*client.Client, error) {
+	key, err := openKey(g)
+	if err != nil {
+		return nil, err
+	}
+	return client.Open(client.Options{Home: g.Home, Node: g.nodeURL(), Key: key, Log: warnings(cmd)})
+}
+
+// warnings writes to standard error what goes wrong beside a command's own work.
+func warnings(cmd *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// nodeURL is --node, or a node on this machine.
+func (g *globals) nodeURL() string {
+	if g.Node == "" {
+		return defaultNode
+	}
+	return g.Node
+}
+
+// readIdentity reads a file with an age identity; an empty path gives none.
+func readIdentity(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read key: %w", err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return line, nil
+		}
+	}
+	return "", fmt.Errorf("read key: %s holds none", path)
+}
+
+// newClientCommand returns the group of commands about the client as a process.
+func newClientCommand(g *globals) *cobra.Command {
+	return newGroup("client", "Serve miners what they have to fetch", "Serve miners what they have to fetch, and look after deals and channels.",
+		newClientRun(g))
+}
+
+// newClientRun returns the command that serves.
+func newClientRun(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Serve what was put until stopped",
+		Long: `Go on with every put that was stopped or given --no-wait: place bids that are not on chain,
+serve the pieces to the miners that matched, follow the deals. Payment channels whose vouchers have all expired
+are settled and collected. It runs until it is stopped, beside other commands.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			key, err := openKey(g)
+			if err != nil {
+				return err
+			}
+			c, err := client.Open(client.Options{Home: g.Home, Node: g.nodeURL(), Key: key, Log: logger(cmd)})
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return c.Run(cmd.Context())
+		},
+	}
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/deals"
+)
+
+// putFlags are the flags of put.
+type putFlags struct {
+	client.PutOptions
+	maxPrice  amount
+	pieceSize size
+	duration  string
+	dryRun    bool
+}
+
+// newPutCommand returns the command that stores a file or a directory.
+func newPutCommand(g *globals) *cobra.Command {
+	var f putFlags
+	cmd := &cobra.Command{
+		Use:   "put PATH",
+		Short: "Store a file or a directory",
+		Long: `Store a file or a directory (- for standard input) on several miners. The content is
+encrypted first, with a key that stays in --home, unless --public is given.
+
+put places one bid a piece, serves the miners that match it, and returns when every copy
+is sealed and proven (exit code 0) or some will never be (exit code 1). With --no-wait it
+returns once the bids have landed; perdure client run then serves the miners. A put that was
+stopped goes on when it is given again, or with perdure client run; nothing is paid twice.
+
+Durations are blocks (600b), or times (30m, 12h, 7d) that are rounded up to whole proving
+periods; the default is 20 proving periods. Without --max-price the highest price is that of the
+dearest ask that is needed now and a quarter more; every copy costs what its ask says.
+
+With --dry-run nothing is sent. Without a node that answers the prices are null then.`,
+		Example: `  perdure put photos --copies 3 --duration 7d
+  perdure put page.html --public --dry-run --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.complete(); err != nil {
+				return usage(err)
+			}
+			if f.dryRun {
+				return runQuote(cmd, g, args[0], &f)
+			}
+			return runPut(cmd, g, args[0], &f)
+		},
+	}
+	fl := cmd.Flags()
+	fl.BoolVar(&f.Public, "public", false, "store the content as it is, for everybody to read")
+	fl.Uint64Var(&f.Copies, "copies", client.DefaultCopies, "copies, each on another miner of another owner")
+	fl.StringVar(&f.duration, "duration", "", "how long, like 600b, 30m or 7d (default 20 proving periods)")
+	fl.Var(&f.maxPrice, "max-price", "most attoPDR per GiB per block")
+	fl.Var(&f.pieceSize, "piece-size", "largest padded piece (default the largest that enough asks take)")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be stored and what it costs, send nothing")
+	fl.BoolVar(&f.NoWait, "no-wait", false, "return once the bids have landed")
+	return cmd
+}
+
+// complete reads the flags that cobra cannot.
+func (f *putFlags) complete() error {
+	f.MaxPrice, f.PieceSize = chain.Amount(f.maxPrice), uint64(f.pieceSize)
+	if f.Copies == 0 {
+		return errors.New("--copies: at least one")
+	}
+	if n := f.PieceSize; n != 0 && (n < 128 || n&(n-1) != 0) {
+		return fmt.Errorf("--piece-size %d: want a power of two from 128 on", n)
+	}
+	if f.duration == "" {
+		return nil
+	}
+	var err error
+	if f.Duration, err = client.ParseDuration(f.duration); err != nil {
+		return fmt.Errorf("--duration %w", err)
+	}
+	return nil
+}
+
+func runQuote(cmd *cobra.Command, g *globals, path string, f *putFlags) error {
+	c, err := g.openReader(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	q, err := c.Quote(cmd.Context(), path, f.PutOptions)
+	if err != nil {
+		return err
+	}
+	if q.Problem != nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "no prices:", q.Problem)
+	}
+	if g.JSON {
+		return writeJSON(cmd, client.ShowQuote(q))
+	}
+	writeQuote(cmd.OutOrStdout(), q)
+	return nil
+}
+
+// writeQuote shows a quote to people.
+func writeQuote(w io.Writer, q *client.Quote) {
+	fmt.Fprintf(w, "root      %s\ncontent   %s\npieces    %d, together %s before padding\ncopies    %d\n",
+		q.Root, humanize.IBytes(q.Size), len(q.Pieces), humanize.IBytes(q.PayloadSize), q.Copies)
+	if q.Duration != 0 {
+		fmt.Fprintf(w, "duration  %d blocks\n", q.Duration)
+	}
+	m := q.Market
+	if m == nil {
+		return
+	}
+	fmt.Fprintf(w, "price     %s\nfees      %s\ndeposits  %s, repaid when the miners hold the data\ntotal     %s\n",
+		m.Price.Human(), m.Fees.Human(), m.Deposits.Human(), m.Total.Human())
+	if m.Missing > 0 {
+		fmt.Fprintf(w, "missing   %d of %d copies find no ask now; their bids wait for one\n", m.Missing, q.Copies*uint64(len(q.Pieces)))
+	}
+}
+
+func runPut(cmd *cobra.Command, g *globals, path string, f *putFlags) error {
+	c, err := g.openClient(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	errs := cmd.ErrOrStderr()
+	f.Event = func(e client.Event) { writeEvent(errs, e) }
+	f.Approve = func(q *client.Quote) error { return approve(cmd, g, q) }
+	r, err := c.Put(cmd.Context(), path, f.PutOptions)
+	if err != nil {
+		if r != nil && r.Object != nil {
+			fmt.Fprintf(errs, "%s is recorded; give the same command again, or run perdure client run, to go on\n", r.Root)
+		}
+		return err
+	}
+	if g.JSON {
+		err = writeJSON(cmd, client.ShowObject(r.Object))
+	} else {
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), r.Root)
+	}
+	if err != nil || f.NoWait || r.Complete() {
+		return err
+	}
+	for _, problem := range r.Problems() {
+		fmt.Fprintln(errs, problem)
+	}
+	return refused()
+}
+
+// approve shows the quote and, on a terminal without --yes, asks.
+func approve(cmd *cobra.Command, g *globals, q *client.Quote) error {
+	errs := cmd.ErrOrStderr()
+	writeQuote(errs, q)
+	in, ok := cmd.InOrStdin().(interface{ Fd() uintptr })
+	if g.Yes || g.JSON || !ok || !term.IsTerminal(int(in.Fd())) {
+		return nil
+	}
+	fmt.Fprint(errs, "Store it? [y/N] ")
+	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(line)); err != nil || answer != "y" && answer != "yes" {
+		return errors.New("not stored")
+	}
+	return nil
+}
+
+// writeEvent tells of a stage, one line each.
+func writeEvent(w io.Writer, e client.Event) {
+	now := time.Now().Format("15:04:05")
+	switch e.Stage {
+	case client.StagePacked:
+		fmt.Fprintf(w, "%s packed into %d pieces: %s\n", now, len(e.Quote.Pieces), e.Quote.Root)
+	case client.StageResumed:
+		fmt.Fprintf(w, "%s going on with the put of %s: %s\n", now, e.Record.Created.Format(time.RFC3339), e.Record.Root)
+	case deals.StagePlaced:
+		fmt.Fprintf(w, "%s piece %d: bid %d is in block %d\n", now, e.Part+1, e.Order, e.Height)
+	case deals.StageMatched:
+		fmt.Fprintf(w, "%s piece %d: deal %d with t0%d for %s\n", now, e.Part+1, e.Deal, e.Miner, e.Amount.Human())
+	case deals.StageServed:
+		fmt.Fprintf(w, "%s piece %d: t0%d has fetched it\n", now, e.Part+1, e.Miner)
+	case deals.StageAccepted:
+		fmt.Fprintf(w, "%s piece %d: t0%d holds it and seals\n", now, e.Part+1, e.Miner)
+	case deals.StageActive:
+		fmt.Fprintf(w, "%s piece %d: deal %d is active at height %d\n", now, e.Part+1, e.Deal, e.Height)
+	case deals.StageVoid:
+		fmt.Fprintf(w, "%s piece %d: a copy is void: %s\n", now, e.Part+1, e.Reason)
+	}
+}
