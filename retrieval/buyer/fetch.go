@@ -125,7 +125,9 @@ func (p *havePlan) fill() {
 
 // FetchPiece fetches the blocks of a deal's piece, in the order in which they
 // stand in its archive. Each is checked against the CID that comes with it;
-// whether the archive is the piece is for the caller to check.
+// whether the archive is the piece is for the caller to check. A client that
+// falls silent is tried again like one whose connection broke, and is not
+// remembered as dropped: a deal has no other source.
 func (b *Buyer) FetchPiece(ctx context.Context, r PieceRequest) (Stats, error) {
 	size := max(r.Size, car.HeaderSize(r.Root))
 	j := b.newJob(&Request{Root: r.Root, Parts: []Part{{r.Piece, []chain.Peer{r.Peer}}}, Sink: r.Sink, Progress: r.Progress},

@@ -273,8 +273,11 @@ func TestFetchPiece(t *testing.T) {
 	if err := os.Truncate(path, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fetch(5, 1, size-1, 0); err == nil || !w.buyer.Dropped(string(client.peer.ID)) {
+	if _, err := fetch(5, 1, size-1, 0); !errors.Is(err, buyer.ErrNoSeller) {
 		t.Errorf("more than the piece holds: %v", err)
+	}
+	if _, err := fetch(5, 1, size, 0); err != nil {
+		t.Errorf("the deal's only source is not asked again: %v", err)
 	}
 }
 

@@ -86,9 +86,11 @@ func (j *job) judge(s *source, err error) error {
 	}
 	st := &j.stats.Sellers[s.stats]
 	st.Err = err.Error()
-	if errors.Is(err, ErrFault) {
-		st.Dropped = true
-		j.buyer.drop(string(s.peer.ID))
+	if errors.Is(err, ErrFault) && !(j.deal != 0 && errors.Is(err, p2p.ErrIdle)) {
+		st.Dropped, s.gone = true, true
+		if j.deal == 0 { // a deal has no other seller: whoever fetches decides when to ask again
+			j.buyer.drop(string(s.peer.ID))
+		}
 		return nil
 	}
 	s.fails++
@@ -106,7 +108,7 @@ func (j *job) judge(s *source, err error) error {
 
 // usable says whether a source may be asked now.
 func (j *job) usable(s *source) bool {
-	return !s.gone && s.offer != nil && !j.buyer.Dropped(string(s.peer.ID))
+	return !s.gone && s.offer != nil && (j.deal != 0 || !j.buyer.Dropped(string(s.peer.ID)))
 }
 
 // pick returns the next source to ask: the cheapest of the present part, then
@@ -185,7 +187,7 @@ func (j *job) quote(ctx context.Context, part int) {
 	slots := make(chan struct{}, 8)
 	for i, peer := range sellers {
 		found[i] = &source{part: part, peer: peer, stats: j.statsOf(string(peer.ID))}
-		if j.buyer.Dropped(string(peer.ID)) {
+		if j.deal == 0 && j.buyer.Dropped(string(peer.ID)) {
 			errs[i] = fmt.Errorf("%w: remembered from before", ErrFault)
 			continue
 		}
