@@ -66,6 +66,7 @@ standard output; progress and errors go to standard error.`)
 		newChainCommand,
 		newStatusCommand,
 		newNodeCommand,
+		newDemoCommand,
 		newDevnetCommand,
 		newVersionCommand,
 	} {

@@ -125,6 +125,9 @@ func answer(w http.ResponseWriter, v any, err error) {
 	json.NewEncoder(w).Encode(v) // the reader is gone if this fails
 }
 
+// Sectors are the miner's sectors with how far the sealing of each is.
+func (d *Daemon) Sectors() ([]SectorInfo, error) { return d.status.sectors() }
+
 func (s *status) sectors() ([]SectorInfo, error) {
 	all, err := s.d.records.Sectors()
 	if err != nil {
