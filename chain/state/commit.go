@@ -30,6 +30,7 @@ func (s *Store) commit(b *staged) error {
 	if err := s.fatal.guard(func() error { return s.db.Apply(batch, pebble.Sync) }); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
+	s.recent.advance(b.update.Changes, b.height) // before anyone sees the new tip
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tip = &View{Tree: Tree{store: s, height: b.height, cid: b.cid, root: b.root}, book: b.book}

@@ -58,6 +58,7 @@ type Store struct {
 	changed chan struct{} // closed at the next commit
 
 	staged *staged
+	recent recent
 }
 
 // Open opens or creates the database. A store without state is ready for Genesis.
@@ -97,7 +98,8 @@ func Open(c Config) (*Store, error) {
 	return s, nil
 }
 
-// Close closes the database; Views of it then return ErrClosed.
+// Close closes the database; Views of it then return ErrClosed for what is not
+// in memory.
 func (s *Store) Close() error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -139,7 +141,7 @@ func (s *Store) load() error {
 	if s.oldest, err = s.firstHeight(); err != nil {
 		return err
 	}
-	s.tip = &View{Tree: *tree, book: book}
+	s.tip, s.recent.height = &View{Tree: *tree, book: book}, tree.height
 	return nil
 }
 

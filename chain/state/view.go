@@ -67,5 +67,18 @@ type View struct {
 
 var _ consensus.View = (*View)(nil)
 
+// Record returns the canonical encoding of a key's record, or nil if there is
+// none. It is the caller's own copy.
+func (v *View) Record(k chain.Key) ([]byte, error) {
+	if b, known := v.store.recent.find(k, v.height); known {
+		return slices.Clone(b), nil
+	}
+	b, err := v.Tree.Record(k)
+	if err == nil {
+		v.store.recent.learn(k, slices.Clone(b), v.height)
+	}
+	return b, err
+}
+
 // Book returns the order book. It is immutable.
 func (v *View) Book() *orderbook.Book { return v.book }
