@@ -202,14 +202,17 @@ func (p *Pool) Committed(height chain.Height, included []chain.Hash, next func(c
 	var gone []*Tx
 	//perdure:unordered each message is judged alone, removal is by identity
 	for _, t := range p.byHash {
-		if t.Proof {
-			if t.Closes != 0 && height+1 >= t.Closes {
+		if t.Proof && t.Closes != 0 && height+1 >= t.Closes {
+			gone = append(gone, t)
+		}
+	}
+	//perdure:unordered each sender is judged alone, removal is by identity
+	for from, run := range p.senders {
+		turn := next(from)
+		for _, t := range run {
+			if t.Next = turn; t.Nonce < turn {
 				gone = append(gone, t)
 			}
-			continue
-		}
-		if t.Next = next(t.From); t.Nonce < t.Next {
-			gone = append(gone, t)
 		}
 	}
 	for _, t := range gone {
