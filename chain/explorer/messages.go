@@ -172,5 +172,8 @@ func (q *query) submission() ([]byte, error) {
 	if err != nil {
 		return nil, badRequest("body: %v", err)
 	}
+	if int64(len(raw)) > most {
+		return nil, &http.MaxBytesError{Limit: most}
+	}
 	return raw, nil
 }

@@ -1,0 +1,463 @@
+package explorer
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/chain/state/proof"
+)
+
+func decode[T any](t testing.TB, h http.Handler, path string) *T {
+	t.Helper()
+	code, body := get(t, h, path)
+	if code != http.StatusOK {
+		t.Fatalf("%s: %d %s", path, code, body)
+	}
+	v := new(T)
+	must(t, json.Unmarshal([]byte(body), v))
+	return v
+}
+
+// TestStory checks what the populated chain is said to hold.
+func TestStory(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	h := api.Handler()
+	client := chain.FormatAddress(addressOf(t, "client"), n.params.Network)
+
+	status := decode[Status](t, h, "/v1/status")
+	if status.Height != n.store.View().Height() || status.Deals != 1 || status.Miners != 1 || status.PowerBytes != 2048 ||
+		status.ChainID != "explorer-test" || !status.Index.Ready || status.Index.First != 1 || status.Notice != smallSectors {
+		t.Errorf("status %+v", status)
+	}
+	deals := decode[List[*Deal]](t, h, "/v1/deals?root="+rootCID(t).String())
+	if len(deals.Items) != 1 || deals.Items[0].State != "active" || deals.Items[0].Miner != "t01000" || *deals.Items[0].Sector != 7 {
+		t.Errorf("deals by root %+v", deals.Items)
+	}
+	for path, want := range map[string]int{"/v1/deals?state=void": 0, "/v1/deals?miner=t01001": 0, "/v1/deals?client=" + client: 1,
+		"/v1/orders": 1, "/v1/orders?state=all": 4, "/v1/orders?state=all&side=bid": 3, "/v1/orders?side=bid": 0,
+		"/v1/channels?address=" + client: 2, "/v1/miners/t01000/sectors": 2, "/v1/miners/t01000/sectors?state=active": 1,
+		"/v1/miners": 1, "/v1/market/trades": 1} {
+		if l := decode[List[json.RawMessage]](t, h, path); len(l.Items) != want || l.Next != "" {
+			t.Errorf("%s: %d items, want %d, next %q", path, len(l.Items), want, l.Next)
+		}
+	}
+	for id, state := range map[int]string{1: "resting", 2: "filled", 3: "cancelled", 4: "expired"} {
+		if o := decode[OrderDetail](t, h, fmt.Sprintf("/v1/orders/%d", id)); o.State != state || (o.Ended == 0) != (id == 1) {
+			t.Errorf("order %d is %s, ended %d; want %s", id, o.State, o.Ended, state)
+		}
+	}
+	if c := decode[ChannelDetail](t, h, "/v1/channels/1"); c.State != "open" || c.Redeemed != chain.Atto(21) || c.Lanes[0].Ticks != 3 {
+		t.Errorf("channel 1 %+v", c.Channel)
+	}
+	if c := decode[ChannelDetail](t, h, "/v1/channels/2"); c.State != "collected" || !c.Balance.IsZero() {
+		t.Errorf("channel 2 %+v", c.Channel)
+	}
+	story := decode[List[*Message]](t, h, "/v1/messages?address=t01000&limit=500")
+	var kinds []string
+	for _, m := range story.Items {
+		kinds = append(kinds, m.Kind)
+	}
+	if want := []string{"SubmitWindowProof", "PreCommitSectors", "ProveCommit", "PreCommitSectors", "AcceptData", "PlaceAsk", "CreateMiner"}; !slices.Equal(kinds, want) {
+		t.Errorf("messages of the miner: %v, want %v", kinds, want)
+	}
+}
+
+// TestMessage checks a message's content, receipt and events.
+func TestMessage(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	m := decode[MessageDetail](t, api.Handler(), "/v1/messages/"+chain.HashBytes(n.blocks[1][0]).String())
+	keys, _ := m.Body["keys"].(map[string]any)
+	peer, _ := m.Body["peer"].(map[string]any)
+	if m.Kind != "CreateMiner" || m.ID != uint64(testMiner) || m.Height != 1 || len(m.Events) != 1 || m.Events[0].Kind != "minerCreated" ||
+		keys["owner"] != m.From || fmt.Sprint(peer["addrs"]) != "[/ip4/127.0.0.1/tcp/4001]" {
+		t.Errorf("message %+v", m)
+	}
+	last := n.store.View().Height() - 1
+	l := decode[List[*Message]](t, api.Handler(), fmt.Sprintf("/v1/blocks/%d/messages", last))
+	var codes []string
+	for _, m := range l.Items {
+		codes = append(codes, m.Code)
+	}
+	if want := []string{"failed", "badNonce", "malformed"}; !slices.Equal(codes, want) {
+		t.Errorf("codes of block %d: %v, want %v", last, codes, want)
+	}
+	b := decode[BlockDetail](t, api.Handler(), "/v1/blocks/latest")
+	if b.Height != last+1 || b.Messages != 0 || b.AppHash != hex.EncodeToString(n.store.View().AppHash()) {
+		t.Errorf("latest block %+v", b)
+	}
+}
+
+// TestDeadlines follows a miner's calendar through a window.
+func TestDeadlines(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	var s chain.Sector
+	n.load(chain.SectorKey(testMiner, 7), &s)
+	calendar := func() Deadline {
+		t.Helper()
+		d := decode[Deadlines](t, api.Handler(), fmt.Sprintf("/v1/miners/t01000/deadlines?deadline=%d", s.Deadline)).Items[0]
+		next := n.store.View().Height() + 1
+		if d.Open != (d.Opens <= next && next <= d.Closes) || d.Closes < next || d.Closes-d.Opens+1 != chain.Height(n.params.Window) ||
+			len(d.Partitions) != 1 || d.Partitions[0].Live != 1 || d.Partitions[0].State == "due" && !d.Open {
+			t.Fatalf("height %d: opening %+v", next-1, d)
+		}
+		return d
+	}
+	for calendar().Open {
+		n.block()
+	}
+	if d := calendar(); d.Partitions[0].State != "upcoming" {
+		t.Errorf("before its window: %+v", d)
+	}
+	for !calendar().Open {
+		n.block()
+	}
+	d := calendar()
+	if d.Partitions[0].State != "due" || n.store.View().Height()+1 != d.Opens {
+		t.Errorf("as its window opens: %+v", d)
+	}
+	n.prove(7)
+	if p := calendar().Partitions[0]; p.State != "proven" || p.ProvenThrough != n.store.View().Height() {
+		t.Errorf("after its proof: %+v", p)
+	}
+	for calendar().Open || calendar().Period == d.Period {
+		n.block()
+	}
+	for d = calendar(); n.store.View().Height() < d.Closes; {
+		n.block() // unproven
+	}
+	if p := calendar().Partitions[0]; p.Faulty != 1 || p.State != "upcoming" {
+		t.Errorf("after a missed window: %+v", p)
+	}
+}
+
+// TestPaging goes through lists by pages of one and gets what one page shows.
+func TestPaging(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	client := chain.FormatAddress(addressOf(t, "client"), n.params.Network)
+	for _, path := range []string{"/v1/blocks?", "/v1/messages?", "/v1/messages?address=" + client + "&", "/v1/orders?state=all&",
+		"/v1/orders?state=all&side=bid&", "/v1/miners/t01000/sectors?", "/v1/channels?address=" + client + "&", "/v1/deals?",
+		"/v1/blocks/2/messages?", "/v1/blocks/2/events?", "/v1/miners?", "/v1/deals?root=" + rootCID(t).String() + "&"} {
+		whole := decode[List[json.RawMessage]](t, api.Handler(), path+"limit=500")
+		if whole.Next != "" || len(whole.Items) == 0 {
+			t.Fatalf("%s: %d items, next %q", path, len(whole.Items), whole.Next)
+		}
+		var items []json.RawMessage
+		cursor := ""
+		for {
+			l := decode[List[json.RawMessage]](t, api.Handler(), path+"limit=1"+cursor)
+			items = append(items, l.Items...)
+			if l.Next == "" {
+				break
+			}
+			cursor = "&cursor=" + l.Next
+		}
+		if !slices.EqualFunc(items, whole.Items, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+			t.Errorf("%s: pages of one give %d items, one page %d, or others", path, len(items), len(whole.Items))
+		}
+	}
+	next := decode[List[json.RawMessage]](t, api.Handler(), "/v1/blocks?limit=1").Next
+	for _, path := range []string{"/v1/messages?cursor=", "/v1/deals?cursor=", "/v1/blocks?cursor=A"} {
+		if code, body := get(t, api.Handler(), path+next); code != http.StatusBadRequest {
+			t.Errorf("cursor of another list at %s: %d %s", path, code, body)
+		}
+	}
+}
+
+// TestProof verifies a record and an absence as a light client would.
+func TestProof(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	for id, exists := range map[uint64]bool{1: true, 2: false} {
+		k := chain.DealKey(id)
+		r := decode[Record](t, api.Handler(), "/v1/state/deal/"+hex.EncodeToString([]byte(k.ID))+"?proof=true")
+		hash, err := hex.DecodeString(r.AppHash)
+		must(t, err)
+		record, err := proof.Verify(r.Proof, hash, k)
+		if err != nil || !bytes.Equal(record, r.CBOR) || r.Exists != exists || (record != nil) != exists {
+			t.Errorf("deal %d: proof shows %x, answer %+v: %v", id, record, r, err)
+		}
+	}
+}
+
+func TestSubmit(t *testing.T) {
+	n := newNetwork(t)
+	api, _ := serve(t, n)
+	post := func(content, body string) (int, string) {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/v1/messages", strings.NewReader(body))
+		r.Header.Set("Content-Type", content)
+		api.Handler().ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	for content, body := range map[string]string{"application/cbor": "raw", "application/json; charset=utf-8": `{"hex":"726177"}`,
+		"application/json": `{"base64":"cmF3"}`, "application/octet-stream": "raw"} {
+		n.pool = nil
+		code, answer := post(content, body)
+		if code != http.StatusAccepted || !strings.Contains(answer, chain.HashBytes([]byte("raw")).String()) || len(n.pool) != 1 || string(n.pool[0]) != "raw" {
+			t.Errorf("%s %s: %d %s, pool %q", content, body, code, answer, n.pool)
+		}
+	}
+	n.pool = nil
+	large := strings.Repeat("a", int(n.params.MaxMessageBytes)+1)
+	for _, c := range []struct {
+		content, body string
+		code          int
+	}{{"", "raw", 415}, {"application/json", "{", 400}, {"application/json", `{}`, 400}, {"application/json", `{"hex":"0"}`, 400},
+		{"application/json", `{"hex":"00","base64":"AA=="}`, 400}, {"application/json", `{"x":1}`, 400},
+		{"application/cbor", large, 413}, {"application/json", `{"hex":"` + large + large + `00"}`, 413}} {
+		if code, answer := post(c.content, c.body); code != c.code || len(n.pool) != 0 {
+			t.Errorf("%s %.40s: %d %.200s, want %d", c.content, c.body, code, answer, c.code)
+		}
+	}
+	n.refuse = &consensus.Refusal{Code: consensus.CodeUnderfunded, Text: "no money"}
+	var p Problem
+	_, answer := post("application/cbor", "raw")
+	must(t, json.Unmarshal([]byte(answer), &p))
+	if p.Code != uint32(consensus.CodeUnderfunded) || p.Detail != "no money" || p.Status != 422 || p.Instance == "" {
+		t.Errorf("refusal: %s", answer)
+	}
+}
+
+// TestHead checks what all answers have in common.
+func TestHead(t *testing.T) {
+	n := newNetwork(t)
+	api, _ := serve(t, n)
+	ask := func(method, path, id string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(method, path, nil)
+		r.Header.Set(headerRequestID, id)
+		api.Handler().ServeHTTP(w, r)
+		return w
+	}
+	if w := ask("GET", "/v1/status", "my-id"); w.Header().Get(headerRequestID) != "my-id" || w.Header().Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("headers %v", w.Header())
+	}
+	if w := ask("GET", "/v1/status", "<script>"); len(w.Header().Get(headerRequestID)) < 16 || strings.Contains(w.Header().Get(headerRequestID), "<") {
+		t.Errorf("request ID %q", w.Header().Get(headerRequestID))
+	}
+	if w := ask("OPTIONS", "/v1/messages", ""); w.Code != 204 || !strings.Contains(w.Header().Get("Access-Control-Allow-Methods"), "POST") {
+		t.Errorf("preflight: %d %v", w.Code, w.Header())
+	}
+	if w := ask("DELETE", "/v1/status", ""); w.Code != 405 || w.Header().Get("Allow") == "" || w.Header().Get("Content-Type") != contentProblem {
+		t.Errorf("DELETE: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	for _, path := range []string{"/", "/v2/status", "/v1", "/v1/state", "/health"} {
+		if w := ask("GET", path, ""); w.Code != 404 || w.Header().Get("Content-Type") != contentProblem {
+			t.Errorf("GET %s: %d %v", path, w.Code, w.Header())
+		}
+	}
+	if w := ask("GET", "/v1/status?"+strings.Repeat("a", maxQuery+1), ""); w.Code != 414 {
+		t.Errorf("long query: %d", w.Code)
+	}
+	if w := ask("HEAD", "/v1/status", ""); w.Code != 200 {
+		t.Errorf("HEAD: %d", w.Code)
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	n := newNetwork(t)
+	api, _ := serve(t, n, func(c *Config) { c.Limits = Limits{PerSecond: 0.001, Burst: 3} })
+	ask := func(from string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/health/livez", nil)
+		r.RemoteAddr = from
+		api.Handler().ServeHTTP(w, r)
+		return w
+	}
+	for i := range 3 {
+		if w := ask("10.0.0.1:1"); w.Code != 200 {
+			t.Fatalf("request %d: %d", i, w.Code)
+		}
+	}
+	if w := ask("10.0.0.1:2"); w.Code != 429 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("fourth request: %d %v", w.Code, w.Header())
+	}
+	if w := ask("10.0.0.2:1"); w.Code != 200 {
+		t.Errorf("another address: %d", w.Code)
+	}
+	for i, from := range []string{"[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::3]:1", "[2001:db8::4]:1"} {
+		if w := ask(from); (w.Code == 200) != (i < 3) {
+			t.Errorf("request %d of one network: %d", i, w.Code)
+		}
+	}
+}
+
+func TestCallersAreBounded(t *testing.T) {
+	c := newCallers(DefaultLimits())
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for i := range maxCallers + 10 {
+		r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255)
+		c.bucket(callerOf(r.RemoteAddr), time.Unix(1_700_000_000, 0))
+	}
+	if len(c.by) > maxCallers {
+		t.Errorf("%d callers are remembered", len(c.by))
+	}
+}
+
+// broken is a backend whose blocks cannot be read, or that panics.
+type broken struct {
+	*network
+	panics bool
+}
+
+func (b *broken) Peers() int {
+	if b.panics {
+		panic("boom")
+	}
+	return 0
+}
+
+// TestFailure checks that what goes wrong inside stays inside.
+func TestFailure(t *testing.T) {
+	b := &broken{network: newNetwork(t)}
+	b.block()
+	api, _ := serve(t, b.network, func(c *Config) { c.Backend = b })
+	b.panics = true
+	code, body := get(t, api.Handler(), "/v1/status")
+	if code != 500 || strings.Contains(body, "boom") {
+		t.Errorf("panic: %d %s", code, body)
+	}
+	b.panics = false
+	if code, _ := get(t, api.Handler(), "/v1/status"); code != 200 {
+		t.Errorf("after a panic: %d", code)
+	}
+	b.syncing = true
+	if code, body := get(t, api.Handler(), "/health/readyz"); code != 503 || !strings.Contains(body, "syncing") {
+		t.Errorf("readyz while syncing: %d %s", code, body)
+	}
+	if code, _ := get(t, api.Handler(), "/health/livez"); code != 200 {
+		t.Errorf("livez while syncing: %d", code)
+	}
+}
+
+// TestBuilding asks before Run, and after Close.
+func TestBuilding(t *testing.T) {
+	n := newNetwork(t)
+	x, err := index.Open(index.Config{Dir: "index", FS: vfs.NewMem(), ChainID: n.params.ChainID})
+	must(t, err)
+	api, err := New(Config{Backend: n, Index: x})
+	must(t, err)
+	for _, path := range []string{"/v1/blocks", "/v1/blocks/1", "/v1/orders", "/v1/messages/" + strings.Repeat("0", 64), "/health/readyz"} {
+		if code, body := get(t, api.Handler(), path); code != 503 {
+			t.Errorf("%s before the index is built: %d %s", path, code, body)
+		}
+	}
+	if code, _ := get(t, api.Handler(), "/v1/status"); code != 200 {
+		t.Errorf("status before the index is built: %d", code)
+	}
+	must(t, api.Close())
+	if err := api.Run(context.Background()); !errors.Is(err, index.ErrClosed) {
+		t.Errorf("Run after Close: %v", err)
+	}
+}
+
+// TestMetrics lints the names as promtool does, and reads some.
+func TestMetrics(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	registry := prometheus.NewRegistry()
+	api, _ := serve(t, n, func(c *Config) { c.Registry = registry })
+	get(t, api.Handler(), "/v1/deals/1")
+	get(t, api.Handler(), "/v1/deals/2")
+	get(t, api.Handler(), "/nowhere/"+strings.Repeat("x", 100))
+	families, err := registry.Gather()
+	must(t, err)
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	must(t, err)
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	var text bytes.Buffer
+	for _, f := range families {
+		_, err := expfmt.MetricFamilyToText(&text, f)
+		must(t, err)
+		if !strings.HasPrefix(f.GetName(), "perdure_") {
+			t.Errorf("metric %s is not the program's", f.GetName())
+		}
+	}
+	for _, line := range []string{`perdure_api_requests_total{code="200",route="GET /v1/deals/{deal}"} 1`,
+		`perdure_api_requests_total{code="404",route="GET /v1/deals/{deal}"} 1`, `perdure_api_requests_total{code="404",route="none"} 1`,
+		"perdure_chain_power_bytes 2048", "perdure_market_deals 1", "perdure_index_lag_blocks 0"} {
+		if !strings.Contains(text.String(), line+"\n") {
+			t.Errorf("metrics lack %s", line)
+		}
+	}
+}
+
+// FuzzRequest sends any path and query to a populated node: it must answer,
+// with JSON or a problem, and never with an error of its own.
+func FuzzRequest(f *testing.F) {
+	n := newNetwork(f)
+	n.populate()
+	api, _ := serve(f, n)
+	for _, path := range paths(n) {
+		u, err := url.Parse(path)
+		must(f, err)
+		f.Add(u.Path, u.RawQuery)
+	}
+	for path := range badPaths {
+		path, query, _ := strings.Cut(path, "?")
+		f.Add(path, query)
+	}
+	f.Fuzz(func(t *testing.T, path, query string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.URL = &url.URL{Path: "/" + strings.TrimPrefix(path, "/"), RawQuery: query}
+		w := httptest.NewRecorder()
+		api.Handler().ServeHTTP(w, r)
+		content := w.Header().Get("Content-Type")
+		switch {
+		case w.Code >= 500:
+			t.Fatalf("%d %s", w.Code, w.Body)
+		case w.Code/100 == 3: // the router cleans paths
+		case w.Code == 200 && content == "application/yaml":
+		case w.Code == 200 && content != contentJSON, w.Code != 200 && content != contentProblem:
+			t.Fatalf("%d of type %q", w.Code, content)
+		case !json.Valid(w.Body.Bytes()):
+			t.Fatalf("answer is not JSON: %s", w.Body)
+		}
+	})
+}
+
+// BenchmarkGet measures answers without a connection.
+func BenchmarkGet(b *testing.B) {
+	n := newNetwork(b)
+	n.populate()
+	api, _ := serve(b, n)
+	for _, path := range []string{"/v1/status", "/v1/blocks/latest", "/v1/deals?root=" + rootCID(b).String(), "/v1/market/book"} {
+		b.Run(strings.NewReplacer("/", "_", "?", "_").Replace(path[4:12]), func(b *testing.B) {
+			for b.Loop() {
+				if code, body := get(b, api.Handler(), path); code != 200 {
+					b.Fatal(body)
+				}
+			}
+		})
+	}
+}
