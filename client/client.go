@@ -108,6 +108,9 @@ func Home(home string) string { return filepath.Join(home, "client") }
 // Open makes a client that talks to a node and, with a key, has a libp2p host of
 // its own. It does not ask the node anything yet.
 func Open(o Options) (*Client, error) {
+	if o.Home == "" {
+		return nil, errors.New("open client: no home directory: give --home")
+	}
 	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Log: o.Log}
 	var parts lifecycle.Group
 	fail := func(err error) (*Client, error) {

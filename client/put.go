@@ -195,9 +195,9 @@ func (c *Client) resume(ctx context.Context, record *files.Object, o PutOptions)
 // place brings the bids onto the chain and lets go of the spool.
 func (c *Client) place(ctx context.Context, spool *files.Spool, r *PutResult, o PutOptions) (*PutResult, error) {
 	stop := c.listen(c.hear(r.Number, o))
-	defer stop()
 	var err error
 	r.Object, err = c.market.Place(ctx, r.Object)
+	stop()
 	if err := errors.Join(err, spool.Close()); err != nil {
 		return r, err
 	}
@@ -283,8 +283,11 @@ func (c *Client) placeOne(ctx context.Context, o *files.Object) error {
 
 // situation reads what prices depend on.
 func (c *Client) situation(ctx context.Context) (*deals.Situation, error) {
-	s := &deals.Situation{Account: &chain.Account{}}
-	var err error
+	nobody, err := chain.KeyAddress(make([]byte, 65)) // stands for a client without a key
+	if err != nil {
+		return nil, err
+	}
+	s := &deals.Situation{Account: &chain.Account{}, Owner: nobody}
 	if s.Params, err = c.cfg.Chain.Params(ctx); err != nil {
 		return nil, err
 	}
