@@ -26,12 +26,14 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	// CometBFT never ends these: its cache of seen messages, its log's files.
+	// CometBFT never ends these: its cache of seen messages, its log's files,
+	// its index of transactions when it is stopped while it lags behind.
 	// Others end when their sleep is over, hence more than one look.
 	left := error(nil)
 	for range 5 {
 		left = goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/internal/guard.NewWithInterval[...].func2"),
+			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/state/txindex.(*IndexerService).OnStart.func1"),
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.OpenAutoFile.func1"),
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.(*AutoFile).closeFileRoutine"))
 		if left == nil {
