@@ -1,0 +1,227 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/wallet"
+	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/clienttest"
+	"github.com/perdure/perdure/retrieval/buyer"
+	"github.com/perdure/perdure/retrieval/p2p"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The QUIC transport of libp2p keeps these for the life of the process.
+		goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"),
+		goleak.IgnoreAnyFunction("github.com/libp2p/go-libp2p/p2p/transport/quicreuse.(*reuse).gc"))
+}
+
+// world is a chain with miners, and a client's home.
+type world struct {
+	t      *testing.T
+	ctx    context.Context
+	chain  *clienttest.Chain
+	miners []*clienttest.Miner
+	dir    string
+	home   string
+}
+
+// newWorld starts a chain with some miners, the first the cheapest.
+func newWorld(t *testing.T, miners int) *world {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	w := &world{t: t, ctx: ctx, chain: clienttest.NewChain(t), dir: t.TempDir()}
+	w.home = filepath.Join(w.dir, "home")
+	var running sync.WaitGroup
+	t.Cleanup(func() { cancel(); running.Wait() })
+	run := func(what func(context.Context) error) {
+		running.Go(func() {
+			if err := what(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		})
+	}
+	run(w.chain.Run)
+	for n := range miners {
+		m := clienttest.NewMiner(t, w.chain, n, chain.Atto(uint64(1_000_000_000*(n+1))))
+		w.miners = append(w.miners, m)
+		run(m.Run)
+	}
+	w.chain.Advance(6) // the asks are in the book
+	return w
+}
+
+// client opens the home as a process of its own would.
+func (w *world) client() *client.Client {
+	w.t.Helper()
+	identity, err := p2p.LoadIdentity(filepath.Join(w.home, "identity"))
+	w.must(err)
+	host, err := p2p.New(p2p.Config{Identity: identity})
+	w.must(err)
+	w.t.Cleanup(func() { w.must(host.Close()) })
+	sender, err := wallet.NewSender(w.chain, clienttest.Key(clienttest.ClientKey), chain.Amount{})
+	w.must(err)
+	c, err := client.New(client.Config{Home: w.home, Chain: w.chain, Directory: w.chain, Sender: sender, Host: host,
+		Buyer: buyer.Config{StallTimeout: 5 * time.Second}})
+	w.must(err)
+	w.t.Cleanup(func() { w.must(c.Close()) })
+	return c
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// file writes random bytes to a file.
+func (w *world) file(size int) (path string, data []byte) {
+	w.t.Helper()
+	data = make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{byte(size)}).Read(data)
+	path = filepath.Join(w.dir, "original")
+	w.must(os.WriteFile(path, data, 0o644))
+	return path, data
+}
+
+// balance is what the client's account holds.
+func (w *world) balance() chain.Amount {
+	w.t.Helper()
+	a, err := chain.AddressOfKey(clienttest.Key(clienttest.ClientKey))
+	w.must(err)
+	acc, err := w.chain.Account(w.ctx, a)
+	w.must(err)
+	return acc.Balance
+}
+
+func TestPutAndGet(t *testing.T) {
+	w := newWorld(t, 3)
+	path, data := w.file(1_300_000)
+	c := w.client()
+	var stages []string
+	put, err := c.Put(w.ctx, path, client.PutOptions{Copies: 2, PieceSize: 1 << 20, Event: func(e client.Event) {
+		if e.Stage != client.StagePacking {
+			stages = append(stages, string(e.Stage))
+		}
+	}})
+	w.must(err)
+	if !put.Complete() || put.Resumed || len(put.Pieces) != 2 || put.Spool != "" {
+		t.Fatalf("state %s, %d pieces, spool %q: %v", put.State(), len(put.Pieces), put.Spool, put.Problems())
+	}
+	count := map[string]int{}
+	for _, s := range stages {
+		count[s]++
+	}
+	for stage, want := range map[string]int{"packed": 1, "priced": 1, "placed": 2, "matched": 4, "served": 4, "accepted": 4, "active": 4, "void": 0} {
+		if count[stage] != want {
+			t.Errorf("%d events %q, want %d (%v)", count[stage], stage, want, stages)
+		}
+	}
+	for i := range put.Pieces {
+		if a, b := put.Pieces[i].Deals[0], put.Pieces[i].Deals[1]; a.Miner == b.Miner || a.Miner == w.miners[2].ID || b.Miner == w.miners[2].ID {
+			t.Errorf("piece %d is with miners %d and %d: want the two cheapest", i, a.Miner, b.Miner)
+		}
+	}
+	root, err := client.ParseRoot(put.Root)
+	w.must(err)
+	dest := filepath.Join(w.dir, "fetched")
+	got, err := c.Get(w.ctx, root, dest, client.GetOptions{})
+	w.must(err)
+	back, err := os.ReadFile(dest)
+	w.must(err)
+	if !bytes.Equal(back, data) || got.SHA256 != [32]byte(put.SHA256) || got.Size != put.Size {
+		t.Fatal("other bytes came back")
+	}
+	w.books(got)
+}
+
+// books checks that the client paid what it says and the miners redeem just that.
+func (w *world) books(got *client.GetResult) {
+	w.t.Helper()
+	due, err := clienttest.ChunkPrice.Mul(got.Chunks)
+	w.must(err)
+	if got.Paid != due || got.ChunkPrice != clienttest.ChunkPrice || got.PaidChunks != got.Chunks {
+		w.t.Errorf("%d chunks at %s, %d paid with %s", got.Chunks, got.ChunkPrice, got.PaidChunks, got.Paid)
+	}
+	for _, m := range w.miners {
+		w.must(m.Redeem(w.ctx))
+	}
+	w.chain.Advance(2)
+	var redeemed chain.Amount
+	channels, err := w.client().Channels(w.ctx)
+	w.must(err)
+	for _, ch := range channels {
+		redeemed, err = redeemed.Add(ch.Redeemed)
+		w.must(err)
+	}
+	if redeemed != got.Paid {
+		w.t.Errorf("redeemed %s, paid %s", redeemed, got.Paid)
+	}
+}
+
+// TestGetElsewhere loses a piece at the cheaper seller: the other one delivers.
+func TestGetElsewhere(t *testing.T) {
+	w := newWorld(t, 2)
+	path, data := w.file(300_000)
+	c := w.client()
+	put, err := c.Put(w.ctx, path, client.PutOptions{Public: true})
+	w.must(err)
+	root, err := client.ParseRoot(put.Root)
+	w.must(err)
+	deals := w.chain.Deals()
+	w.miners[0].Lose(deals[0].PieceCID)
+	var out bytes.Buffer
+	got, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out})
+	w.must(err)
+	if !bytes.Equal(out.Bytes(), data) {
+		t.Fatal("other bytes came back")
+	}
+	w.books(got)
+
+	w.miners[1].Lose(deals[0].PieceCID)
+	if _, err := c.Get(w.ctx, root, filepath.Join(w.dir, "x"), client.GetOptions{}); !errors.Is(err, buyer.ErrNoSeller) {
+		t.Errorf("with no copy left: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, "x")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a failed get left a file")
+	}
+}
+
+// TestGetRefusals: what cannot end well costs nothing.
+func TestGetRefusals(t *testing.T) {
+	w := newWorld(t, 2)
+	path, _ := w.file(1000)
+	c := w.client()
+	put, err := c.Put(w.ctx, path, client.PutOptions{})
+	w.must(err)
+	root, err := client.ParseRoot(put.Root)
+	w.must(err)
+	before := w.balance()
+	if _, err := c.Get(w.ctx, root, w.dir, client.GetOptions{}); err == nil {
+		t.Error("fetched a file over a directory")
+	}
+	if _, err := c.Get(w.ctx, root, filepath.Join(w.dir, "y"), client.GetOptions{MaxPrice: chain.Atto(1)}); err == nil {
+		t.Error("fetched at a price above the highest")
+	}
+	stranger, err := client.ParseRoot("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
+	w.must(err)
+	if _, err := c.Get(w.ctx, stranger, filepath.Join(w.dir, "z"), client.GetOptions{}); !errors.Is(err, client.ErrNotStored) {
+		t.Errorf("a payload that nobody stores: %v", err)
+	}
+	if after := w.balance(); after != before || w.chain.Opened() != 0 {
+		t.Errorf("refusals cost %s - %s", before, after)
+	}
+}
