@@ -64,6 +64,7 @@ standard output; progress and errors go to standard error.`)
 		newMarketCommand,
 		newMinerCommand,
 		newChainCommand,
+		newStateCommand,
 		newStatusCommand,
 		newNodeCommand,
 		newDemoCommand,

@@ -1,0 +1,67 @@
+package chain
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ParseKey reads the key of a table's record as people write it: nothing for
+// global, an address for account, t01000 for miner, t01000/7 for sector,
+// t01000/DEADLINE/INDEX for partition, a number for order, deal, channel and
+// beacon, hexadecimal for queue and replay.
+func ParseKey(t Table, s string) (Key, error) {
+	switch t {
+	case TableGlobal:
+		if s != "" {
+			return Key{}, fmt.Errorf("key %q: there is one %s record, without a key", s, t)
+		}
+		return GlobalKey(), nil
+	case TableAccount:
+		a, err := ParseAddress(s)
+		if err != nil {
+			return Key{}, err
+		}
+		return AccountKey(a), nil
+	case TableMiner, TableSector, TablePartition:
+		return parseMinerKey(t, s)
+	case TableOrder, TableDeal, TableChannel, TableBeacon:
+		id, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			return Key{}, fmt.Errorf("key %q: want a number", s)
+		}
+		return dense(t, id), nil
+	}
+	raw, err := hex.DecodeString(s)
+	if err != nil || len(raw) == 0 || len(raw) > 64 {
+		return Key{}, fmt.Errorf("key %q: want 1 to 64 bytes in hexadecimal", s)
+	}
+	return Key{Table: t, ID: string(raw)}, nil
+}
+
+// parseMinerKey reads a miner and the numbers behind it.
+func parseMinerKey(t Table, s string) (Key, error) {
+	forms := map[Table]string{TableMiner: "t01000", TableSector: "t01000/NUMBER", TablePartition: "t01000/DEADLINE/INDEX"}
+	parts := strings.Split(s, "/")
+	if len(parts) != strings.Count(forms[t], "/")+1 {
+		return Key{}, fmt.Errorf("key %q: want %s", s, forms[t])
+	}
+	id, err := ParseMiner(parts[0])
+	if err != nil {
+		return Key{}, err
+	}
+	var numbers [2]uint64
+	for i, text := range parts[1:] {
+		if numbers[i], err = strconv.ParseUint(text, 10, 32); err != nil {
+			return Key{}, fmt.Errorf("key %q: want %s", s, forms[t])
+		}
+	}
+	switch t {
+	case TableSector:
+		return SectorKey(id, numbers[0]), nil
+	case TablePartition:
+		return PartitionKey(id, numbers[0], numbers[1]), nil
+	}
+	return MinerKey(id), nil
+}

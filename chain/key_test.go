@@ -1,0 +1,44 @@
+package chain
+
+import "testing"
+
+func TestParseKey(t *testing.T) {
+	account, err := KeyAddress(make([]byte, 65))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		table Table
+		text  string
+		want  Key
+	}{
+		{TableGlobal, "", GlobalKey()},
+		{TableAccount, FormatAddress(account, Mainnet), AccountKey(account)},
+		{TableMiner, "t01000", MinerKey(1000)},
+		{TableMiner, "f01000", MinerKey(1000)},
+		{TableSector, "t01001/7", SectorKey(1001, 7)},
+		{TablePartition, "t01001/2/1", PartitionKey(1001, 2, 1)},
+		{TableOrder, "12", OrderKey(12)},
+		{TableDeal, "3", DealKey(3)},
+		{TableChannel, "4", ChannelKey(4)},
+		{TableBeacon, "99", BeaconKey(99)},
+		{TableReplay, "ff00", Key{TableReplay, "\xff\x00"}},
+	} {
+		got, err := ParseKey(c.table, c.text)
+		if err != nil || got != c.want {
+			t.Errorf("%s %q: %x, %v; want %x", c.table, c.text, got.ID, err, c.want.ID)
+		}
+	}
+	for _, c := range []struct {
+		table Table
+		text  string
+	}{
+		{TableGlobal, "1"}, {TableAccount, "me"}, {TableMiner, "1000"}, {TableMiner, "t01000/1"}, {TableSector, "t01000"},
+		{TableSector, "t01000/x"}, {TablePartition, "t01000/1"}, {TablePartition, "t01000/1/4294967296"}, {TableOrder, "-1"},
+		{TableDeal, ""}, {TableQueue, "xyz"}, {TableReplay, ""},
+	} {
+		if k, err := ParseKey(c.table, c.text); err == nil {
+			t.Errorf("%s %q is key %x", c.table, c.text, k.ID)
+		}
+	}
+}
