@@ -303,6 +303,13 @@ func TestRateLimit(t *testing.T) {
 	if w := ask("10.0.0.2:1"); w.Code != 200 {
 		t.Errorf("another address: %d", w.Code)
 	}
+	for _, from := range []string{"127.0.0.1:1", "[::1]:1"} {
+		for range 5 {
+			if w := ask(from); w.Code != 200 {
+				t.Errorf("%s is limited: %d", from, w.Code)
+			}
+		}
+	}
 	for i, from := range []string{"[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::3]:1", "[2001:db8::4]:1"} {
 		if w := ask(from); (w.Code == 200) != (i < 3) {
 			t.Errorf("request %d of one network: %d", i, w.Code)
@@ -379,6 +386,19 @@ func TestBuilding(t *testing.T) {
 	}
 }
 
+// TestReadYourWrites asks for a message as soon as its block is committed.
+func TestReadYourWrites(t *testing.T) {
+	n := newNetwork(t)
+	api, _ := serve(t, n)
+	for range 50 {
+		raw := n.message("client", 0, &chain.Transfer{To: addressOf(t, "owner"), Amount: chain.PDR(1)})
+		n.all(raw)
+		if m := decode[MessageDetail](t, api.Handler(), "/v1/messages/"+chain.HashBytes(raw).String()); m.Height != n.store.View().Height() {
+			t.Fatalf("message of block %d: %+v", n.store.View().Height(), m.Message)
+		}
+	}
+}
+
 // TestMetrics lints the names as promtool does, and reads some.
 func TestMetrics(t *testing.T) {
 	n := newNetwork(t)
@@ -452,7 +472,7 @@ func BenchmarkGet(b *testing.B) {
 	n.populate()
 	api, _ := serve(b, n)
 	for _, path := range []string{"/v1/status", "/v1/blocks/latest", "/v1/deals?root=" + rootCID(b).String(), "/v1/market/book"} {
-		b.Run(strings.NewReplacer("/", "_", "?", "_").Replace(path[4:12]), func(b *testing.B) {
+		b.Run(strings.NewReplacer("/", " ", "?", " ").Replace(path), func(b *testing.B) {
 			for b.Loop() {
 				if code, body := get(b, api.Handler(), path); code != 200 {
 					b.Fatal(body)

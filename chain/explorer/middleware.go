@@ -137,9 +137,15 @@ type caller struct {
 
 func newCallers(l Limits) *callers { return &callers{limits: l, by: map[string]*caller{}} }
 
-// let reports whether a request may be answered, and says in headers what is left.
+// let reports whether a request may be answered, and says in headers what is
+// left. Callers on the same machine, and so a proxy there that does its own
+// counting, are not counted.
 func (c *callers) let(w http.ResponseWriter, r *http.Request, now time.Time) bool {
-	bucket := c.bucket(callerOf(r.RemoteAddr), now)
+	from := callerOf(r.RemoteAddr)
+	if ip := net.ParseIP(from); ip != nil && ip.IsLoopback() {
+		return true
+	}
+	bucket := c.bucket(from, now)
 	ok := bucket.AllowN(now, 1)
 	left := max(bucket.TokensAt(now), 0)
 	w.Header().Set("RateLimit", fmt.Sprintf("%q;r=%d", "ip", int(left)))
@@ -187,7 +193,7 @@ func callerOf(remote string) string {
 	}
 	host, _, _ = strings.Cut(host, "%")
 	ip := net.ParseIP(host)
-	if ip == nil || ip.To4() != nil {
+	if ip == nil || ip.To4() != nil || ip.IsLoopback() {
 		return host
 	}
 	return string(bytes.Clone(ip.To16()[:8]))

@@ -66,9 +66,19 @@ func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*quer
 		if q.global, err = q.view.Global(); err != nil {
 			return nil, err
 		}
+		if of.indexed {
+			ctx, cancel := context.WithTimeout(r.Context(), indexPatience)
+			defer cancel()
+			a.index.Wait(ctx, q.view.Height())
+		}
 	}
 	return q, nil
 }
+
+// indexPatience is how long an answer waits for the index to reach the state
+// that it is given from, so that what a receipt has told is found in lists. It
+// takes milliseconds, unless the index is far behind.
+const indexPatience = time.Second
 
 func (q *query) context() context.Context { return q.r.Context() }
 

@@ -9,6 +9,7 @@ type route struct {
 	method, path string
 	query        []string // names of the query parameters that it knows
 	handle       func(*query) (any, error)
+	indexed      bool // answered from the index, too
 }
 
 // paged are the query parameters of every list.
@@ -17,35 +18,35 @@ func paged(names ...string) []string { return append(names, "limit", "cursor") }
 // routes has one line an operation; each noun's file holds its functions.
 func (a *API) routes() []route {
 	return []route{
-		{"GET", "/v1/status", nil, a.status},
-		{"GET", "/v1/params", nil, a.parameters},
-		{"GET", "/v1/node/id", nil, a.identity},
-		{"GET", "/v1/blocks", paged(), a.blocks},
-		{"GET", "/v1/blocks/{height}", nil, a.block},
-		{"GET", "/v1/blocks/{height}/messages", paged(), a.blockMessages},
-		{"GET", "/v1/blocks/{height}/events", paged(), a.blockEvents},
-		{"GET", "/v1/messages", paged("address"), a.messages},
-		{"POST", "/v1/messages", nil, a.submit},
-		{"GET", "/v1/messages/{hash}", nil, a.message},
-		{"GET", "/v1/accounts/{address}", nil, a.account},
-		{"GET", "/v1/miners", paged(), a.miners},
-		{"GET", "/v1/miners/{miner}", nil, a.miner},
-		{"GET", "/v1/miners/{miner}/sectors", paged("state"), a.sectors},
-		{"GET", "/v1/miners/{miner}/deadlines", []string{"deadline"}, a.deadlines},
-		{"GET", "/v1/sectors/{miner}/{number}", nil, a.sector},
-		{"GET", "/v1/deals", paged("root", "miner", "client", "state"), a.deals},
-		{"GET", "/v1/deals/{deal}", nil, a.deal},
-		{"GET", "/v1/orders", paged("owner", "side", "state", "miner"), a.orders},
-		{"GET", "/v1/orders/{order}", nil, a.order},
-		{"GET", "/v1/market/book", []string{"depth"}, a.book},
-		{"GET", "/v1/market/trades", paged(), a.trades},
-		{"GET", "/v1/channels", paged("address"), a.channels},
-		{"GET", "/v1/channels/{channel}", nil, a.channel},
-		{"GET", "/v1/state/{table}/{$}", []string{"proof", "height"}, a.record},
-		{"GET", "/v1/state/{table}/{key}", []string{"proof", "height"}, a.record},
-		{"GET", "/v1/openapi.yaml", nil, a.openAPI},
-		{"GET", "/health/livez", nil, a.livez},
-		{"GET", "/health/readyz", nil, a.readyz},
+		{"GET", "/v1/status", nil, a.status, false},
+		{"GET", "/v1/params", nil, a.parameters, false},
+		{"GET", "/v1/node/id", nil, a.identity, false},
+		{"GET", "/v1/blocks", paged(), a.blocks, true},
+		{"GET", "/v1/blocks/{height}", nil, a.block, true},
+		{"GET", "/v1/blocks/{height}/messages", paged(), a.blockMessages, true},
+		{"GET", "/v1/blocks/{height}/events", paged(), a.blockEvents, true},
+		{"GET", "/v1/messages", paged("address"), a.messages, true},
+		{"POST", "/v1/messages", nil, a.submit, false},
+		{"GET", "/v1/messages/{hash}", nil, a.message, true},
+		{"GET", "/v1/accounts/{address}", nil, a.account, false},
+		{"GET", "/v1/miners", paged(), a.miners, false},
+		{"GET", "/v1/miners/{miner}", nil, a.miner, false},
+		{"GET", "/v1/miners/{miner}/sectors", paged("state"), a.sectors, true},
+		{"GET", "/v1/miners/{miner}/deadlines", []string{"deadline"}, a.deadlines, false},
+		{"GET", "/v1/sectors/{miner}/{number}", nil, a.sector, false},
+		{"GET", "/v1/deals", paged("root", "miner", "client", "state"), a.deals, true},
+		{"GET", "/v1/deals/{deal}", nil, a.deal, false},
+		{"GET", "/v1/orders", paged("owner", "side", "state", "miner"), a.orders, true},
+		{"GET", "/v1/orders/{order}", nil, a.order, true},
+		{"GET", "/v1/market/book", []string{"depth"}, a.book, false},
+		{"GET", "/v1/market/trades", paged(), a.trades, false},
+		{"GET", "/v1/channels", paged("address"), a.channels, true},
+		{"GET", "/v1/channels/{channel}", nil, a.channel, true},
+		{"GET", "/v1/state/{table}/{$}", []string{"proof", "height"}, a.record, false},
+		{"GET", "/v1/state/{table}/{key}", []string{"proof", "height"}, a.record, false},
+		{"GET", "/v1/openapi.yaml", nil, a.openAPI, false},
+		{"GET", "/health/livez", nil, a.livez, false},
+		{"GET", "/health/readyz", nil, a.readyz, false},
 	}
 }
 

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -42,11 +43,13 @@ type Index struct {
 	chainID string
 
 	db    *pebble.DB
+	fatal *fatalLog
 	users sync.WaitGroup // of db; uses may nest
 
 	mu     sync.RWMutex
 	closed bool
-	tip    *tip // nil: nothing built
+	tip    *tip          // nil: nothing built
+	moved  chan struct{} // closed when the tip moves
 }
 
 // Open opens or creates an index.
@@ -57,11 +60,15 @@ func Open(c Config) (*Index, error) {
 	}
 	cache := pebble.NewCache(16 << 20)
 	defer cache.Unref()
-	db, err := pebble.Open(c.Dir, &pebble.Options{FS: fs, Cache: cache, Logger: quiet{}, FormatMajorVersion: pebble.FormatNewest})
+	x := &Index{chainID: c.ChainID, fatal: &fatalLog{}, moved: make(chan struct{})}
+	opts := &pebble.Options{FS: fs, Cache: cache, Logger: x.fatal, FormatMajorVersion: pebble.FormatNewest}
+	err := x.fatal.guard(func() (err error) {
+		x.db, err = pebble.Open(c.Dir, opts)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open index %s: %w", c.Dir, err)
 	}
-	x := &Index{chainID: c.ChainID, db: db}
 	b, err := x.get(tipKey)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open index %s: read tip: %w", c.Dir, err), x.Close())
@@ -70,15 +77,6 @@ func Open(c Config) (*Index, error) {
 		x.tip = t
 	}
 	return x, nil
-}
-
-// quiet drops the database's log: its errors are returned.
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)  {}
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Fatalf(format string, args ...any) {
-	panic(fmt.Sprintf("index database cannot go on: "+format, args...))
 }
 
 // Close closes the database.
@@ -91,7 +89,7 @@ func (x *Index) Close() error {
 		return nil
 	}
 	x.users.Wait()
-	if err := x.db.Close(); err != nil {
+	if err := x.fatal.guard(x.db.Close); err != nil {
 		return fmt.Errorf("close index: %w", err)
 	}
 	return nil
@@ -103,6 +101,9 @@ func (x *Index) use() (done func(), err error) {
 	defer x.mu.RUnlock()
 	if x.closed {
 		return nil, ErrClosed
+	}
+	if err := x.fatal.failed(); err != nil {
+		return nil, err
 	}
 	x.users.Add(1)
 	return x.users.Done, nil
@@ -134,13 +135,33 @@ func (x *Index) write(t *tip, fill func(*pebble.Batch) error) error {
 		set(b, tipKey, t.bytes())
 	}
 	// Not synced: after a crash the index is whole at an earlier tip and follows again.
-	if err := b.Commit(pebble.NoSync); err != nil {
+	if err := x.fatal.guard(func() error { return b.Commit(pebble.NoSync) }); err != nil {
 		return fmt.Errorf("write index: %w", err)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.tip = t
+	close(x.moved)
+	x.moved = make(chan struct{})
 	return nil
+}
+
+// Wait returns when the index is at a height or beyond, when ctx ends, or at
+// once while nothing is built.
+func (x *Index) Wait(ctx context.Context, h chain.Height) {
+	for {
+		x.mu.RLock()
+		there, moved := x.tip == nil || x.tip.height >= h, x.moved
+		x.mu.RUnlock()
+		if there {
+			return
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // set writes into a batch, which fails only on misuse.

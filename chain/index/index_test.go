@@ -7,11 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 	"go.uber.org/goleak"
@@ -21,7 +26,16 @@ import (
 	"github.com/perdure/perdure/chain/state"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// fatalEnv marks the child process that TestFullDisk runs in: a database that
+// stopped cannot be closed.
+const fatalEnv = "PERDURE_TEST_FATAL"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(fatalEnv) != "" {
+		os.Exit(m.Run())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -457,6 +471,59 @@ func TestCrash(t *testing.T) {
 		must(t, y.Close())
 	}
 	must(t, x.Close())
+}
+
+// TestFullDisk fails every write from some point on: the index answers with
+// errors, never ends the process, and opens again as a whole.
+func TestFullDisk(t *testing.T) {
+	if os.Getenv(fatalEnv) == "" {
+		child := exec.Command(os.Args[0], "-test.run", "^TestFullDisk$", "-test.v")
+		child.Env = append(os.Environ(), fatalEnv+"=1")
+		out, err := child.CombinedOutput()
+		if err != nil || !bytes.Contains(out, []byte("--- PASS: TestFullDisk")) {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	w := newWorld(t, 1000)
+	for range 6 {
+		w.block()
+	}
+	stopped := 0
+	for after := range int64(12) {
+		mem := vfs.NewCrashableMem()
+		var left atomic.Int64
+		left.Store(1 << 40)
+		x := open(t, errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && left.Add(-1) < 0 {
+				return errorfs.ErrInjected
+			}
+			return nil
+		})), "index-test")
+		follow(t, x, w.source())
+		left.Store(after)
+		w.block()
+		h := w.store.View().Height()
+		raw, err := w.store.Update(h)
+		must(t, err)
+		err = x.Apply(raw, w.blocks[h])
+		for err == nil { // the index does not sync; a sync meets the failing disk
+			err = x.fatal.guard(func() error { return x.db.LogData([]byte("sync"), pebble.Sync) })
+		}
+		if _, err := x.LiveOrders(Page{Limit: 1}, func(uint64) (bool, error) { return true, nil }); errors.Is(err, ErrStopped) {
+			stopped++
+		}
+		if err := x.Close(); err == nil {
+			t.Errorf("after %d writes: Close says nothing", after)
+		}
+		y := open(t, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}), "index-test")
+		follow(t, y, w.source())
+		w.compare(y, 1)
+		must(t, y.Close())
+	}
+	if stopped == 0 {
+		t.Error("no database stopped: the test fails nothing")
+	}
 }
 
 // BenchmarkApply measures one block of the test's world.
