@@ -67,6 +67,8 @@ func runDemo(cmd *cobra.Command, g *globals, o demoOptions) error {
 	})
 	out.clear()
 	switch {
+	case cmd.Context().Err() != nil && !o.keep:
+		return errors.Join(errors.New("interrupted"), os.RemoveAll(dir))
 	case err != nil:
 		return fmt.Errorf("%w (everything of the run is in %s)", err, dir)
 	case !report.OK:

@@ -44,7 +44,9 @@ func newMarketDeals(g *globals) *cobra.Command {
 		Use: "deals [--root CID] [--miner ID] [--client ADDRESS] [--state STATE]", Short: "List deals", Args: cobra.NoArgs,
 		Long: `List deals: of a payload, of a miner, of a client; --state is matched, accepted,
 active, completed, void or lost. A bid of several copies makes a deal for each.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return ask(cmd, g, "/v1/deals?"+o.query()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return ask(cmd, g, "/v1/deals?"+o.query(), "id", "state", "miner", "client", "part", "parts", "paddedSize", "price", "total", "unspent", "activated", "end", "sector", "payloadRoot")
+		},
 	}
 	cmd.Flags().StringVar(&o.root, "root", "", "root CID of the payload")
 	cmd.Flags().StringVar(&o.miner, "miner", "", "miner, like t01000")

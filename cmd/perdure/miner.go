@@ -16,12 +16,13 @@ func newMinerCommand(g *globals) *cobra.Command {
 --home: config.toml, keystore/ with the worker's key, identity, records/, ledger/,
 sectors/ and pieces/.`,
 		newMinerInit(g), newMinerRun(g), newMinerAsk(g),
-		newMinerShow(g, "sectors", "List the miner's sectors"),
+		newMinerShow(g, "sectors", "List the miner's sectors",
+			"number", "state", "sectorSize", "preCommitted", "activated", "expiration", "deadline", "partition", "slot", "paidThrough", "sealedCid"),
 		newMinerShow(g, "deadlines", "List the miner's deadlines and windows"))
 }
 
 // newMinerShow returns a command that shows a part of what the node knows of a miner.
-func newMinerShow(g *globals, part, short string) *cobra.Command {
+func newMinerShow(g *globals, part, short string, columns ...string) *cobra.Command {
 	return &cobra.Command{
 		Use: part + " [ID]", Short: short, Args: cobra.MaximumNArgs(1),
 		Long: short + ", as the chain has them. Without an ID it is the miner of --home.",
@@ -30,7 +31,7 @@ func newMinerShow(g *globals, part, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return ask(cmd, g, "/v1/miners/"+chain.FormatMiner(id, chain.Testnet)+"/"+part)
+			return ask(cmd, g, "/v1/miners/"+chain.FormatMiner(id, chain.Testnet)+"/"+part, columns...)
 		},
 	}
 }

@@ -26,15 +26,15 @@ func (g *globals) dial() *rpc.Client {
 }
 
 // ask writes what the node answers to a path of its API: as it is with --json,
-// otherwise for people.
-func ask(cmd *cobra.Command, g *globals, path string) error {
+// otherwise for people, who see these columns of its lists, or all.
+func ask(cmd *cobra.Command, g *globals, path string, columns ...string) error {
 	node := g.dial()
 	defer node.Close()
 	var raw json.RawMessage
 	if err := node.JSON(cmd.Context(), path, &raw); err != nil {
 		return err
 	}
-	return show(cmd, g, raw)
+	return show(cmd, g, raw, columns...)
 }
 
 // answer writes a command's own answer: as JSON with --json, otherwise for people.
@@ -47,7 +47,7 @@ func answer(cmd *cobra.Command, g *globals, v any) error {
 }
 
 // show writes one JSON object.
-func show(cmd *cobra.Command, g *globals, raw json.RawMessage) error {
+func show(cmd *cobra.Command, g *globals, raw json.RawMessage, columns ...string) error {
 	if g.JSON {
 		return writeJSON(cmd, raw)
 	}
@@ -58,7 +58,7 @@ func show(cmd *cobra.Command, g *globals, raw json.RawMessage) error {
 		return fmt.Errorf("read answer: %w", err)
 	}
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-	showValue(w, "", v)
+	printer{w, columns}.value("", v)
 	return w.Flush()
 }
 
@@ -116,25 +116,31 @@ func readNested(d *json.Decoder, left int) (any, error) {
 	return t, nil
 }
 
-// showValue writes one line a scalar, its name being the path to it, and one
-// table a list of objects.
-func showValue(w io.Writer, name string, v any) {
+// printer writes answers for people.
+type printer struct {
+	io.Writer
+	columns []string // of tables; none: all that are scalars
+}
+
+// value writes one line a scalar, its name being the path to it, and one table
+// a list of objects.
+func (p printer) value(name string, v any) {
 	switch v := v.(type) {
 	case []member:
 		for _, m := range v {
-			showValue(w, strings.TrimPrefix(name+"."+m.key, "."), m.value)
+			p.value(strings.TrimPrefix(name+"."+m.key, "."), m.value)
 		}
 	case []any:
-		showList(w, name, v)
+		p.list(name, v)
 	case nil:
 	default:
-		fmt.Fprintf(w, "%s\t%v\n", name, v)
+		fmt.Fprintf(p, "%s\t%v\n", name, v)
 	}
 }
 
-func showList(w io.Writer, name string, list []any) {
+func (p printer) list(name string, list []any) {
 	if len(list) == 0 {
-		fmt.Fprintf(w, "%s\tnone\n", name)
+		fmt.Fprintf(p, "%s\tnone\n", name)
 		return
 	}
 	first, objects := list[0].([]member)
@@ -143,28 +149,36 @@ func showList(w io.Writer, name string, list []any) {
 		for i, v := range list {
 			texts[i] = fmt.Sprint(v)
 		}
-		fmt.Fprintf(w, "%s\t%s\n", name, strings.Join(texts, " "))
+		fmt.Fprintf(p, "%s\t%s\n", name, strings.Join(texts, " "))
 		return
 	}
-	columns := []string{}
-	for _, m := range first {
-		if _, ok := cell(m.value); ok {
-			columns = append(columns, m.key)
-		}
-	}
-	fmt.Fprintln(w, strings.Join(columns, "\t"))
-	for _, row := range list {
-		members, _ := row.([]member)
-		cells := make([]string, len(columns))
-		for i, c := range columns {
-			for _, m := range members {
-				if m.key == c {
-					cells[i], _ = cell(m.value)
-				}
+	columns := p.columns
+	if len(columns) == 0 {
+		for _, m := range first {
+			if _, ok := cell(m.value); ok {
+				columns = append(columns, m.key)
 			}
 		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
+	fmt.Fprintln(p, strings.Join(columns, "\t"))
+	for _, row := range list {
+		members, _ := row.([]member)
+		fmt.Fprintln(p, strings.Join(cells(members, columns), "\t"))
+	}
+}
+
+// cells are the texts of one row.
+func cells(row []member, columns []string) []string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		out[i] = "-"
+		for _, m := range row {
+			if m.key == c {
+				out[i], _ = cell(m.value)
+			}
+		}
+	}
+	return out
 }
 
 // cell is the text of a scalar in a table.

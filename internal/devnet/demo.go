@@ -46,6 +46,7 @@ type Demo struct {
 	client *client.Client
 	report Report
 	begun  time.Time
+	told   int    // proofs that were shown
 	follow func() // stops the chronicle
 }
 
@@ -178,7 +179,7 @@ func (d *Demo) source() (string, error) {
 func (d *Demo) put(ctx context.Context, path string) error {
 	watched, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() { defer close(done); d.showSealing(watched) }()
+	go func() { defer close(done); d.showWork(watched) }()
 	result, err := d.client.Put(ctx, path, client.PutOptions{Public: d.o.Public, Copies: uint64(d.o.Copies), Event: d.putEvent})
 	stop()
 	<-done
@@ -222,9 +223,8 @@ func (d *Demo) prove(ctx context.Context, _ string) error {
 		}
 	}
 	d.say("every copy is active; now each miner has to prove, window after window, that it holds them")
-	told := 0
 	return d.seen.Wait(ctx, func() bool {
-		told = d.tellProofs(told)
+		d.tellProofs()
 		for _, p := range places {
 			if d.seen.Proven(p.miner, p.sector) < leastProofs {
 				d.o.Show.Progress(fmt.Sprintf("height %d: waiting for the next windows", d.seen.Height()))
@@ -235,13 +235,14 @@ func (d *Demo) prove(ctx context.Context, _ string) error {
 	})
 }
 
-// tellProofs shows the proofs that came since the last time.
-func (d *Demo) tellProofs(told int) int {
+// tellProofs shows the proofs that came since the last time. It is called by
+// one goroutine at a time.
+func (d *Demo) tellProofs() {
 	proofs := d.seen.Proofs()
-	for _, p := range proofs[told:] {
+	for _, p := range proofs[d.told:] {
 		d.say("height %d: miner %s has proven sectors %v; every validator checked it", p.Height, d.miner(p.Miner), p.Sectors)
 	}
-	return len(proofs)
+	d.told = len(proofs)
 }
 
 // close reads where the chain is.

@@ -50,8 +50,9 @@ func (d *Demo) showPrice(q *client.Quote) {
 // sealingEvery is how often people see how far sealing is.
 const sealingEvery = time.Second
 
-// showSealing shows how far the miners are with their sectors, until ctx ends.
-func (d *Demo) showSealing(ctx context.Context) {
+// showWork shows how far the miners are with sealing and what they have
+// proven, until ctx ends.
+func (d *Demo) showWork(ctx context.Context) {
 	tick := time.NewTicker(sealingEvery)
 	defer tick.Stop()
 	states := map[string]sector.State{}
@@ -61,6 +62,7 @@ func (d *Demo) showSealing(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		d.tellProofs()
 		var busy []string
 		for _, m := range d.World.Miners {
 			busy = append(busy, d.sealingOf(m, states)...)
