@@ -25,7 +25,7 @@ func (d *Deals) startFetch(ctx context.Context, rec *miner.Deal) {
 		err := d.fetch(ctx, rec)
 		d.mu.Lock()
 		delete(d.fetching, rec.ID)
-		if err != nil {
+		if err != nil && !errors.Is(err, miner.ErrNoClient) { // for whom the next block looks again
 			d.retry[rec.ID] = time.Now().Add(d.cfg.Retry)
 		}
 		d.mu.Unlock()
