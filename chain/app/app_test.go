@@ -56,6 +56,44 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
+// TestFullBlocks submits more than blocks hold, by bytes and by units: every
+// block stays within its limits, what is left waits, and all of it lands.
+func TestFullBlocks(t *testing.T) {
+	for name, tune := range map[string]func(*consensus.Params){
+		"bytes": func(p *consensus.Params) { p.MaxMessageBytes, p.MaxBlockBytes = 1<<10, 2<<10 },
+		"units": func(p *consensus.Params) { p.MaxBlockUnits = 1600 },
+	} {
+		e := newEngine(t, 2, tune)
+		const each = 10
+		for from := range byte(4) {
+			for nonce := range uint64(each) {
+				e.submit(e.transfer(from+1, 9, nonce, 1))
+			}
+		}
+		landed, blocks := 0, 0
+		for ; landed < 4*each && blocks < 100; blocks++ {
+			var bytes, units uint64
+			for i, r := range e.block() {
+				tx := e.blocks[len(e.blocks)-1][i]
+				if tx[0] == beaconMark {
+					continue
+				}
+				if r.Code != 0 {
+					t.Fatalf("%s: height %d: %s", name, e.height, r.Log)
+				}
+				bytes, units = bytes+uint64(len(tx)), units+uint64(r.GasUsed)
+				landed++
+			}
+			if p := e.params; bytes > p.MaxBlockBytes-p.ProofLaneBytes() || units > p.MaxBlockUnits-p.ProofLaneUnits() {
+				t.Errorf("%s: height %d holds %d bytes and %d units", name, e.height, bytes, units)
+			}
+		}
+		if landed != 4*each || blocks < 5 {
+			t.Errorf("%s: %d messages landed in %d blocks", name, landed, blocks)
+		}
+	}
+}
+
 // TestEvents finds what tx_search of CometBFT indexes.
 func TestEvents(t *testing.T) {
 	e := newEngine(t, 1)

@@ -56,10 +56,13 @@ type engine struct {
 }
 
 // newEngine starts a chain of n validators and ten accounts with 1,000 PDR each.
-func newEngine(t *testing.T, n int) *engine {
+func newEngine(t *testing.T, n int, tune ...func(*consensus.Params)) *engine {
 	t.Helper()
 	p := consensus.Devnet()
 	p.ChainID = testChain
+	for _, f := range tune {
+		f(p)
+	}
 	g := &consensus.Genesis{Params: *p}
 	for i := range byte(10) {
 		g.Accounts = append(g.Accounts, consensus.GenesisAccount{
