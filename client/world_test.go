@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/clienttest"
@@ -22,6 +24,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // tests wait for blocks most of the time
+		panic(err)
+	}
 	goleak.VerifyTestMain(m,
 		// The QUIC transport of libp2p keeps these for the life of the process.
 		goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"),
@@ -108,6 +114,7 @@ func (w *world) balance() chain.Amount {
 }
 
 func TestPutAndGet(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	path, data := w.file(1_300_000)
 	c := w.client()
@@ -174,6 +181,7 @@ func (w *world) books(got *client.GetResult) {
 
 // TestGetElsewhere loses a piece at the cheaper seller: the other one delivers.
 func TestGetElsewhere(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	path, data := w.file(300_000)
 	c := w.client()
@@ -202,6 +210,7 @@ func TestGetElsewhere(t *testing.T) {
 
 // TestGetRefusals: what cannot end well costs nothing.
 func TestGetRefusals(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	path, _ := w.file(1000)
 	c := w.client()
@@ -223,5 +232,124 @@ func TestGetRefusals(t *testing.T) {
 	}
 	if after := w.balance(); after != before || w.chain.Opened() != 0 {
 		t.Errorf("refusals cost %s - %s", before, after)
+	}
+}
+
+// TestGetResumed stops a Get on its way; the next one fetches the rest alone.
+func TestGetResumed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	path, data := w.file(3_000_000)
+	c := w.client()
+	put, err := c.Put(w.ctx, path, client.PutOptions{Copies: 1})
+	w.must(err)
+	root, err := client.ParseRoot(put.Root)
+	w.must(err)
+	ctx, cancel := context.WithCancel(w.ctx)
+	defer cancel()
+	dest := filepath.Join(w.dir, "fetched")
+	_, err = c.Get(ctx, root, dest, client.GetOptions{Progress: func(p client.Progress) {
+		if p.Chunks == 4 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("stopped get: %v", err)
+	}
+	if _, err := os.Stat(dest); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a stopped get left a file at its destination")
+	}
+	got, err := w.client().Get(w.ctx, root, dest, client.GetOptions{})
+	w.must(err)
+	back, err := os.ReadFile(dest)
+	w.must(err)
+	if !bytes.Equal(back, data) {
+		t.Error("other bytes came back")
+	}
+	if all := uint64(len(data)/262_144 + 1); got.Chunks == 0 || got.Chunks+4 > all+1 {
+		t.Errorf("%d chunks fetched after 4 of %d", got.Chunks, all)
+	}
+	if left, err := os.ReadDir(filepath.Join(w.home, "fetch")); err != nil || len(left) > 1 { // the lock's file
+		t.Errorf("left behind: %v (%v)", left, err)
+	}
+}
+
+// TestQuote compares a quote with what the same Put then locks and pays.
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	path, _ := w.file(1_300_000)
+	c := w.client()
+	o := client.PutOptions{Public: true, PieceSize: 1 << 20, Copies: 2}
+	q, err := c.Quote(w.ctx, path, o)
+	w.must(err)
+	if q.Market == nil || q.Market.Missing != 0 || len(q.Market.Copies) != 4 {
+		t.Fatalf("quote %+v (%v)", q.Market, q.Problem)
+	}
+	put, err := c.Put(w.ctx, path, o)
+	w.must(err)
+	if put.Root != q.Root.String() || put.Duration != q.Duration {
+		t.Errorf("quoted %s for %d blocks, stored %s for %d", q.Root, q.Duration, put.Root, put.Duration)
+	}
+	due, err := q.Market.Price.Add(q.Market.Fees)
+	w.must(err)
+	paid, err := clienttest.ClientMoney.Sub(w.balance())
+	w.must(err)
+	off, err := due.Sub(paid.Min(due))
+	w.must(err)
+	if due.Less(paid) || q.Market.Fees.Less(off) { // the base fee falls from block to block
+		t.Errorf("quoted %s, it cost %s", due, paid)
+	}
+	o.Copies = 3
+	if q, err = c.Quote(w.ctx, path, o); err != nil || q.Market.Missing != 2 {
+		t.Errorf("3 copies of 2 pieces on 2 miners: %d missing (%v)", q.Market.Missing, err)
+	}
+}
+
+// TestOffline: without a node content is packed, and nothing is priced.
+func TestOffline(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := os.WriteFile(path, []byte("hello\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.Open(client.Options{Home: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	q, err := c.Quote(t.Context(), path, client.PutOptions{Public: true})
+	if err != nil || q.Market != nil || !errors.Is(q.Problem, client.ErrNoNode) || q.Root.String() != "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am" {
+		t.Errorf("%+v, %v", q, err)
+	}
+	if _, err := c.Put(t.Context(), path, client.PutOptions{}); !errors.Is(err, client.ErrNoNode) {
+		t.Errorf("put: %v", err)
+	}
+	if all, err := c.List(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("list: %v, %v", all, err)
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for text, want := range map[string]client.Duration{
+		"600b": {Blocks: 600}, "30m": {Time: 30 * time.Minute}, "7d": {Time: 168 * time.Hour}, "2w": {Time: 336 * time.Hour}, "1h30m": {Time: 90 * time.Minute},
+	} {
+		if got, err := client.ParseDuration(text); got != want || err != nil {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "b", "0b", "-5b", "7", "d", "0d", "-1h", "99999999d", "1.5d", "soon"} {
+		if got, err := client.ParseDuration(text); err == nil {
+			t.Errorf("%q: %v, want an error", text, got)
+		}
+	}
+	p := consensus.Devnet() // periods of 60 blocks of half a second
+	for d, want := range map[client.Duration]uint64{
+		{}: 1200, {Blocks: 61}: 61, {Time: time.Second}: 60, {Time: 30 * time.Second}: 60, {Time: 31 * time.Second}: 120,
+	} {
+		if got, err := d.In(p); got != want || err != nil {
+			t.Errorf("%v is %d blocks (%v), want %d", d, got, err, want)
+		}
 	}
 }

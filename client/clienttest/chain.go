@@ -75,7 +75,7 @@ var ClientMoney = chain.PDR(1000)
 func NewChain(t testing.TB) *Chain {
 	t.Helper()
 	p := consensus.Devnet()
-	p.ChainID, p.Window, p.StateRetention, p.FetchBy, p.ActivateBy = "clienttest", 10_000, 100_000, 4_000, 8_000
+	p.ChainID, p.Window, p.StateRetention, p.FetchBy, p.ActivateBy = "clienttest", 10_000, 100_000, 1_000, 2_000
 	p.BlockMillis = 20
 	c := &Chain{t: t, params: p, receipts: map[chain.Hash]*wallet.Inclusion{}, block: make(chan struct{})}
 	g := &consensus.Genesis{Params: *p, Validators: []consensus.GenesisValidator{{PubKey: make([]byte, 32), Power: 1, Reward: c.text(ClientKey + 100)}}}

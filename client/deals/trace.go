@@ -23,8 +23,11 @@ type Fate struct {
 // patience is how many blocks a message may take before it is looked after.
 const patience = 40
 
-// glance is how long a receipt that ought to be there is waited for.
-const glance = 1500 * time.Millisecond
+// glance is how long a receipt that ought to be there is waited for: three
+// blocks, a second and a half at most.
+func glance(p *consensus.Params) time.Duration {
+	return min(3*time.Duration(p.BlockMillis)*time.Millisecond+100*time.Millisecond, 1500*time.Millisecond)
+}
 
 // Await waits for the receipt of a message that was sent, for some forty blocks.
 func Await(ctx context.Context, c wallet.Node, p *consensus.Params, raw []byte) (*wallet.Inclusion, error) {
@@ -39,7 +42,7 @@ func Await(ctx context.Context, c wallet.Node, p *consensus.Params, raw []byte) 
 // are no longer kept; 0 means that there is nothing.
 func Trace(ctx context.Context, c wallet.Node, p *consensus.Params, from chain.Address, s *files.Sent, find func() (uint64, chain.Height, error)) (Fate, error) {
 	for {
-		quick, cancel := context.WithTimeout(ctx, glance)
+		quick, cancel := context.WithTimeout(ctx, glance(p))
 		in, err := c.Await(quick, chain.HashBytes(s.Raw))
 		cancel()
 		if err == nil {
