@@ -60,9 +60,8 @@ type OrderDetail struct {
 	AsOf
 }
 
-// orderOver are the states of orders that are over, as their last event says.
-// A filled order is the usual case, so it is also what is said of one whose
-// end was not seen.
+// orderState is an order's state or, if it is over, how it ended, as its last
+// event says; one whose event the index has not seen yet is "ended".
 func orderState(o *chain.Order, k *index.Kept) string {
 	switch {
 	case k.Ended == 0:
