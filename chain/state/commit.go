@@ -69,7 +69,7 @@ func (s *Store) writeBlocks(batch *pebble.Batch, b *staged) error {
 		if err != nil {
 			return fmt.Errorf("block %s: %w", c, err)
 		}
-		stored, old, err := s.refs(d)
+		stored, old, err := s.refs(d, delta < 0)
 		if err != nil {
 			return fmt.Errorf("references of block %s: %w", c, err)
 		}
@@ -100,12 +100,15 @@ func (s *Store) writeBlocks(batch *pebble.Batch, b *staged) error {
 	return nil
 }
 
-// refs returns a block's references and whether it is stored at all.
-func (s *Store) refs(d [32]byte) (stored bool, r refs, err error) {
+// refs returns a block's references and whether it is stored at all, which the
+// caller may know.
+func (s *Store) refs(d [32]byte, known bool) (stored bool, r refs, err error) {
 	b, err := s.read(digestKey(prefixRefs, d))
 	switch {
 	case err != nil:
 		return false, r, err
+	case b == nil && known:
+		return true, refs{count: 1}, nil
 	case b == nil:
 		n, err := s.read(digestKey(prefixNode, d))
 		if err != nil || n == nil {
@@ -152,7 +155,7 @@ func (s *Store) pruneHeight(batch *pebble.Batch, b *staged, h chain.Height) erro
 		var d [32]byte
 		copy(d[:], it.Key()[9:])
 		remove(batch, append([]byte{}, it.Key()...))
-		_, r, err := s.refs(d)
+		_, r, err := s.refs(d, true)
 		if err != nil {
 			return errors.Join(err, it.Close())
 		}

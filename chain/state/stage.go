@@ -30,10 +30,15 @@ type staged struct {
 }
 
 // overlay is the IPLD store that a block's tree is written through: new
-// blocks stay in memory.
+// blocks stay in memory, and so do old ones, which the differ reads again.
 type overlay struct {
 	under  proof.Blocks
-	blocks map[cid.Cid][]byte
+	blocks map[cid.Cid][]byte // new
+	read   map[cid.Cid][]byte // old
+}
+
+func newOverlay(under proof.Blocks) *overlay {
+	return &overlay{under: under, blocks: map[cid.Cid][]byte{}, read: map[cid.Cid][]byte{}}
 }
 
 // Block implements proof.Blocks.
@@ -41,7 +46,14 @@ func (o *overlay) Block(c cid.Cid) ([]byte, error) {
 	if b, ok := o.blocks[c]; ok {
 		return b, nil
 	}
-	return o.under.Block(c)
+	if b, ok := o.read[c]; ok {
+		return b, nil
+	}
+	b, err := o.under.Block(c)
+	if err == nil {
+		o.read[c] = b
+	}
+	return b, err
 }
 
 // Get implements the tree libraries' IPLD store.
@@ -150,7 +162,7 @@ func (s *Store) stage(tip *View, u *consensus.Update) (*staged, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode update: %w", err)
 	}
-	o := &overlay{under: s, blocks: map[cid.Cid][]byte{}}
+	o := newOverlay(s)
 	b := &staged{height: u.Height, update: u, raw: raw, blocks: o.blocks}
 	var oldCID cid.Cid
 	var old *proof.Root

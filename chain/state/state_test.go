@@ -230,7 +230,7 @@ func TestAgainstMap(t *testing.T) {
 
 // fresh builds the same records in one step and compares the tables' roots.
 func fresh(t *rapid.T, s *Store, all records) {
-	o := &overlay{under: s, blocks: map[cid.Cid][]byte{}}
+	o := newOverlay(s)
 	r := &proof.Root{}
 	if err := applyChanges(o, r, update(t, records{}, maps.Clone(all), s.View().Height()).Changes); err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func TestGolden(t *testing.T) {
 	slices.SortFunc(changes, func(a, b consensus.Change) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), bytes.Compare(a.ID, b.ID))
 	})
-	o := &overlay{blocks: map[cid.Cid][]byte{}}
+	o := newOverlay(nil)
 	r := &proof.Root{Schema: proof.Schema, RuleVersion: 1, Params: proof.LinkOf([]byte("params")), UpdateHash: [32]byte{1}, Single: []byte{0x80}}
 	if err := applyChanges(o, r, changes); err != nil {
 		t.Fatal(err)
