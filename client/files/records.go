@@ -51,7 +51,7 @@ func Open(home string) (*Records, error) {
 			return nil, fmt.Errorf("open client home: %w", err)
 		}
 	}
-	return r, r.use(context.Background(), checkVersion)
+	return r, r.use(context.Background(), &pebble.Options{}, checkVersion)
 }
 
 func (r *Records) path(elem ...string) string {
@@ -65,8 +65,13 @@ const (
 	busyMost = 20 * time.Second
 )
 
+// read opens the database for fn alone, to read.
+func (r *Records) read(ctx context.Context, fn func(*pebble.DB) error) error {
+	return r.use(ctx, &pebble.Options{ReadOnly: true}, fn)
+}
+
 // use opens the database for fn alone.
-func (r *Records) use(ctx context.Context, fn func(*pebble.DB) error) error {
+func (r *Records) use(ctx context.Context, o *pebble.Options, fn func(*pebble.DB) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	lock, err := WaitLock(ctx, r.path("records.lock"))
@@ -74,7 +79,8 @@ func (r *Records) use(ctx context.Context, fn func(*pebble.DB) error) error {
 		return fmt.Errorf("open client records: %w", err)
 	}
 	defer lock.Close()
-	db, err := pebble.Open(r.path("records"), &pebble.Options{Logger: quiet{}, MemTableSize: 256 << 10, FormatMajorVersion: pebble.FormatNewest})
+	o.Logger, o.MemTableSize, o.FormatMajorVersion = quiet{}, 256<<10, pebble.FormatNewest
+	db, err := pebble.Open(r.path("records"), o)
 	if err != nil {
 		return fmt.Errorf("open client records: %w", err)
 	}
@@ -193,7 +199,7 @@ func (r *Records) Create(ctx context.Context, o *Object) error {
 }
 
 func (r *Records) write(ctx context.Context, fn func(*pebble.DB) error) error {
-	if err := r.use(ctx, fn); err != nil {
+	if err := r.use(ctx, &pebble.Options{}, fn); err != nil {
 		return err
 	}
 	return r.changed()
@@ -242,7 +248,7 @@ func (r *Records) Object(ctx context.Context, n uint64) (*Object, error) {
 // Objects returns all objects by number.
 func (r *Records) Objects(ctx context.Context) ([]*Object, error) {
 	var out []*Object
-	err := r.use(ctx, func(db *pebble.DB) error {
+	err := r.read(ctx, func(db *pebble.DB) error {
 		return scan(db, tableObject, func(_ uint64, raw []byte) error {
 			o := new(Object)
 			out = append(out, o)
@@ -260,7 +266,7 @@ func (r *Records) Delete(ctx context.Context, n uint64) error {
 // Channels returns the IDs of the payment channels that this home opened.
 func (r *Records) Channels(ctx context.Context) ([]uint64, error) {
 	var out []uint64
-	err := r.use(ctx, func(db *pebble.DB) error {
+	err := r.read(ctx, func(db *pebble.DB) error {
 		return scan(db, tableChannel, func(id uint64, _ []byte) error {
 			out = append(out, id)
 			return nil
@@ -297,7 +303,7 @@ type Opening struct {
 // Opening returns the channel that is being opened, nil if there is none.
 func (r *Records) Opening(ctx context.Context) (*Opening, error) {
 	var out *Opening
-	err := r.use(ctx, func(db *pebble.DB) error {
+	err := r.read(ctx, func(db *pebble.DB) error {
 		raw, err := get(db, keyOpening)
 		if raw == nil || err != nil {
 			return err
