@@ -61,15 +61,11 @@ func sparseProduct(s, matrix []fr.Element) {
 	s[0] = head
 }
 
-// dot is the inner product of two vectors of the same length.
+// dot is the inner product of two vectors of the same length. The library reduces once a product of
+// vectors, not once a product of elements, where the processor lets it.
 func dot(a, b []fr.Element) fr.Element {
-	var sum, p fr.Element
-	sum.Mul(&a[0], &b[0])
-	for i := 1; i < len(a); i++ {
-		p.Mul(&a[i], &b[i])
-		sum.Add(&sum, &p)
-	}
-	return sum
+	v := fr.Vector(a)
+	return v.InnerProduct(b)
 }
 
 // fifth raises an element to the fifth power.
