@@ -69,6 +69,8 @@ func runDemo(cmd *cobra.Command, g *globals, o demoOptions) error {
 	switch {
 	case cmd.Context().Err() != nil && !o.keep:
 		return errors.Join(errors.New("interrupted"), os.RemoveAll(dir))
+	case err != nil && !started(dir):
+		return errors.Join(err, os.RemoveAll(dir))
 	case err != nil:
 		return fmt.Errorf("%w (everything of the run is in %s)", err, dir)
 	case !report.OK:
@@ -78,6 +80,12 @@ func runDemo(cmd *cobra.Command, g *globals, o demoOptions) error {
 		return nil
 	}
 	return os.RemoveAll(dir)
+}
+
+// started reports whether a network came as far as having a directory.
+func started(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "node0"))
+	return err == nil
 }
 
 // demo runs a demo, answers, and with --keep waits before the network stops.

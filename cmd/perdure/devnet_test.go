@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/internal/devnet"
+)
+
+// session runs command lines against a network.
+type session struct {
+	t    *testing.T
+	ctx  context.Context
+	node string
+	home string
+}
+
+// run runs a command line, which must succeed, and returns what it wrote.
+func (s *session) run(args ...string) string {
+	s.t.Helper()
+	out, problems, code := s.try(args...)
+	if code != 0 {
+		s.t.Fatalf("perdure %q: exit code %d: %s", args, code, problems)
+	}
+	return out
+}
+
+func (s *session) try(args ...string) (out, problems string, code int) {
+	var stdout, stderr bytes.Buffer
+	root := newRoot()
+	root.SetOut(&stdout)
+	root.SetErr(&stderr)
+	code = execute(s.ctx, root, append([]string{"--node", s.node, "--home", s.home}, args...))
+	return stdout.String(), stderr.String(), code
+}
+
+// object runs a command line with --json and reads its one object.
+func (s *session) object(into any, args ...string) {
+	s.t.Helper()
+	out := s.run(append(args, "--json")...)
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		s.t.Fatalf("perdure %q: %v in %q", args, err, out)
+	}
+}
+
+// TestDevnet stores a file and fetches it back by command lines, on a network
+// with 2 KiB sectors, and looks at everything on the way.
+func TestDevnet(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	params := consensus.Devnet()
+	params.BlockMillis = 100
+	params.ActivateBy, params.FetchBy = 3000, 2000 // blocks are many times quicker than work is
+	w, err := devnet.StartWorld(ctx, devnet.WorldOptions{
+		Options: devnet.Options{Dir: t.TempDir(), Params: params, EngineLog: "none"}, Miners: 2, SectorSize: 2 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Setenv(passphraseEnv, devnet.Passphrase)
+	s := &session{t: t, ctx: ctx, node: w.Nodes[0].API(), home: w.Wallet}
+	root := s.storeAndFetch()
+	s.look(root)
+	s.trade(w)
+}
+
+// storeAndFetch returns the root of what it stored.
+func (s *session) storeAndFetch() string {
+	dir := s.t.TempDir()
+	content := []byte(strings.Repeat("perdure ", 100))
+	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+	if err := os.WriteFile(in, content, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	var stored struct{ RootCID, Root string }
+	s.object(&stored, "put", in, "--copies", "2", "--yes")
+	root := stored.RootCID
+	if root == "" {
+		s.t.Fatal("put names no rootCid")
+	}
+	s.run("get", root, "-o", out)
+	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, content) {
+		s.t.Fatalf("fetched %q, %v", got, err)
+	}
+	if list := s.run("ls"); !strings.Contains(list, root) {
+		s.t.Errorf("ls does not show %s: %s", root, list)
+	}
+	if _, problems, code := s.try("get", "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", "-o", out+"2"); code != exitFailed {
+		s.t.Errorf("get of what nobody stores: exit code %d, %s", code, problems)
+	}
+	return root
+}
+
+// look reads everything that there is to read.
+func (s *session) look(root string) {
+	var deals struct {
+		Items []struct {
+			ID           uint64
+			Miner, State string
+			Sector       uint64
+		}
+	}
+	s.object(&deals, "market", "deals", "--root", root)
+	if len(deals.Items) != 2 || deals.Items[0].State != "active" || deals.Items[0].Miner == deals.Items[1].Miner {
+		s.t.Errorf("deals are %+v", deals)
+	}
+	var sectors struct{ Items []struct{ State string } }
+	s.object(&sectors, "miner", "sectors", "t01000")
+	if len(sectors.Items) != 1 || sectors.Items[0].State != "active" {
+		s.t.Errorf("sectors are %+v", sectors)
+	}
+	for _, args := range [][]string{{"status"}, {"chain", "head"}, {"chain", "block", "1"}, {"market", "book"}, {"miner", "deadlines", "t01001"},
+		{"state", "get", "global"}, {"state", "get", "sector", "t01000/1"}, {"channel", "list"}, {"wallet", "balance"}} {
+		var any map[string]any
+		s.object(&any, args...)
+		if len(any) == 0 {
+			s.t.Errorf("perdure %q says nothing", args)
+		}
+		s.run(args...)
+	}
+	proof := filepath.Join(s.t.TempDir(), "proof")
+	var made struct {
+		AppHash string
+		Exists  bool
+	}
+	s.object(&made, "state", "proof", "miner", "t01000", "-o", proof)
+	s.run("state", "verify", proof, "miner", "t01000", "--app-hash", made.AppHash)
+	if _, _, code := s.try("state", "verify", proof, "deal", "1", "--app-hash", made.AppHash); code != exitFailed || !made.Exists {
+		s.t.Errorf("a proof of a miner proves a deal: exit code %d", code)
+	}
+}
+
+// trade moves money and orders.
+func (s *session) trade(w *devnet.World) {
+	var sent struct {
+		Hash   string
+		Height uint64
+	}
+	s.object(&sent, "wallet", "send", "t01000", "1.5PDR")
+	var message struct{ Code, Kind string }
+	s.object(&message, "chain", "message", sent.Hash)
+	if message.Code != "ok" || message.Kind != "Transfer" {
+		s.t.Errorf("message %s is %+v", sent.Hash, message)
+	}
+	var bid struct{ ID uint64 }
+	s.object(&bid, "market", "bid", "--piece", "baga6ea4seaqao7s73y24kcutaosvacpdjgfe5pw76ooefnyqw4ynr3d2y6x2mpq", "--padded-size", "2KiB",
+		"--root", "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", "--peer", "12D3KooWHemf4i8dw9E1jutiFBm12rvAEntAsdRmUXFkEMv6H74J",
+		"--duration", "100", "--max-price", "1")
+	s.run("market", "cancel", jsonNumber(bid.ID))
+	if _, problems, code := s.try("market", "cancel", jsonNumber(bid.ID)); code != exitFailed || !strings.Contains(problems, "no order") {
+		s.t.Errorf("cancel twice: exit code %d, %s", code, problems)
+	}
+	miner := &session{s.t, s.ctx, s.node, w.Miners[0].Home}
+	var placed struct{ ID uint64 }
+	miner.object(&placed, "market", "ask", "--miner", "t01000", "--price", "9", "--capacity", "2KiB")
+	miner.run("market", "cancel", jsonNumber(placed.ID))
+	var offer struct{ Running bool }
+	miner.object(&offer, "miner", "ask", "set", "--price", "5")
+	if !offer.Running {
+		s.t.Error("the running miner was not told of its new offer")
+	}
+}
+
+func jsonNumber(n uint64) string {
+	raw, err := json.Marshal(n)
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
+}
