@@ -9,8 +9,6 @@ import (
 	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fp"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
-
-	"github.com/perdure/perdure/chain"
 )
 
 func beaconKeys(t testing.TB, name string) (secret, key []byte) {
@@ -150,14 +148,5 @@ func BenchmarkVerifyBeacon(b *testing.B) {
 	must(b, err)
 	for b.Loop() {
 		must(b, VerifyBeacon(key, []byte("message"), sig))
-	}
-}
-
-func BenchmarkVerifySignature(b *testing.B) {
-	message := bytes.Repeat([]byte{1}, 200)
-	sig, err := chain.Sign(keyOf("a"), message)
-	must(b, err)
-	for b.Loop() {
-		must(b, Direct{}.Signature(&sig, addressOf(b, "a"), message))
 	}
 }
