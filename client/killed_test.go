@@ -11,6 +11,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/clienttest"
@@ -296,4 +297,38 @@ func TestVoid(t *testing.T) {
 	if put.Complete() || put.State() != "partial" || len(put.Problems()) != 1 || !strings.Contains(put.Problems()[0], "expired") {
 		t.Errorf("state %s: %q", put.State(), put.Problems())
 	}
+}
+
+// prunedChain keeps Updates from a height on.
+type prunedChain struct {
+	*clienttest.Chain
+	oldest chain.Height
+}
+
+// Follow implements deals.Chain.
+func (c prunedChain) Follow(ctx context.Context, from chain.Height, each func(*consensus.Update) error) error {
+	if from < c.oldest {
+		return &rpc.PrunedError{Oldest: c.oldest}
+	}
+	return c.Chain.Follow(ctx, from, each)
+}
+
+// TestAwayTooLong comes back when the chain keeps no Updates of the time away.
+func TestAwayTooLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	path, data := w.file(300_000)
+	put, err := w.client().Put(w.ctx, path, client.PutOptions{NoWait: true})
+	w.must(err)
+	if put.Complete() {
+		t.Fatal("--no-wait waited")
+	}
+	w.chain.Pause(true)
+	w.chain.Advance(20)
+	w.chain.Pause(false)
+	g, err := w.chain.Global(w.ctx)
+	w.must(err)
+	put, err = w.clientOf(prunedChain{w.chain, g.Height}).Put(w.ctx, path, client.PutOptions{})
+	w.must(err)
+	w.once(put, data)
 }

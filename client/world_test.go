@@ -19,6 +19,7 @@ import (
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/clienttest"
+	"github.com/perdure/perdure/client/deals"
 	"github.com/perdure/perdure/retrieval/buyer"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
@@ -70,16 +71,19 @@ func newWorld(t *testing.T, miners int) *world {
 }
 
 // client opens the home as a process of its own would.
-func (w *world) client() *client.Client {
+func (w *world) client() *client.Client { return w.clientOf(w.chain) }
+
+// clientOf does so with another node.
+func (w *world) clientOf(node deals.Chain) *client.Client {
 	w.t.Helper()
 	identity, err := p2p.LoadIdentity(filepath.Join(w.home, "identity"))
 	w.must(err)
 	host, err := p2p.New(p2p.Config{Identity: identity})
 	w.must(err)
 	w.t.Cleanup(func() { w.must(host.Close()) })
-	sender, err := wallet.NewSender(w.chain, clienttest.Key(clienttest.ClientKey), chain.Amount{})
+	sender, err := wallet.NewSender(node, clienttest.Key(clienttest.ClientKey), chain.Amount{})
 	w.must(err)
-	c, err := client.New(client.Config{Home: w.home, Chain: w.chain, Directory: w.chain, Sender: sender, Host: host,
+	c, err := client.New(client.Config{Home: w.home, Chain: node, Directory: w.chain, Sender: sender, Host: host,
 		Buyer: buyer.Config{StallTimeout: 5 * time.Second}})
 	w.must(err)
 	w.t.Cleanup(func() { w.must(c.Close()) })

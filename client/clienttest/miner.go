@@ -150,7 +150,11 @@ func (m *Miner) Lose(c cid.Cid) { m.chain.must(os.Remove(m.path(c))) }
 
 // Run works on the miner's deals, block by block, until ctx ends.
 func (m *Miner) Run(ctx context.Context) error {
-	return m.chain.Follow(ctx, 1, func(*consensus.Update) error {
+	g, err := m.chain.Global(ctx)
+	if err != nil {
+		return err
+	}
+	return m.chain.Follow(ctx, g.Height+1, func(*consensus.Update) error {
 		for _, d := range m.chain.Deals() {
 			if d.Miner != m.ID || d.State != chain.DealMatched || m.done[d.ID] || !m.Host.Connected(string(d.ClientPeer)) {
 				continue

@@ -1,0 +1,192 @@
+package deals
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/ipfs/go-cid"
+	"go.uber.org/goleak"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/wallet"
+	"github.com/perdure/perdure/client/clienttest"
+	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/porep/piece"
+	"github.com/perdure/perdure/retrieval/seller"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nowhere is a host without a network.
+type nowhere struct{}
+
+func (nowhere) ID() string                                { return "the client" }
+func (nowhere) Connect(context.Context, chain.Peer) error { return errors.New("no network") }
+func (nowhere) Connected(string) bool                     { return false }
+
+func sender(t *testing.T, c *clienttest.Chain, n byte) *wallet.Sender {
+	s, err := wallet.NewSender(c, clienttest.Key(n), chain.Amount{})
+	must(t, err)
+	return s
+}
+
+// land sends a message and makes the block that it is in.
+func land(t *testing.T, c *clienttest.Chain, s *wallet.Sender, body chain.Body) uint64 {
+	t.Helper()
+	hash, err := s.Post(t.Context(), body)
+	must(t, err)
+	c.Advance(1)
+	in, err := c.Await(t.Context(), hash)
+	must(t, err)
+	must(t, in.Err())
+	return in.Receipt.ID
+}
+
+func pieceCID(n byte) cid.Cid { return piece.UnsealedCID([32]byte{n}) }
+
+// TestGranted: a piece goes to the miner of its deal, as long as it waits for it, and
+// to nobody else.
+func TestGranted(t *testing.T) {
+	c := clienttest.NewChain(t)
+	c.Advance(1)
+	me, miner, other := sender(t, c, clienttest.ClientKey), sender(t, c, 2), sender(t, c, 3)
+	ids := map[*wallet.Sender]chain.MinerID{}
+	for s, peer := range map[*wallet.Sender]string{miner: "the miner", other: "another"} {
+		a := s.Address()
+		ids[s] = land(t, c, s, &chain.CreateMiner{Keys: chain.Keys{Owner: a, Worker: a, Beneficiary: a},
+			Peer: chain.Peer{ID: []byte(peer)}, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, Fund: chain.PDR(100)})
+	}
+	p, err := c.Params(t.Context())
+	must(t, err)
+	land(t, c, miner, &chain.PlaceAsk{Terms: chain.AskTerms{Miner: ids[miner], Price: chain.Atto(1), Capacity: 4096, MinPiece: 128,
+		MaxPiece: 2048, MinDuration: p.MinDuration, MaxDuration: 1000, Expiry: 500}})
+	root, err := cid.Decode("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
+	must(t, err)
+	land(t, c, me, &chain.PlaceBid{Terms: chain.BidTerms{PieceCID: pieceCID(1), PaddedSize: 256, PayloadRoot: root, Parts: 1, Duration: 100,
+		MaxPrice: chain.Atto(5), Copies: 1, ClientPeer: []byte(nowhere{}.ID()), Expiry: 400}})
+	c.Advance(6)
+	if n := len(c.Deals()); n != 1 {
+		t.Fatalf("%d deals", n)
+	}
+	records, err := files.Open(t.TempDir())
+	must(t, err)
+	g := grants{New(Config{Chain: c, Sender: me, Host: nowhere{}, Records: records})}
+	check := func(peer string, deal uint64, piece byte, want error) {
+		t.Helper()
+		if err := g.Granted(t.Context(), peer, deal, pieceCID(piece)); !errors.Is(err, want) {
+			t.Errorf("peer %q, deal %d, piece %d: %v, want %v", peer, deal, piece, err, want)
+		}
+	}
+	check("the miner", 1, 1, nil)
+	check("another", 1, 1, errOther)
+	check("the miner", 1, 2, errOther)
+	check("the miner", 2, 1, errNoDeal)
+	stranger := grants{New(Config{Chain: c, Sender: other, Host: nowhere{}, Records: records})}
+	if err := stranger.Granted(t.Context(), "the miner", 1, pieceCID(1)); !errors.Is(err, errNoDeal) {
+		t.Errorf("served for another client's deal: %v", err)
+	}
+	land(t, c, miner, &chain.AcceptData{Miner: ids[miner], Deals: []uint64{1}})
+	check("the miner", 1, 1, errOver)
+	if _, _, err := (source{records}).Open(t.Context(), pieceCID(1)); !errors.Is(err, seller.ErrNotFound) {
+		t.Errorf("a piece that is not here: %v", err)
+	}
+}
+
+// ask is an ask in the book as a quote sees it.
+func ask(id uint64, price uint64, maxPiece uint64) *chain.Order {
+	owner, err := chain.AddressOfKey(clienttest.Key(byte(id)))
+	if err != nil {
+		panic(err)
+	}
+	return &chain.Order{ID: id, Owner: owner, Placed: 1, Free: 1 << 30, Locked: chain.PDR(100), Ask: &chain.AskTerms{
+		Miner: 1000 + id, Price: chain.Atto(price), Capacity: 1 << 30, MinPiece: 128, MaxPiece: maxPiece, MinDuration: 60, MaxDuration: 5000, Expiry: 1000}}
+}
+
+func situation(asks ...*chain.Order) *Situation {
+	me, err := chain.AddressOfKey(clienttest.Key(99))
+	if err != nil {
+		panic(err)
+	}
+	return &Situation{Params: consensus.Devnet(), Owner: me, Account: &chain.Account{}, Asks: asks,
+		Global: &chain.Global{Height: 10, NextOrder: 100, BaseFee: chain.Atto(100)}}
+}
+
+func terms(copies uint64, limit uint64) []chain.BidTerms {
+	return []chain.BidTerms{{PieceCID: pieceCID(1), PaddedSize: 1 << 20, PayloadRoot: cid.NewCidV1(cid.Raw, pieceCID(1).Hash()),
+		Parts: 1, Duration: 1024, MaxPrice: chain.Atto(limit), Copies: copies, Expiry: 50}}
+}
+
+// TestPrice: 1 MiB for 1,024 blocks at P attoPDR per GiB and block costs P.
+func TestPrice(t *testing.T) {
+	book := []*chain.Order{ask(1, 30, 8<<20), ask(2, 10, 8<<20), ask(3, 20, 8<<20), ask(4, 1, 512<<10)}
+	for _, c := range []struct {
+		copies, limit          uint64
+		price, missing, allows uint64
+	}{
+		{1, 0, 10, 0, 13}, // 10 and a quarter, rounded up
+		{2, 0, 30, 0, 25},
+		{3, 0, 60, 0, 38},
+		{4, 0, 60, 1, 38},
+		{3, 20, 30, 1, 20},
+		{1, 5, 0, 1, 5},
+	} {
+		q, err := situation(book...).Price(terms(c.copies, c.limit))
+		must(t, err)
+		if q.Price != chain.Atto(c.price) || q.Missing != c.missing || q.MaxPrice != chain.Atto(c.allows) || uint64(len(q.Copies)) != c.copies-c.missing {
+			t.Errorf("%d copies up to %d: price %s, %d missing, allows %s", c.copies, c.limit, q.Price, q.Missing, q.MaxPrice)
+		}
+		deposit, err := situation().Params.NoShowFloor.Mul(c.copies)
+		must(t, err)
+		total, err := chain.Sum(q.Price, q.Fees, q.Deposits)
+		must(t, err)
+		if q.Deposits != deposit || q.Total != total || q.Fees.IsZero() {
+			t.Errorf("%d copies: deposits %s, fees %s, total %s", c.copies, q.Deposits, q.Fees, q.Total)
+		}
+	}
+	dear := situation(book...)
+	dear.Account = &chain.Account{NoShows: 2, NoShowAt: 10}
+	q, err := dear.Price(terms(1, 0))
+	must(t, err)
+	if want, _ := dear.Params.NoShowFloor.Mul(3); q.Deposits != want {
+		t.Errorf("deposit after two no-shows %s, want %s", q.Deposits, want)
+	}
+}
+
+func TestPieceSize(t *testing.T) {
+	s := situation(ask(1, 1, 8<<20), ask(2, 1, 2<<20), ask(3, 1, 1000))
+	for copies, want := range map[uint64]uint64{1: 8 << 20, 2: 2 << 20, 3: 512, 4: s.Params.MaxPiece()} {
+		if got := s.PieceSize(copies, 100); got != want {
+			t.Errorf("%d copies: pieces of %d, want %d", copies, got, want)
+		}
+	}
+	if got := s.PieceSize(1, 9000); got != s.Params.MaxPiece() {
+		t.Errorf("a duration that no ask takes: %d", got)
+	}
+}
+
+// TestOtherKey: bids are placed by the key that they were recorded with.
+func TestOtherKey(t *testing.T) {
+	c := clienttest.NewChain(t)
+	records, err := files.Open(filepath.Join(t.TempDir(), "h"))
+	must(t, err)
+	m := New(Config{Chain: c, Sender: sender(t, c, 2), Host: nowhere{}, Records: records})
+	o := &files.Object{Root: "x", ChainID: "clienttest", Client: "t1other", Pieces: make([]files.Piece, 1)}
+	if _, err := m.Place(t.Context(), o); !errors.Is(err, errPayer) {
+		t.Errorf("placed with another key: %v", err)
+	}
+	o.ChainID = "elsewhere"
+	if _, err := m.Place(t.Context(), o); err == nil {
+		t.Error("placed on another chain")
+	}
+}
