@@ -8,6 +8,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/internal/lifecycle"
 )
 
 // Candidate is what a validator of a chain to be publishes, so that a genesis
@@ -36,7 +37,7 @@ func (c *Candidate) Save(home string) error {
 	if err != nil {
 		return fmt.Errorf("write validator.json: %w", err)
 	}
-	return writeFile(CandidatePath(home), append(b, '\n'), 0o644)
+	return lifecycle.WriteFile(CandidatePath(home), append(b, '\n'), 0o644)
 }
 
 // LoadCandidate reads a validator.json and checks its proof.

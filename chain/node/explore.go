@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
@@ -21,12 +22,20 @@ func explore(n *Node) (http.Handler, error) {
 		return nil, err
 	}
 	api, err := explorer.New(explorer.Config{Backend: n, Index: x, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
-		Registry: n.registry, Log: n.log.With("part", "explorer")})
+		Version: version(), Registry: n.registry, Log: n.log.With("part", "explorer")})
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
 	n.explorer = api
 	return api.Handler(), nil
+}
+
+// version is the module's version as the build recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "(unknown)"
 }
 
 // runExplorer keeps the index at the chain's head until the node closes.

@@ -11,6 +11,7 @@ import (
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/internal/lifecycle"
 )
 
 // blockOverhead is what CometBFT's block may have beside messages: header,
@@ -92,7 +93,7 @@ func SaveGenesis(home string, doc []byte) error {
 	if _, _, err := ParseGenesis(doc); err != nil {
 		return err
 	}
-	return writeFile(genesisPath(home), doc, 0o644)
+	return lifecycle.WriteFile(genesisPath(home), doc, 0o644)
 }
 
 // LoadGenesis reads the genesis of a home.

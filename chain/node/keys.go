@@ -16,6 +16,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/internal/lifecycle"
 )
 
 // The files of a home.
@@ -99,7 +100,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, b, 0o600)
+	return lifecycle.WriteFile(path, b, 0o600)
 }
 
 func makeBeaconKey(home string) error {
@@ -119,7 +120,7 @@ func makeBeaconKey(home string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(beaconPath(home), b, 0o600)
+	return lifecycle.WriteFile(beaconPath(home), b, 0o600)
 }
 
 // LoadIdentity reads the public half of a home's keys.

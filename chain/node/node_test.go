@@ -273,7 +273,10 @@ func TestConfig(t *testing.T) {
 		"api = 7":               "api",
 		"= broken":              "line 1",
 	} {
-		if _, err := parseConfig(text); err == nil || !strings.Contains(err.Error(), hint) {
+		if err := os.WriteFile(filepath.Join(home, configFile), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadConfig(home); err == nil || !strings.Contains(err.Error(), hint) {
 			t.Errorf("config %q: %v, want a hint at %s", text, err, hint)
 		}
 	}

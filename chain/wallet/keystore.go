@@ -19,6 +19,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/internal/lifecycle"
 )
 
 // ErrNoKey is returned for an address that the keystore does not hold.
@@ -81,7 +82,7 @@ func (k *Keystore) Import(key []byte) (chain.Address, error) {
 	if err != nil {
 		return a, fmt.Errorf("encrypt key: %w", err)
 	}
-	return a, writeFile(k.path(a), sealed)
+	return a, lifecycle.WriteFile(k.path(a), sealed, 0o600)
 }
 
 // Key returns the private key of an address.
@@ -177,27 +178,6 @@ func (k *Keystore) encrypt(key []byte) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
-}
-
-// writeFile makes a file durable before it has its name.
-func writeFile(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make key directory: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".key-*")
-	if err != nil {
-		return fmt.Errorf("write key: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write key: %w", err)
-	}
-	return nil
 }
 
 // keyInfo is the JSON form of a key that Filecoin wallets exchange.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/perdure/perdure/internal/lifecycle"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -167,41 +168,25 @@ func nearest(cmd *cobra.Command, err error) error {
 	if !ok {
 		return err
 	}
-	best, least := "", len(name)/2+1
+	var flags []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		d := distance(name, f.Name)
-		if strings.HasPrefix(f.Name, name) {
-			d = 1
-		}
-		if d < least && !f.Hidden {
-			best, least = f.Name, d
+		if !f.Hidden {
+			flags = append(flags, f.Name)
 		}
 	})
+	best, changes := lifecycle.Nearest(name, flags)
+	for _, f := range flags {
+		if strings.HasPrefix(f, name) {
+			best, changes = f, 1
+		}
+	}
+	if changes > len(name)/2 {
+		best = ""
+	}
 	if best == "" {
 		return fmt.Errorf("%w; see perdure %s --help", err, strings.TrimPrefix(cmd.CommandPath(), "perdure "))
 	}
 	return fmt.Errorf("%w; did you mean --%s?", err, best)
-}
-
-// distance is the number of letters to insert, remove or replace to make one word of another.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // writeJSON writes the one object of a command's answer.

@@ -1,14 +1,10 @@
 package daemon
 
 import (
-	"bytes"
-	"fmt"
-	"os"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/internal/lifecycle"
 )
 
 // Config is a miner's config.toml. Unknown keys are errors.
@@ -65,27 +61,12 @@ func DefaultConfig() Config {
 // LoadConfig reads a config file over the defaults.
 func LoadConfig(path string) (Config, error) {
 	cfg := DefaultConfig()
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return cfg, fmt.Errorf("read miner config: %w", err)
-	}
-	meta, err := toml.Decode(string(raw), &cfg)
-	if err != nil {
-		return cfg, fmt.Errorf("read miner config %s: %w", path, err)
-	}
-	for _, key := range meta.Undecoded() {
-		return cfg, fmt.Errorf("read miner config %s: unknown key %q; did you mean %q?", path, key, nearest(key.String()))
-	}
-	return cfg, nil
+	return cfg, lifecycle.ReadConfig(path, &cfg)
 }
 
 // Save writes the config file, durably.
 func (c Config) Save(path string) error {
-	var b bytes.Buffer
-	if err := toml.NewEncoder(&b).Encode(c); err != nil {
-		return fmt.Errorf("encode miner config: %w", err)
-	}
-	return replaceFile(path, b.Bytes())
+	return lifecycle.WriteConfig(path, c)
 }
 
 // retry is how long parked work waits.

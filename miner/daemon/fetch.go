@@ -7,13 +7,11 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/internal/lifecycle"
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/porep/piece"
 	"github.com/perdure/perdure/retrieval/buyer"
-	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
@@ -30,25 +28,25 @@ func newFetcher(host *p2p.Host, chainID string) (*fetcher, error) {
 }
 
 // Fetch implements miner.Fetcher: it writes the archive that the blocks make
-// beside path and moves it there when it is whole and durable.
+// beside path, goes on where an earlier call was cut off, and moves it there
+// when it is whole and durable.
 func (f *fetcher) Fetch(ctx context.Context, d *chain.Deal, path string) error {
 	if !f.host.Connected(string(d.ClientPeer)) {
 		return miner.ErrNoClient
 	}
-	out, err := os.Create(fmt.Sprintf("%s.%d.part", path, d.ID))
+	part := fmt.Sprintf("%s.%d.part", path, d.ID)
+	out, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(out.Name()) // gone already if all went well
 	defer out.Close()
-	w, err := car.NewWriter(out, d.PayloadRoot)
+	archive, err := buyer.OpenArchive(out, d.PayloadRoot)
 	if err != nil {
 		return err
 	}
 	_, err = f.buyer.FetchPiece(ctx, buyer.PieceRequest{
 		Peer: chain.Peer{ID: d.ClientPeer}, Piece: d.PieceCID, Root: d.PayloadRoot, Deal: d.ID,
-		MaxSize: piece.MaxPayload(d.PaddedSize),
-		Sink:    buyer.SinkFunc(func(_ context.Context, c cid.Cid, data []byte) error { return w.Put(c, data) }),
+		From: archive.Blocks(), Size: archive.Size(), MaxSize: piece.MaxPayload(d.PaddedSize), Sink: archive,
 	})
 	if err != nil {
 		return err
@@ -56,8 +54,8 @@ func (f *fetcher) Fetch(ctx context.Context, d *chain.Deal, path string) error {
 	if err := errors.Join(out.Sync(), out.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(out.Name(), path); err != nil {
+	if err := os.Rename(part, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return lifecycle.SyncDir(filepath.Dir(path))
 }

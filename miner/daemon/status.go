@@ -16,6 +16,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/internal/lifecycle"
 	"github.com/perdure/perdure/miner"
 )
 
@@ -76,7 +77,7 @@ func (s *status) writeInfo() error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(InfoPath(s.d.opts.Home), append(raw, '\n'))
+	return lifecycle.WriteFile(InfoPath(s.d.opts.Home), append(raw, '\n'), 0o644)
 }
 
 func (s *status) saw(u *consensus.Update) {

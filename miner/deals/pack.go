@@ -2,9 +2,7 @@ package deals
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/ipfs/go-cid"
@@ -104,10 +102,8 @@ func (d *Deals) sweep(all []*miner.Deal) error {
 		}
 	}
 	for c := range over {
-		for _, path := range []string{d.disk.Piece(c), d.disk.PieceIndex(c)} {
-			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return fmt.Errorf("remove piece: %w", err)
-			}
+		if err := d.disk.RemovePiece(c); err != nil {
+			return fmt.Errorf("remove piece: %w", err)
 		}
 	}
 	return nil

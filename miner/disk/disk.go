@@ -77,3 +77,17 @@ func (d *Disk) Free() (uint64, error) {
 
 // RemoveSector deletes the files of a sector that has ended.
 func (d *Disk) RemoveSector(number uint64) error { return os.RemoveAll(d.Sector(number)) }
+
+// RemovePiece deletes a piece, its index, and what an unfinished fetch left of it.
+func (d *Disk) RemovePiece(c cid.Cid) error {
+	parts, err := filepath.Glob(d.Piece(c) + ".*.part")
+	if err != nil {
+		return err
+	}
+	for _, path := range append(parts, d.Piece(c), d.PieceIndex(c)) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
