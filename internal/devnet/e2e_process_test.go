@@ -39,6 +39,7 @@ type town struct {
 type process struct {
 	name string
 	args []string
+	env  []string // beside the test's own
 	cmd  *exec.Cmd
 	done chan error
 }
@@ -110,6 +111,7 @@ func (w *town) restart(p *process) {
 	}
 	defer log.Close()
 	p.cmd, p.done = w.command(context.Background(), p.args...), make(chan error, 1)
+	p.cmd.Env = append(p.cmd.Env, p.env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		w.t.Fatal(err)
