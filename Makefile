@@ -6,7 +6,7 @@ MACHINE := ./porep/seal/... ./post/prove/... ./chain/state/... ./chain/mempool/.
            ./chain/app/... ./chain/node/... ./chain/rpc/... ./chain/index/... ./chain/explorer/... \
            ./retrieval/... ./miner/... ./client/...
 
-.PHONY: build test check race e2e fuzz bench generate lint
+.PHONY: build test check race e2e fuzz bench bench-page generate lint
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o perdure ./cmd/perdure
@@ -37,6 +37,19 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# What docs/benchmarks.md quotes, in its order. Nothing else should run meanwhile.
+COUNT   ?= 5
+PAGE    := $(GO) test -timeout 30m -run '^$$' -count $(COUNT)
+
+bench-page:
+	$(PAGE) -bench '^BenchmarkSeal8MiB$$' -benchtime 1x ./porep/seal
+	$(PAGE) -bench '^BenchmarkCommit$$' ./porep/piece
+	$(PAGE) -bench '^BenchmarkWindow$$' ./post/prove
+	$(PAGE) -bench '^BenchmarkMatch$$/^resting=10000$$' ./chain/orderbook
+	$(PAGE) -bench '^BenchmarkTransfers$$' -benchtime 20000x ./chain/node
+	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
+	$(PAGE) -bench '^BenchmarkUnits$$' ./chain/consensus
 
 generate:
 	$(GO) run ./internal/gen
