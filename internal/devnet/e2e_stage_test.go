@@ -47,9 +47,14 @@ func stageParams() *consensus.Params {
 // setStage starts a gated network with miners of 2 KiB sectors.
 func setStage(t *testing.T, miners int) *stage {
 	t.Helper()
+	return setStageWith(t, miners, stageParams())
+}
+
+func setStageWith(t *testing.T, miners int, p *consensus.Params) *stage {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	o := WorldOptions{Options: Options{Dir: t.TempDir(), Params: stageParams(), Gated: true}, Miners: miners, SectorSize: 2 << 10}
+	o := WorldOptions{Options: Options{Dir: t.TempDir(), Params: p, Gated: true}, Miners: miners, SectorSize: 2 << 10}
 	if os.Getenv("PERDURE_E2E_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
