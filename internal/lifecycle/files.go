@@ -81,17 +81,16 @@ func WriteConfig(path string, v any) error {
 	return WriteFile(path, b.Bytes(), 0o644)
 }
 
-// keys lists the keys of a config struct, those of tables with a dot.
+// keys lists the keys of a config struct: tables too, and what is in them with a dot.
 func keys(t reflect.Type, prefix string) []string {
 	var out []string
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name := prefix + f.Tag.Get("toml")
+		out = append(out, name)
 		if f.Type.Kind() == reflect.Struct && f.Type.PkgPath() == t.PkgPath() {
 			out = append(out, keys(f.Type, name+".")...)
-			continue
 		}
-		out = append(out, name)
 	}
 	return out
 }

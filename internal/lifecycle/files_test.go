@@ -29,7 +29,7 @@ func TestConfig(t *testing.T) {
 	if err := ParseConfig("[table]\nsize = 9", &got); err != nil || got.Name != "a" || got.Table.Size != 9 {
 		t.Errorf("over what was there: %+v, %v", got, err)
 	}
-	for text, near := range map[string]string{"nmae = 1": "name", "[table]\nsise = 1": "table.size", "[tabel]\nsize = 1": "table.size"} {
+	for text, near := range map[string]string{"nmae = 1": "name", "[table]\nsise = 1": "table.size", "[tabel]\nsize = 1": "table"} {
 		if err := ParseConfig(text, &got); err == nil || !strings.Contains(err.Error(), `"`+near+`"`) {
 			t.Errorf("%q: %v, want an error that names %s", text, err, near)
 		}
