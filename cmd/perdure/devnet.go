@@ -59,6 +59,10 @@ func runDevnet(cmd *cobra.Command, g *globals, o devnetOptions) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	// What an earlier run said of itself is over.
+	if err := os.Remove(devnet.InfoPath(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	logFile, err := os.OpenFile(filepath.Join(dir, "perdure.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err

@@ -82,10 +82,12 @@ const maxMetas = 20
 
 // blockBytes sums the sizes of all blocks up to a height, as CometBFT says them.
 func blockBytes(ctx context.Context, rpc string, height chain.Height) (uint64, error) {
+	web := &http.Client{Transport: new(http.Transport)}
+	defer web.CloseIdleConnections()
 	var sum uint64
 	for from := chain.Height(1); from <= height; from += maxMetas {
 		q := url.Values{"minHeight": {fmt.Sprint(from)}, "maxHeight": {fmt.Sprint(min(from+maxMetas-1, height))}}
-		n, err := metaBytes(ctx, rpc+"/blockchain?"+q.Encode())
+		n, err := metaBytes(ctx, web, rpc+"/blockchain?"+q.Encode())
 		if err != nil {
 			return 0, fmt.Errorf("read sizes of blocks: %w", err)
 		}
@@ -97,12 +99,12 @@ func blockBytes(ctx context.Context, rpc string, height chain.Height) (uint64, e
 // maxAnswer bounds one answer in bytes.
 const maxAnswer = 4 << 20
 
-func metaBytes(ctx context.Context, url string) (uint64, error) {
+func metaBytes(ctx context.Context, web *http.Client, url string) (uint64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := web.Do(req)
 	if err != nil {
 		return 0, err
 	}

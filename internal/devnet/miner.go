@@ -1,6 +1,7 @@
 package devnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,6 +130,20 @@ func (m *Miner) Start(ctx context.Context, node string) error {
 		m.done <- errors.Join(err, m.daemon.Close())
 	}()
 	return nil
+}
+
+// errEnded is of a miner that stopped by itself without an error.
+var errEnded = errors.New("it stopped by itself")
+
+// ended is why a miner that was started runs no more, nil while it runs.
+func (m *Miner) ended() error {
+	select {
+	case err := <-m.done:
+		m.done <- err // Stop wants it, too
+		return fmt.Errorf("miner %s: %w", chain.FormatMiner(m.ID, chain.Testnet), cmp.Or(err, errEnded))
+	default:
+		return nil
+	}
 }
 
 // Running reports whether the miner was started and not stopped.

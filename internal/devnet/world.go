@@ -176,6 +176,9 @@ func (w *World) ready(ctx context.Context, c *rpc.Client) (bool, error) {
 		if !m.Running() {
 			continue
 		}
+		if err := m.ended(); err != nil {
+			return false, err
+		}
 		on := new(chain.Miner)
 		if _, err := c.Record(ctx, chain.MinerKey(m.ID), on); err != nil {
 			return false, err
