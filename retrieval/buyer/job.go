@@ -178,6 +178,10 @@ func (j *job) hasOther(peer string) bool {
 	return false
 }
 
+// errRemembered is why a seller that was dropped is not asked; it does not
+// prolong the time for which it is remembered.
+var errRemembered = fmt.Errorf("%w: remembered from before", ErrFault)
+
 // quote asks all sellers of a part at once and sorts them by price.
 func (j *job) quote(ctx context.Context, part int) {
 	sellers := j.req.Parts[part].Sellers
@@ -188,7 +192,7 @@ func (j *job) quote(ctx context.Context, part int) {
 	for i, peer := range sellers {
 		found[i] = &source{part: part, peer: peer, stats: j.statsOf(string(peer.ID))}
 		if j.deal == 0 && j.buyer.Dropped(string(peer.ID)) {
-			errs[i] = fmt.Errorf("%w: remembered from before", ErrFault)
+			errs[i] = errRemembered
 			continue
 		}
 		if len(sellers) == 1 || j.deal != 0 {
@@ -208,8 +212,14 @@ func (j *job) quote(ctx context.Context, part int) {
 		if errs[i] != nil {
 			s.gone = true
 			st := &j.stats.Sellers[s.stats]
+			if errors.Is(errs[i], errRemembered) && st.Dropped { // by this fetch, which knows better why
+				continue
+			}
 			st.Err = errs[i].Error()
-			if errors.Is(errs[i], ErrFault) && ctx.Err() == nil {
+			switch {
+			case errors.Is(errs[i], errRemembered):
+				st.Dropped = true
+			case errors.Is(errs[i], ErrFault) && ctx.Err() == nil:
 				st.Dropped = true
 				j.buyer.drop(string(s.peer.ID))
 			}
