@@ -48,7 +48,7 @@ type world struct {
 // newWorld starts a chain with some miners, the first the cheapest.
 func newWorld(t *testing.T, miners int) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	w := &world{t: t, ctx: ctx, chain: clienttest.NewChain(t), dir: t.TempDir()}
 	w.home = filepath.Join(w.dir, "home")
 	var running sync.WaitGroup
