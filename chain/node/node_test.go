@@ -53,7 +53,7 @@ var secret = []byte("a private key of thirty-two byte")
 // newHome makes the home of a chain with one validator and one account.
 func newHome(t *testing.T) (string, *Config) {
 	t.Helper()
-	home := t.TempDir()
+	home := tempDir(t)
 	id, err := Init(home)
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +76,27 @@ func newHome(t *testing.T) (string, *Config) {
 	c := DefaultConfig()
 	c.API, c.RPC, c.P2P = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	return home, &c
+}
+
+// tempDir is t.TempDir for homes of nodes: CometBFT saves its address book in a
+// goroutine that nobody can wait for, so the directory may have to be removed
+// more than once.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "perdure-node-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 100 {
+			if err = os.RemoveAll(dir); err == nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Error(err)
+	})
+	return dir
 }
 
 // run starts a node and returns it with what stops it and gives Run's error.
