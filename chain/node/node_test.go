@@ -134,8 +134,8 @@ func TestNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !n.Synced() || n.Stats().Messages != 1 || n.Peers() != 0 {
-		t.Errorf("synced %v, stats %+v, %d peers", n.Synced(), n.Stats(), n.Peers())
+	if !n.Synced() || n.Peers() != 0 {
+		t.Errorf("synced %v, %d peers", n.Synced(), n.Peers())
 	}
 	for url, want := range map[string]string{
 		n.API() + "/metrics":  `perdure_chain_messages_total{result="ok"} 1`,
@@ -144,7 +144,7 @@ func TestNode(t *testing.T) {
 		n.RPC() + "/abci_query?path=%22/record/global%22&prove=true":     "perdure:car",
 	} {
 		got := get(t, url)
-		for try := 0; !strings.Contains(got, want) && try < 100; try++ { // the engine's index lags behind
+		for try := 0; !strings.Contains(got, want) && try < 100; try++ { // counts and the engine's index follow the commit
 			time.Sleep(20 * time.Millisecond)
 			got = get(t, url)
 		}
