@@ -29,11 +29,7 @@ e2e:
 
 # Every fuzz target for FUZZ each.
 fuzz:
-	@set -e; grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | \
-	sed -E 's|^(.*)/[^/]+:func (.*)$$|\1 \2|' | sort -u | while read -r dir name; do \
-		echo "$$dir $$name"; \
-		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZ) "$$dir" >fuzz.log 2>&1 || { cat fuzz.log; exit 1; }; \
-	done; rm -f fuzz.log
+	.ci/fuzz $(FUZZ)
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
