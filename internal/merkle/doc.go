@@ -13,6 +13,8 @@
 // goroutine: [Build] takes the function that runs its independent parts.
 package merkle
 
+import "fmt"
+
 // Node is one node of a tree, as stored: 32 bytes. What the bytes mean is the hasher's business.
 type Node = [NodeSize]byte
 
@@ -25,4 +27,19 @@ const NodeSize = 32
 type Hasher interface {
 	// Hash returns the parent of the children, which are given in order; the arity is their number.
 	Hash(children []Node) (Node, error)
+	// HashRow writes the parents of consecutive groups of arity children, of which there are
+	// arity times as many. Parents may be the front of children.
+	HashRow(arity int, children, parents []Node) error
+}
+
+// HashEach is HashRow for hashers that gain nothing by hashing many at once.
+func HashEach[H interface{ Hash([]Node) (Node, error) }](h H, arity int, children, parents []Node) error {
+	for i := range parents {
+		parent, err := h.Hash(children[i*arity : (i+1)*arity])
+		if err != nil {
+			return fmt.Errorf("group %d: %w", i, err)
+		}
+		parents[i] = parent
+	}
+	return nil
 }

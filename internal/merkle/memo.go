@@ -23,3 +23,8 @@ func (m *Memo[H]) Hash(children []Node) (Node, error) {
 	}
 	return node, err
 }
+
+// HashRow computes a row through the memory; see [Hasher].
+func (m *Memo[H]) HashRow(arity int, children, parents []Node) error {
+	return HashEach(m, arity, children, parents)
+}

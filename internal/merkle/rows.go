@@ -126,15 +126,8 @@ func Rebuilt[H Hasher](h H, s Shape, leaves uint64, discard int, leafRow, upper 
 
 // hashRow replaces children by their parents, in place, and returns the shortened slice.
 func hashRow[H Hasher](h H, arity int, nodes []Node) ([]Node, error) {
-	n := len(nodes) / arity
-	for i := range n {
-		parent, err := h.Hash(nodes[i*arity : (i+1)*arity])
-		if err != nil {
-			return nil, err
-		}
-		nodes[i] = parent
-	}
-	return nodes[:n], nil
+	parents := nodes[:len(nodes)/arity]
+	return parents, h.HashRow(arity, nodes[:len(parents)*arity], parents)
 }
 
 // AppendNodes appends the bytes of nodes to dst.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/minio/sha256-simd"
+
+	"github.com/perdure/perdure/internal/sha256lanes"
 )
 
 // Tree is the node hash of the trees over data: binary, SHA-256 of the two children with the two
@@ -16,6 +18,15 @@ func (Tree) Hash(children [][32]byte) ([32]byte, error) {
 		return [32]byte{}, fmt.Errorf("data tree: %d children, want 2", len(children))
 	}
 	return join(&children[0], &children[1]), nil
+}
+
+// HashRow writes the parents of consecutive pairs of children; it fails for another arity.
+func (Tree) HashRow(arity int, children, parents [][32]byte) error {
+	if arity != 2 {
+		return fmt.Errorf("data tree: arity %d, want 2", arity)
+	}
+	sha256lanes.Pairs(parents, children)
+	return nil
 }
 
 // join hashes two nodes to their parent.

@@ -117,6 +117,21 @@ type Tree struct{}
 // Hash is the package's Hash.
 func (Tree) Hash(children [][32]byte) ([32]byte, error) { return Hash(children) }
 
+// HashRow writes the parents of consecutive groups of arity children. Parents may be the front of
+// children.
+func (Tree) HashRow(arity int, children, parents [][32]byte) error {
+	h, err := New(arity)
+	if err != nil {
+		return err
+	}
+	for i := range parents {
+		if parents[i], err = h.Hash(children[i*arity : (i+1)*arity]); err != nil {
+			return fmt.Errorf("group %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
 // ElementFromNode reads a node. It returns ErrNotElement if the value is not less than the modulus.
 func ElementFromNode(node [32]byte) (fr.Element, error) {
 	e, err := fr.LittleEndian.Element(&node)
