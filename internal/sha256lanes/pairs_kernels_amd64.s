@@ -163,554 +163,551 @@ DATA trim<>+12(SB)/4, $0x3fffffff
 GLOBL trim<>(SB), RODATA|NOPTR, $16
 
 // func pairsSHA(dst *[32]byte, src *[32]byte, n int)
-// Requires: CMOV, SHA, SSE2, SSSE3
-TEXT ·pairsSHA(SB), NOSPLIT, $0-24
+// Requires: AVX, CMOV, SHA, SSE2, SSSE3
+TEXT ·pairsSHA(SB), NOSPLIT, $240-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
+	LEAQ 15(SP), BX
+	ANDQ $-16, BX
 
-next2:
-	// The second lane takes the next message, if there is one.
-	LEAQ    64(CX), BX
+	// The first pass has no messages before it: what it makes of them goes to waste.
+	LEAQ 208(SP), DI
+	PXOR X3, X3
+	PXOR X4, X4
+	LEAQ 208(SP), R9
+	PXOR X10, X10
+	PXOR X11, X11
+
+pass:
+	MOVQ    CX, SI
+	LEAQ    64(CX), R8
 	CMPQ    DX, $0x02
-	CMOVQLT CX, BX
-	LEAQ    32(AX), SI
-	CMPQ    DX, $0x02
-	CMOVQLT AX, SI
+	CMOVQLT CX, R8
 	MOVOU   swap<>+0(SB), X0
-	MOVOU   (CX), X1
-	PSHUFB  X0, X1
-	MOVOU   16(CX), X2
-	PSHUFB  X0, X2
-	MOVOU   32(CX), X3
-	PSHUFB  X0, X3
-	MOVOU   48(CX), X4
-	PSHUFB  X0, X4
-	MOVOU   initialABEF<>+0(SB), X5
-	MOVOU   initialCDGH<>+0(SB), X6
-	MOVOU   swap<>+0(SB), X0
-	MOVOU   (BX), X7
+	MOVOU   (SI), X5
+	PSHUFB  X0, X5
+	MOVOU   X5, (BX)
+	MOVOU   16(SI), X6
+	PSHUFB  X0, X6
+	MOVOU   X6, 16(BX)
+	MOVOU   32(SI), X7
 	PSHUFB  X0, X7
-	MOVOU   16(BX), X8
-	PSHUFB  X0, X8
-	MOVOU   32(BX), X9
-	PSHUFB  X0, X9
-	MOVOU   48(BX), X10
-	PSHUFB  X0, X10
-	MOVOU   initialABEF<>+0(SB), X11
-	MOVOU   initialCDGH<>+0(SB), X12
+	MOVOU   X7, 32(BX)
+	MOVOU   48(SI), X5
+	PSHUFB  X0, X5
+	MOVOU   X5, 48(BX)
+	MOVOU   initialABEF<>+0(SB), X1
+	MOVOU   initialCDGH<>+0(SB), X2
+	MOVOU   swap<>+0(SB), X0
+	MOVOU   (R8), X12
+	PSHUFB  X0, X12
+	MOVOU   X12, 64(BX)
+	MOVOU   16(R8), X13
+	PSHUFB  X0, X13
+	MOVOU   X13, 80(BX)
+	MOVOU   32(R8), X14
+	PSHUFB  X0, X14
+	MOVOU   X14, 96(BX)
+	MOVOU   48(R8), X12
+	PSHUFB  X0, X12
+	MOVOU   X12, 112(BX)
+	MOVOU   initialABEF<>+0(SB), X8
+	MOVOU   initialCDGH<>+0(SB), X9
 
-	// Message block, rounds 0 to 3.
-	MOVOU       constants<>+0(SB), X0
-	PADDD       X1, X0
-	SHA256RNDS2 X0, X5, X6
+	// Rounds 0 to 3.
+	MOVOU       (BX), X6
+	VPADDD      constants<>+0(SB), X6, X0
+	SHA256RNDS2 X0, X1, X2
 	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X4, X0
-	PALIGNR     $0x04, X3, X0
-	SHA256MSG1  X2, X1
-	PADDD       X0, X1
-	SHA256MSG2  X4, X1
-	MOVOU       constants<>+0(SB), X0
-	PADDD       X7, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X10, X0
-	PALIGNR     $0x04, X9, X0
-	SHA256MSG1  X8, X7
-	PADDD       X0, X7
-	SHA256MSG2  X10, X7
-
-	// Message block, rounds 4 to 7.
-	MOVOU       constants<>+16(SB), X0
-	PADDD       X2, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X1, X0
-	PALIGNR     $0x04, X4, X0
-	SHA256MSG1  X3, X2
-	PADDD       X0, X2
-	SHA256MSG2  X1, X2
-	MOVOU       constants<>+16(SB), X0
-	PADDD       X8, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X7, X0
-	PALIGNR     $0x04, X10, X0
-	SHA256MSG1  X9, X8
-	PADDD       X0, X8
-	SHA256MSG2  X7, X8
-
-	// Message block, rounds 8 to 11.
-	MOVOU       constants<>+32(SB), X0
-	PADDD       X3, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X2, X0
-	PALIGNR     $0x04, X1, X0
-	SHA256MSG1  X4, X3
-	PADDD       X0, X3
-	SHA256MSG2  X2, X3
-	MOVOU       constants<>+32(SB), X0
-	PADDD       X9, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X8, X0
-	PALIGNR     $0x04, X7, X0
-	SHA256MSG1  X10, X9
-	PADDD       X0, X9
-	SHA256MSG2  X8, X9
-
-	// Message block, rounds 12 to 15.
-	MOVOU       constants<>+48(SB), X0
-	PADDD       X4, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X3, X0
-	PALIGNR     $0x04, X2, X0
-	SHA256MSG1  X1, X4
-	PADDD       X0, X4
-	SHA256MSG2  X3, X4
-	MOVOU       constants<>+48(SB), X0
-	PADDD       X10, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X9, X0
-	PALIGNR     $0x04, X8, X0
-	SHA256MSG1  X7, X10
-	PADDD       X0, X10
-	SHA256MSG2  X9, X10
-
-	// Message block, rounds 16 to 19.
-	MOVOU       constants<>+64(SB), X0
-	PADDD       X1, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X4, X0
-	PALIGNR     $0x04, X3, X0
-	SHA256MSG1  X2, X1
-	PADDD       X0, X1
-	SHA256MSG2  X4, X1
-	MOVOU       constants<>+64(SB), X0
-	PADDD       X7, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X10, X0
-	PALIGNR     $0x04, X9, X0
-	SHA256MSG1  X8, X7
-	PADDD       X0, X7
-	SHA256MSG2  X10, X7
-
-	// Message block, rounds 20 to 23.
-	MOVOU       constants<>+80(SB), X0
-	PADDD       X2, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X1, X0
-	PALIGNR     $0x04, X4, X0
-	SHA256MSG1  X3, X2
-	PADDD       X0, X2
-	SHA256MSG2  X1, X2
-	MOVOU       constants<>+80(SB), X0
-	PADDD       X8, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X7, X0
-	PALIGNR     $0x04, X10, X0
-	SHA256MSG1  X9, X8
-	PADDD       X0, X8
-	SHA256MSG2  X7, X8
-
-	// Message block, rounds 24 to 27.
-	MOVOU       constants<>+96(SB), X0
-	PADDD       X3, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X2, X0
-	PALIGNR     $0x04, X1, X0
-	SHA256MSG1  X4, X3
-	PADDD       X0, X3
-	SHA256MSG2  X2, X3
-	MOVOU       constants<>+96(SB), X0
-	PADDD       X9, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X8, X0
-	PALIGNR     $0x04, X7, X0
-	SHA256MSG1  X10, X9
-	PADDD       X0, X9
-	SHA256MSG2  X8, X9
-
-	// Message block, rounds 28 to 31.
-	MOVOU       constants<>+112(SB), X0
-	PADDD       X4, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X3, X0
-	PALIGNR     $0x04, X2, X0
-	SHA256MSG1  X1, X4
-	PADDD       X0, X4
-	SHA256MSG2  X3, X4
-	MOVOU       constants<>+112(SB), X0
-	PADDD       X10, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X9, X0
-	PALIGNR     $0x04, X8, X0
-	SHA256MSG1  X7, X10
-	PADDD       X0, X10
-	SHA256MSG2  X9, X10
-
-	// Message block, rounds 32 to 35.
-	MOVOU       constants<>+128(SB), X0
-	PADDD       X1, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X4, X0
-	PALIGNR     $0x04, X3, X0
-	SHA256MSG1  X2, X1
-	PADDD       X0, X1
-	SHA256MSG2  X4, X1
-	MOVOU       constants<>+128(SB), X0
-	PADDD       X7, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X10, X0
-	PALIGNR     $0x04, X9, X0
-	SHA256MSG1  X8, X7
-	PADDD       X0, X7
-	SHA256MSG2  X10, X7
-
-	// Message block, rounds 36 to 39.
-	MOVOU       constants<>+144(SB), X0
-	PADDD       X2, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X1, X0
-	PALIGNR     $0x04, X4, X0
-	SHA256MSG1  X3, X2
-	PADDD       X0, X2
-	SHA256MSG2  X1, X2
-	MOVOU       constants<>+144(SB), X0
-	PADDD       X8, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X7, X0
-	PALIGNR     $0x04, X10, X0
-	SHA256MSG1  X9, X8
-	PADDD       X0, X8
-	SHA256MSG2  X7, X8
-
-	// Message block, rounds 40 to 43.
-	MOVOU       constants<>+160(SB), X0
-	PADDD       X3, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X2, X0
-	PALIGNR     $0x04, X1, X0
-	SHA256MSG1  X4, X3
-	PADDD       X0, X3
-	SHA256MSG2  X2, X3
-	MOVOU       constants<>+160(SB), X0
-	PADDD       X9, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X8, X0
-	PALIGNR     $0x04, X7, X0
-	SHA256MSG1  X10, X9
-	PADDD       X0, X9
-	SHA256MSG2  X8, X9
-
-	// Message block, rounds 44 to 47.
-	MOVOU       constants<>+176(SB), X0
-	PADDD       X4, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVO        X3, X0
-	PALIGNR     $0x04, X2, X0
-	SHA256MSG1  X1, X4
-	PADDD       X0, X4
-	SHA256MSG2  X3, X4
-	MOVOU       constants<>+176(SB), X0
-	PADDD       X10, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVO        X9, X0
-	PALIGNR     $0x04, X8, X0
-	SHA256MSG1  X7, X10
-	PADDD       X0, X10
-	SHA256MSG2  X9, X10
-
-	// Message block, rounds 48 to 51.
-	MOVOU       constants<>+192(SB), X0
-	PADDD       X1, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVOU       constants<>+192(SB), X0
-	PADDD       X7, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-
-	// Message block, rounds 52 to 55.
-	MOVOU       constants<>+208(SB), X0
-	PADDD       X2, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVOU       constants<>+208(SB), X0
-	PADDD       X8, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-
-	// Message block, rounds 56 to 59.
-	MOVOU       constants<>+224(SB), X0
-	PADDD       X3, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVOU       constants<>+224(SB), X0
-	PADDD       X9, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-
-	// Message block, rounds 60 to 63.
-	MOVOU       constants<>+240(SB), X0
-	PADDD       X4, X0
-	SHA256RNDS2 X0, X5, X6
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X6, X5
-	MOVOU       constants<>+240(SB), X0
-	PADDD       X10, X0
-	SHA256RNDS2 X0, X11, X12
-	PSHUFD      $0x0e, X0, X0
-	SHA256RNDS2 X0, X12, X11
-	MOVOU       initialABEF<>+0(SB), X0
-	PADDD       X0, X5
-	MOVOU       initialCDGH<>+0(SB), X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  16(BX), X6
+	VPALIGNR    $0x04, X7, X5, X0
 	PADDD       X0, X6
-	MOVO        X5, X1
-	MOVO        X6, X2
-	MOVOU       initialABEF<>+0(SB), X0
-	PADDD       X0, X11
-	MOVOU       initialCDGH<>+0(SB), X0
+	SHA256MSG2  X5, X6
+	MOVOU       X6, (BX)
+	MOVQ        padding<>+0(SB), X0
+	SHA256RNDS2 X0, X3, X4
+	MOVQ        padding<>+8(SB), X0
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       64(BX), X13
+	VPADDD      constants<>+0(SB), X13, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  80(BX), X13
+	VPALIGNR    $0x04, X14, X12, X0
+	PADDD       X0, X13
+	SHA256MSG2  X12, X13
+	MOVOU       X13, 64(BX)
+	MOVQ        padding<>+0(SB), X0
+	SHA256RNDS2 X0, X10, X11
+	MOVQ        padding<>+8(SB), X0
+	SHA256RNDS2 X0, X11, X10
+
+	// Rounds 4 to 7.
+	MOVOU       16(BX), X7
+	VPADDD      constants<>+16(SB), X7, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  32(BX), X7
+	VPALIGNR    $0x04, X5, X6, X0
+	PADDD       X0, X7
+	SHA256MSG2  X6, X7
+	MOVOU       X7, 16(BX)
+	MOVQ        padding<>+16(SB), X0
+	SHA256RNDS2 X0, X3, X4
+	MOVQ        padding<>+24(SB), X0
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       80(BX), X14
+	VPADDD      constants<>+16(SB), X14, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  96(BX), X14
+	VPALIGNR    $0x04, X12, X13, X0
+	PADDD       X0, X14
+	SHA256MSG2  X13, X14
+	MOVOU       X14, 80(BX)
+	MOVQ        padding<>+16(SB), X0
+	SHA256RNDS2 X0, X10, X11
+	MOVQ        padding<>+24(SB), X0
+	SHA256RNDS2 X0, X11, X10
+
+	// Rounds 8 to 11.
+	MOVOU       32(BX), X5
+	VPADDD      constants<>+32(SB), X5, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  48(BX), X5
+	VPALIGNR    $0x04, X6, X7, X0
+	PADDD       X0, X5
+	SHA256MSG2  X7, X5
+	MOVOU       X5, 32(BX)
+	MOVQ        padding<>+32(SB), X0
+	SHA256RNDS2 X0, X3, X4
+	MOVQ        padding<>+40(SB), X0
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       96(BX), X12
+	VPADDD      constants<>+32(SB), X12, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  112(BX), X12
+	VPALIGNR    $0x04, X13, X14, X0
 	PADDD       X0, X12
-	MOVO        X11, X7
-	MOVO        X12, X8
-
-	// Padding block, rounds 0 to 3.
-	MOVQ        padding<>+0(SB), X0
-	SHA256RNDS2 X0, X5, X6
-	MOVQ        padding<>+8(SB), X0
-	SHA256RNDS2 X0, X6, X5
-	MOVQ        padding<>+0(SB), X0
-	SHA256RNDS2 X0, X11, X12
-	MOVQ        padding<>+8(SB), X0
-	SHA256RNDS2 X0, X12, X11
-
-	// Padding block, rounds 4 to 7.
-	MOVQ        padding<>+16(SB), X0
-	SHA256RNDS2 X0, X5, X6
-	MOVQ        padding<>+24(SB), X0
-	SHA256RNDS2 X0, X6, X5
-	MOVQ        padding<>+16(SB), X0
-	SHA256RNDS2 X0, X11, X12
-	MOVQ        padding<>+24(SB), X0
-	SHA256RNDS2 X0, X12, X11
-
-	// Padding block, rounds 8 to 11.
+	SHA256MSG2  X14, X12
+	MOVOU       X12, 96(BX)
 	MOVQ        padding<>+32(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+40(SB), X0
-	SHA256RNDS2 X0, X6, X5
-	MOVQ        padding<>+32(SB), X0
-	SHA256RNDS2 X0, X11, X12
-	MOVQ        padding<>+40(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 12 to 15.
+	// Rounds 12 to 15.
+	MOVOU       48(BX), X6
+	VPADDD      constants<>+48(SB), X6, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  (BX), X6
+	VPALIGNR    $0x04, X7, X5, X0
+	PADDD       X0, X6
+	SHA256MSG2  X5, X6
+	MOVOU       X6, 48(BX)
 	MOVQ        padding<>+48(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+56(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       112(BX), X13
+	VPADDD      constants<>+48(SB), X13, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  64(BX), X13
+	VPALIGNR    $0x04, X14, X12, X0
+	PADDD       X0, X13
+	SHA256MSG2  X12, X13
+	MOVOU       X13, 112(BX)
 	MOVQ        padding<>+48(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+56(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 16 to 19.
+	// Rounds 16 to 19.
+	MOVOU       (BX), X7
+	VPADDD      constants<>+64(SB), X7, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  16(BX), X7
+	VPALIGNR    $0x04, X5, X6, X0
+	PADDD       X0, X7
+	SHA256MSG2  X6, X7
+	MOVOU       X7, (BX)
 	MOVQ        padding<>+64(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+72(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       64(BX), X14
+	VPADDD      constants<>+64(SB), X14, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  80(BX), X14
+	VPALIGNR    $0x04, X12, X13, X0
+	PADDD       X0, X14
+	SHA256MSG2  X13, X14
+	MOVOU       X14, 64(BX)
 	MOVQ        padding<>+64(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+72(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 20 to 23.
+	// Rounds 20 to 23.
+	MOVOU       16(BX), X5
+	VPADDD      constants<>+80(SB), X5, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  32(BX), X5
+	VPALIGNR    $0x04, X6, X7, X0
+	PADDD       X0, X5
+	SHA256MSG2  X7, X5
+	MOVOU       X5, 16(BX)
 	MOVQ        padding<>+80(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+88(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       80(BX), X12
+	VPADDD      constants<>+80(SB), X12, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  96(BX), X12
+	VPALIGNR    $0x04, X13, X14, X0
+	PADDD       X0, X12
+	SHA256MSG2  X14, X12
+	MOVOU       X12, 80(BX)
 	MOVQ        padding<>+80(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+88(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 24 to 27.
+	// Rounds 24 to 27.
+	MOVOU       32(BX), X6
+	VPADDD      constants<>+96(SB), X6, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  48(BX), X6
+	VPALIGNR    $0x04, X7, X5, X0
+	PADDD       X0, X6
+	SHA256MSG2  X5, X6
+	MOVOU       X6, 32(BX)
 	MOVQ        padding<>+96(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+104(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       96(BX), X13
+	VPADDD      constants<>+96(SB), X13, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  112(BX), X13
+	VPALIGNR    $0x04, X14, X12, X0
+	PADDD       X0, X13
+	SHA256MSG2  X12, X13
+	MOVOU       X13, 96(BX)
 	MOVQ        padding<>+96(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+104(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 28 to 31.
+	// Rounds 28 to 31.
+	MOVOU       48(BX), X7
+	VPADDD      constants<>+112(SB), X7, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  (BX), X7
+	VPALIGNR    $0x04, X5, X6, X0
+	PADDD       X0, X7
+	SHA256MSG2  X6, X7
+	MOVOU       X7, 48(BX)
 	MOVQ        padding<>+112(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+120(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       112(BX), X14
+	VPADDD      constants<>+112(SB), X14, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  64(BX), X14
+	VPALIGNR    $0x04, X12, X13, X0
+	PADDD       X0, X14
+	SHA256MSG2  X13, X14
+	MOVOU       X14, 112(BX)
 	MOVQ        padding<>+112(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+120(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 32 to 35.
+	// Rounds 32 to 35.
+	MOVOU       (BX), X5
+	VPADDD      constants<>+128(SB), X5, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  16(BX), X5
+	VPALIGNR    $0x04, X6, X7, X0
+	PADDD       X0, X5
+	SHA256MSG2  X7, X5
+	MOVOU       X5, (BX)
 	MOVQ        padding<>+128(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+136(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       64(BX), X12
+	VPADDD      constants<>+128(SB), X12, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  80(BX), X12
+	VPALIGNR    $0x04, X13, X14, X0
+	PADDD       X0, X12
+	SHA256MSG2  X14, X12
+	MOVOU       X12, 64(BX)
 	MOVQ        padding<>+128(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+136(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 36 to 39.
+	// Rounds 36 to 39.
+	MOVOU       16(BX), X6
+	VPADDD      constants<>+144(SB), X6, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  32(BX), X6
+	VPALIGNR    $0x04, X7, X5, X0
+	PADDD       X0, X6
+	SHA256MSG2  X5, X6
+	MOVOU       X6, 16(BX)
 	MOVQ        padding<>+144(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+152(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       80(BX), X13
+	VPADDD      constants<>+144(SB), X13, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  96(BX), X13
+	VPALIGNR    $0x04, X14, X12, X0
+	PADDD       X0, X13
+	SHA256MSG2  X12, X13
+	MOVOU       X13, 80(BX)
 	MOVQ        padding<>+144(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+152(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 40 to 43.
+	// Rounds 40 to 43.
+	MOVOU       32(BX), X7
+	VPADDD      constants<>+160(SB), X7, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  48(BX), X7
+	VPALIGNR    $0x04, X5, X6, X0
+	PADDD       X0, X7
+	SHA256MSG2  X6, X7
+	MOVOU       X7, 32(BX)
 	MOVQ        padding<>+160(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+168(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       96(BX), X14
+	VPADDD      constants<>+160(SB), X14, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  112(BX), X14
+	VPALIGNR    $0x04, X12, X13, X0
+	PADDD       X0, X14
+	SHA256MSG2  X13, X14
+	MOVOU       X14, 96(BX)
 	MOVQ        padding<>+160(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+168(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 44 to 47.
+	// Rounds 44 to 47.
+	MOVOU       48(BX), X5
+	VPADDD      constants<>+176(SB), X5, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
+	SHA256MSG1  (BX), X5
+	VPALIGNR    $0x04, X6, X7, X0
+	PADDD       X0, X5
+	SHA256MSG2  X7, X5
+	MOVOU       X5, 48(BX)
 	MOVQ        padding<>+176(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+184(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       112(BX), X12
+	VPADDD      constants<>+176(SB), X12, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
+	SHA256MSG1  64(BX), X12
+	VPALIGNR    $0x04, X13, X14, X0
+	PADDD       X0, X12
+	SHA256MSG2  X14, X12
+	MOVOU       X12, 112(BX)
 	MOVQ        padding<>+176(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+184(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 48 to 51.
+	// Rounds 48 to 51.
+	MOVOU       (BX), X6
+	VPADDD      constants<>+192(SB), X6, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
 	MOVQ        padding<>+192(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+200(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       64(BX), X13
+	VPADDD      constants<>+192(SB), X13, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
 	MOVQ        padding<>+192(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+200(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 52 to 55.
+	// Rounds 52 to 55.
+	MOVOU       16(BX), X7
+	VPADDD      constants<>+208(SB), X7, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
 	MOVQ        padding<>+208(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+216(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       80(BX), X14
+	VPADDD      constants<>+208(SB), X14, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
 	MOVQ        padding<>+208(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+216(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 56 to 59.
+	// Rounds 56 to 59.
+	MOVOU       32(BX), X5
+	VPADDD      constants<>+224(SB), X5, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
 	MOVQ        padding<>+224(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+232(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       96(BX), X12
+	VPADDD      constants<>+224(SB), X12, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
 	MOVQ        padding<>+224(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+232(SB), X0
-	SHA256RNDS2 X0, X12, X11
+	SHA256RNDS2 X0, X11, X10
 
-	// Padding block, rounds 60 to 63.
+	// Rounds 60 to 63.
+	MOVOU       48(BX), X6
+	VPADDD      constants<>+240(SB), X6, X0
+	SHA256RNDS2 X0, X1, X2
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X2, X1
 	MOVQ        padding<>+240(SB), X0
-	SHA256RNDS2 X0, X5, X6
+	SHA256RNDS2 X0, X3, X4
 	MOVQ        padding<>+248(SB), X0
-	SHA256RNDS2 X0, X6, X5
+	SHA256RNDS2 X0, X4, X3
+	MOVOU       112(BX), X13
+	VPADDD      constants<>+240(SB), X13, X0
+	SHA256RNDS2 X0, X8, X9
+	PSHUFD      $0x0e, X0, X0
+	SHA256RNDS2 X0, X9, X8
 	MOVQ        padding<>+240(SB), X0
-	SHA256RNDS2 X0, X11, X12
+	SHA256RNDS2 X0, X10, X11
 	MOVQ        padding<>+248(SB), X0
-	SHA256RNDS2 X0, X12, X11
-	PADDD       X1, X5
-	PADDD       X2, X6
+	SHA256RNDS2 X0, X11, X10
+	MOVOU       144(SP), X0
+	PADDD       X0, X3
+	MOVOU       160(SP), X0
+	PADDD       X0, X4
+	MOVO        X3, X5
+	PUNPCKLQDQ  X4, X5
+	PUNPCKHQDQ  X4, X3
 	MOVOU       swapPairs<>+0(SB), X0
-	MOVO        X5, X1
-	PUNPCKHQDQ  X6, X1
-	PUNPCKLQDQ  X6, X5
-	PSHUFB      X0, X1
+	PSHUFB      X0, X3
 	PSHUFB      X0, X5
 	MOVOU       trim<>+0(SB), X0
 	PAND        X0, X5
-	MOVOU       X1, (AX)
-	MOVOU       X5, 16(AX)
-	PADDD       X7, X11
-	PADDD       X8, X12
+	MOVOU       X3, (DI)
+	MOVOU       X5, 16(DI)
+	MOVOU       initialABEF<>+0(SB), X3
+	PADDD       X1, X3
+	MOVOU       X3, 144(SP)
+	MOVOU       initialCDGH<>+0(SB), X4
+	PADDD       X2, X4
+	MOVOU       X4, 160(SP)
+	MOVOU       176(SP), X0
+	PADDD       X0, X10
+	MOVOU       192(SP), X0
+	PADDD       X0, X11
+	MOVO        X10, X1
+	PUNPCKLQDQ  X11, X1
+	PUNPCKHQDQ  X11, X10
 	MOVOU       swapPairs<>+0(SB), X0
-	MOVO        X11, X1
-	PUNPCKHQDQ  X12, X1
-	PUNPCKLQDQ  X12, X11
+	PSHUFB      X0, X10
 	PSHUFB      X0, X1
-	PSHUFB      X0, X11
 	MOVOU       trim<>+0(SB), X0
-	PAND        X0, X11
-	MOVOU       X1, (SI)
-	MOVOU       X11, 16(SI)
+	PAND        X0, X1
+	MOVOU       X10, (R9)
+	MOVOU       X1, 16(R9)
+	MOVOU       initialABEF<>+0(SB), X10
+	PADDD       X8, X10
+	MOVOU       X10, 176(SP)
+	MOVOU       initialCDGH<>+0(SB), X11
+	PADDD       X9, X11
+	MOVOU       X11, 192(SP)
+	MOVQ        AX, DI
+	LEAQ        32(AX), R9
+	CMPQ        DX, $0x02
+	CMOVQLT     AX, R9
+	SUBQ        $0x02, DX
+	JLE         last
 	ADDQ        $0x80, CX
 	ADDQ        $0x40, AX
-	SUBQ        $0x02, DX
-	JG          next2
+	JMP         pass
+
+	// The last pass begins the last messages once more, to no end.
+last:
+	CMPQ DX, $-2
+	JG   pass
 	RET
 
 DATA initialABEF<>+0(SB)/4, $0x9b05688c
