@@ -25,10 +25,10 @@ type Piece struct {
 // piece that does not commit to its CommP is found by the next step.
 func (s *Sector) WriteData(ctx context.Context, pieces []Piece) error {
 	if s.Next() != StepData {
-		return fmt.Errorf("write sector %d: %w", s.cfg.Number, ErrData)
+		return fmt.Errorf("seal sector %d: %s: %s: %w", s.cfg.Number, StepData, s.path(unsealedFile), ErrData)
 	}
 	if err := s.writeData(ctx, pieces); err != nil {
-		return fmt.Errorf("write sector %d: %w", s.cfg.Number, err)
+		return fmt.Errorf("seal sector %d: %s: %w", s.cfg.Number, StepData, err)
 	}
 	return nil
 }

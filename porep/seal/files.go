@@ -51,8 +51,8 @@ type output struct {
 
 // create opens a file beside its place, in a sector that is open for writing.
 func (s *Sector) create(name string) (*output, error) {
-	if s.lock == nil {
-		return nil, fmt.Errorf("%s: %w", s.cfg.Dir, ErrReadOnly)
+	if err := s.writable(); err != nil {
+		return nil, err
 	}
 	file, err := os.OpenFile(s.path(name+tempSuffix), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {

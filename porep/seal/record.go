@@ -236,6 +236,9 @@ func (s *Sector) forget(names []string) {
 
 // remove deletes files, after the record has forgotten them.
 func (s *Sector) remove(names []string) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
 	s.forget(names)
 	if err := s.saveRecord(); err != nil {
 		return err

@@ -19,7 +19,12 @@ import (
 	"github.com/perdure/perdure/porep/piece"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if runChild() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const proof2KiB = abi.RegisteredSealProof_StackedDrg2KiBV1_1
 

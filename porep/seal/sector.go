@@ -187,6 +187,15 @@ func (s *Sector) Close() error {
 	return err
 }
 
+// writable fails with [ErrReadOnly] unless the directory is locked for this
+// sector.
+func (s *Sector) writable() error {
+	if s.lock == nil {
+		return fmt.Errorf("%s: %w", s.cfg.Dir, ErrReadOnly)
+	}
+	return nil
+}
+
 // Config returns the identity and place of the sector.
 func (s *Sector) Config() Config { return s.cfg }
 
@@ -214,6 +223,7 @@ func (s *Sector) SetTicket(ticket [32]byte) error {
 	fixed := digest(ticket)
 	s.record.Ticket = &fixed
 	if err := s.saveRecord(); err != nil {
+		s.record.Ticket = nil
 		return fmt.Errorf("set ticket of sector %d: %w", s.cfg.Number, err)
 	}
 	return nil
@@ -292,8 +302,8 @@ func (s *Sector) do(ctx context.Context, step Step) error {
 	if s.record.Checked {
 		return nil
 	}
-	if s.lock == nil {
-		return fmt.Errorf("%s: %w", s.cfg.Dir, ErrReadOnly)
+	if err := s.writable(); err != nil {
+		return err
 	}
 	if err := s.checkFiles(ctx); err != nil {
 		return err
@@ -383,6 +393,9 @@ func (r *resultRecord) result() Result {
 func (s *Sector) Reset() error {
 	if !s.has(unsealedFile) {
 		return fmt.Errorf("reset sector %d: %s is gone: %w", s.cfg.Number, unsealedFile, ErrOrder)
+	}
+	if err := s.writable(); err != nil {
+		return fmt.Errorf("reset sector %d: %w", s.cfg.Number, err)
 	}
 	s.record.Ticket, s.record.Result, s.record.Checked, s.record.Redone = nil, nil, false, nil
 	if err := s.remove(s.noted(unsealedFile, treeDFile)); err != nil {
