@@ -39,11 +39,11 @@ func OpenReplica(dir string, params porep.Params) (*Replica, error) {
 }
 
 func (r *Replica) open(dir string, params porep.Params) error {
-	f, err := newForest(params)
-	if err != nil {
+	if err := sealedWith(dir, params); err != nil {
 		return err
 	}
-	if err := sealedWith(dir, params); err != nil {
+	f, err := newForest(params)
+	if err != nil {
 		return err
 	}
 	if err := r.readAux(filepath.Join(dir, auxFile)); err != nil {
