@@ -80,7 +80,7 @@ func (s *Sector) prove(ctx context.Context, in porep.SealInput) ([]byte, error) 
 		CommRLast: replica.CommRLast,
 		TreeD:     cancelled(ctx, named(treeD, data.Name())),
 		TreeC:     cancelled(ctx, treeC),
-		TreeRLast: cancelled(ctx, replica.TreeRLast),
+		TreeRLast: cancelled(ctx, replica.Reader()),
 		Column:    columnReader(layers),
 	})
 }
