@@ -11,7 +11,7 @@
 //
 // A growing layer is a file beside its place, PATH.part, which is reserved on the disk at the start
 // and mapped into memory. From time to time it is synced, and PATH.part.json notes how many nodes
-// it holds and their SHA-256; after a kill, a power loss or a cancellation the engine verifies them
+// it holds and their digest; after a kill, a power loss or a cancellation the engine verifies them
 // and goes on from there, and what does not verify is discarded. A finished layer is synced, moved
 // to its place and handed to [Lane.Finish] with its digest.
 //

@@ -66,9 +66,10 @@ type Lane struct {
 	Path string
 	// Previous is the file of the layer before; not used for layer 1.
 	Previous string
-	// Finish is called when the layer stands in its place, synced, with its SHA-256, and notes that
-	// it is done. Calls are one at a time. If it fails, so does the lane, and the same layer may be
-	// asked for again at no cost.
+	// Finish, if not nil, is called when the layer stands in its place, synced, and notes that it is
+	// done. The digest is the SHA-256 of the SHA-256 digests of the consecutive MiB of the file. Calls
+	// are one at a time. If it fails, so does the lane, and the same layer may be asked for again at
+	// no cost.
 	Finish func(digest [32]byte) error
 }
 

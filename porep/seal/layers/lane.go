@@ -2,7 +2,6 @@ package layers
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -93,7 +92,7 @@ func (l *lane) open(ctx context.Context, before uint64) error {
 // resume opens the file and returns how far it is right.
 func (l *lane) resume(ctx context.Context) (prefix, error) {
 	part := l.Path + partSuffix
-	nothing := prefix{l.engine.cfg.Measure.First, sha256.New()}
+	nothing := prefix{l.engine.cfg.Measure.First, newDigest()}
 	noted, err := loadMarks(l.Path, l.marks())
 	if err != nil {
 		return nothing, err
@@ -207,7 +206,7 @@ func (e *Engine) publish(l *lane) error {
 		return err
 	}
 	if l.Finish != nil {
-		if err := l.Finish([32]byte(l.tail.hash.Sum(nil))); err != nil {
+		if err := l.Finish(l.tail.digest.sum()); err != nil {
 			return err
 		}
 	}

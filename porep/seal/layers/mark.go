@@ -2,12 +2,9 @@ package layers
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -36,7 +33,7 @@ type marks struct {
 // mark is the digest of all labels before a node.
 type mark struct {
 	Nodes  uint64 `json:"nodes"`
-	SHA256 string `json:"sha256"` // hex
+	Digest string `json:"digest"` // hex
 }
 
 // save writes the marks of a layer beside it, durably.
@@ -66,17 +63,17 @@ func loadMarks(path string, want marks) ([]mark, error) {
 	return found.Marks, nil
 }
 
-// prefix is how far a layer is known to be right, and the state of the hash over it.
+// prefix is how far a layer is known to be right, and the digest of it.
 type prefix struct {
-	nodes uint64
-	hash  hash.Hash
+	nodes  uint64
+	digest *digest
 }
 
 // verify reads a growing layer up to the last mark and returns the longest prefix whose digest is
 // the one that was noted. The first node is where digests start.
 func verify(ctx context.Context, file io.ReaderAt, first uint64, noted []mark) (prefix, error) {
-	running := sha256.New()
-	best, at := prefix{first, sha256.New()}, first
+	running := newDigest()
+	best, at := prefix{first, newDigest()}, first
 	for _, m := range noted {
 		for at < m.Nodes {
 			if err := ctx.Err(); err != nil {
@@ -88,10 +85,10 @@ func verify(ctx context.Context, file io.ReaderAt, first uint64, noted []mark) (
 			}
 			at += n
 		}
-		if at != m.Nodes || hex.EncodeToString(running.Sum(nil)) != m.SHA256 {
+		if at != m.Nodes || running.hex() != m.Digest {
 			break
 		}
-		state, err := running.(hash.Cloner).Clone()
+		state, err := running.clone()
 		if err != nil {
 			return best, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -132,13 +133,17 @@ func (r *run) prepare(groups int) {
 // nodesOf returns how many nodes a batch has.
 func (r *run) nodesOf(b *batch) uint64 { return min(r.plan.batch, r.end-b.first) }
 
-// fill takes batches until ctx ends and fills them.
+// fill takes batches until ctx ends or no lane is left, and fills them.
 func (r *run) fill(ctx context.Context, stop context.CancelCauseFunc) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case b := <-r.todo:
+			if !slices.ContainsFunc(r.lanes, func(l *lane) bool { return l.err() == nil }) {
+				stop(nil) // each has its error
+				return
+			}
 			if err := r.fillBatch(ctx, b); err != nil {
 				stop(err)
 				return
@@ -190,11 +195,12 @@ func confine(parents [][sha256lanes.Parents]uint32, n uint32) {
 // prepare makes what the labeller will read and write of the lane ready: the pages of the growing
 // layer and the labels of the layer before.
 func (l *lane) prepare(ctx context.Context, b *batch, parents [][sha256lanes.Parents]uint32, out []node) error {
-	first := b.first * nodeSize
 	if l.plan.growing == mapped {
-		// The first write to a page costs a fault: better here than in the labeller. The nodes of
-		// the batch are not labelled yet, so nothing is lost.
-		for at := first; at < first+uint64(len(parents)*nodeSize); at += uint64(os.Getpagesize()) {
+		// The first write to a page costs a fault: better here than in the labeller. Nodes that are
+		// not labelled lose nothing; those before a checkpoint, which are labelled again, are left
+		// alone.
+		first, end := max(b.first, l.tail.labeled.Load())*nodeSize, (b.first+uint64(len(parents)))*nodeSize
+		for at := first; at < end; at += uint64(os.Getpagesize()) {
 			l.bytes[at] = 0
 		}
 	}

@@ -1,9 +1,7 @@
 package layers
 
 import (
-	"encoding/hex"
 	"fmt"
-	"hash"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -26,7 +24,7 @@ type tail struct {
 	labeled atomic.Uint64 // nodes; all labels before are final
 
 	hashed  uint64 // nodes
-	hash    hash.Hash
+	digest  *digest
 	dropped uint64 // bytes before the window
 
 	syncing atomic.Bool
@@ -37,7 +35,7 @@ type tail struct {
 
 func (t *tail) open(l *lane, known prefix) {
 	t.lane, t.wake, t.last = l, make(chan struct{}, 1), time.Now()
-	t.hashed, t.hash = known.nodes, known.hash
+	t.hashed, t.digest = known.nodes, known.digest
 	t.labeled.Store(known.nodes)
 	if known.nodes > l.engine.cfg.Measure.First {
 		t.durable = []mark{t.mark()}
@@ -45,7 +43,7 @@ func (t *tail) open(l *lane, known prefix) {
 }
 
 // mark is the mark of what is hashed.
-func (t *tail) mark() mark { return mark{t.hashed, hex.EncodeToString(t.hash.Sum(nil))} }
+func (t *tail) mark() mark { return mark{t.hashed, t.digest.hex()} }
 
 // grown says that all nodes before one are labelled.
 func (t *tail) grown(to uint64) {
@@ -108,8 +106,8 @@ func (t *tail) take(chunk []byte) error {
 		}
 	}
 	err := guarded(func() error {
-		t.hash.Write(chunk)
-		return nil
+		_, err := t.digest.Write(chunk)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.file.Name(), err)
