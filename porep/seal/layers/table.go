@@ -68,7 +68,9 @@ type Table struct {
 }
 
 // TableName returns the name of a graph's table in its directory.
-func TableName(g *graph.Graph) string { return fmt.Sprintf("v28-sdr-parent-%x.cache", g.Key()) }
+func TableName(g *graph.Graph) string { return "v28-sdr-parent-" + keyOf(g) + ".cache" }
+
+func keyOf(g *graph.Graph) string { return fmt.Sprintf("%x", g.Key()) }
 
 // tableNote is what stands beside a table, in NAME.json.
 type tableNote struct {
@@ -153,7 +155,7 @@ func checkTable(ctx context.Context, file *os.File, g *graph.Graph) error {
 
 // expectedDigest returns the digest that the table of a graph must have.
 func expectedDigest(path string, g *graph.Graph) (string, error) {
-	if digest, ok := published[fmt.Sprintf("%x", g.Key())]; ok {
+	if digest, ok := published[keyOf(g)]; ok {
 		return digest, nil
 	}
 	raw, err := os.ReadFile(path + ".json")
@@ -203,7 +205,7 @@ func buildTable(ctx context.Context, path string, g *graph.Graph, workers int, b
 	if err != nil {
 		return err
 	}
-	if want, ok := published[fmt.Sprintf("%x", g.Key())]; ok && digest != want {
+	if want, ok := published[keyOf(g)]; ok && digest != want {
 		return fmt.Errorf("%s: SHA-256 is %s, want %s: %w", path, digest, want, ErrTable)
 	}
 	note, err := json.Marshal(tableNote{Size: size, SHA256: digest})

@@ -131,6 +131,9 @@ func (t *tail) trim() error {
 		return nil
 	}
 	l.touched.Store(0)
+	if t.dropped == 0 {
+		return nil
+	}
 	if err := dropMapping(l.bytes[:t.dropped]); err != nil {
 		return fmt.Errorf("%s: drop %d bytes from memory: %w", l.file.Name(), t.dropped, err)
 	}
