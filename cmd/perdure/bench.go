@@ -25,6 +25,7 @@ func newBenchCommand(g *globals) *cobra.Command {
 	for _, b := range bench.All() {
 		commands = append(commands, newBench(g, b))
 	}
+	commands = append(commands, newBenchLayers(g))
 	return newGroup("bench", "Measure the sealing engine beside references",
 		`Measure parts of the sealing engine. Each figure is taken in slices that alternate with
 slices of a reference that does the same work, in the same process: what counts is the
