@@ -82,6 +82,7 @@ func runSectorSeal(cmd *cobra.Command, g *globals, o sealOptions) error {
 	if err != nil {
 		return err
 	}
+	defer sector.Close()
 	commD, err := fillSector(cmd, sector, o.in)
 	if err != nil {
 		return err

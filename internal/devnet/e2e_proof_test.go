@@ -106,7 +106,7 @@ func (s *stage) sealProof(m *Miner, number uint64) *chain.ProveCommit {
 	s.t.Helper()
 	on := s.sector(m, number)
 	b := record[chain.Beacon](s, chain.BeaconKey(on.SeedHeight))
-	dir, err := seal.Open(seal.Config{ProofType: on.SealProof, MinerID: m.ID, Number: abi.SectorNumber(number), Dir: s.sectorDir(m, number)})
+	dir, err := seal.Find(s.sectorDir(m, number))
 	if err != nil {
 		s.t.Fatal(err)
 	}

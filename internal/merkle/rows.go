@@ -87,43 +87,6 @@ func within(rows []uint64, firstRow, row int, first uint64, n int) error {
 	return nil
 }
 
-// Rebuilt completes a tree of which the rows 1 to discard were dropped: row 0 comes from leafRow,
-// rows above discard from upper, and the dropped rows are hashed again from the leaves below what
-// is asked for.
-func Rebuilt[H Hasher](h H, s Shape, leaves uint64, discard int, leafRow, upper RowReader) (RowReader, error) {
-	arities, err := s.Arities(leaves)
-	if err != nil {
-		return nil, err
-	}
-	if discard < 0 || discard >= len(arities) {
-		return nil, fmt.Errorf("rebuild tree: %d rows discarded of a tree with rows 0 to %d", discard, len(arities))
-	}
-	return func(row int, first uint64, out []Node) error {
-		switch {
-		case row == 0:
-			return leafRow(0, first, out)
-		case row < 0 || row > discard:
-			return upper(row, first, out)
-		}
-		span := uint64(1)
-		for _, a := range arities[:row] {
-			span *= uint64(a)
-		}
-		nodes := make([]Node, uint64(len(out))*span)
-		if err := leafRow(0, first*span, nodes); err != nil {
-			return fmt.Errorf("rebuild row %d: %w", row, err)
-		}
-		for level, a := range arities[:row] {
-			var err error
-			if nodes, err = hashRow(h, a, nodes); err != nil {
-				return fmt.Errorf("rebuild row %d: hash level %d: %w", row, level, err)
-			}
-		}
-		copy(out, nodes)
-		return nil
-	}, nil
-}
-
 // hashRow replaces children by their parents, in place, and returns the shortened slice.
 func hashRow[H Hasher](h H, arity int, nodes []Node) ([]Node, error) {
 	parents := nodes[:len(nodes)/arity]

@@ -55,6 +55,7 @@ func (r *rig) activate(n uint64) {
 	if err != nil {
 		r.Fatal(err)
 	}
+	defer s.Close()
 	at := r.chain.Height()
 	var b chain.Beacon
 	r.chain.Read(chain.BeaconKey(at), &b)

@@ -25,10 +25,10 @@ type Piece struct {
 // piece that does not commit to its CommP is found by the next step.
 func (s *Sector) WriteData(ctx context.Context, pieces []Piece) error {
 	if s.Next() != StepData {
-		return fmt.Errorf("write sector %d: %w", s.cfg.Number, ErrData)
+		return fmt.Errorf("seal sector %d: %s: %s: %w", s.cfg.Number, StepData, s.path(unsealedFile), ErrData)
 	}
 	if err := s.writeData(ctx, pieces); err != nil {
-		return fmt.Errorf("write sector %d: %w", s.cfg.Number, err)
+		return fmt.Errorf("seal sector %d: %s: %w", s.cfg.Number, StepData, err)
 	}
 	return nil
 }
@@ -48,6 +48,9 @@ func (s *Sector) writeData(ctx context.Context, pieces []Piece) error {
 	records := make([]pieceRecord, len(pieces))
 	for i, p := range pieces {
 		records[i] = pieceRecord{Offset: offsets[i], PaddedSize: p.PaddedSize}
+		if !porep.IsElement(p.CommP) {
+			return fmt.Errorf("piece %d: CommP %x: %w", i, p.CommP, porep.ErrElement)
+		}
 		if p.CommP != ([32]byte{}) {
 			commP := digest(p.CommP)
 			records[i].CommP = &commP
@@ -143,11 +146,26 @@ func (s *Sector) buildTreeD(ctx context.Context) error {
 			return err
 		}
 		leaves := metered(merkle.LeavesAt(data), progress)
-		if _, err := merkle.Build(piece.Tree{}, merkle.Binary, s.params.Nodes, leaves, write, s.runner(ctx)); err != nil {
+		root, err := merkle.Build(piece.Tree{}, merkle.Binary, s.params.Nodes, leaves, write, s.runner(ctx))
+		if err != nil {
 			return err
 		}
+		commD := digest(root)
+		s.record.CommD = &commD // stored together with the note of the file
 		return s.checkPieces(file)
 	})
+}
+
+// commD returns the root over the data, which is in the record once the tree is
+// built: labelling reads nothing else of a file twice the size of the sector.
+func (s *Sector) commD() ([32]byte, error) {
+	if s.record.Result != nil {
+		return s.record.Result.CommD, nil
+	}
+	if s.record.CommD == nil {
+		return [32]byte{}, fmt.Errorf("%s first: %w", StepTreeD, ErrOrder)
+	}
+	return *s.record.CommD, nil
 }
 
 // checkPieces compares the node of the tree that covers each piece with the

@@ -1,9 +1,8 @@
 package seal
 
 import (
-	"crypto/sha256"
+	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -18,6 +17,7 @@ const (
 	treeDFile     = "sc-02-data-tree-d.dat"
 	treeCFile     = "sc-02-data-tree-c"
 	treeRLastFile = "sc-02-data-tree-r-last"
+	lockFile      = "seal.lock"
 
 	tempSuffix = ".tmp"
 )
@@ -49,7 +49,11 @@ type output struct {
 	done  bool
 }
 
+// create opens a file beside its place, in a sector that is open for writing.
 func (s *Sector) create(name string) (*output, error) {
+	if err := s.writable(); err != nil {
+		return nil, err
+	}
 	file, err := os.OpenFile(s.path(name+tempSuffix), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return nil, err
@@ -57,11 +61,8 @@ func (s *Sector) create(name string) (*output, error) {
 	return &output{File: file, place: s.path(name)}, nil
 }
 
-// publish syncs the file and moves it to its place, durably.
+// publish moves a file that was synced to its place, durably.
 func (o *output) publish() error {
-	if err := o.Sync(); err != nil {
-		return err
-	}
 	if err := o.Close(); err != nil {
 		return err
 	}
@@ -89,19 +90,6 @@ func syncDir(path string) error {
 	return dir.Sync()
 }
 
-// noteFile returns the size and digest of an open file.
-func noteFile(file *os.File) (fileRecord, error) {
-	info, err := file.Stat()
-	if err != nil {
-		return fileRecord{}, err
-	}
-	hash := sha256.New()
-	if _, err := io.Copy(hash, io.NewSectionReader(file, 0, info.Size())); err != nil {
-		return fileRecord{}, err
-	}
-	return fileRecord{Size: info.Size(), SHA256: digest(hash.Sum(nil))}, nil
-}
-
 // write makes one file of the sector: fill writes it, and it is published and
 // noted if that succeeds.
 func (s *Sector) write(name string, fill func(*os.File) error) error {
@@ -113,7 +101,11 @@ func (s *Sector) write(name string, fill func(*os.File) error) error {
 	if err := fill(out.File); err != nil {
 		return err
 	}
-	note, err := noteFile(out.File)
+	// Synced first: what comes to the disk late would change the time that is noted.
+	if err := out.Sync(); err != nil {
+		return err
+	}
+	note, err := noteFile(out.File, s.runner(context.Background()))
 	if err != nil {
 		return err
 	}
@@ -121,10 +113,11 @@ func (s *Sector) write(name string, fill func(*os.File) error) error {
 		return err
 	}
 	s.record.Files[name] = note
+	s.verified[name] = true
 	return s.saveRecord()
 }
 
-// openSized opens a file that must have a size in bytes.
+// openSized opens a file that must have a size in bytes. Errors name the file.
 func openSized(path string, size uint64) (*os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {

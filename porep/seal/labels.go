@@ -17,10 +17,8 @@ func (s *Sector) replicaID() (id [32]byte, err error) {
 	if !ok {
 		return id, fmt.Errorf("no ticket is set: %w", ErrOrder)
 	}
-	var commD [32]byte
-	if s.record.Result != nil {
-		commD = s.record.Result.CommD
-	} else if commD, err = rootOf(s.path(treeDFile)); err != nil {
+	commD, err := s.commD()
+	if err != nil {
 		return id, err
 	}
 	return porep.ReplicaID(s.params, s.cfg.MinerID, s.cfg.Number, ticket, commD), nil

@@ -12,10 +12,15 @@ import (
 // Statement returns the statement of a seal proof of this finished sector: see
 // [porep.Verify].
 func (s *Sector) Statement(seed [32]byte, first, count int) (porep.SealInput, error) {
-	result, err := s.Result()
-	if err != nil {
+	if _, err := s.Result(); err != nil {
 		return porep.SealInput{}, err
 	}
+	return s.statement(seed, first, count), nil
+}
+
+// statement is the statement of a proof of the sector, checked or not.
+func (s *Sector) statement(seed [32]byte, first, count int) porep.SealInput {
+	result := s.record.Result
 	ticket, _ := s.Ticket()
 	return porep.SealInput{
 		ProofType: s.cfg.ProofType,
@@ -27,7 +32,7 @@ func (s *Sector) Statement(seed [32]byte, first, count int) (porep.SealInput, er
 		CommR:     result.CommR,
 		First:     first,
 		Count:     count,
-	}, nil
+	}
 }
 
 // Prove opens count challenges of the finished sector from number first on, drawn
@@ -62,27 +67,37 @@ func (s *Sector) prove(ctx context.Context, in porep.SealInput) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	size, err := merkle.Binary.StoredSize(s.params.Nodes, 0)
-	if err != nil {
-		return nil, err
-	}
-	data, err := openSized(s.path(treeDFile), size)
+	treeD, data, err := s.openTreeD()
 	if err != nil {
 		return nil, err
 	}
 	defer data.Close()
-	treeD, err := merkle.Binary.Reader(s.params.Nodes, 0, data)
-	if err != nil {
-		return nil, err
-	}
 	return s.params.Prove(in, porep.Source{
 		CommC:     replica.CommC,
 		CommRLast: replica.CommRLast,
-		TreeD:     cancelled(ctx, named(treeD, data.Name())),
+		TreeD:     cancelled(ctx, treeD),
 		TreeC:     cancelled(ctx, treeC),
 		TreeRLast: cancelled(ctx, replica.TreeRLast),
 		Column:    columnReader(layers),
 	})
+}
+
+// openTreeD opens the tree over the data.
+func (s *Sector) openTreeD() (merkle.RowReader, *os.File, error) {
+	size, err := merkle.Binary.StoredSize(s.params.Nodes, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := openSized(s.path(treeDFile), size)
+	if err != nil {
+		return nil, nil, err
+	}
+	read, err := merkle.Binary.Reader(s.params.Nodes, 0, file)
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return named(read, file.Name()), file, nil
 }
 
 // openTreeC opens the trees over the columns; the files are the caller's to close

@@ -2,7 +2,6 @@ package seal
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,23 +11,48 @@ import (
 	"slices"
 
 	"github.com/filecoin-project/go-state-types/abi"
+
+	"github.com/perdure/perdure/internal/merkle"
+	"github.com/perdure/perdure/porep"
 )
 
 const (
 	recordFile    = "seal.json"
-	recordVersion = 1
+	recordVersion = 2
 )
 
 // record is what seal.json holds: the identity of the sector and what is done.
 type record struct {
 	Version   int                     `json:"version"`
 	ProofType abi.RegisteredSealProof `json:"proofType"`
+	Params    *paramsRecord           `json:"params,omitempty"` // of a shape that is not registered
 	MinerID   uint64                  `json:"minerId"`
 	Number    abi.SectorNumber        `json:"number"`
 	Ticket    *digest                 `json:"ticket,omitempty"`
 	Pieces    []pieceRecord           `json:"pieces,omitempty"`
+	CommD     *digest                 `json:"commD,omitempty"` // root of the noted tree over the data
 	Files     map[string]fileRecord   `json:"files"`
 	Result    *resultRecord           `json:"result,omitempty"`
+	Checked   bool                    `json:"checked"`          // the result stood the check
+	Redone    []Step                  `json:"redone,omitempty"` // steps that a check has sent back once
+}
+
+type paramsRecord struct {
+	PorepID digest `json:"porepId"`
+	Nodes   uint64 `json:"nodes"`
+	Layers  int    `json:"layers"`
+	Shape   [3]int `json:"shape"` // base, sub, top
+}
+
+func newParamsRecord(p porep.Params) *paramsRecord {
+	return &paramsRecord{PorepID: p.ID, Nodes: p.Nodes, Layers: p.Layers, Shape: [3]int{p.Shape.Base, p.Shape.Sub, p.Shape.Top}}
+}
+
+func (p *paramsRecord) params() porep.Params {
+	return porep.Params{
+		ID: p.PorepID, Nodes: p.Nodes, Layers: p.Layers,
+		Shape: merkle.Shape{Base: p.Shape[0], Sub: p.Shape[1], Top: p.Shape[2]},
+	}
 }
 
 type pieceRecord struct {
@@ -38,8 +62,9 @@ type pieceRecord struct {
 }
 
 type fileRecord struct {
-	Size   int64  `json:"size"`
-	SHA256 digest `json:"sha256"`
+	Size     int64  `json:"size"`
+	Modified int64  `json:"modified"` // nanoseconds since 1970
+	Digest   digest `json:"digest"`
 }
 
 type resultRecord struct {
@@ -50,10 +75,32 @@ type resultRecord struct {
 	ReplicaID digest `json:"replicaId"`
 }
 
+// params returns the parameters that the record names.
+func (r *record) params() (porep.Params, error) {
+	if r.Params != nil {
+		return r.Params.params(), nil
+	}
+	return porep.ParamsOf(r.ProofType)
+}
+
+// describe says in words what a sector is.
+func describe(miner uint64, number abi.SectorNumber, proof abi.RegisteredSealProof, p porep.Params) string {
+	return fmt.Sprintf("sector %d of miner %d (seal proof %d: %d bytes, %d layers, tree shape %d-%d-%d)",
+		number, miner, proof, p.SectorSize(), p.Layers, p.Shape.Base, p.Shape.Sub, p.Shape.Top)
+}
+
+// readRecord reads a record. Errors name the path.
 func readRecord(path string) (record, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return record{}, err
+	}
+	var version struct{ Version int }
+	if err := json.Unmarshal(raw, &version); err != nil {
+		return record{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	if version.Version != recordVersion {
+		return record{}, fmt.Errorf("read %s: version %d, want %d: %w", path, version.Version, recordVersion, ErrVersion)
 	}
 	var r record
 	decoder := json.NewDecoder(bytes.NewReader(raw))
@@ -61,8 +108,8 @@ func readRecord(path string) (record, error) {
 	if err := decoder.Decode(&r); err != nil {
 		return record{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	if r.Version != recordVersion {
-		return record{}, fmt.Errorf("read %s: version %d, want %d", path, r.Version, recordVersion)
+	if _, err := r.params(); err != nil {
+		return record{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	if r.Files == nil {
 		r.Files = make(map[string]fileRecord)
@@ -70,31 +117,53 @@ func readRecord(path string) (record, error) {
 	return r, nil
 }
 
-// loadRecord takes the record of the directory, or starts one, and forgets files
-// that are missing or have another size.
+// loadRecord takes the record of the directory and forgets files that are
+// missing or have another size. If there is none it starts one, unless the
+// directory holds files of a sector that nothing is known of.
 func (s *Sector) loadRecord() error {
 	r, err := readRecord(s.path(recordFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		s.record = record{
-			Version: recordVersion, ProofType: s.cfg.ProofType, MinerID: s.cfg.MinerID, Number: s.cfg.Number,
-			Files: make(map[string]fileRecord),
-		}
-		s.checked = true // nothing is on disk
-		return s.saveRecord()
+		return s.startRecord()
 	}
 	if err != nil {
 		return err
 	}
-	if r.ProofType != s.cfg.ProofType || r.MinerID != s.cfg.MinerID || r.Number != s.cfg.Number {
-		return fmt.Errorf("%s: sector %d of miner %d, seal proof %d: %w",
-			s.cfg.Dir, r.Number, r.MinerID, r.ProofType, ErrIdentity)
+	found, err := r.params()
+	if err != nil {
+		return err
+	}
+	if r.ProofType != s.cfg.ProofType || r.MinerID != s.cfg.MinerID || r.Number != s.cfg.Number || found != s.params {
+		return fmt.Errorf("%s holds %s, want %s: %w", s.cfg.Dir,
+			describe(r.MinerID, r.Number, r.ProofType, found),
+			describe(s.cfg.MinerID, s.cfg.Number, s.cfg.ProofType, s.params), ErrIdentity)
 	}
 	for name, file := range r.Files {
-		if info, err := os.Stat(s.path(name)); err != nil || info.Size() != file.Size {
+		info, err := os.Stat(s.path(name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err // it may be whole: nothing is made anew until it can be looked at
+		}
+		if err != nil || info.Size() != file.Size {
 			delete(r.Files, name)
 		}
 	}
 	s.record = r
+	return nil
+}
+
+// startRecord makes the record of a new sector, in memory.
+func (s *Sector) startRecord() error {
+	for _, name := range append(s.files(), auxFile) {
+		if _, err := os.Lstat(s.path(name)); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: there is no %s, so the sector of this file is unknown: %w", s.path(name), recordFile, ErrIdentity)
+		}
+	}
+	s.record = record{
+		Version: recordVersion, ProofType: s.cfg.ProofType, MinerID: s.cfg.MinerID, Number: s.cfg.Number,
+		Files: make(map[string]fileRecord),
+	}
+	if s.cfg.Params != nil {
+		s.record.Params = newParamsRecord(s.params)
+	}
 	return nil
 }
 
@@ -111,10 +180,25 @@ func (s *Sector) saveRecord() error {
 	if _, err := out.Write(append(raw, '\n')); err != nil {
 		return err
 	}
+	if err := out.Sync(); err != nil {
+		return err
+	}
 	return out.publish()
 }
 
 func (s *Sector) path(name string) string { return filepath.Join(s.cfg.Dir, name) }
+
+// files returns the names of all files that sealing makes but p_aux, in the
+// order of the steps.
+func (s *Sector) files() []string {
+	var names []string
+	for _, step := range s.steps() {
+		if step.name != StepCommit {
+			names = append(names, step.files...)
+		}
+	}
+	return names
+}
 
 // has reports whether all files are noted as done.
 func (s *Sector) has(names ...string) bool {
@@ -138,79 +222,24 @@ func (s *Sector) noted(but ...string) []string {
 	return names
 }
 
-// checkFiles compares every noted file of an unfinished sector with its digest,
-// once, and forgets those that differ; what a killed step left is removed.
-func (s *Sector) checkFiles(ctx context.Context) error {
-	if s.checked {
-		return nil
-	}
-	torn, err := s.damaged(ctx)
-	if err != nil {
-		return err
-	}
-	left, err := filepath.Glob(s.path("*" + tempSuffix))
-	if err != nil {
-		return err
-	}
-	for _, path := range left {
-		if err := os.Remove(path); err != nil {
-			return err
-		}
-	}
-	for _, name := range torn {
+// forget strikes files from the record in memory, and what rests on their
+// content in it.
+func (s *Sector) forget(names []string) {
+	for _, name := range names {
 		delete(s.record.Files, name)
-	}
-	s.checked = true
-	return s.saveRecord()
-}
-
-// damaged returns the noted files whose content is not what was noted.
-func (s *Sector) damaged(ctx context.Context) ([]string, error) {
-	var torn []string
-	for _, name := range s.noted() {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		file, err := os.Open(s.path(name))
-		if errors.Is(err, fs.ErrNotExist) {
-			torn = append(torn, name)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		found, err := noteFile(file)
-		file.Close()
-		if err != nil {
-			return nil, err
-		}
-		if found != s.record.Files[name] {
-			torn = append(torn, name)
+		delete(s.verified, name)
+		if name == treeDFile {
+			s.record.CommD = nil
 		}
 	}
-	return torn, nil
-}
-
-// Check reads every file of the sector that should be there and returns the
-// names of those that do not hold what was written.
-func (s *Sector) Check(ctx context.Context) ([]string, error) {
-	noted, err := readRecord(s.path(recordFile))
-	if err != nil {
-		return nil, fmt.Errorf("check sector %d: %w", s.cfg.Number, err)
-	}
-	whole := &Sector{cfg: s.cfg, params: s.params, record: noted}
-	torn, err := whole.damaged(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("check sector %d: %w", s.cfg.Number, err)
-	}
-	return torn, nil
 }
 
 // remove deletes files, after the record has forgotten them.
 func (s *Sector) remove(names []string) error {
-	for _, name := range names {
-		delete(s.record.Files, name)
+	if err := s.writable(); err != nil {
+		return err
 	}
+	s.forget(names)
 	if err := s.saveRecord(); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package seal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -24,9 +25,10 @@ type Replica struct {
 
 var errRoot = errors.New("stored trees have not the root CommRLast of " + auxFile)
 
-// OpenReplica opens the replica in a sector's directory. Errors name the file.
-// Sizes are checked, and that the stored roots give CommRLast; the rest of the
-// content is not.
+// OpenReplica opens the replica in a sector's directory, for reading and without
+// a lock. Errors name the file. The parameters are compared with those in the
+// record of sealing, if there is one ([ErrIdentity]), sizes are checked, and that
+// the stored roots give CommRLast; the rest of the content is not.
 func OpenReplica(dir string, params porep.Params) (*Replica, error) {
 	r := new(Replica)
 	if err := r.open(dir, params); err != nil {
@@ -39,6 +41,9 @@ func OpenReplica(dir string, params porep.Params) (*Replica, error) {
 func (r *Replica) open(dir string, params porep.Params) error {
 	f, err := newForest(params)
 	if err != nil {
+		return err
+	}
+	if err := sealedWith(dir, params); err != nil {
 		return err
 	}
 	if err := r.readAux(filepath.Join(dir, auxFile)); err != nil {
@@ -73,6 +78,30 @@ func (r *Replica) open(dir string, params porep.Params) error {
 	return nil
 }
 
+// sealedWith compares parameters with those of the record in a directory. A
+// replica from elsewhere has none, and one that another version of this program
+// sealed has the same files.
+func sealedWith(dir string, want porep.Params) error {
+	sealed, err := readRecord(filepath.Join(dir, recordFile))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrVersion) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	have, err := sealed.params()
+	if err != nil {
+		return err
+	}
+	if have != want {
+		return fmt.Errorf("%s holds %s, want parameters of %d bytes, %d layers, tree shape %d-%d-%d (id %x): %w",
+			dir, describe(sealed.MinerID, sealed.Number, sealed.ProofType, have),
+			want.SectorSize(), want.Layers, want.Shape.Base, want.Shape.Sub, want.Shape.Top, want.ID, ErrIdentity)
+	}
+	return nil
+}
+
+// readAux reads CommC and CommRLast, which must be field elements.
 func (r *Replica) readAux(path string) error {
 	aux, err := os.ReadFile(path)
 	if err != nil {
@@ -82,6 +111,12 @@ func (r *Replica) readAux(path string) error {
 		return fmt.Errorf("%s: %d bytes, want %d", path, len(aux), 2*porep.NodeSize)
 	}
 	r.CommC, r.CommRLast = [32]byte(aux), [32]byte(aux[porep.NodeSize:])
+	if !porep.IsElement(r.CommC) {
+		return fmt.Errorf("%s: CommC %x: %w", path, r.CommC, porep.ErrElement)
+	}
+	if !porep.IsElement(r.CommRLast) {
+		return fmt.Errorf("%s: CommRLast %x: %w", path, r.CommRLast, porep.ErrElement)
+	}
 	return nil
 }
 

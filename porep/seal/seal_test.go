@@ -19,7 +19,12 @@ import (
 	"github.com/perdure/perdure/porep/piece"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if runChild() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const proof2KiB = abi.RegisteredSealProof_StackedDrg2KiBV1_1
 
@@ -35,12 +40,27 @@ func bytes32(t testing.TB, s string) [32]byte {
 	return [32]byte(raw)
 }
 
+// opened are the sectors of the running test, by directory.
+var opened = map[string]*Sector{}
+
+// open opens a sector for the rest of the test, or until its directory is opened
+// again, as by another process after this one was killed.
 func open(t testing.TB, cfg Config) *Sector {
 	t.Helper()
+	if before := opened[cfg.Dir]; before != nil {
+		before.Close()
+	}
 	s, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	opened[cfg.Dir] = s
+	t.Cleanup(func() {
+		s.Close()
+		if opened[cfg.Dir] == s {
+			delete(opened, cfg.Dir)
+		}
+	})
 	return s
 }
 
@@ -114,7 +134,7 @@ func TestKnownSeals(t *testing.T) {
 				t.Fatal(err)
 			}
 			params := in.params(t)
-			cfg := Config{MinerID: in.MinerID, Number: in.Number, Dir: t.TempDir(), params: &params}
+			cfg := Config{MinerID: in.MinerID, Number: in.Number, Dir: t.TempDir(), Params: &params}
 			s, got := sealed(t, cfg, bytes32(t, in.Ticket))
 			checkResult(t, got, want)
 			checkFiles(t, s, want)

@@ -1,23 +1,3 @@
-// Package seal makes sealed sectors and reads them: it writes data into a
-// sector, seals it in durable steps, opens it for proofs and gets the data back.
-//
-// A sector lives in one directory, with the file names of the reference
-// implementation's cache:
-//
-//	unsealed                       the padded data
-//	sealed                         the replica
-//	p_aux                          CommC || CommRLast
-//	sc-02-data-tree-d.dat          tree over the data
-//	sc-02-data-layer-{1..L}.dat    labels
-//	sc-02-data-tree-c[-i].dat      trees over the columns, one a base tree
-//	sc-02-data-tree-r-last[-i].dat trees over the replica, the lowest rows left out
-//	seal.json                      what is done: size and SHA-256 of every file
-//
-// Every file is written beside its place, synced, renamed, and only then noted
-// in seal.json, so that a killed process goes on after the last finished step,
-// and a file that does not hold what was noted is made again. All steps are
-// functions of the data, the ticket and the identity of the sector: doing one
-// twice gives the same bytes.
 package seal
 
 import (
@@ -25,12 +5,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
+	"github.com/perdure/perdure/internal/merkle"
 	"github.com/perdure/perdure/porep"
 	"github.com/perdure/perdure/porep/graph"
 )
@@ -48,8 +30,12 @@ type Config struct {
 	// one goroutine at a time and must not call the sector.
 	Progress func(step Step, done, total uint64)
 
-	// params replaces the registered ones in tests of other shapes.
-	params *porep.Params
+	// Params, if not nil, replace the parameters of the registered proof: the
+	// compound trees of large sectors at small sizes, for tests and for whoever
+	// wants to look at them. No chain takes such sectors; [porep.Params.Verify]
+	// checks their proofs. ProofType may then be 0, and [Find] opens the sector
+	// with the same parameters.
+	Params *porep.Params
 }
 
 // Errors that a caller may want to tell apart.
@@ -59,6 +45,7 @@ var (
 	ErrOrder    = errors.New("an earlier step is not done")
 	ErrData     = errors.New("sector holds data already")
 	ErrPiece    = errors.New("piece has not the commitment that it should have")
+	ErrVersion  = errors.New("record of another version of this program")
 )
 
 // Step is one durable step of sealing.
@@ -73,6 +60,7 @@ const (
 	StepReplica   Step = "replica"     // data encoded with the last layer
 	StepTreeRLast Step = "tree-r-last" // CommRLast
 	StepCommit    Step = "commit"      // CommR
+	StepCheck     Step = "check"       // random nodes of everything, and a proof
 	Done          Step = "done"
 )
 
@@ -84,45 +72,128 @@ type Result struct {
 // Sector is one sector's directory. It is not safe for concurrent use, but a
 // finished sector may be opened any number of times for reading.
 type Sector struct {
-	cfg     Config
-	params  porep.Params
-	record  record
-	checked bool // the files on disk were compared with the record
+	cfg      Config
+	params   porep.Params
+	record   record
+	lock     *os.File        // nil: open for reading only
+	settled  bool            // the files on disk were compared with the record
+	verified map[string]bool // files that this process wrote or compared with their digests
 }
 
-// Open opens the directory of a sector, which may be new. It fails with
-// [ErrIdentity] if the directory holds another one.
+// Open opens the directory of a sector, which may be new, and locks it until
+// Close. It fails with [ErrIdentity] if the directory holds another sector or
+// files of an unknown one, with [ErrVersion] if another version of this program
+// made it, and with [ErrLocked] if somebody else has it open. Nothing is changed
+// then.
 func Open(cfg Config) (*Sector, error) {
-	s := &Sector{cfg: cfg}
-	if err := s.open(); err != nil {
+	s, err := newSector(cfg)
+	if err == nil {
+		err = s.open()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open sector %d: %w", cfg.Number, err)
 	}
 	return s, nil
 }
 
-func (s *Sector) open() (err error) {
-	if s.cfg.params != nil {
-		s.params = *s.cfg.params
-	} else if s.params, err = porep.ParamsOf(s.cfg.ProofType); err != nil {
-		return err
-	}
+func newSector(cfg Config) (*Sector, error) {
+	s := &Sector{cfg: cfg, verified: make(map[string]bool)}
 	if s.cfg.Workers <= 0 {
 		s.cfg.Workers = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Params != nil {
+		s.params = *cfg.Params
+		return s, checkParams(s.params)
+	}
+	var err error
+	s.params, err = porep.ParamsOf(cfg.ProofType)
+	return s, err
+}
+
+// checkParams checks that there are sectors of given parameters.
+func checkParams(p porep.Params) error {
+	if p.Layers < 1 || p.Layers > porep.MaxLayers {
+		return fmt.Errorf("parameters: %d layers, want 1 to %d", p.Layers, porep.MaxLayers)
+	}
+	if _, err := graph.New(p.ID, p.Nodes); err != nil {
+		return fmt.Errorf("parameters: %w", err)
+	}
+	if _, err := p.Shape.Arities(p.Nodes); err != nil {
+		return fmt.Errorf("parameters: %w", err)
+	}
+	if _, err := merkle.Binary.Arities(p.Nodes); err != nil {
+		return fmt.Errorf("parameters: %w", err)
+	}
+	_, err := newForest(p)
+	return err
+}
+
+func (s *Sector) open() error {
+	// Looked at before it is locked too: in a directory that is somebody else's
+	// not even a lock file is made.
+	if err := s.loadRecord(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(s.cfg.Dir, 0o755); err != nil {
 		return err
 	}
-	return s.loadRecord()
+	lock, err := lockDir(s.cfg.Dir, s.path(lockFile))
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	if err := s.loadRecord(); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	if _, err := os.Stat(s.path(recordFile)); errors.Is(err, fs.ErrNotExist) {
+		if err := s.saveRecord(); err != nil {
+			return errors.Join(err, s.Close())
+		}
+	}
+	return nil
 }
 
 // Find opens the directory of a sector that exists already, with the identity
-// that its record names.
+// that its record names, for reading: to prove it and to get its data back.
+// Whatever would change the directory fails with [ErrReadOnly]. It takes no lock.
 func Find(dir string) (*Sector, error) {
 	r, err := readRecord(filepath.Join(dir, recordFile))
 	if err != nil {
 		return nil, fmt.Errorf("open sector in %s: %w", dir, err)
 	}
-	return Open(Config{ProofType: r.ProofType, MinerID: r.MinerID, Number: r.Number, Dir: dir})
+	cfg := Config{ProofType: r.ProofType, MinerID: r.MinerID, Number: r.Number, Dir: dir}
+	if r.Params != nil {
+		params := r.Params.params()
+		cfg.Params = &params
+	}
+	s, err := newSector(cfg)
+	if err == nil {
+		err = s.loadRecord()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open sector in %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// Close lets go of the directory. It may be called more than once; afterwards
+// the sector can only be read.
+func (s *Sector) Close() error {
+	if s.lock == nil {
+		return nil
+	}
+	err := releaseLock(s.lock)
+	s.lock = nil
+	return err
+}
+
+// writable fails with [ErrReadOnly] unless the directory is locked for this
+// sector.
+func (s *Sector) writable() error {
+	if s.lock == nil {
+		return fmt.Errorf("%s: %w", s.cfg.Dir, ErrReadOnly)
+	}
+	return nil
 }
 
 // Config returns the identity and place of the sector.
@@ -145,13 +216,14 @@ func (s *Sector) Ticket() (ticket [32]byte, ok bool) {
 func (s *Sector) SetTicket(ticket [32]byte) error {
 	if have, ok := s.Ticket(); ok {
 		if have != ticket {
-			return fmt.Errorf("set ticket of sector %d: %w", s.cfg.Number, ErrTicket)
+			return fmt.Errorf("set ticket of sector %d in %s: have %x, want %x: %w", s.cfg.Number, s.cfg.Dir, have, ticket, ErrTicket)
 		}
 		return nil
 	}
 	fixed := digest(ticket)
 	s.record.Ticket = &fixed
 	if err := s.saveRecord(); err != nil {
+		s.record.Ticket = nil
 		return fmt.Errorf("set ticket of sector %d: %w", s.cfg.Number, err)
 	}
 	return nil
@@ -159,7 +231,7 @@ func (s *Sector) SetTicket(ticket [32]byte) error {
 
 // Next returns the first step that is not done, or [Done].
 func (s *Sector) Next() Step {
-	if s.record.Result != nil {
+	if s.record.Checked {
 		return Done
 	}
 	for _, step := range s.steps() {
@@ -167,12 +239,17 @@ func (s *Sector) Next() Step {
 			return step.name
 		}
 	}
-	return StepCommit
+	if s.record.Result == nil {
+		return StepCommit
+	}
+	return StepCheck
 }
 
-// stepFiles is a step, the files that it leaves and what it does.
+// stepFiles is a step, the files that it reads from end to end, those that it
+// leaves, and what it does.
 type stepFiles struct {
 	name  Step
+	reads []string
 	files []string
 	do    func(context.Context) error
 }
@@ -182,22 +259,38 @@ func (s *Sector) steps() []stepFiles {
 	for i := range layers {
 		layers[i] = layerFile(i + 1)
 	}
+	last := layers[len(layers)-1]
 	return []stepFiles{
-		{StepData, []string{unsealedFile}, nil},
-		{StepTreeD, []string{treeDFile}, s.buildTreeD},
-		{StepLabels, layers, s.buildLabels},
-		{StepTreeC, baseFiles(treeCFile, s.params.Shape), s.buildTreeC},
-		{StepReplica, []string{sealedFile}, s.buildReplica},
-		{StepTreeRLast, baseFiles(treeRLastFile, s.params.Shape), s.buildTreeRLast},
-		{StepCommit, []string{auxFile}, s.commit},
+		{name: StepData, files: []string{unsealedFile}},
+		{StepTreeD, []string{unsealedFile}, []string{treeDFile}, s.buildTreeD},
+		{StepLabels, s.newestLayer(), layers, s.buildLabels},
+		{StepTreeC, layers, baseFiles(treeCFile, s.params.Shape), s.buildTreeC},
+		{StepReplica, []string{last, unsealedFile}, []string{sealedFile}, s.buildReplica},
+		{StepTreeRLast, []string{sealedFile}, baseFiles(treeRLastFile, s.params.Shape), s.buildTreeRLast},
+		{StepCommit, nil, []string{auxFile}, s.commit},
+		{StepCheck, nil, nil, s.check},
 	}
+}
+
+// newestLayer names the layer that the next one is computed from, if any.
+func (s *Sector) newestLayer() []string {
+	for layer := 1; layer <= s.params.Layers; layer++ {
+		if s.has(layerFile(layer)) {
+			continue
+		}
+		if layer == 1 {
+			return nil
+		}
+		return []string{layerFile(layer - 1)}
+	}
+	return nil
 }
 
 // Do does the next step, which must be the one given; a step that is done
 // already is left as it is. [StepData] needs the data: see [Sector.WriteData].
-// The first call compares the files with the record, so it may find that a file
-// of an earlier step is damaged: then it fails with [ErrOrder], and Next names
-// that step.
+// It may find that a file of an earlier step is damaged, which fails with a
+// [*DamageError], and [StepCheck] that a step went wrong, which fails with a
+// [*CheckError]: Next names the step that must be done again.
 func (s *Sector) Do(ctx context.Context, step Step) error {
 	if err := s.do(ctx, step); err != nil {
 		return fmt.Errorf("seal sector %d: %s: %w", s.cfg.Number, step, err)
@@ -206,23 +299,29 @@ func (s *Sector) Do(ctx context.Context, step Step) error {
 }
 
 func (s *Sector) do(ctx context.Context, step Step) error {
-	if s.record.Result != nil {
+	if s.record.Checked {
 		return nil
+	}
+	if err := s.writable(); err != nil {
+		return err
 	}
 	if err := s.checkFiles(ctx); err != nil {
 		return err
 	}
+	next := s.Next()
 	for _, each := range s.steps() {
-		done := s.has(each.files...)
 		switch {
-		case each.name == step && done && step != StepCommit:
-			return nil
+		case each.name == step && step != next:
+			return nil // done already: the next step comes after it
 		case each.name == step && each.do == nil:
 			return fmt.Errorf("no data was written: %w", ErrOrder)
 		case each.name == step:
+			if err := s.verify(ctx, each.reads); err != nil {
+				return err
+			}
 			return each.do(ctx)
-		case !done:
-			return fmt.Errorf("%s first: %w", each.name, ErrOrder)
+		case each.name == next:
+			return fmt.Errorf("%s first: %w", next, ErrOrder)
 		}
 	}
 	return errors.New("unknown step")
@@ -231,12 +330,13 @@ func (s *Sector) do(ctx context.Context, step Step) error {
 // Seal sets the ticket and does every step that is not done. A sector to which
 // nothing was written is sealed empty, with zeros for data. It may be called
 // again after an error, by another process too, and goes on where it stopped; a
-// finished sector gives its result at once.
+// finished sector gives its result at once. Files that are found damaged are made
+// again, and so is a step that the check finds wrong, once.
 func (s *Sector) Seal(ctx context.Context, ticket [32]byte) (Result, error) {
 	if err := s.SetTicket(ticket); err != nil {
 		return Result{}, err
 	}
-	if s.record.Result == nil {
+	if !s.record.Checked {
 		if err := s.checkFiles(ctx); err != nil {
 			return Result{}, fmt.Errorf("seal sector %d: %w", s.cfg.Number, err)
 		}
@@ -247,19 +347,28 @@ func (s *Sector) Seal(ctx context.Context, ticket [32]byte) (Result, error) {
 				return Result{}, err
 			}
 		}
-		if err := s.Do(ctx, step); err != nil {
+		if err := s.Do(ctx, step); err != nil && !s.again(err) {
 			return Result{}, err
 		}
 	}
 	return s.Result()
 }
 
+// again reports whether an error means that a step must be done again. That
+// ends: what is made again was written by this process, and a check sends each
+// step back once.
+func (s *Sector) again(err error) bool {
+	var damage *DamageError
+	var check *CheckError
+	return errors.As(err, &damage) || errors.As(err, &check) && check.Again
+}
+
 // rewriteEmpty writes the data of a sector without pieces. Data that was written
 // and is gone cannot be made up.
 func (s *Sector) rewriteEmpty(ctx context.Context) error {
 	if len(s.record.Pieces) > 0 {
-		return fmt.Errorf("seal sector %d: %s is missing or damaged: write the data again",
-			s.cfg.Number, filepath.Join(s.cfg.Dir, unsealedFile))
+		return fmt.Errorf("seal sector %d: %s: %s is missing or damaged: write the data again",
+			s.cfg.Number, StepData, s.path(unsealedFile))
 	}
 	return s.WriteData(ctx, nil)
 }
@@ -267,13 +376,16 @@ func (s *Sector) rewriteEmpty(ctx context.Context) error {
 // Result returns the commitments of a finished sector; otherwise it fails with
 // [ErrOrder].
 func (s *Sector) Result() (Result, error) {
-	if s.record.Result == nil {
-		return Result{}, fmt.Errorf("sector %d: not sealed yet, next is %s: %w", s.cfg.Number, s.Next(), ErrOrder)
+	if !s.record.Checked {
+		return Result{}, fmt.Errorf("sector %d in %s: not sealed yet, next is %s: %w", s.cfg.Number, s.cfg.Dir, s.Next(), ErrOrder)
 	}
-	r := s.record.Result
+	return s.record.Result.result(), nil
+}
+
+func (r *resultRecord) result() Result {
 	return Result{
 		CommD: r.CommD, CommR: r.CommR, CommC: r.CommC, CommRLast: r.CommRLast, ReplicaID: r.ReplicaID,
-	}, nil
+	}
 }
 
 // Reset throws away everything but the data and the ticket's choice, so that the
@@ -282,7 +394,10 @@ func (s *Sector) Reset() error {
 	if !s.has(unsealedFile) {
 		return fmt.Errorf("reset sector %d: %s is gone: %w", s.cfg.Number, unsealedFile, ErrOrder)
 	}
-	s.record.Ticket, s.record.Result = nil, nil
+	if err := s.writable(); err != nil {
+		return fmt.Errorf("reset sector %d: %w", s.cfg.Number, err)
+	}
+	s.record.Ticket, s.record.Result, s.record.Checked, s.record.Redone = nil, nil, false, nil
 	if err := s.remove(s.noted(unsealedFile, treeDFile)); err != nil {
 		return fmt.Errorf("reset sector %d: %w", s.cfg.Number, err)
 	}

@@ -3,7 +3,6 @@ package seal
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/perdure/perdure/internal/merkle"
@@ -131,56 +130,6 @@ func columnLeaves(layers []*os.File) merkle.Leaves {
 		}
 		return nil
 	}
-}
-
-// buildReplica encodes the data with the last layer.
-func (s *Sector) buildReplica(ctx context.Context) error {
-	size := s.params.SectorSize()
-	labels, err := openSized(s.path(layerFile(s.params.Layers)), size)
-	if err != nil {
-		return err
-	}
-	defer labels.Close()
-	data, err := openSized(s.path(unsealedFile), size)
-	if err != nil {
-		return err
-	}
-	defer data.Close()
-	progress := s.meter(StepReplica, s.params.Nodes)
-	return s.write(sealedFile, func(file *os.File) error {
-		return combine(s.runner(ctx), size, labels, data, file, porep.Encode, progress)
-	})
-}
-
-// combineBytes is how much of a sector one job of combine takes.
-const combineBytes = 1 << 18
-
-// combine writes op(labels, in) to out, node by node.
-func combine(run merkle.Runner, size uint64, labels, in io.ReaderAt, out io.WriterAt,
-	op func(label, node [32]byte) ([32]byte, error), progress *meter,
-) error {
-	jobs := int((size + combineBytes - 1) / combineBytes)
-	return run(jobs, func(job int) error {
-		at := uint64(job) * combineBytes
-		n := min(combineBytes, size-at)
-		label, node := make([]byte, n), make([]byte, n)
-		if _, err := labels.ReadAt(label, int64(at)); err != nil {
-			return fmt.Errorf("read labels: %w", err)
-		}
-		if _, err := in.ReadAt(node, int64(at)); err != nil {
-			return fmt.Errorf("read nodes: %w", err)
-		}
-		for i := uint64(0); i < n; i += porep.NodeSize {
-			result, err := op([32]byte(label[i:]), [32]byte(node[i:]))
-			if err != nil {
-				return fmt.Errorf("node %d: %w", (at+i)/porep.NodeSize, err)
-			}
-			copy(node[i:], result[:])
-		}
-		_, err := out.WriteAt(node, int64(at))
-		progress.add(n / porep.NodeSize)
-		return err
-	})
 }
 
 // buildTreeRLast builds the trees over the replica, without the rows that are

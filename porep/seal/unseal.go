@@ -104,7 +104,7 @@ func (s *Sector) Restore(ctx context.Context) error {
 		}
 		defer replica.Close()
 		defer labels.Close()
-		return combine(s.runner(ctx), size, labels, replica, file, porep.Decode, s.meter(StepReplica, s.params.Nodes))
+		return combine(s.runner(ctx), size, labels, replica, file, porep.DecodeNodes, s.meter(StepReplica, s.params.Nodes))
 	})
 	if err != nil {
 		return fmt.Errorf("restore sector %d: %w", s.cfg.Number, err)
@@ -139,7 +139,7 @@ type section struct {
 
 // readerAt is a source of labels.
 type readerAt interface {
-	io.ReaderAt
+	fileReader
 	io.Closer
 }
 
@@ -147,6 +147,8 @@ type readerAt interface {
 type memory struct{ *bytes.Reader }
 
 func (memory) Close() error { return nil }
+
+func (memory) Name() string { return "labels computed anew" }
 
 // openDecoder opens what decoding needs: the last layer and the replica.
 func (s *Sector) openDecoder(ctx context.Context) (labels readerAt, replica *os.File, err error) {
@@ -201,21 +203,11 @@ func (d *decoder) fill() error {
 		d.buf = make([]byte, 2*combineBytes)
 	}
 	n := min(combineBytes, d.end-d.at)
-	label, node := d.buf[:n], d.buf[combineBytes:][:n]
-	if _, err := d.labels.ReadAt(label, int64(d.at)); err != nil {
-		return fmt.Errorf("read labels: %w", err)
+	data, err := combined(d.labels, d.replica, d.buf[:2*n], d.at, porep.DecodeNodes)
+	if err != nil {
+		return err
 	}
-	if _, err := d.replica.ReadAt(node, int64(d.at)); err != nil {
-		return fmt.Errorf("read replica: %w", err)
-	}
-	for i := uint64(0); i < n; i += porep.NodeSize {
-		data, err := porep.Decode([32]byte(label[i:]), [32]byte(node[i:]))
-		if err != nil {
-			return fmt.Errorf("%s: node %d: %w", d.replica.Name(), (d.at+i)/porep.NodeSize, err)
-		}
-		copy(node[i:], data[:])
-	}
-	d.rest, d.at = node, d.at+n
+	d.rest, d.at = data, d.at+n
 	return nil
 }
 

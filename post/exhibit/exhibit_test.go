@@ -25,6 +25,7 @@ func sealed(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer s.Close()
 	data := seal.Piece{Data: bytes.NewReader([]byte("what the sector holds")), PaddedSize: 128}
 	if err := s.WriteData(context.Background(), []seal.Piece{data}); err != nil {
 		t.Fatal(err)

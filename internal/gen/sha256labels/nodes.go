@@ -1,0 +1,177 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Layouts that the Go code shares: kernelLane and rows of parents.
+const (
+	laneBytes    = 48
+	laneReplica  = 0
+	laneCurrent  = 32
+	laneExpander = 40
+
+	baseParents     = 6
+	expanderParents = 8
+	rowBytes        = (baseParents + expanderParents) * 4
+
+	sourceBytes = 2 * 8
+)
+
+// distance is how many nodes ahead the base parents are fetched into the caches.
+const distance = 16
+
+func (k *kernel) replicaID(lane int) Mem {
+	return Mem{Base: k.lane}.Offset(lane*laneBytes + laneReplica)
+}
+
+// current loads the address of a lane's layer.
+func (k *kernel) current(lane int) reg.GPVirtual {
+	r := GP64()
+	MOVQ(Mem{Base: k.lane}.Offset(lane*laneBytes+laneCurrent), r)
+	return r
+}
+
+// fixedSources sets what is the same for all nodes.
+func (k *kernel) fixedSources() {
+	k.expander, k.last = GP64(), GP64()
+	XORQ(k.expander, k.expander)
+	padding := GP64()
+	LEAQ(constants.padding, padding)
+	CMPQ(k.layer, Imm(1))
+	JEQ(LabelRef("fixedFirst"))
+	for lane := range k.lanes {
+		MOVQ(padding, k.source(distinctLater, lane).Offset(8))
+	}
+	LEAQ(k.slot(1+distinctLater), k.last)
+	JMP(LabelRef("fixed"))
+	Label("fixedFirst")
+	for lane := range k.lanes {
+		MOVQ(padding, k.source(distinctFirst, lane).Offset(8))
+	}
+	LEAQ(k.slot(1+distinctFirst), k.last)
+	Label("fixed")
+}
+
+// gather notes where the labels of the node's parents stand: base parents in the layer, expander
+// parents in the order of nodes.
+func (k *kernel) gather() {
+	for block := range distinctFirst {
+		parents := k.baseOffsets(0, block)
+		for lane := range k.lanes {
+			current := k.current(lane)
+			for i, p := range parents {
+				k.point(current, p, 0, 2*block+i, lane)
+			}
+			if block == 0 {
+				// Right in the first layer, and written over in later ones.
+				k.point(current, parents[0], 0, 2*distinctFirst, lane)
+			}
+		}
+	}
+	CMPQ(k.layer, Imm(1))
+	JEQ(LabelRef("gathered"))
+	for lane := range k.lanes {
+		labels := GP64()
+		MOVQ(Mem{Base: k.lane}.Offset(lane*laneBytes+laneExpander), labels)
+		for i := range expanderParents {
+			k.point(labels, k.expander, i*halfBlock, baseParents+i, lane)
+		}
+		k.point(labels, k.expander, 2*halfBlock, 2*distinctLater, lane)
+	}
+	Label("gathered")
+}
+
+// baseOffsets loads the offsets in a layer of the two base parents in a block, of the node some rows
+// ahead.
+func (k *kernel) baseOffsets(ahead, block int) [2]reg.GPVirtual {
+	var out [2]reg.GPVirtual
+	for i := range out {
+		out[i] = GP64()
+		MOVL(Mem{Base: k.row}.Offset(ahead*rowBytes+4*(2*block+i)), out[i].As32())
+		SHLQ(Imm(5), out[i])
+	}
+	return out
+}
+
+// point notes the address of one of the nodes that the blocks consist of.
+func (k *kernel) point(base, offset reg.Register, disp, node, lane int) {
+	address := GP64()
+	LEAQ(Mem{Base: base, Index: offset, Scale: 1, Disp: disp}, address)
+	MOVQ(address, k.source(node/2, lane).Offset(8*(node%2)))
+}
+
+// prefetchFirst fetches the base parents of the first nodes.
+func (k *kernel) prefetchFirst() {
+	row, left := GP64(), GP64()
+	MOVQ(k.row, row)
+	MOVQ(U32(distance), left)
+	CMPQ(left, k.rows)
+	CMOVQGT(k.rows, left)
+	Label("prefetchFirst")
+	at := *k
+	at.row = row
+	at.prefetch(0)
+	ADDQ(Imm(rowBytes), row)
+	DECQ(left)
+	JNZ(LabelRef("prefetchFirst"))
+}
+
+// prefetchAhead fetches the base parents of a node to come, if its row is there.
+func (k *kernel) prefetchAhead() {
+	CMPQ(k.rows, Imm(distance))
+	JLE(LabelRef("prefetched"))
+	k.prefetch(distance)
+	Label("prefetched")
+}
+
+func (k *kernel) prefetch(ahead int) {
+	for block := range distinctFirst {
+		parents := k.baseOffsets(ahead, block)
+		for lane := range k.lanes {
+			current := k.current(lane)
+			for _, p := range parents {
+				PREFETCHT0(Mem{Base: current, Index: p, Scale: 1})
+			}
+		}
+	}
+}
+
+// prefixAhead hashes the first block of the next node, if that is done ahead.
+func (k *kernel) prefixAhead() []stream {
+	if !k.ahead {
+		return nil
+	}
+	s := states(k.lanes, k.lanes)
+	out := stream{func() { k.start(s) }}
+	out = append(out, rounds(s, k.slot(0))...)
+	return []stream{append(out, func() { k.addInitial(s); k.save(s, k.prefix) })}
+}
+
+// finish writes the labels. The node's number is one further already.
+func (k *kernel) finish() {
+	offset := GP64()
+	MOVQ(k.node, offset)
+	SHLQ(Imm(5), offset)
+	for lane, s := range k.state {
+		current := k.current(lane)
+		label := Mem{Base: current, Index: offset, Scale: 1, Disp: -halfBlock}
+		VPUNPCKHQDQ(s.cdgh, s.abef, temp)
+		VPSHUFB(constants.flipPairs, temp, temp)
+		VMOVDQU(temp, label)
+		VPUNPCKLQDQ(s.cdgh, s.abef, temp)
+		VPSHUFB(constants.flipPairs, temp, temp)
+		VPAND(constants.trim, temp, temp)
+		VMOVDQU(temp, label.Offset(16))
+	}
+}
+
+// nextNode moves on; the flags say whether there is one.
+func (k *kernel) nextNode() {
+	ADDQ(Imm(rowBytes), k.row)
+	ADDQ(I32(expanderParents*halfBlock), k.expander)
+	DECQ(k.rows)
+	DECQ(k.nodes)
+}
