@@ -336,21 +336,6 @@ func FuzzElement(f *testing.F) {
 	})
 }
 
-func BenchmarkHash(b *testing.B) {
-	for _, arity := range arities {
-		b.Run(fmt.Sprint(arity), func(b *testing.B) {
-			children := make([][32]byte, arity)
-			for b.Loop() {
-				out, err := Hash(children)
-				if err != nil {
-					b.Fatal(err)
-				}
-				children[0] = out
-			}
-		})
-	}
-}
-
 func BenchmarkNewHasher(b *testing.B) {
 	for b.Loop() {
 		for _, arity := range arities {
