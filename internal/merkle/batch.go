@@ -33,14 +33,29 @@ type BatchTree[H Hasher] struct {
 	arities []int
 	leaves  uint64
 	root    *Node
-	known   map[Position]family // by the place of the parent
+	known   []families // of each row
 }
+
+// families are the groups of siblings of a row that openings have shown. They are so few that
+// looking through them is faster than hashing a key.
+type families []family
 
 // family is a group of siblings: one that was computed, at a place among those that were sent.
 type family struct {
-	own   *Node
-	place int
-	sent  []Node
+	parent uint64 // place in the row above
+	own    *Node
+	place  int
+	sent   []Node
+}
+
+// of returns the group with that parent, or nil.
+func (f families) of(parent uint64) *family {
+	for i := range f {
+		if f[i].parent == parent {
+			return &f[i]
+		}
+	}
+	return nil
 }
 
 // child returns the node at a place in the group.
@@ -60,7 +75,7 @@ func (b *Batch[H]) Tree(s Shape, leaves uint64, root Node) (*BatchTree[H], error
 	if err != nil {
 		return nil, err
 	}
-	return &BatchTree[H]{batch: b, arities: arities, leaves: leaves, root: &root, known: make(map[Position]family)}, nil
+	return &BatchTree[H]{batch: b, arities: arities, leaves: leaves, root: &root, known: make([]families, len(arities))}, nil
 }
 
 // Known returns the leaf at an index if an earlier opening has shown it. A leaf that is still to be
@@ -78,8 +93,8 @@ func (t *BatchTree[H]) node(row int, at uint64) (*Node, bool) {
 		return t.root, true
 	}
 	arity := uint64(t.arities[row])
-	group, ok := t.known[Position{row + 1, at / arity}]
-	if !ok {
+	group := t.known[row].of(at / arity)
+	if group == nil {
 		return nil, false
 	}
 	return group.child(int(at % arity)), true
@@ -120,7 +135,7 @@ func (t *BatchTree[H]) OpenPath(index uint64, leaf Node, path Path) error {
 	at := index / product(t.arities[:levels])
 	for row := levels; row < len(path); row++ {
 		arity := uint64(t.arities[row])
-		group := t.known[Position{row + 1, at / arity}]
+		group := t.known[row].of(at / arity)
 		for i := range path[row] {
 			place := i
 			if place >= int(at%arity) {
@@ -150,7 +165,10 @@ func (t *BatchTree[H]) climb(index uint64, arities []int, siblings []Node) *clim
 	for row, arity := range arities {
 		place := int(index % uint64(arity))
 		index /= uint64(arity)
-		t.known[Position{row + 1, index}] = family{own: &c.nodes[row], place: place, sent: siblings[:arity-1]}
+		if t.known[row] == nil {
+			t.known[row] = make(families, 0, lanes)
+		}
+		t.known[row] = append(t.known[row], family{parent: index, own: &c.nodes[row], place: place, sent: siblings[:arity-1]})
 		siblings = siblings[arity-1:]
 	}
 	return c
@@ -175,15 +193,15 @@ func (b *Batch[H]) Check() error {
 		}
 		waiting[len(c.arities)] = append(waiting[len(c.arities)], c)
 	}
-	var children, parents []Node
+	var children []Node
+	parents := make([]Node, min(waveClimbs, len(b.climbs)))
 	for wave := nextWave(waiting); len(wave) > 0; wave = nextWave(waiting) {
 		arity := wave[0].arities[0]
-		children = slices.Grow(children[:0], waveClimbs*arity)[:len(wave)*arity]
-		parents = slices.Grow(parents[:0], waveClimbs)[:len(wave)]
+		children = slices.Grow(children[:0], len(wave)*arity)[:len(wave)*arity]
 		for i, c := range wave {
 			c.gather(children[i*arity : (i+1)*arity])
 		}
-		if err := b.hasher.HashRow(arity, children, parents); err != nil {
+		if err := b.hasher.HashRow(arity, children, parents[:len(wave)]); err != nil {
 			return fmt.Errorf("tree paths: %w", err)
 		}
 		for i, c := range wave {

@@ -3,6 +3,7 @@ package merkle
 import (
 	"fmt"
 	"io"
+	"sync"
 )
 
 // RowReader fills out with the nodes first, first+1, ... of a row.
@@ -39,19 +40,40 @@ func (s Shape) Reader(leaves uint64, firstRow int, r io.ReaderAt) (RowReader, er
 		if err := within(rows, firstRow, row, first, len(out)); err != nil {
 			return fmt.Errorf("read tree: %w", err)
 		}
-		buf := make([]byte, len(out)*NodeSize)
-		n, err := r.ReadAt(buf, int64((starts[row]+first)*NodeSize))
-		if n < len(buf) {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
+		if err := ReadNodes(r, starts[row]+first, out); err != nil {
 			return fmt.Errorf("read tree: row %d, nodes from %d: %w", row, first, err)
-		}
-		for i := range out {
-			copy(out[i][:], buf[i*NodeSize:])
 		}
 		return nil
 	}, nil
+}
+
+// readBuffers holds buffers of pooledNodes nodes: as many as a segment of a rebuilt tree has.
+var readBuffers = sync.Pool{New: func() any { return new([pooledNodes * NodeSize]byte) }}
+
+const pooledNodes = 512
+
+// ReadNodes fills out with the nodes first, first+1, ... of those that r holds from its start, by
+// one call of ReadAt.
+func ReadNodes(r io.ReaderAt, first uint64, out []Node) error {
+	var buf []byte
+	if len(out) <= pooledNodes {
+		pooled := readBuffers.Get().(*[pooledNodes * NodeSize]byte)
+		defer readBuffers.Put(pooled)
+		buf = pooled[:len(out)*NodeSize]
+	} else {
+		buf = make([]byte, len(out)*NodeSize)
+	}
+	n, err := r.ReadAt(buf, int64(first*NodeSize))
+	if n < len(buf) {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	for i := range out {
+		out[i] = Node(buf[i*NodeSize:])
+	}
+	return nil
 }
 
 // Writer writes a stored tree: the rows from firstRow up to the root, back to back from the start

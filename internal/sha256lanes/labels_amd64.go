@@ -24,42 +24,55 @@ type kernelLane struct {
 // fetched into the caches.
 type kernel func(parents *[Parents]uint32, nodes, rows, layer, first int, lanes *[unsafe.Sizeof(kernelLane{})]byte)
 
-// kernels are those for one lane, two and so on.
-var kernels = [...]kernel{labels1, labels2, labels3, labels4, labels5}
+// Kernels for one lane, two and so on, nil where there is none.
+var (
+	quadKernels   = [...]kernel{labels1, labels2, labels3, labels4, labels5} // schedules by the instructions for them
+	slicedKernels = [...]kernel{nil, labels2Sliced, labels3Sliced, labels4Sliced}
+)
 
-// hasLabels is whether the processor can run the kernels, which add short vectors in three operands.
-var hasLabels = hasSHA && cpuid.CPU.Supports(cpuid.AVX)
+// What the processor can run: the kernels use short vectors in three operands beside the
+// instructions for SHA-256.
+var (
+	hasQuads  = hasSHA && cpuid.CPU.Supports(cpuid.AVX)
+	hasSliced = hasQuads && hasAVX512
+)
+
+// maxLanes is the most lanes of a kernel.
+const maxLanes = len(quadKernels)
 
 // LabelKernels returns the ways to compute labels on this processor.
 func LabelKernels() []LabelKernel {
 	out := []LabelKernel{portableKernel}
-	if hasLabels {
-		for i := range kernels {
-			out = append(out, LabelKernel{fmt.Sprintf("sha-ni x%d", i+1), i + 1, checked(labelsSHA)})
+	add := func(name string, can bool, kernels []kernel) {
+		for i, k := range kernels {
+			if can && k != nil {
+				out = append(out, LabelKernel{fmt.Sprintf("%s x%d", name, i+1), i + 1, checked(k.labels)})
+			}
 		}
 	}
+	add("sha", hasQuads, quadKernels[:])
+	add("sha+avx512", hasSliced, slicedKernels[:])
 	return out
 }
 
-// labels computes the labels of a run that has been checked. Lanes are split evenly: a few more in
-// step in one kernel save less than a few less in step cost in another.
+// labels computes the labels of a run that has been checked.
 func labels(run *Run, lanes []Lane) {
-	if !hasLabels {
+	if !hasQuads {
 		portableLabels(run, lanes)
 		return
 	}
-	for groups := (len(lanes) + len(kernels) - 1) / len(kernels); groups > 0; groups-- {
+	for groups := (len(lanes) + len(quadKernels) - 1) / len(quadKernels); groups > 0; groups-- {
 		n := len(lanes) / groups
-		labelsSHA(run, lanes[:n])
+		quadKernels[n-1].labels(run, lanes[:n])
 		lanes = lanes[n:]
 	}
 }
 
-// labelsSHA runs the kernel for exactly these lanes, in calls of bounded length.
-func labelsSHA(run *Run, lanes []Lane) {
-	var args [len(kernels)]kernelLane
+// labels runs the kernel for exactly these lanes, in calls of bounded length.
+func (k kernel) labels(run *Run, lanes []Lane) {
+	var args [maxLanes]kernelLane
 	first := 0
-	if run.First == 0 {
+	if len(run.Parents) > 0 && run.First == 0 {
 		// Node 0 has no parents: its message is a block, and its label the work of no kernel.
 		for i := range lanes {
 			lanes[i].Current[0] = firstLabel(run.Layer, &lanes[i])
@@ -74,7 +87,7 @@ func labelsSHA(run *Run, lanes []Lane) {
 			}
 		}
 		rest := run.Parents[first:]
-		kernels[len(lanes)-1](&rest[0], min(callNodes, len(rest)), len(rest), int(run.Layer), int(run.First)+first,
+		k(&rest[0], min(callNodes, len(rest)), len(rest), int(run.Layer), int(run.First)+first,
 			(*[unsafe.Sizeof(kernelLane{})]byte)(unsafe.Pointer(&args[0])))
 	}
 }
@@ -86,7 +99,7 @@ func labelsSHA(run *Run, lanes []Lane) {
 // and the number of chains is one of those.
 func Rounds(chains, blocks int) bool {
 	loop := map[int]func(int){1: rounds1, 2: rounds2, 4: rounds4}[chains]
-	if !hasLabels || loop == nil {
+	if !hasQuads || loop == nil {
 		return false
 	}
 	for ; blocks > 0; blocks -= callNodes {

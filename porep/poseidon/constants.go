@@ -22,7 +22,7 @@ func partialRounds(t int) int {
 // newHasher computes an instance: the plain parameters, then their optimised form.
 func newHasher(arity int) *Hasher {
 	t := arity + 1
-	h := &Hasher{arity: arity, width: t, kernel: Kernels()[0]}
+	h := &Hasher{arity: arity, width: t}
 	h.tag.SetUint64(1<<arity - 1)
 	h.optimise(roundConstants(t), cauchy(t))
 	if hasEight {

@@ -51,8 +51,7 @@ type Hasher struct {
 	preSparse []fr.Element // width x width, ends the first half
 	sparse    []fr.Element // 2*width-1 a partial round: first column, then the tail of the first row
 
-	kernel Kernel
-	eight  *program // of the kernel in machine code, nil if the processor cannot run it
+	eight *program // of the kernel in machine code, nil if the processor cannot run it
 }
 
 // instances holds the supported hashers, by arity, from their first use on. Computing one twice at
@@ -96,17 +95,13 @@ func (h *Hasher) Hash(children [][32]byte) ([32]byte, error) {
 	if len(children) != h.arity {
 		return [32]byte{}, fmt.Errorf("poseidon: %d nodes for arity %d", len(children), h.arity)
 	}
-	var (
-		in     groups
-		parent [1][32]byte
-	)
-	for i := range children {
-		in[i] = children[i:]
+	var parent [1][32]byte
+	if h.eight != nil {
+		_, err := h.eightGroups(children, parent[:])
+		return parent[0], err
 	}
-	if _, node, ok := h.kernel.run(h, &in, 1, parent[:]); !ok {
-		return [32]byte{}, fmt.Errorf("poseidon: node %d: %w", node, ErrNotElement)
-	}
-	return parent[0], nil
+	_, err := h.eachGroup(children, parent[:])
+	return parent[0], err
 }
 
 // Hash hashes 2, 4, 8 or 11 nodes to a node, the arity being their number.
@@ -125,7 +120,6 @@ type Tree struct{}
 func (Tree) Hash(children [][32]byte) ([32]byte, error) { return Hash(children) }
 
 // HashRow writes the parents of consecutive groups of arity children; see [Hasher.HashRow].
-// Parents may be the front of children.
 func (Tree) HashRow(arity int, children, parents [][32]byte) error {
 	h, err := New(arity)
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/perdure/perdure/extern/vectors"
-	"github.com/perdure/perdure/internal/merkle"
 )
 
 var arities = []int{2, 4, 8, 11}
@@ -292,20 +291,6 @@ func TestRefusals(t *testing.T) {
 		}
 		if _, err := New(n); err == nil {
 			t.Errorf("arity %d: no error", n)
-		}
-	}
-}
-
-func TestHashDoesNotAllocate(t *testing.T) {
-	for _, arity := range arities {
-		children := make([][32]byte, arity)
-		var tree merkle.Hasher = Tree{}
-		if n := testing.AllocsPerRun(10, func() {
-			if _, err := tree.Hash(children); err != nil {
-				t.Error(err)
-			}
-		}); n != 0 {
-			t.Errorf("arity %d: %v allocations", arity, n)
 		}
 	}
 }

@@ -28,6 +28,9 @@ func main() {
 	for lanes := 1; lanes <= maxLanes; lanes++ {
 		newKernel(lanes).generate()
 	}
+	for lanes := 2; lanes <= columns; lanes++ {
+		newSlicedKernel(lanes).generate()
+	}
 	for _, chains := range []int{1, 2, 4} {
 		roundsLoop(chains)
 	}

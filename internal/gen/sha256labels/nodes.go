@@ -43,15 +43,15 @@ func (k *kernel) fixedSources() {
 	CMPQ(k.layer, Imm(1))
 	JEQ(LabelRef("fixedFirst"))
 	for lane := range k.lanes {
-		MOVQ(padding, k.source(distinctLater, lane).Offset(8))
+		MOVQ(padding, k.source(distinctLater+1).Offset(lane*sourceBytes+8))
 	}
-	LEAQ(k.slot(1+distinctLater), k.last)
+	LEAQ(k.slot(distinctLater+1), k.last)
 	JMP(LabelRef("fixed"))
 	Label("fixedFirst")
 	for lane := range k.lanes {
-		MOVQ(padding, k.source(distinctFirst, lane).Offset(8))
+		MOVQ(padding, k.source(distinctFirst+1).Offset(lane*sourceBytes+8))
 	}
-	LEAQ(k.slot(1+distinctFirst), k.last)
+	LEAQ(k.slot(distinctFirst+1), k.last)
 	Label("fixed")
 }
 
@@ -77,9 +77,9 @@ func (k *kernel) gather() {
 		labels := GP64()
 		MOVQ(Mem{Base: k.lane}.Offset(lane*laneBytes+laneExpander), labels)
 		for i := range expanderParents {
-			k.point(labels, k.expander, i*halfBlock, baseParents+i, lane)
+			k.point(labels, k.expander, i*nodeBytes, baseParents+i, lane)
 		}
-		k.point(labels, k.expander, 2*halfBlock, 2*distinctLater, lane)
+		k.point(labels, k.expander, 2*nodeBytes, 2*distinctLater, lane)
 	}
 	Label("gathered")
 }
@@ -100,7 +100,7 @@ func (k *kernel) baseOffsets(ahead, block int) [2]reg.GPVirtual {
 func (k *kernel) point(base, offset reg.Register, disp, node, lane int) {
 	address := GP64()
 	LEAQ(Mem{Base: base, Index: offset, Scale: 1, Disp: disp}, address)
-	MOVQ(address, k.source(node/2, lane).Offset(8*(node%2)))
+	MOVQ(address, k.source(node/2+1).Offset(lane*sourceBytes+8*(node%2)))
 }
 
 // prefetchFirst fetches the base parents of the first nodes.
@@ -139,17 +139,6 @@ func (k *kernel) prefetch(ahead int) {
 	}
 }
 
-// prefixAhead hashes the first block of the next node, if that is done ahead.
-func (k *kernel) prefixAhead() []stream {
-	if !k.ahead {
-		return nil
-	}
-	s := states(k.lanes, k.lanes)
-	out := stream{func() { k.start(s) }}
-	out = append(out, rounds(s, k.slot(0))...)
-	return []stream{append(out, func() { k.addInitial(s); k.save(s, k.prefix) })}
-}
-
 // finish writes the labels. The node's number is one further already.
 func (k *kernel) finish() {
 	offset := GP64()
@@ -157,7 +146,7 @@ func (k *kernel) finish() {
 	SHLQ(Imm(5), offset)
 	for lane, s := range k.state {
 		current := k.current(lane)
-		label := Mem{Base: current, Index: offset, Scale: 1, Disp: -halfBlock}
+		label := Mem{Base: current, Index: offset, Scale: 1, Disp: -nodeBytes}
 		VPUNPCKHQDQ(s.cdgh, s.abef, temp)
 		VPSHUFB(constants.flipPairs, temp, temp)
 		VMOVDQU(temp, label)
@@ -168,10 +157,11 @@ func (k *kernel) finish() {
 	}
 }
 
-// nextNode moves on; the flags say whether there is one.
+// nextNode moves on to the next node, if there is one.
 func (k *kernel) nextNode() {
 	ADDQ(Imm(rowBytes), k.row)
-	ADDQ(I32(expanderParents*halfBlock), k.expander)
+	ADDQ(I32(expanderParents*nodeBytes), k.expander)
 	DECQ(k.rows)
 	DECQ(k.nodes)
+	JNZ(LabelRef("node"))
 }
