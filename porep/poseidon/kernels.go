@@ -118,7 +118,7 @@ func (h *Hasher) hashGroup(children [][32]byte) ([32]byte, error) {
 			return [32]byte{}, fmt.Errorf("poseidon: node %d: %w", i, err)
 		}
 	}
-	h.permute(&state)
+	h.scaled.permute(&state)
 	return NodeFromElement(&state[1]), nil
 }
 

@@ -51,7 +51,8 @@ type Hasher struct {
 	preSparse []fr.Element // width x width, ends the first half
 	sparse    []fr.Element // 2*width-1 a partial round: first column, then the tail of the first row
 
-	eight *program // of the kernel in machine code, nil if the processor cannot run it
+	scaled *scaled  // of one hash by itself
+	eight  *program // of the kernel in machine code, nil if the processor cannot run it
 }
 
 // instances holds the supported hashers, by arity, from their first use on. Computing one twice at
@@ -86,7 +87,7 @@ func (h *Hasher) Sum(in []fr.Element) fr.Element {
 	var state [maxWidth]fr.Element
 	state[0] = h.tag
 	copy(state[1:], in)
-	h.permute(&state)
+	h.scaled.permute(&state)
 	return state[1]
 }
 
