@@ -84,8 +84,9 @@ func (p *scaled) permute(state *[maxWidth]fr.Element) {
 	for i := range s {
 		fifth(&s[i])
 	}
-	s[1] = integerDot(s, p.matrix[1:])
-	s[1].Mul(&s[1], &p.result)
+	var sum fr.Element
+	integerDot(&sum, s, p.matrix[1:])
+	s[1].Mul(&sum, &p.result)
 }
 
 // full is a full round: the S-box everywhere, constants, the matrix.
@@ -111,7 +112,7 @@ func (c *head) raise(e *fr.Element) {
 func (p *scaled) multiply(s []fr.Element) {
 	var next [maxWidth]fr.Element
 	for i := range s {
-		next[i] = integerDot(s, p.matrix[i:])
+		integerDot(&next[i], s, p.matrix[i:])
 	}
 	copy(s, next[:])
 }
@@ -125,10 +126,10 @@ const (
 	inverse  = 0xfffffffeffffffff
 )
 
-// integerDot returns the inner product of s and as many integers, divided by 2^64. The integers must
+// integerDot sets sum to the inner product of s and as many integers, divided by 2^64. The integers must
 // add up to less than 2^62: the sum is then less than 2^62·r, and after one step of Montgomery's
 // reduction, which adds less than 2^64·r before it drops the lowest word, the result is less than 2r.
-func integerDot(s []fr.Element, integers []uint64) fr.Element {
+func integerDot(sum *fr.Element, s []fr.Element, integers []uint64) {
 	var a0, a1, a2, a3, a4, c uint64
 	integers = integers[:len(s)]
 	for i := range s {
@@ -137,46 +138,39 @@ func integerDot(s []fr.Element, integers []uint64) fr.Element {
 		h1, l1 := bits.Mul64(e[1], k)
 		h2, l2 := bits.Mul64(e[2], k)
 		h3, l3 := bits.Mul64(e[3], k)
-		l1, c = bits.Add64(l1, h0, 0)
-		l2, c = bits.Add64(l2, h1, c)
-		l3, c = bits.Add64(l3, h2, c)
-		h3 += c // the product is less than 2^320
 		a0, c = bits.Add64(a0, l0, 0)
 		a1, c = bits.Add64(a1, l1, c)
 		a2, c = bits.Add64(a2, l2, c)
 		a3, c = bits.Add64(a3, l3, c)
-		a4 += h3 + c
+		a4, _ = bits.Add64(a4, h3, c)
+		a1, c = bits.Add64(a1, h0, 0)
+		a2, c = bits.Add64(a2, h1, c)
+		a3, c = bits.Add64(a3, h2, c)
+		a4, _ = bits.Add64(a4, 0, c)
 	}
 	m := a0 * inverse
 	h0, l0 := bits.Mul64(m, modulus0)
 	h1, l1 := bits.Mul64(m, modulus1)
 	h2, l2 := bits.Mul64(m, modulus2)
 	h3, l3 := bits.Mul64(m, modulus3)
-	l1, c = bits.Add64(l1, h0, 0)
-	l2, c = bits.Add64(l2, h1, c)
-	l3, c = bits.Add64(l3, h2, c)
-	h3 += c
 	_, c = bits.Add64(a0, l0, 0)
 	a1, c = bits.Add64(a1, l1, c)
 	a2, c = bits.Add64(a2, l2, c)
 	a3, c = bits.Add64(a3, l3, c)
-	a4 += h3 + c
-	return lessModulus(fr.Element{a1, a2, a3, a4})
-}
+	a4, _ = bits.Add64(a4, h3, c)
+	a1, c = bits.Add64(a1, h0, 0)
+	a2, c = bits.Add64(a2, h1, c)
+	a3, c = bits.Add64(a3, h2, c)
+	a4, _ = bits.Add64(a4, 0, c)
 
-// lessModulus subtracts r from e < 2r unless e is less.
-func lessModulus(e fr.Element) fr.Element {
-	var d fr.Element
-	var borrow uint64
-	d[0], borrow = bits.Sub64(e[0], modulus0, 0)
-	d[1], borrow = bits.Sub64(e[1], modulus1, borrow)
-	d[2], borrow = bits.Sub64(e[2], modulus2, borrow)
-	d[3], borrow = bits.Sub64(e[3], modulus3, borrow)
-	keep := -borrow
-	for i := range d {
-		d[i] ^= (d[i] ^ e[i]) & keep
+	d0, c := bits.Sub64(a1, modulus0, 0)
+	d1, c := bits.Sub64(a2, modulus1, c)
+	d2, c := bits.Sub64(a3, modulus2, c)
+	d3, c := bits.Sub64(a4, modulus3, c)
+	if c != 0 {
+		d0, d1, d2, d3 = a1, a2, a3, a4
 	}
-	return d
+	*sum = fr.Element{d0, d1, d2, d3}
 }
 
 // fifth raises an element to the fifth power.

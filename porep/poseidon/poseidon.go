@@ -96,13 +96,7 @@ func (h *Hasher) Hash(children [][32]byte) ([32]byte, error) {
 	if len(children) != h.arity {
 		return [32]byte{}, fmt.Errorf("poseidon: %d nodes for arity %d", len(children), h.arity)
 	}
-	var parent [1][32]byte
-	if h.eight != nil {
-		_, err := h.eightGroups(children, parent[:])
-		return parent[0], err
-	}
-	_, err := h.eachGroup(children, parent[:])
-	return parent[0], err
+	return h.hashGroup(children)
 }
 
 // Hash hashes 2, 4, 8 or 11 nodes to a node, the arity being their number.
