@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/perdure/perdure/internal/sha256lanes"
 )
 
 // RowReader fills out with the nodes first, first+1, ... of a row.
@@ -90,8 +92,7 @@ func (s Shape) Writer(leaves uint64, firstRow int, w io.WriterAt) (RowWriter, er
 		if err := within(rows, firstRow, row, first, len(nodes)); err != nil {
 			return fmt.Errorf("write tree: %w", err)
 		}
-		buf := AppendNodes(make([]byte, 0, len(nodes)*NodeSize), nodes)
-		if _, err := w.WriteAt(buf, int64((starts[row]+first)*NodeSize)); err != nil {
+		if _, err := w.WriteAt(sha256lanes.Bytes(nodes), int64((starts[row]+first)*NodeSize)); err != nil {
 			return fmt.Errorf("write tree: row %d, nodes from %d: %w", row, first, err)
 		}
 		return nil
