@@ -9,8 +9,8 @@ import (
 // scaled is the constants of an instance for permute, which multiplies the state by small integers:
 // the Cauchy matrix 1/(i+j+width) times the least common multiple L of its denominators. Such a
 // product takes a quarter of the multiplications of words that one of two elements takes, a row of
-// them is reduced once, in one step instead of four, and so the plain matrices cost less than the
-// sparse ones, which have fewer elements, but large ones.
+// them is reduced once, in one step instead of four, and so the plain matrices cost less than sparse
+// ones that M can be split into for partial rounds, which have fewer elements, but large ones.
 //
 // The state is therefore a multiple of what it stands for, by a scale that is 1 at first: the S-box
 // raises it to the fifth power, the matrix multiplies it by L/2^64, since its reduction divides by
@@ -119,16 +119,16 @@ func (p *scaled) multiply(s []fr.Element) {
 
 // The words of the modulus r, lowest first, and the inverse of -r modulo 2^64.
 const (
-	modulus0 = 0xffffffff00000001
-	modulus1 = 0x53bda402fffe5bfe
-	modulus2 = 0x3339d80809a1d805
-	modulus3 = 0x73eda753299d7d48
-	inverse  = 0xfffffffeffffffff
+	modulus0     = 0xffffffff00000001
+	modulus1     = 0x53bda402fffe5bfe
+	modulus2     = 0x3339d80809a1d805
+	modulus3     = 0x73eda753299d7d48
+	minusInverse = 0xfffffffeffffffff
 )
 
 // integerDot sets sum to the inner product of s and as many integers, divided by 2^64. The integers must
 // add up to less than 2^62: the sum is then less than 2^62·r, and after one step of Montgomery's
-// reduction, which adds less than 2^64·r before it drops the lowest word, the result is less than 2r.
+// reduction, which adds less than 2^64·r and drops the lowest word, it is less than 2r.
 func integerDot(sum *fr.Element, s []fr.Element, integers []uint64) {
 	var a0, a1, a2, a3, a4, c uint64
 	integers = integers[:len(s)]
@@ -148,7 +148,7 @@ func integerDot(sum *fr.Element, s []fr.Element, integers []uint64) {
 		a3, c = bits.Add64(a3, h2, c)
 		a4, _ = bits.Add64(a4, 0, c)
 	}
-	m := a0 * inverse
+	m := a0 * minusInverse
 	h0, l0 := bits.Mul64(m, modulus0)
 	h1, l1 := bits.Mul64(m, modulus1)
 	h2, l2 := bits.Mul64(m, modulus2)

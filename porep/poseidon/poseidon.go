@@ -40,16 +40,11 @@ type Hasher struct {
 	width int
 	tag   fr.Element
 
-	// Round constants in the order of their use, compressed as optimise describes.
+	// Round constants in the order of their use, as compress describes.
 	pre     []fr.Element // width, before the first S-box
 	first   []fr.Element // (fullRounds/2) x width, after the S-boxes of the first half
 	partial []fr.Element // one a partial round, after its S-box
 	second  []fr.Element // (fullRounds/2 - 1) x width, after the S-boxes of the second half
-
-	// Matrices by columns, so that each new element is a product of contiguous rows.
-	mds       []fr.Element // width x width
-	preSparse []fr.Element // width x width, ends the first half
-	sparse    []fr.Element // 2*width-1 a partial round: first column, then the tail of the first row
 
 	scaled *scaled  // of one hash by itself
 	eight  *program // of the kernel in machine code, nil if the processor cannot run it
