@@ -15,6 +15,7 @@ import (
 	"github.com/perdure/perdure/internal/merkle"
 	"github.com/perdure/perdure/porep"
 	"github.com/perdure/perdure/porep/graph"
+	"github.com/perdure/perdure/porep/seal/layers"
 )
 
 // Config names a sector and says where it lives.
@@ -56,6 +57,7 @@ var (
 	ErrData     = errors.New("sector holds data already")
 	ErrPiece    = errors.New("piece has not the commitment that it should have")
 	ErrVersion  = errors.New("record of another version of this program")
+	ErrMemory   = layers.ErrMemory
 )
 
 // Step is one durable step of sealing.
