@@ -109,7 +109,8 @@ func (s *Sector) noteLayer(layer int, content [32]byte) error {
 	if err != nil {
 		return err
 	}
-	s.record.Files[name] = fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), Digest: content}
+	chunks := digest(content)
+	s.record.Files[name] = fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), Chunks: &chunks}
 	s.verified[name] = true
 	if err := s.saveRecord(); err != nil {
 		s.forget([]string{name})
