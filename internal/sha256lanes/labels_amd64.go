@@ -24,42 +24,58 @@ type kernelLane struct {
 // fetched into the caches.
 type kernel func(parents *[Parents]uint32, nodes, rows, layer, first int, lanes *[unsafe.Sizeof(kernelLane{})]byte)
 
-// kernels are those for one lane, two and so on.
-var kernels = [...]kernel{labels1, labels2, labels3, labels4, labels5}
+// laneKernels are the kernels for one lane, two and so on. Schedules come from the instructions for
+// them.
+var laneKernels = [...]kernel{labels1, labels2, labels3, labels4}
 
-// hasLabels is whether the processor can run the kernels, which add short vectors in three operands.
-var hasLabels = hasSHA && cpuid.CPU.Supports(cpuid.AVX)
+// maxLanes is the most lanes of a kernel.
+const maxLanes = len(laneKernels)
+
+// What the processor can run: the kernels use short vectors in three operands beside the
+// instructions for SHA-256.
+var (
+	hasLabels = hasSHA && cpuid.CPU.Supports(cpuid.AVX)
+	hasSliced = hasLabels && hasAVX512
+)
 
 // LabelKernels returns the ways to compute labels on this processor.
 func LabelKernels() []LabelKernel {
 	out := []LabelKernel{portableKernel}
 	if hasLabels {
-		for i := range kernels {
-			out = append(out, LabelKernel{fmt.Sprintf("sha-ni x%d", i+1), i + 1, checked(labelsSHA)})
+		for i, k := range laneKernels {
+			out = append(out, LabelKernel{fmt.Sprintf("sha x%d", i+1), i + 1, checked(k.labels)})
 		}
+	}
+	if hasSliced {
+		out = append(out, LabelKernel{fmt.Sprintf("sha+avx512 x%d", maxLanes), maxLanes, checked(kernel(labels4Sliced).labels)})
 	}
 	return out
 }
 
-// labels computes the labels of a run that has been checked. Lanes are split evenly: a few more in
-// step in one kernel save less than a few less in step cost in another.
+// labels computes the labels of a run that has been checked. Lanes are split evenly: a kernel for
+// one lane more saves less than a kernel for one less costs.
 func labels(run *Run, lanes []Lane) {
 	if !hasLabels {
 		portableLabels(run, lanes)
 		return
 	}
-	for groups := (len(lanes) + len(kernels) - 1) / len(kernels); groups > 0; groups-- {
+	for groups := (len(lanes) + maxLanes - 1) / maxLanes; groups > 0; groups-- {
 		n := len(lanes) / groups
-		labelsSHA(run, lanes[:n])
+		k := laneKernels[n-1]
+		// In the first layer there are too few schedules to compute for slices to pay.
+		if n == maxLanes && hasSliced && run.Layer > 1 {
+			k = labels4Sliced
+		}
+		k.labels(run, lanes[:n])
 		lanes = lanes[n:]
 	}
 }
 
-// labelsSHA runs the kernel for exactly these lanes, in calls of bounded length.
-func labelsSHA(run *Run, lanes []Lane) {
-	var args [len(kernels)]kernelLane
+// labels runs the kernel for exactly these lanes, in calls of bounded length.
+func (k kernel) labels(run *Run, lanes []Lane) {
+	var args [maxLanes]kernelLane
 	first := 0
-	if run.First == 0 {
+	if len(run.Parents) > 0 && run.First == 0 {
 		// Node 0 has no parents: its message is a block, and its label the work of no kernel.
 		for i := range lanes {
 			lanes[i].Current[0] = firstLabel(run.Layer, &lanes[i])
@@ -74,7 +90,7 @@ func labelsSHA(run *Run, lanes []Lane) {
 			}
 		}
 		rest := run.Parents[first:]
-		kernels[len(lanes)-1](&rest[0], min(callNodes, len(rest)), len(rest), int(run.Layer), int(run.First)+first,
+		k(&rest[0], min(callNodes, len(rest)), len(rest), int(run.Layer), int(run.First)+first,
 			(*[unsafe.Sizeof(kernelLane{})]byte)(unsafe.Pointer(&args[0])))
 	}
 }

@@ -4,30 +4,30 @@
 
 package sha256lanes
 
-// Computes labels of 1 lanes in step.
+// labels1 computes labels in step, as many lanes as its name says.
 //
 //go:noescape
 func labels1(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
 
-// Computes labels of 2 lanes in step.
+// labels2 computes labels in step, as many lanes as its name says.
 //
 //go:noescape
 func labels2(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
 
-// Computes labels of 3 lanes in step.
+// labels3 computes labels in step, as many lanes as its name says.
 //
 //go:noescape
 func labels3(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
 
-// Computes labels of 4 lanes in step.
+// labels4 computes labels in step, as many lanes as its name says.
 //
 //go:noescape
 func labels4(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
 
-// Computes labels of 5 lanes in step.
+// labels4Sliced computes labels in step, as many lanes as its name says.
 //
 //go:noescape
-func labels5(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
+func labels4Sliced(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
 
 // Runs the rounds of a number of blocks in chains that do not depend on each other.
 func rounds1(blocks int)

@@ -25,6 +25,9 @@ func newHasher(arity int) *Hasher {
 	h := &Hasher{arity: arity, width: t}
 	h.tag.SetUint64(1<<arity - 1)
 	h.optimise(roundConstants(t), cauchy(t))
+	if hasEight {
+		h.eight = newProgram(h)
+	}
 	return h
 }
 

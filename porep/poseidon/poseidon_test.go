@@ -13,7 +13,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/perdure/perdure/extern/vectors"
-	"github.com/perdure/perdure/internal/merkle"
 )
 
 var arities = []int{2, 4, 8, 11}
@@ -296,20 +295,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestHashDoesNotAllocate(t *testing.T) {
-	for _, arity := range arities {
-		children := make([][32]byte, arity)
-		var tree merkle.Hasher = Tree{}
-		if n := testing.AllocsPerRun(10, func() {
-			if _, err := tree.Hash(children); err != nil {
-				t.Error(err)
-			}
-		}); n != 0 {
-			t.Errorf("arity %d: %v allocations", arity, n)
-		}
-	}
-}
-
 func FuzzElement(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 32))
 	f.Add(make([]byte, 32))
@@ -334,21 +319,6 @@ func FuzzElement(f *testing.F) {
 			t.Fatalf("%x comes back as %x", node, NodeFromElement(&e))
 		}
 	})
-}
-
-func BenchmarkHash(b *testing.B) {
-	for _, arity := range arities {
-		b.Run(fmt.Sprint(arity), func(b *testing.B) {
-			children := make([][32]byte, arity)
-			for b.Loop() {
-				out, err := Hash(children)
-				if err != nil {
-					b.Fatal(err)
-				}
-				children[0] = out
-			}
-		})
-	}
 }
 
 func BenchmarkNewHasher(b *testing.B) {

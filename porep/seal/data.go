@@ -83,7 +83,7 @@ func fillData(ctx context.Context, file *os.File, pieces []Piece, offsets []uint
 			p.Data = eof{}
 		}
 		if err := copyNodes(ctx, out, piece.NewReader(p.Data, p.PaddedSize), p.PaddedSize, progress); err != nil {
-			return fmt.Errorf("piece %d: %w", i, err)
+			return fmt.Errorf("piece %d, at most %d raw bytes: %w", i, piece.MaxPayload(p.PaddedSize), err)
 		}
 		at = offsets[i] + p.PaddedSize
 	}

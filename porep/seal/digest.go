@@ -16,16 +16,21 @@ const digestChunk = 1 << 20
 // chunks are buffers of digestChunk bytes.
 var chunks = sync.Pool{New: func() any { return new([digestChunk]byte) }}
 
-// noteFile returns the size, time of change and digest of an open file: the
-// SHA-256 of the SHA-256 digests of its consecutive chunks, hashed in parallel.
+// noteFile returns the size, time of change and digest of an open file.
 func noteFile(file *os.File, run merkle.Runner) (fileRecord, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return fileRecord{}, err
 	}
-	size := info.Size()
+	sum, err := fileDigest(file, info.Size(), run)
+	return fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), Digest: sum}, err
+}
+
+// fileDigest is the SHA-256 of the SHA-256 digests of the consecutive chunks of
+// a file, which are hashed in parallel.
+func fileDigest(file *os.File, size int64, run merkle.Runner) (digest, error) {
 	sums := make([]byte, (size+digestChunk-1)/digestChunk*sha256.Size)
-	err = run(len(sums)/sha256.Size, func(job int) error {
+	err := run(len(sums)/sha256.Size, func(job int) error {
 		at := int64(job) * digestChunk
 		buf := chunks.Get().(*[digestChunk]byte)
 		defer chunks.Put(buf)
@@ -37,14 +42,8 @@ func noteFile(file *os.File, run merkle.Runner) (fileRecord, error) {
 		copy(sums[job*sha256.Size:], sum[:])
 		return nil
 	})
-	if err != nil {
-		return fileRecord{}, err
-	}
-	return fileRecord{Size: size, Modified: info.ModTime().UnixNano(), Digest: sha256.Sum256(sums)}, nil
+	return sha256.Sum256(sums), err
 }
-
-// same reports whether two notes are of the same content.
-func (f fileRecord) same(g fileRecord) bool { return f.Size == g.Size && f.Digest == g.Digest }
 
 // fileReader is a file as the steps read it.
 type fileReader interface {

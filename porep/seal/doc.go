@@ -39,7 +39,8 @@
 // wrote them, before the sector is called finished; [Sector.Check] reads them all.
 //
 // A digest is the SHA-256 of the SHA-256 digests of the consecutive MiB of the
-// file, so that all cores can compute it, whatever order the file is written in.
+// file, so that all cores can compute it; that of a layer is computed while it
+// grows.
 //
 // # One process at a time
 //

@@ -62,6 +62,7 @@ type pieceRecord struct {
 	PaddedSize uint64  `json:"paddedSize"`
 }
 
+// fileRecord notes a file with one of two digests.
 type fileRecord struct {
 	Size     int64  `json:"size"`
 	Modified int64  `json:"modified"` // nanoseconds since 1970

@@ -38,8 +38,10 @@ func writeConstants() {
 		DATA(4*i, U32(h[variable]))
 	}
 	constants.flipWords = GLOBL("labelFlipWords", attr.RODATA|attr.NOPTR)
-	DATA(0, U64(0x0405060700010203))
-	DATA(8, U64(0x0c0d0e0f08090a0b))
+	for i := range 2 {
+		DATA(16*i, U64(0x0405060700010203))
+		DATA(16*i+8, U64(0x0c0d0e0f08090a0b))
+	}
 	constants.flipPairs = GLOBL("labelFlipPairs", attr.RODATA|attr.NOPTR)
 	DATA(0, U64(0x0001020304050607))
 	DATA(8, U64(0x08090a0b0c0d0e0f))

@@ -43,15 +43,15 @@ func (k *kernel) fixedSources() {
 	CMPQ(k.layer, Imm(1))
 	JEQ(LabelRef("fixedFirst"))
 	for lane := range k.lanes {
-		MOVQ(padding, k.source(distinctLater, lane).Offset(8))
+		MOVQ(padding, k.source(distinctLater+1).Offset(lane*sourceBytes+8))
 	}
-	LEAQ(k.slot(1+distinctLater), k.last)
+	LEAQ(k.slot(distinctLater+1), k.last)
 	JMP(LabelRef("fixed"))
 	Label("fixedFirst")
 	for lane := range k.lanes {
-		MOVQ(padding, k.source(distinctFirst, lane).Offset(8))
+		MOVQ(padding, k.source(distinctFirst+1).Offset(lane*sourceBytes+8))
 	}
-	LEAQ(k.slot(1+distinctFirst), k.last)
+	LEAQ(k.slot(distinctFirst+1), k.last)
 	Label("fixed")
 }
 
@@ -59,7 +59,7 @@ func (k *kernel) fixedSources() {
 // parents in the order of nodes.
 func (k *kernel) gather() {
 	for block := range distinctFirst {
-		parents := k.baseOffsets(0, block)
+		parents := k.baseOffsets(block)
 		for lane := range k.lanes {
 			current := k.current(lane)
 			for i, p := range parents {
@@ -77,20 +77,19 @@ func (k *kernel) gather() {
 		labels := GP64()
 		MOVQ(Mem{Base: k.lane}.Offset(lane*laneBytes+laneExpander), labels)
 		for i := range expanderParents {
-			k.point(labels, k.expander, i*halfBlock, baseParents+i, lane)
+			k.point(labels, k.expander, i*nodeBytes, baseParents+i, lane)
 		}
-		k.point(labels, k.expander, 2*halfBlock, 2*distinctLater, lane)
+		k.point(labels, k.expander, 2*nodeBytes, 2*distinctLater, lane)
 	}
 	Label("gathered")
 }
 
-// baseOffsets loads the offsets in a layer of the two base parents in a block, of the node some rows
-// ahead.
-func (k *kernel) baseOffsets(ahead, block int) [2]reg.GPVirtual {
+// baseOffsets loads the offsets in a layer of the two base parents in a block.
+func (k *kernel) baseOffsets(block int) [2]reg.GPVirtual {
 	var out [2]reg.GPVirtual
 	for i := range out {
 		out[i] = GP64()
-		MOVL(Mem{Base: k.row}.Offset(ahead*rowBytes+4*(2*block+i)), out[i].As32())
+		MOVL(Mem{Base: k.row}.Offset(4*(2*block+i)), out[i].As32())
 		SHLQ(Imm(5), out[i])
 	}
 	return out
@@ -100,54 +99,54 @@ func (k *kernel) baseOffsets(ahead, block int) [2]reg.GPVirtual {
 func (k *kernel) point(base, offset reg.Register, disp, node, lane int) {
 	address := GP64()
 	LEAQ(Mem{Base: base, Index: offset, Scale: 1, Disp: disp}, address)
-	MOVQ(address, k.source(node/2, lane).Offset(8*(node%2)))
+	MOVQ(address, k.source(node/2+1).Offset(lane*sourceBytes+8*(node%2)))
 }
 
 // prefetchFirst fetches the base parents of the first nodes.
 func (k *kernel) prefetchFirst() {
-	row, left := GP64(), GP64()
+	row, rows, parent := GP64(), GP64(), GP64()
 	MOVQ(k.row, row)
-	MOVQ(U32(distance), left)
-	CMPQ(left, k.rows)
-	CMOVQGT(k.rows, left)
+	MOVQ(U32(distance), rows)
+	CMPQ(rows, k.rows)
+	CMOVQGT(k.rows, rows)
 	Label("prefetchFirst")
-	at := *k
-	at.row = row
-	at.prefetch(0)
+	MOVQ(U32(baseParents), parent)
+	Label("prefetchParent")
+	k.prefetch(row, parent)
+	DECQ(parent)
+	JNZ(LabelRef("prefetchParent"))
 	ADDQ(Imm(rowBytes), row)
-	DECQ(left)
+	DECQ(rows)
 	JNZ(LabelRef("prefetchFirst"))
 }
 
-// prefetchAhead fetches the base parents of a node to come, if its row is there.
-func (k *kernel) prefetchAhead() {
+// rowAhead is the row whose parents are to be fetched beside a node: some rows on, or the node's
+// own if the table does not go as far.
+func (k *kernel) rowAhead() reg.GPVirtual {
+	row := GP64()
+	LEAQ(Mem{Base: k.row}.Offset(distance*rowBytes), row)
 	CMPQ(k.rows, Imm(distance))
-	JLE(LabelRef("prefetched"))
-	k.prefetch(distance)
+	CMOVQLE(k.row, row)
+	return row
+}
+
+// prefetchOne fetches a base parent beside each of the last blocks. All at once they would hold up
+// the processor, which can wait for a few cache lines only.
+func (k *kernel) prefetchOne(row, left reg.GPVirtual) {
+	CMPQ(left, Imm(baseParents))
+	JGT(LabelRef("prefetched"))
+	k.prefetch(row, left)
 	Label("prefetched")
 }
 
-func (k *kernel) prefetch(ahead int) {
-	for block := range distinctFirst {
-		parents := k.baseOffsets(ahead, block)
-		for lane := range k.lanes {
-			current := k.current(lane)
-			for _, p := range parents {
-				PREFETCHT0(Mem{Base: current, Index: p, Scale: 1})
-			}
-		}
+// prefetch fetches the labels of a base parent, numbered from 1.
+func (k *kernel) prefetch(row, parent reg.GPVirtual) {
+	offset := GP64()
+	MOVL(Mem{Base: row, Index: parent, Scale: 4, Disp: -4}, offset.As32())
+	SHLQ(Imm(5), offset)
+	for lane := range k.lanes {
+		PREFETCHT0(Mem{Base: k.current(lane), Index: offset, Scale: 1})
 	}
-}
-
-// prefixAhead hashes the first block of the next node, if that is done ahead.
-func (k *kernel) prefixAhead() []stream {
-	if !k.ahead {
-		return nil
-	}
-	s := states(k.lanes, k.lanes)
-	out := stream{func() { k.start(s) }}
-	out = append(out, rounds(s, k.slot(0))...)
-	return []stream{append(out, func() { k.addInitial(s); k.save(s, k.prefix) })}
 }
 
 // finish writes the labels. The node's number is one further already.
@@ -157,7 +156,7 @@ func (k *kernel) finish() {
 	SHLQ(Imm(5), offset)
 	for lane, s := range k.state {
 		current := k.current(lane)
-		label := Mem{Base: current, Index: offset, Scale: 1, Disp: -halfBlock}
+		label := Mem{Base: current, Index: offset, Scale: 1, Disp: -nodeBytes}
 		VPUNPCKHQDQ(s.cdgh, s.abef, temp)
 		VPSHUFB(constants.flipPairs, temp, temp)
 		VMOVDQU(temp, label)
@@ -168,10 +167,11 @@ func (k *kernel) finish() {
 	}
 }
 
-// nextNode moves on; the flags say whether there is one.
+// nextNode moves on to the next node, if there is one.
 func (k *kernel) nextNode() {
 	ADDQ(Imm(rowBytes), k.row)
-	ADDQ(I32(expanderParents*halfBlock), k.expander)
+	ADDQ(I32(expanderParents*nodeBytes), k.expander)
 	DECQ(k.rows)
 	DECQ(k.nodes)
+	JNZ(LabelRef("node"))
 }

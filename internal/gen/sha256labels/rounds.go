@@ -32,18 +32,17 @@ func states(skip, n int) []state {
 	return s
 }
 
-// rounds are the 64 rounds of one block for every state, four at a step; slot is the schedule as
-// [schedule.write] lays it out. Loading the upper words again is cheaper than shuffling them down:
-// the shuffle would take a turn of a unit that the rounds need.
-func rounds(s []state, slot Mem) stream {
+// rounds are the 64 rounds of one block for every state, four at a step. The schedule is where the
+// layout says. Loading twice is cheaper than shuffling the upper words down: the shuffle would take
+// a turn of a unit that the rounds need.
+func rounds(s []state, schedule Mem, at layout) stream {
 	var out stream
 	for quad := range quads {
 		for lane := range s {
-			w := slot.Offset(quadOffset(len(s), lane, quad))
 			out = append(out, func() {
-				VMOVDQU(w, words)
+				MOVQ(schedule.Offset(at(lane, 2*quad)), words)
 				SHA256RNDS2(words, s[lane].abef, s[lane].cdgh)
-				MOVQ(w.Offset(8), words)
+				MOVQ(schedule.Offset(at(lane, 2*quad+1)), words)
 				SHA256RNDS2(words, s[lane].cdgh, s[lane].abef)
 			})
 		}

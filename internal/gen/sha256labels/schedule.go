@@ -10,12 +10,17 @@ const (
 	quads     = 16     // steps of four rounds in a block
 	quadBytes = 16     // four words of a schedule
 	slotBytes = 64 * 4 // the schedule of one block and lane
-	halfBlock = 32     // a node
+	nodeBytes = 32
 )
 
-// quadOffset says where in a slot four words of a lane stand: quad by quad, the lanes side by side,
-// in the order in which the rounds read them.
-func quadOffset(lanes, lane, quad int) int { return (quad*lanes + lane) * quadBytes }
+// A layout says where in a slot the two words of a lane for a pair of rounds stand.
+type layout func(lane, pair int) int
+
+// quadsAt is the layout of lanes side by side, four words at a time, in the order in which the
+// rounds read them.
+func quadsAt(lanes int) layout {
+	return func(lane, pair int) int { return (pair/2*lanes+lane)*quadBytes + pair%2*8 }
+}
 
 // message registers hold the sixteen words of the schedule that were computed last.
 var (
@@ -23,8 +28,8 @@ var (
 	temp    = xmm[15]
 )
 
-// A schedule is the message schedule of one block of one lane: the words, each with the constant of
-// its round added, go to a slot.
+// A schedule is the message schedule of one block of one lane, by the instructions for it: the
+// words, each with the constant of its round added, go to a slot.
 type schedule struct {
 	lanes, lane int
 	slot        Mem
@@ -33,6 +38,7 @@ type schedule struct {
 
 // steps computes the schedule, four words at a step.
 func (s schedule) steps() stream {
+	at := quadsAt(s.lanes)
 	out := stream{s.load}
 	for quad := range quads {
 		out = append(out, func() {
@@ -40,7 +46,7 @@ func (s schedule) steps() stream {
 				extend(quad)
 			}
 			VPADDD(constants.round.Offset(quad*quadBytes), message[quad%4], temp)
-			VMOVDQU(temp, s.slot.Offset(quadOffset(s.lanes, s.lane, quad)))
+			VMOVDQU(temp, s.slot.Offset(at(s.lane, 2*quad)))
 		})
 	}
 	return out
@@ -55,32 +61,44 @@ func extend(quad int) {
 	SHA256MSG2(w4, w16)
 }
 
-// loadNodes fills the message registers with the two nodes whose addresses stand at from.
-func loadNodes(from Mem) func() {
-	return func() {
-		for half := range 2 {
-			node := GP64()
-			MOVQ(from.Offset(8*half), node)
-			for i := range 2 {
-				m := message[2*half+i]
-				VMOVDQU(Mem{Base: node}.Offset(16*i), m)
-				PSHUFB(constants.flipWords, m)
+// quadsBlock is the schedules of one block of parents for all lanes.
+func (k *kernel) quadsBlock(slot, source Mem) stream {
+	var out stream
+	for lane := range k.lanes {
+		load := func() {
+			for half := range 2 {
+				node := GP64()
+				MOVQ(source.Offset(lane*sourceBytes+8*half), node)
+				loadMessage(Mem{Base: node}, half)
 			}
 		}
+		out = append(out, schedule{k.lanes, lane, slot, load}.steps()...)
+	}
+	return out
+}
+
+// loadMessage fills half of the message registers.
+func loadMessage(from Mem, half int) {
+	for i := range 2 {
+		m := message[2*half+i]
+		VMOVDQU(from.Offset(16*i), m)
+		VPSHUFB(constants.flipWords, m, m)
 	}
 }
 
-// loadPrefix fills the message registers with the first block of a label: replica id, layer, node
-// as a word of 64 bits, zeros.
-func loadPrefix(replicaID Mem, layer, node reg.Register) func() {
-	return func() {
-		for i := range 2 {
-			VMOVDQU(replicaID.Offset(16*i), message[i])
-			PSHUFB(constants.flipWords, message[i])
+// quadsPrefix is the schedules of the first block of the node for all lanes: replica id, layer,
+// node as a word of 64 bits, zeros.
+func (k *kernel) quadsPrefix() stream {
+	var out stream
+	for lane := range k.lanes {
+		load := func() {
+			loadMessage(k.replicaID(lane), 0)
+			VMOVQ(k.layer, message[2])
+			VMOVQ(k.node, message[3])
+			VPUNPCKLQDQ(message[3], message[2], message[2])
+			VPXOR(message[3], message[3], message[3])
 		}
-		VMOVQ(layer, message[2])
-		VMOVQ(node, message[3])
-		VPUNPCKLQDQ(message[3], message[2], message[2])
-		VPXOR(message[3], message[3], message[3])
+		out = append(out, schedule{k.lanes, lane, k.prefixSlot, load}.steps()...)
 	}
+	return out
 }

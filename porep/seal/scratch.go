@@ -1,0 +1,76 @@
+package seal
+
+import (
+	"fmt"
+
+	"github.com/perdure/perdure/internal/merkle"
+	"github.com/perdure/perdure/porep"
+)
+
+// Scratch returns the bytes that a sector takes on the disk when it is sealed and
+// not finalized yet, which is the most that it ever takes: about 7.2 times its
+// size with 2 layers, 16.2 times with 11. What stands in no file of the sector,
+// like a table of parents that sectors share, is not counted.
+func Scratch(params porep.Params) (uint64, error) {
+	sizes, err := fileSizes(params)
+	if err != nil {
+		return 0, fmt.Errorf("scratch space of a sector: %w", err)
+	}
+	var sum uint64
+	for _, size := range sizes {
+		sum += size
+	}
+	return sum, nil
+}
+
+// Missing returns the bytes of the files that are still to be written: what the
+// disk must have free so that the sector can be sealed to the end.
+func (s *Sector) Missing() (uint64, error) {
+	if s.record.Checked {
+		return 0, nil
+	}
+	sizes, err := fileSizes(s.params)
+	if err != nil {
+		return 0, fmt.Errorf("scratch space of sector %d: %w", s.cfg.Number, err)
+	}
+	var sum uint64
+	for name, size := range sizes {
+		if !s.has(name) {
+			sum += size
+		}
+	}
+	return sum, nil
+}
+
+// fileSizes returns the size of every file that sealing leaves.
+func fileSizes(p porep.Params) (map[string]uint64, error) {
+	f, err := newForest(p)
+	if err != nil {
+		return nil, err
+	}
+	treeD, err := merkle.Binary.StoredSize(p.Nodes, 0)
+	if err != nil {
+		return nil, err
+	}
+	treeC, err := f.base.StoredSize(f.leaves, 0)
+	if err != nil {
+		return nil, err
+	}
+	treeR, err := f.base.StoredSize(f.leaves, f.discard()+1)
+	if err != nil {
+		return nil, err
+	}
+	sizes := map[string]uint64{
+		unsealedFile: p.SectorSize(), treeDFile: treeD, sealedFile: p.SectorSize(), auxFile: 2 * porep.NodeSize,
+	}
+	for layer := 1; layer <= p.Layers; layer++ {
+		sizes[layerFile(layer)] = p.SectorSize()
+	}
+	for _, name := range baseFiles(treeCFile, p.Shape) {
+		sizes[name] = treeC
+	}
+	for _, name := range baseFiles(treeRLastFile, p.Shape) {
+		sizes[name] = treeR
+	}
+	return sizes, nil
+}
