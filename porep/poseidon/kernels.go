@@ -17,8 +17,8 @@ type Kernel struct {
 	columns func(h *Hasher, rows [][][32]byte, out [][32]byte) (int, error)
 }
 
-// Kernels returns the kernels that this processor can run, first the one that every method of Hasher
-// but Sum uses.
+// Kernels returns the kernels that this processor can run, first the one that hashes rows and columns.
+// One hash by itself is computed by the portable one, which takes less time than a step of the other.
 func Kernels() []Kernel {
 	kernels := []Kernel{{"portable", 1, (*Hasher).eachGroup, (*Hasher).eachColumn}}
 	if hasEight {
@@ -95,17 +95,22 @@ func (h *Hasher) eachGroup(children, parents [][32]byte) (int, error) {
 
 // eachColumn hashes one column after the other. With an error comes the column.
 func (h *Hasher) eachColumn(rows [][][32]byte, out [][32]byte) (int, error) {
-	var column [maxArity][32]byte
 	for i := range out {
-		for j := range rows {
-			column[j] = rows[j][i]
-		}
-		var err error
-		if out[i], err = h.hashGroup(column[:h.arity]); err != nil {
+		if err := h.hashColumn(rows, i, &out[i]); err != nil {
 			return i, err
 		}
 	}
 	return 0, nil
+}
+
+// hashColumn hashes the nodes i of all rows.
+func (h *Hasher) hashColumn(rows [][][32]byte, i int, out *[32]byte) (err error) {
+	var column [maxArity][32]byte
+	for j := range rows {
+		column[j] = rows[j][i]
+	}
+	*out, err = h.hashGroup(column[:h.arity])
+	return err
 }
 
 // hashGroup hashes as many nodes as the arity.
@@ -118,11 +123,12 @@ func (h *Hasher) hashGroup(children [][32]byte) ([32]byte, error) {
 			return [32]byte{}, fmt.Errorf("poseidon: node %d: %w", i, err)
 		}
 	}
-	h.permute(&state)
+	h.scaled.permute(&state)
 	return NodeFromElement(&state[1]), nil
 }
 
-// lanes is how many hashes the kernel in machine code computes in step.
+// lanes is how many hashes the kernel in machine code computes in step. Fewer take it as long; only
+// one is faster by itself.
 const lanes = 8
 
 // eightGroups hashes eight groups at a time, the last of them fewer. With an error comes the group.
@@ -131,6 +137,10 @@ func (h *Hasher) eightGroups(children, parents [][32]byte) (int, error) {
 	for first := 0; first < len(parents); first += lanes {
 		out := parents[first:min(first+lanes, len(parents))]
 		groups := children[first*h.arity:][:len(out)*h.arity]
+		if len(out) == 1 {
+			_, err := h.eachGroup(groups, out)
+			return first, err
+		}
 		for i := range h.arity {
 			in[i] = &groups[i]
 		}
@@ -152,6 +162,10 @@ func (h *Hasher) eightColumns(rows [][][32]byte, out [][32]byte) (int, error) {
 	var in [maxArity]*[32]byte
 	for first := 0; first < len(out); first += lanes {
 		part := out[first:min(first+lanes, len(out))]
+		if len(part) == 1 {
+			err := h.hashColumn(rows, first, &part[0])
+			return first, err
+		}
 		for i := range rows {
 			in[i] = &rows[i][first:][:len(part)][0]
 		}

@@ -22,7 +22,7 @@ import (
 // each round, takes it back to the scale of the others. All constants are multiplied by the scale at
 // the place where they are added, and the row that computes the result is divided by it.
 //
-// The matrices are the plain ones: the sparse form gains nothing over factors this small.
+// The matrices are the plain ones; see scaled.
 type program struct {
 	constants []uint64 // five limbs of 52 bits each
 	matrix    []uint64 // L/(k+width) for k = 0, 1, ...: row i begins at i
@@ -40,7 +40,10 @@ func newProgram(h *Hasher) *program {
 	p.load(h, &scale)
 	first, second, partial := h.first, h.second, h.partial
 	t := h.width
-	step := p.integers(t)
+	common, matrix := integers(t)
+	p.matrix = append(matrix, 0, 0) // of rows after the last, up to a multiple of three rows
+	step, drop := fr.NewElement(common), power2(limbBits)
+	step.Div(&step, &drop) // what a product with the matrix multiplies the scale by
 	for ; len(first) > 0; first = first[t:] {
 		p.full(first[:t], &scale)
 		scale.Mul(&scale, &step)
@@ -58,22 +61,18 @@ func newProgram(h *Hasher) *program {
 	return p
 }
 
-// integers makes the matrix and returns what a product with it multiplies the scale by.
-func (p *program) integers(t int) fr.Element {
-	common := int64(1)
+// integers returns the least common multiple L of the denominators of the Cauchy matrix of a width,
+// less than 2^48, and L/(k+width) for k = 0, 1, ...: the elements of row i begin at i.
+func integers(t int) (common uint64, matrix []uint64) {
+	common = 1
 	for k := t; k < 3*t-1; k++ {
-		gcd := new(big.Int).GCD(nil, nil, big.NewInt(common), big.NewInt(int64(k)))
-		common *= int64(k) / gcd.Int64()
+		gcd := new(big.Int).GCD(nil, nil, new(big.Int).SetUint64(common), big.NewInt(int64(k)))
+		common *= uint64(k) / gcd.Uint64()
 	}
 	for k := t; k < 3*t-1; k++ {
-		p.matrix = append(p.matrix, uint64(common/int64(k)))
+		matrix = append(matrix, common/uint64(k))
 	}
-	p.matrix = append(p.matrix, 0, 0) // of rows after the last, up to a multiple of three rows
-	var step, drop fr.Element
-	step.SetInt64(common)
-	drop = power2(limbBits)
-	step.Div(&step, &drop)
-	return step
+	return common, matrix
 }
 
 // load lays out the first element, the factor of nodes and what is added to them.
@@ -126,9 +125,9 @@ func (p *program) result(h *Hasher, scale fr.Element) {
 	radix := power2(limbs * limbBits)
 	var factor fr.Element
 	factor.Div(&radix, &scale)
-	for i := range h.width {
+	for _, e := range cauchy(h.width)[1] {
 		var k fr.Element
-		p.add(k.Mul(&h.mds[h.width+i], &factor))
+		p.add(k.Mul(&e, &factor))
 	}
 }
 
