@@ -23,24 +23,9 @@ func Scratch(params porep.Params) (uint64, error) {
 	return sum, nil
 }
 
-// Missing returns the bytes of the files that are still to be written: what the
-// disk must have free so that the sector can be sealed to the end.
-func (s *Sector) Missing() (uint64, error) {
-	if s.record.Checked {
-		return 0, nil
-	}
-	sizes, err := fileSizes(s.params)
-	if err != nil {
-		return 0, fmt.Errorf("scratch space of sector %d: %w", s.cfg.Number, err)
-	}
-	var sum uint64
-	for name, size := range sizes {
-		if !s.has(name) {
-			sum += size
-		}
-	}
-	return sum, nil
-}
+// Memory returns the bytes that labelling a sector takes in memory: the layer that
+// grows and the one before.
+func Memory(params porep.Params) uint64 { return 2 * params.SectorSize() }
 
 // fileSizes returns the size of every file that sealing leaves.
 func fileSizes(p porep.Params) (map[string]uint64, error) {

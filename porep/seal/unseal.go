@@ -3,9 +3,12 @@ package seal
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/perdure/perdure/porep"
 	"github.com/perdure/perdure/porep/piece"
@@ -45,6 +48,13 @@ func (s *Sector) Finalize(keep Keep) error {
 				drop = append(drop, layerFile(layer))
 			}
 		}
+	}
+	drop = slices.DeleteFunc(drop, func(name string) bool {
+		_, err := os.Lstat(s.path(name))
+		return errors.Is(err, fs.ErrNotExist) && !s.has(name)
+	})
+	if len(drop) == 0 {
+		return nil
 	}
 	if err := s.remove(drop); err != nil {
 		return fmt.Errorf("finalize sector %d: %w", s.cfg.Number, err)
