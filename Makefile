@@ -6,7 +6,7 @@ MACHINE := ./porep/seal/... ./post/prove/... ./chain/state/... ./chain/mempool/.
            ./chain/app/... ./chain/node/... ./chain/rpc/... ./chain/index/... ./chain/explorer/... \
            ./retrieval/... ./miner/... ./client/...
 
-.PHONY: build test check race e2e fuzz bench bench-page generate lint
+.PHONY: build test check race e2e fuzz bench bench-page generate vectors lint
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o perdure ./cmd/perdure
@@ -47,8 +47,20 @@ bench-page:
 	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
 	$(PAGE) -bench '^BenchmarkUnits$$' ./chain/consensus
 
+# Encodings, and machine code from the programs that write it: what it covers is what .ci/run
+# compares with what is committed.
+LANES := internal/sha256lanes
 generate:
 	$(GO) run ./internal/gen
+	$(GO) run ./internal/gen/sha256pairs -out $(LANES)/pairs_kernels_amd64.s -stubs $(LANES)/pairs_kernels_amd64.go -pkg sha256lanes
+	$(GO) run ./internal/gen/sha256labels -out $(LANES)/labels_kernels_amd64.s -stubs $(LANES)/labels_kernels_amd64.go -pkg sha256lanes
+
+# The known answers, then every kernel against crypto/sha256 for VECTORS each: ten minutes in all.
+VECTORS ?= 5m
+vectors:
+	$(GO) test -count=1 ./extern/... ./porep/... ./post/... $(addprefix ./,$(LANES))
+	$(GO) test -run '^$$' -fuzz '^FuzzPairs$$' -fuzztime $(VECTORS) ./$(LANES)
+	$(GO) test -run '^$$' -fuzz '^FuzzLabels$$' -fuzztime $(VECTORS) ./$(LANES)
 
 lint:
 	golangci-lint run

@@ -6,10 +6,19 @@
 // (CommRLast) at the challenged leaves. Whoever threw the sector away cannot seal
 // it again within the window in which the proof is due.
 //
-// [VerifySector] checks one sector from its parts, [Verify] the proof of a whole
-// partition as it travels in a message, and [Schedule] says when which deadline
-// is open. Challenges are those of Filecoin's Window PoSt V1_1: they depend on
-// the sector and the randomness, never on the place of the sector in a list.
+// There are two ways to check a proof, and they ask for the same:
+//
+//   - [VerifySector] takes one sector in parts: CommC, CommRLast, and for each
+//     challenge the leaf and its path. That is what the reference
+//     implementation calls a vanilla proof; extern/vanilla reads its files.
+//   - [Verify] takes the proof of a whole partition as it travels in a message,
+//     in which no node is sent twice; [Prove] makes it.
+//
+// Both know the registered proofs. [Tree] has the same methods for trees of any
+// shape, such as those of large sectors with few nodes. [Leaves] gives the
+// challenges: those of Filecoin's Window PoSt V1_1, which depend on the sector
+// and the randomness, never on the place of the sector in a list. [Schedule] says
+// when which deadline is open.
 //
 // SPEC.md beside this file has the bytes. The package is pure; post/prove reads
 // sealed files and builds proofs.
@@ -22,9 +31,6 @@ import (
 	"fmt"
 
 	"github.com/filecoin-project/go-state-types/abi"
-
-	"github.com/perdure/perdure/internal/merkle"
-	"github.com/perdure/perdure/porep"
 )
 
 const (
@@ -91,21 +97,6 @@ func WindowProof(proof abi.RegisteredSealProof) (abi.RegisteredPoStProof, error)
 		}
 	}
 	return 0, fmt.Errorf("window proof of seal proof %d: %w", proof, ErrProofType)
-}
-
-// replica is the tree over the replica of a sector.
-type replica struct {
-	nodes uint64
-	shape merkle.Shape
-}
-
-func replicaOf(proof abi.RegisteredPoStProof) (replica, error) {
-	seal, err := SealProof(proof)
-	if err != nil {
-		return replica{}, err
-	}
-	params, err := porep.ParamsOf(seal)
-	return replica{nodes: params.Nodes, shape: params.Shape}, err
 }
 
 // challenges resolves a number of challenges that may be left zero.

@@ -97,14 +97,14 @@ type store struct {
 	rows [][]merkle.Node
 }
 
-func newStore(t testing.TB, tree replica, number abi.SectorNumber) store {
+func newStore(t testing.TB, tree Tree, number abi.SectorNumber) store {
 	t.Helper()
-	nodes := make([]merkle.Node, tree.nodes)
+	nodes := make([]merkle.Node, tree.Nodes)
 	for i := range nodes {
 		nodes[i] = sha256.Sum256(binary.BigEndian.AppendUint64([]byte{byte(number)}, uint64(i)))
 		nodes[i][31] &= 0x3f
 	}
-	arities, err := tree.shape.Arities(tree.nodes)
+	arities, err := tree.Shape.Arities(tree.Nodes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func hash(t testing.TB, nodes []merkle.Node) merkle.Node {
 }
 
 // partition makes sectors and the proof of them.
-func partition(t testing.TB, tree replica, sectors, challenges int) (WindowInput, []store, []byte) {
+func partition(t testing.TB, tree Tree, sectors, challenges int) (WindowInput, []store, []byte) {
 	t.Helper()
 	in := WindowInput{ProofType: window2KiB, Randomness: filled(0xc7), Challenges: challenges}
 	var stores []store
@@ -149,23 +149,23 @@ func partition(t testing.TB, tree replica, sectors, challenges int) (WindowInput
 		sources = append(sources, s.Source)
 		in.Sectors = append(in.Sectors, s.Sector)
 	}
-	proof, err := tree.prove(in, sources)
+	proof, err := tree.Prove(in, sources)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return in, stores, proof
 }
 
-func replica2KiB(t testing.TB) replica {
+func tree2KiB(t testing.TB) Tree {
 	t.Helper()
-	tree, err := replicaOf(window2KiB)
+	tree, err := TreeOf(window2KiB)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return tree
 }
 
-var shapes = []replica{
+var shapes = []Tree{
 	{64, merkle.Octree},
 	{128, merkle.Shape{Base: 8, Sub: 2}},
 	{512, merkle.Shape{Base: 8, Sub: 8}},
@@ -176,12 +176,12 @@ func TestWindowShapes(t *testing.T) {
 	for _, tree := range shapes {
 		for _, challenges := range []int{0, 1, 40} {
 			in, _, proof := partition(t, tree, 2, challenges)
-			if err := tree.verify(in, proof); err != nil {
-				t.Errorf("%v, %d challenges: %v", tree.shape, challenges, err)
+			if err := tree.Verify(in, proof); err != nil {
+				t.Errorf("%v, %d challenges: %v", tree.Shape, challenges, err)
 			}
-			most, err := tree.maxProofSize(2, max(challenges, 1))
+			most, err := tree.MaxProofSize(2, max(challenges, 1))
 			if challenges > 0 && (err != nil || len(proof) > most) {
-				t.Errorf("%v: proof of %d bytes, at most %d (%v)", tree.shape, len(proof), most, err)
+				t.Errorf("%v: proof of %d bytes, at most %d (%v)", tree.Shape, len(proof), most, err)
 			}
 		}
 	}
@@ -202,7 +202,7 @@ func placeOf(err error) place {
 }
 
 // owners says for every byte of a proof to which sector and challenge it belongs.
-func owners(t *testing.T, tree replica, in WindowInput, stores []store) []place {
+func owners(t *testing.T, tree Tree, in WindowInput, stores []store) []place {
 	t.Helper()
 	out := []place{{0, -2}, {0, -2}}
 	grow := func(size int, to place) {
@@ -215,8 +215,10 @@ func owners(t *testing.T, tree replica, in WindowInput, stores []store) []place 
 		grow(headerSize+len(before)+64, place{sector.Number, -1})
 		var part []byte
 		for challenge := range in.Challenges {
+			fewer := in
+			fewer.Challenges = challenge + 1
 			var err error
-			if part, err = tree.proveSector(nil, in.Randomness, sector.Number, challenge+1, stores[i].Source); err != nil {
+			if part, err = tree.ProveSector(fewer, i, stores[i].Source); err != nil {
 				t.Fatal(err)
 			}
 			grow(headerSize+len(before)+len(part), place{sector.Number, challenge})
@@ -229,7 +231,7 @@ func owners(t *testing.T, tree replica, in WindowInput, stores []store) []place 
 // TestEveryByteCounts flips a bit in every byte of a proof: the sector and the
 // challenge to which it belongs are named.
 func TestEveryByteCounts(t *testing.T) {
-	tree := replica2KiB(t)
+	tree := tree2KiB(t)
 	in, stores, proof := partition(t, tree, 2, 6)
 	owners := owners(t, tree, in, stores)
 	if len(owners) != len(proof) {
@@ -259,7 +261,7 @@ func TestEveryByteCounts(t *testing.T) {
 }
 
 func TestStatement(t *testing.T) {
-	tree := replica2KiB(t)
+	tree := tree2KiB(t)
 	in, stores, proof := partition(t, tree, 3, 0)
 	for name, change := range map[string]func(*WindowInput){
 		"randomness": func(in *WindowInput) { in.Randomness[0] ^= 1 },
@@ -295,7 +297,7 @@ func TestStatement(t *testing.T) {
 
 // TestSectorsDoNotMix gives each sector's data for the other.
 func TestSectorsDoNotMix(t *testing.T) {
-	in, stores, _ := partition(t, replica2KiB(t), 2, 0)
+	in, stores, _ := partition(t, tree2KiB(t), 2, 0)
 	proof, err := Prove(in, []Source{stores[0].Source, stores[0].Source})
 	if err != nil {
 		t.Fatal(err)
@@ -318,11 +320,11 @@ func TestSectorsDoNotMix(t *testing.T) {
 	}
 }
 
-func openings(t testing.TB, tree replica, s store, in SectorInput) []Opening {
+func openings(t testing.TB, tree Tree, s store, in SectorInput) []Opening {
 	t.Helper()
 	var out []Opening
-	for _, leaf := range Leaves(in.Randomness, in.SectorNumber, tree.nodes, DefaultChallenges) {
-		node, path, err := merkle.Open(tree.shape, tree.nodes, leaf, s.TreeRLast)
+	for _, leaf := range Leaves(in.Randomness, in.SectorNumber, tree.Nodes, DefaultChallenges) {
+		node, path, err := merkle.Open(tree.Shape, tree.Nodes, leaf, s.TreeRLast)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,14 +346,14 @@ func TestVerifySector(t *testing.T) {
 	for _, tree := range shapes {
 		s := newStore(t, tree, 33)
 		in := sectorInput(s)
-		if err := tree.verifySector(in, openings(t, tree, s, in)); err != nil {
-			t.Errorf("%v: %v", tree.shape, err)
+		if err := tree.VerifySector(in, openings(t, tree, s, in)); err != nil {
+			t.Errorf("%v: %v", tree.Shape, err)
 		}
 		for i := range DefaultChallenges {
 			for name, spoil := range map[string]func(*Opening){
 				"leaf":         func(o *Opening) { o.Leaf[31] ^= 0x20 },
 				"no element":   func(o *Opening) { o.Leaf = filled(0xff) },
-				"sibling":      func(o *Opening) { o.Path[i%len(o.Path)][i%(tree.shape.Base-1)%len(o.Path[i%len(o.Path)])][5] ^= 1 },
+				"sibling":      func(o *Opening) { o.Path[i%len(o.Path)][i%(tree.Shape.Base-1)%len(o.Path[i%len(o.Path)])][5] ^= 1 },
 				"order":        func(o *Opening) { slices.Reverse(o.Path[0]) },
 				"levels":       func(o *Opening) { slices.Reverse(o.Path) },
 				"one less":     func(o *Opening) { o.Path[0] = o.Path[0][1:] },
@@ -363,9 +365,9 @@ func TestVerifySector(t *testing.T) {
 			} {
 				bad := openings(t, tree, s, in)
 				spoil(&bad[i])
-				err := tree.verifySector(in, bad)
+				err := tree.VerifySector(in, bad)
 				if placeOf(err) != (place{33, i}) {
-					t.Errorf("%v: %s of opening %d: %v", tree.shape, name, i, err)
+					t.Errorf("%v: %s of opening %d: %v", tree.Shape, name, i, err)
 				}
 			}
 		}
@@ -373,7 +375,7 @@ func TestVerifySector(t *testing.T) {
 }
 
 func TestVerifySectorStatement(t *testing.T) {
-	tree := replica2KiB(t)
+	tree := tree2KiB(t)
 	s := newStore(t, tree, 33)
 	in := sectorInput(s)
 	good := openings(t, tree, s, in)
@@ -409,7 +411,7 @@ func TestVerifySectorStatement(t *testing.T) {
 
 // FuzzVerify: no bytes crash the verifier, and none but the proof itself pass.
 func FuzzVerify(f *testing.F) {
-	in, _, proof := partition(f, replica2KiB(f), 2, 3)
+	in, _, proof := partition(f, tree2KiB(f), 2, 3)
 	f.Add(proof)
 	f.Add(proof[:headerSize+64])
 	f.Add([]byte{})
@@ -421,7 +423,7 @@ func FuzzVerify(f *testing.F) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	in, _, proof := partition(b, replica2KiB(b), 1, 0)
+	in, _, proof := partition(b, tree2KiB(b), 1, 0)
 	b.ReportMetric(float64(len(proof)), "proof-bytes")
 	for b.Loop() {
 		if err := Verify(in, proof); err != nil {

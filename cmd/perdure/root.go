@@ -56,6 +56,7 @@ standard output; progress and errors go to standard error.`)
 	for _, command := range []func(*globals) *cobra.Command{
 		newPieceCommand,
 		newSectorCommand,
+		newBenchCommand,
 		newPutCommand,
 		newGetCommand,
 		newLsCommand,

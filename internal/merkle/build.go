@@ -3,6 +3,9 @@ package merkle
 import (
 	"fmt"
 	"io"
+	"sync"
+
+	"github.com/perdure/perdure/internal/sha256lanes"
 )
 
 // Leaves fills out with the leaves first, first+1, ... of a tree that is being built.
@@ -22,16 +25,13 @@ func LeavesOf(nodes []Node) Leaves {
 // LeavesAt takes leaves from the bytes of r, from its start.
 func LeavesAt(r io.ReaderAt) Leaves {
 	return func(first uint64, out []Node) error {
-		buf := make([]byte, len(out)*NodeSize)
+		buf := sha256lanes.Bytes(out)
 		n, err := r.ReadAt(buf, int64(first*NodeSize))
 		if n < len(buf) {
 			if err == nil || err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return fmt.Errorf("read leaves from %d: %w", first, err)
-		}
-		for i := range out {
-			copy(out[i][:], buf[i*NodeSize:])
 		}
 		return nil
 	}
@@ -55,6 +55,9 @@ func InOrder(n int, job func(i int) error) error {
 // enough that its working set stays in a core's cache.
 const segmentNodes = 1 << 12
 
+// segments are the nodes of jobs of Build that ended, for those that start.
+var segments = sync.Pool{New: func() any { return new([segmentNodes]Node) }}
+
 // Build computes a tree over leaves and returns its root. Every leaf is asked for once, every row,
 // leaves included, is handed to write in pieces, and nothing is read back; write may be nil. Work
 // is cut into segments that hang under one inner node each; run runs the segments, so leaves and
@@ -73,7 +76,9 @@ func Build[H Hasher](h H, s Shape, leaves uint64, from Leaves, write RowWriter, 
 		tops := make([]Node, width/span)
 		first := row == 0
 		err := run(len(tops), func(i int) error {
-			nodes := make([]Node, span)
+			buf := segments.Get().(*[segmentNodes]Node)
+			defer segments.Put(buf)
+			nodes := buf[:span]
 			if err := from(uint64(i)*span, nodes); err != nil {
 				return fmt.Errorf("build tree: %w", err)
 			}

@@ -14,18 +14,12 @@ func Root[H Hasher](h H, s Shape, leaves, index uint64, leaf Node, path Path) (N
 	if err != nil {
 		return Node{}, err
 	}
-	if index >= leaves {
-		return Node{}, fmt.Errorf("tree path: leaf %d of %d", index, leaves)
-	}
-	if len(path) != len(arities) {
-		return Node{}, fmt.Errorf("tree path: %d levels, want %d", len(path), len(arities))
+	if err := checkPath(arities, leaves, index, path); err != nil {
+		return Node{}, err
 	}
 	children := make([]Node, 0, MaxArity)
 	node := leaf
 	for level, arity := range arities {
-		if len(path[level]) != arity-1 {
-			return Node{}, fmt.Errorf("tree path: %d siblings at level %d, want %d", len(path[level]), level, arity-1)
-		}
 		place := index % uint64(arity)
 		children = append(children[:0], path[level][:place]...)
 		children = append(children, node)
@@ -36,6 +30,23 @@ func Root[H Hasher](h H, s Shape, leaves, index uint64, leaf Node, path Path) (N
 		index /= uint64(arity)
 	}
 	return node, nil
+}
+
+// checkPath checks the form of a path: a leaf of the tree, as many levels, and at each the siblings
+// that its arity asks for.
+func checkPath(arities []int, leaves, index uint64, path Path) error {
+	if index >= leaves {
+		return fmt.Errorf("tree path: leaf %d of %d", index, leaves)
+	}
+	if len(path) != len(arities) {
+		return fmt.Errorf("tree path: %d levels, want %d", len(path), len(arities))
+	}
+	for level, arity := range arities {
+		if len(path[level]) != arity-1 {
+			return fmt.Errorf("tree path: %d siblings at level %d, want %d", len(path[level]), level, arity-1)
+		}
+	}
+	return nil
 }
 
 // Open reads the leaf at an index and its path.

@@ -3,6 +3,9 @@ package merkle
 import (
 	"fmt"
 	"io"
+	"sync"
+
+	"github.com/perdure/perdure/internal/sha256lanes"
 )
 
 // RowReader fills out with the nodes first, first+1, ... of a row.
@@ -39,19 +42,40 @@ func (s Shape) Reader(leaves uint64, firstRow int, r io.ReaderAt) (RowReader, er
 		if err := within(rows, firstRow, row, first, len(out)); err != nil {
 			return fmt.Errorf("read tree: %w", err)
 		}
-		buf := make([]byte, len(out)*NodeSize)
-		n, err := r.ReadAt(buf, int64((starts[row]+first)*NodeSize))
-		if n < len(buf) {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
+		if err := ReadNodes(r, starts[row]+first, out); err != nil {
 			return fmt.Errorf("read tree: row %d, nodes from %d: %w", row, first, err)
-		}
-		for i := range out {
-			copy(out[i][:], buf[i*NodeSize:])
 		}
 		return nil
 	}, nil
+}
+
+// readBuffers holds buffers of pooledNodes nodes: as many as a segment of a rebuilt tree has.
+var readBuffers = sync.Pool{New: func() any { return new([pooledNodes * NodeSize]byte) }}
+
+const pooledNodes = 512
+
+// ReadNodes fills out with the nodes first, first+1, ... of those that r holds from its start, by
+// one call of ReadAt.
+func ReadNodes(r io.ReaderAt, first uint64, out []Node) error {
+	var buf []byte
+	if len(out) <= pooledNodes {
+		pooled := readBuffers.Get().(*[pooledNodes * NodeSize]byte)
+		defer readBuffers.Put(pooled)
+		buf = pooled[:len(out)*NodeSize]
+	} else {
+		buf = make([]byte, len(out)*NodeSize)
+	}
+	n, err := r.ReadAt(buf, int64(first*NodeSize))
+	if n < len(buf) {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	for i := range out {
+		out[i] = Node(buf[i*NodeSize:])
+	}
+	return nil
 }
 
 // Writer writes a stored tree: the rows from firstRow up to the root, back to back from the start
@@ -68,8 +92,7 @@ func (s Shape) Writer(leaves uint64, firstRow int, w io.WriterAt) (RowWriter, er
 		if err := within(rows, firstRow, row, first, len(nodes)); err != nil {
 			return fmt.Errorf("write tree: %w", err)
 		}
-		buf := AppendNodes(make([]byte, 0, len(nodes)*NodeSize), nodes)
-		if _, err := w.WriteAt(buf, int64((starts[row]+first)*NodeSize)); err != nil {
+		if _, err := w.WriteAt(sha256lanes.Bytes(nodes), int64((starts[row]+first)*NodeSize)); err != nil {
 			return fmt.Errorf("write tree: row %d, nodes from %d: %w", row, first, err)
 		}
 		return nil
@@ -85,43 +108,6 @@ func within(rows []uint64, firstRow, row int, first uint64, n int) error {
 		return fmt.Errorf("row %d: %d nodes from %d, the row has %d", row, n, first, rows[row])
 	}
 	return nil
-}
-
-// Rebuilt completes a tree of which the rows 1 to discard were dropped: row 0 comes from leafRow,
-// rows above discard from upper, and the dropped rows are hashed again from the leaves below what
-// is asked for.
-func Rebuilt[H Hasher](h H, s Shape, leaves uint64, discard int, leafRow, upper RowReader) (RowReader, error) {
-	arities, err := s.Arities(leaves)
-	if err != nil {
-		return nil, err
-	}
-	if discard < 0 || discard >= len(arities) {
-		return nil, fmt.Errorf("rebuild tree: %d rows discarded of a tree with rows 0 to %d", discard, len(arities))
-	}
-	return func(row int, first uint64, out []Node) error {
-		switch {
-		case row == 0:
-			return leafRow(0, first, out)
-		case row < 0 || row > discard:
-			return upper(row, first, out)
-		}
-		span := uint64(1)
-		for _, a := range arities[:row] {
-			span *= uint64(a)
-		}
-		nodes := make([]Node, uint64(len(out))*span)
-		if err := leafRow(0, first*span, nodes); err != nil {
-			return fmt.Errorf("rebuild row %d: %w", row, err)
-		}
-		for level, a := range arities[:row] {
-			var err error
-			if nodes, err = hashRow(h, a, nodes); err != nil {
-				return fmt.Errorf("rebuild row %d: hash level %d: %w", row, level, err)
-			}
-		}
-		copy(out, nodes)
-		return nil
-	}, nil
 }
 
 // hashRow replaces children by their parents, in place, and returns the shortened slice.

@@ -86,3 +86,12 @@ func (s Shape) StoredSize(leaves uint64, firstRow int) (uint64, error) {
 	}
 	return nodes * NodeSize, nil
 }
+
+// pathNodes is the number of siblings on a path through levels of these arities.
+func pathNodes(arities []int) int {
+	n := 0
+	for _, a := range arities {
+		n += a - 1
+	}
+	return n
+}

@@ -3,6 +3,7 @@ package merkle
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrOpening says that a leaf and its siblings do not lead to the trusted root.
@@ -26,7 +27,9 @@ type Position struct {
 type TrailWriter struct {
 	arities []int
 	leaves  uint64
-	known   map[Position]struct{}
+	// known holds the groups of siblings that were sent, by the place of their parent: a node is
+	// known with all its siblings or not at all.
+	known map[Position]struct{}
 }
 
 // NewTrailWriter starts a trail over a tree of that shape and number of leaves.
@@ -40,34 +43,54 @@ func NewTrailWriter(s Shape, leaves uint64) (*TrailWriter, error) {
 
 // Known reports whether the leaf at an index is known to the reader of the trail so far.
 func (t *TrailWriter) Known(index uint64) bool {
-	_, ok := t.known[Position{0, index}]
+	_, ok := t.known[Position{1, index / uint64(t.arities[0])}]
 	return ok
 }
 
 // Open returns the nodes that opening the leaf at an index sends, bottom up. It reads whole groups
-// of siblings.
+// of siblings, each once in the life of the trail.
 func (t *TrailWriter) Open(index uint64, read RowReader) ([]Node, error) {
-	if index >= t.leaves {
-		return nil, fmt.Errorf("open tree: leaf %d of %d", index, t.leaves)
+	_, sent, err := t.open(index, read)
+	return sent, err
+}
+
+// OpenLeaf returns the leaf at an index, followed by what [TrailWriter.Open] returns for it, or
+// nothing if the leaf is known.
+func (t *TrailWriter) OpenLeaf(index uint64, read RowReader) ([]Node, error) {
+	leaf, sent, err := t.open(index, read)
+	if err != nil || len(sent) == 0 {
+		return nil, err
 	}
-	var sent []Node
-	var group [MaxArity]Node
+	return slices.Insert(sent, 0, leaf), nil
+}
+
+// open returns the leaf and its siblings; neither, if the leaf is known.
+func (t *TrailWriter) open(index uint64, read RowReader) (leaf Node, sent []Node, err error) {
+	if index >= t.leaves {
+		return leaf, nil, fmt.Errorf("open tree: leaf %d of %d", index, t.leaves)
+	}
 	at := index
 	for row, arity := range t.arities {
-		if _, ok := t.known[Position{row, at}]; ok {
+		place := int(at % uint64(arity))
+		above := Position{row + 1, at / uint64(arity)}
+		if _, ok := t.known[above]; ok {
 			break
 		}
-		place := at % uint64(arity)
-		if err := read(row, at-place, group[:arity]); err != nil {
-			return nil, fmt.Errorf("open tree: leaf %d: %w", index, err)
+		had := len(sent)
+		// Room for the whole path at once, this node beside its siblings, and the leaf before all.
+		sent = slices.Grow(sent, pathNodes(t.arities[row:])+2)[:had+arity]
+		group := sent[had:]
+		if err := read(row, at-uint64(place), group); err != nil {
+			return leaf, nil, fmt.Errorf("open tree: leaf %d: %w", index, err)
 		}
-		sent = append(append(sent, group[:place]...), group[place+1:arity]...)
-		for i := range uint64(arity) {
-			t.known[Position{row, at - place + i}] = struct{}{}
+		if row == 0 {
+			leaf = group[place]
 		}
-		at /= uint64(arity)
+		sent = slices.Delete(sent, had+place, had+place+1)
+		t.known[above] = struct{}{}
+		at = above.Index
 	}
-	return sent, nil
+	return leaf, sent, nil
 }
 
 // TrailReader checks the openings of a trail, each on its own.

@@ -40,24 +40,63 @@ type Lane struct {
 	Expander [][NodeSize]byte
 }
 
-// Labels computes the labels of a run for every lane (see porep/SPEC.md). Lanes that do not hold
-// what the run needs are a mistake of the calling code and panic.
+// LabelKernel is one way to compute labels.
+type LabelKernel struct {
+	Name  string
+	Lanes int // Label takes exactly as many
+	Label func(run *Run, lanes []Lane)
+}
+
+// Labels computes the labels of a run for every lane (see porep/SPEC.md), by whatever is fastest
+// for as many. Lanes that do not hold what the run needs, and base parents that are not below their
+// node, are a mistake of the calling code and panic.
 func Labels(run *Run, lanes []Lane) {
+	run.check(lanes)
+	labels(run, lanes)
+}
+
+// check is what stands between the arguments and code that checks no index.
+func (r *Run) check(lanes []Lane) {
 	for i := range lanes {
-		run.check(&lanes[i])
+		l := &lanes[i]
+		if end := uint64(r.First) + uint64(len(r.Parents)); end > uint64(len(l.Current)) {
+			panic(fmt.Sprintf("sha256lanes: labels up to node %d in a layer of %d", end, len(l.Current)))
+		}
+		if r.Layer > 1 && len(l.Expander) < len(r.Parents)*ExpanderParents {
+			panic(fmt.Sprintf("sha256lanes: %d expander labels for %d nodes", len(l.Expander), len(r.Parents)))
+		}
 	}
+	for i := range r.Parents {
+		node := r.First + uint32(i)
+		if p := r.Parents[i][:BaseParents]; node > 0 && max(p[0], p[1], p[2], p[3], p[4], p[5]) >= node {
+			panic(fmt.Sprintf("sha256lanes: base parents %d of node %d", p, node))
+		}
+	}
+}
+
+// portableKernel needs nothing of the processor.
+var portableKernel = LabelKernel{"portable", 1, checked(portableLabels)}
+
+// checked makes a kernel for callers outside.
+func checked(label func(run *Run, lanes []Lane)) func(run *Run, lanes []Lane) {
+	return func(run *Run, lanes []Lane) {
+		run.check(lanes)
+		label(run, lanes)
+	}
+}
+
+func portableLabels(run *Run, lanes []Lane) {
 	for i := range lanes {
 		labelsPortable(run, &lanes[i])
 	}
 }
 
-func (r *Run) check(l *Lane) {
-	if end := uint64(r.First) + uint64(len(r.Parents)); end > uint64(len(l.Current)) {
-		panic(fmt.Sprintf("sha256lanes: labels up to node %d in a layer of %d", end, len(l.Current)))
-	}
-	if r.Layer > 1 && len(l.Expander) < len(r.Parents)*ExpanderParents {
-		panic(fmt.Sprintf("sha256lanes: %d expander labels for %d nodes", len(l.Expander), len(r.Parents)))
-	}
+// firstLabel is the label of node 0, which has no parents.
+func firstLabel(layer uint32, lane *Lane) [NodeSize]byte {
+	var buf [labelPrefix]byte
+	copy(buf[:], lane.ReplicaID[:])
+	binary.BigEndian.PutUint32(buf[NodeSize:], layer)
+	return trim(sha256.Sum256(buf[:]))
 }
 
 // labelsPortable computes the labels of one lane in a buffer that is filled once a node.

@@ -1,32 +1,11 @@
 package sha256lanes
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 )
-
-// TestPairs compares with crypto/sha256, apart and in place.
-func TestPairs(t *testing.T) {
-	random := rand.NewChaCha8([32]byte{1})
-	for n := range 70 {
-		src := make([][NodeSize]byte, 2*n)
-		random.Read(Bytes(src))
-		want := make([][NodeSize]byte, n)
-		for i := range want {
-			want[i] = sha256.Sum256(Bytes(src[2*i : 2*i+2]))
-			want[i][31] &= 0x3f
-		}
-		dst := make([][NodeSize]byte, n)
-		Pairs(dst, src)
-		Pairs(src[:n], src)
-		if !bytes.Equal(Bytes(dst), Bytes(want)) || !bytes.Equal(Bytes(src[:n]), Bytes(want)) {
-			t.Fatalf("%d pairs differ", n)
-		}
-	}
-}
 
 // naiveLabel hashes the message of a label as it is defined.
 func naiveLabel(replicaID [NodeSize]byte, layer, node uint32, parents [][NodeSize]byte) [NodeSize]byte {

@@ -10,10 +10,36 @@ import (
 // of the last byte cleared. Src must have twice as many nodes as dst, anything else is a mistake of
 // the calling code and panics. Dst may be the front of src.
 func Pairs(dst, src [][NodeSize]byte) {
+	mustPair(dst, src)
+	pairs(dst, src)
+}
+
+func mustPair(dst, src [][NodeSize]byte) {
 	if len(src) != 2*len(dst) {
 		panic(fmt.Sprintf("sha256lanes: %d parents for %d nodes", len(dst), len(src)))
 	}
-	pairsPortable(dst, src)
+}
+
+// PairKernel is one of the ways to compute [Pairs].
+type PairKernel struct {
+	// Name says what of the processor it uses.
+	Name string
+	// Lanes is how many parents are computed in step.
+	Lanes int
+	// Hash does the same as Pairs.
+	Hash func(dst, src [][NodeSize]byte)
+}
+
+// PairKernels returns the kernels that this processor can run, first the one that Pairs chooses.
+func PairKernels() []PairKernel {
+	kernels := append(machineKernels(), PairKernel{"sha256-simd", 1, pairsPortable})
+	for i, k := range kernels {
+		kernels[i].Hash = func(dst, src [][NodeSize]byte) {
+			mustPair(dst, src)
+			k.Hash(dst, src)
+		}
+	}
+	return kernels
 }
 
 // pairsPortable is Pairs one after the other.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"math/rand"
 	"testing"
 	"testing/iotest"
 
@@ -146,6 +147,28 @@ func FuzzFr32(f *testing.F) {
 			if Pad(again, back); !bytes.Equal(again, padded) {
 				t.Fatalf("%x is not the one padding of %x", padded, back)
 			}
+		}
+	})
+}
+
+// FuzzStreams pads and unpads a stream through readers that return what they like.
+func FuzzStreams(f *testing.F) {
+	f.Add([]byte("raw"), uint8(1), int64(1))
+	f.Add(bytes.Repeat([]byte{0xff}, 300), uint8(0), int64(2))
+	f.Add(make([]byte, streamBlocks*rawBlock+1), uint8(200), int64(3))
+	f.Fuzz(func(t *testing.T, raw []byte, zeros uint8, seed int64) {
+		rng := rand.New(rand.NewSource(seed))
+		blocks := (len(raw)+rawBlock-1)/rawBlock + int(zeros)
+		extended := append(bytes.Clone(raw), make([]byte, blocks*rawBlock-len(raw))...)
+		want := make([]byte, blocks*paddedBlock)
+		Pad(want, extended)
+		padded, err := io.ReadAll(iotest.HalfReader(NewReader(&lazy{raw, rng}, uint64(len(want)))))
+		if err != nil || !bytes.Equal(padded, want) {
+			t.Fatalf("%d bytes padded differently, %v", len(raw), err)
+		}
+		back, err := io.ReadAll(NewUnpadder(&lazy{padded, rng}))
+		if err != nil || !bytes.Equal(back, extended) {
+			t.Fatalf("%d bytes unpadded differently, %v", len(raw), err)
 		}
 	})
 }

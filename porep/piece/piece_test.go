@@ -9,11 +9,8 @@ import (
 	"math/rand"
 	"strings"
 	"testing"
-	"testing/iotest"
 
-	commp "github.com/filecoin-project/go-fil-commp-hashhash"
 	"github.com/ipfs/go-cid"
-	"pgregory.net/rapid"
 
 	"github.com/perdure/perdure/extern/vectors"
 	"github.com/perdure/perdure/internal/merkle"
@@ -286,48 +283,6 @@ func testCommD(t *testing.T, v vectors.Vector) {
 	}
 }
 
-// TestCommDEqualsTree lays random pieces out, writes them into a sector and builds its whole tree.
-func TestCommDEqualsTree(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		const sectorSize = 16 << 10
-		var pieces []Piece
-		var sizes []uint64
-		sector := make([]byte, sectorSize)
-		for range rapid.IntRange(0, 8).Draw(rt, "pieces") {
-			payload := rapid.SliceOfN(rapid.Byte(), 0, 600).Draw(rt, "payload")
-			info, err := Commit(bytes.NewReader(payload))
-			if err != nil {
-				rt.Fatal(err)
-			}
-			p, err := info.Piece()
-			if err != nil {
-				rt.Fatal(err)
-			}
-			if _, _, err := Layout(append(sizes, p.PaddedSize), sectorSize); err != nil {
-				break
-			}
-			pieces, sizes = append(pieces, p), append(sizes, p.PaddedSize)
-			offsets, _, _ := Layout(sizes, sectorSize)
-			padded, err := io.ReadAll(NewReader(bytes.NewReader(payload), p.PaddedSize))
-			if err != nil {
-				rt.Fatal(err)
-			}
-			copy(sector[offsets[len(offsets)-1]:], padded)
-		}
-		got, err := CommD(pieces, sectorSize)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		want, err := merkle.Build(Tree{}, merkle.Binary, sectorSize/32, merkle.LeavesAt(bytes.NewReader(sector)), nil, merkle.InOrder)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		if got != want {
-			rt.Fatalf("CommD of pieces of %v: %x, the tree's root is %x", sizes, got, want)
-		}
-	})
-}
-
 func TestLayoutRefuses(t *testing.T) {
 	for _, c := range []struct {
 		sizes  []uint64
@@ -346,66 +301,6 @@ func TestLayoutRefuses(t *testing.T) {
 		if _, err := CommD(pieces, c.sector); err == nil {
 			t.Errorf("CommD of %v in %d: no error", c.sizes, c.sector)
 		}
-	}
-}
-
-// TestCommitEqualsOracle compares random payloads, written in random parts, with an independent
-// implementation; that one refuses less than 65 bytes.
-func TestCommitEqualsOracle(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		size := rapid.OneOf(rapid.IntRange(65, 600), rapid.IntRange(65, 100_000)).Draw(rt, "size")
-		data := make([]byte, size)
-		rand.New(rand.NewSource(rapid.Int64().Draw(rt, "seed"))).Read(data)
-		var oracle commp.Calc
-		if _, err := oracle.Write(data); err != nil {
-			rt.Fatal(err)
-		}
-		want, padded, err := oracle.Digest()
-		if err != nil {
-			rt.Fatal(err)
-		}
-		var h Hasher
-		for rest := data; len(rest) > 0; {
-			n := rapid.IntRange(1, len(rest)).Draw(rt, "part")
-			if _, err := h.Write(rest[:n]); err != nil {
-				rt.Fatal(err)
-			}
-			h.Sum() // must not disturb
-			rest = rest[n:]
-		}
-		got, err := h.Sum().Piece()
-		if err != nil || !bytes.Equal(got.CommP[:], want) || got.PaddedSize != padded {
-			rt.Fatalf("%x, %d, %v; want %x, %d", got.CommP, got.PaddedSize, err, want, padded)
-		}
-	})
-}
-
-func TestCommitEdges(t *testing.T) {
-	for size := range 129 {
-		data := bytes.Repeat([]byte{7}, size)
-		info, err := Commit(bytes.NewReader(data))
-		if err != nil {
-			t.Fatal(err)
-		}
-		padded := uint64(128)
-		if size > 127 {
-			padded = 256
-		}
-		extended, err := Commit(bytes.NewReader(append(data, make([]byte, int(MaxPayload(padded))-size)...)))
-		if err != nil || info.PaddedSize != padded || info.CID != extended.CID || info.PayloadSize != uint64(size) {
-			t.Errorf("%d bytes: %v, extended %v, %v", size, info, extended, err)
-		}
-	}
-	broken := errors.New("broken")
-	if _, err := Commit(io.MultiReader(bytes.NewReader(make([]byte, 100)), iotest.ErrReader(broken))); !errors.Is(err, broken) {
-		t.Errorf("broken reader: %v", err)
-	}
-	h := Hasher{payload: MaxPayload(MaxPadded) - 1}
-	if n, err := h.Write([]byte{1, 2}); n != 0 || err == nil {
-		t.Errorf("more than a piece holds: %d, %v", n, err)
-	}
-	if _, err := PaddedSize(MaxPayload(MaxPadded) + 1); err == nil {
-		t.Error("padded size of too large a payload: no error")
 	}
 }
 
@@ -468,31 +363,6 @@ func FuzzCID(f *testing.F) {
 		}
 		if comm, err := ParseSealedCID(c); err == nil && !bytes.Equal(SealedCID(comm).Bytes(), data) {
 			t.Fatalf("%x is not the one form of %x", data, comm)
-		}
-	})
-}
-
-func BenchmarkCommit(b *testing.B) {
-	data := make([]byte, 32<<20)
-	rand.New(rand.NewSource(1)).Read(data)
-	b.Run("ours", func(b *testing.B) {
-		b.SetBytes(int64(len(data)))
-		for b.Loop() {
-			if _, err := Commit(bytes.NewReader(data)); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("hashhash", func(b *testing.B) {
-		b.SetBytes(int64(len(data)))
-		for b.Loop() {
-			var c commp.Calc
-			if _, err := io.Copy(&c, bytes.NewReader(data)); err != nil {
-				b.Fatal(err)
-			}
-			if _, _, err := c.Digest(); err != nil {
-				b.Fatal(err)
-			}
 		}
 	})
 }

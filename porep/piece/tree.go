@@ -3,8 +3,6 @@ package piece
 import (
 	"fmt"
 
-	"github.com/minio/sha256-simd"
-
 	"github.com/perdure/perdure/internal/sha256lanes"
 )
 
@@ -31,28 +29,20 @@ func (Tree) HashRow(arity int, children, parents [][32]byte) error {
 
 // join hashes two nodes to their parent.
 func join(left, right *[32]byte) [32]byte {
-	var both [2 * nodeSize]byte
-	copy(both[:], left[:])
-	copy(both[nodeSize:], right[:])
-	return hashPair(both[:])
-}
-
-func hashPair(both []byte) [32]byte {
-	node := sha256.Sum256(both)
-	node[31] &= 0x3f
-	return node
+	both, parent := [2][32]byte{*left, *right}, [1][32]byte{}
+	sha256lanes.Pairs(parent[:], both[:])
+	return parent[0]
 }
 
 // reduce hashes a power of two of nodes, in place, to the root of the tree over them.
-func reduce(nodes []byte) [32]byte {
-	for len(nodes) > nodeSize {
-		for i := 0; i < len(nodes); i += 2 * nodeSize {
-			node := hashPair(nodes[i : i+2*nodeSize])
-			copy(nodes[i/2:], node[:])
-		}
-		nodes = nodes[:len(nodes)/2]
+func reduce(padded []byte) [32]byte {
+	nodes := sha256lanes.View(padded)
+	for len(nodes) > 1 {
+		parents := nodes[:len(nodes)/2]
+		sha256lanes.Pairs(parents, nodes)
+		nodes = parents
 	}
-	return [32]byte(nodes)
+	return nodes[0]
 }
 
 // levels is the number of rows that the tree over the largest piece has.

@@ -21,8 +21,11 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 )
 
-// maxWidth is the widest state of the supported arities.
-const maxWidth = 12
+// The widest of the supported arities and its state.
+const (
+	maxArity = 11
+	maxWidth = maxArity + 1
+)
 
 // fullRounds is the number of full rounds; half come before the partial rounds, half after.
 const fullRounds = 8
@@ -37,16 +40,14 @@ type Hasher struct {
 	width int
 	tag   fr.Element
 
-	// Round constants in the order of their use, compressed as optimise describes.
+	// Round constants in the order of their use, as compress describes.
 	pre     []fr.Element // width, before the first S-box
 	first   []fr.Element // (fullRounds/2) x width, after the S-boxes of the first half
 	partial []fr.Element // one a partial round, after its S-box
 	second  []fr.Element // (fullRounds/2 - 1) x width, after the S-boxes of the second half
 
-	// Matrices by columns, so that each new element is a product of contiguous rows.
-	mds       []fr.Element // width x width
-	preSparse []fr.Element // width x width, ends the first half
-	sparse    []fr.Element // 2*width-1 a partial round: first column, then the tail of the first row
+	scaled *scaled  // of one hash by itself
+	eight  *program // of the kernel in machine code, nil if the processor cannot run it
 }
 
 // instances holds the supported hashers, by arity, from their first use on. Computing one twice at
@@ -81,7 +82,7 @@ func (h *Hasher) Sum(in []fr.Element) fr.Element {
 	var state [maxWidth]fr.Element
 	state[0] = h.tag
 	copy(state[1:], in)
-	h.permute(&state)
+	h.scaled.permute(&state)
 	return state[1]
 }
 
@@ -90,16 +91,7 @@ func (h *Hasher) Hash(children [][32]byte) ([32]byte, error) {
 	if len(children) != h.arity {
 		return [32]byte{}, fmt.Errorf("poseidon: %d nodes for arity %d", len(children), h.arity)
 	}
-	var state [maxWidth]fr.Element
-	state[0] = h.tag
-	for i := range children {
-		var err error
-		if state[i+1], err = ElementFromNode(children[i]); err != nil {
-			return [32]byte{}, fmt.Errorf("poseidon: node %d: %w", i, err)
-		}
-	}
-	h.permute(&state)
-	return NodeFromElement(&state[1]), nil
+	return h.hashGroup(children)
 }
 
 // Hash hashes 2, 4, 8 or 11 nodes to a node, the arity being their number.
@@ -117,19 +109,13 @@ type Tree struct{}
 // Hash is the package's Hash.
 func (Tree) Hash(children [][32]byte) ([32]byte, error) { return Hash(children) }
 
-// HashRow writes the parents of consecutive groups of arity children. Parents may be the front of
-// children.
+// HashRow writes the parents of consecutive groups of arity children; see [Hasher.HashRow].
 func (Tree) HashRow(arity int, children, parents [][32]byte) error {
 	h, err := New(arity)
 	if err != nil {
 		return err
 	}
-	for i := range parents {
-		if parents[i], err = h.Hash(children[i*arity : (i+1)*arity]); err != nil {
-			return fmt.Errorf("group %d: %w", i, err)
-		}
-	}
-	return nil
+	return h.HashRow(children, parents)
 }
 
 // ElementFromNode reads a node. It returns ErrNotElement if the value is not less than the modulus.

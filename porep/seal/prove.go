@@ -77,7 +77,7 @@ func (s *Sector) prove(ctx context.Context, in porep.SealInput) ([]byte, error) 
 		CommRLast: replica.CommRLast,
 		TreeD:     cancelled(ctx, treeD),
 		TreeC:     cancelled(ctx, treeC),
-		TreeRLast: cancelled(ctx, replica.TreeRLast),
+		TreeRLast: cancelled(ctx, replica.Reader()),
 		Column:    columnReader(layers),
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/perdure/perdure/internal/merkle"
 	"github.com/perdure/perdure/porep"
+	"github.com/perdure/perdure/porep/seal/layers"
 )
 
 const (
@@ -63,10 +64,9 @@ type pieceRecord struct {
 
 // fileRecord notes a file with one of two digests.
 type fileRecord struct {
-	Size     int64   `json:"size"`
-	Modified int64   `json:"modified"`         // nanoseconds since 1970
-	Chunks   *digest `json:"chunks,omitempty"` // SHA-256 of the SHA-256 digests of the consecutive MiB
-	SHA256   *digest `json:"sha256,omitempty"` // of the file, if it was hashed while it grew
+	Size     int64  `json:"size"`
+	Modified int64  `json:"modified"` // nanoseconds since 1970
+	Digest   digest `json:"digest"`
 }
 
 type resultRecord struct {
@@ -236,13 +236,29 @@ func (s *Sector) forget(names []string) {
 	}
 }
 
+// strike forgets files durably. If a layer is among them, what has grown of the
+// next one goes too: it may rest on what is wrong.
+func (s *Sector) strike(names []string) error {
+	s.forget(names)
+	if err := s.saveRecord(); err != nil {
+		return err
+	}
+	for layer := 1; layer < s.params.Layers; layer++ {
+		if slices.Contains(names, layerFile(layer)) {
+			if err := layers.Discard(s.path(layerFile(layer + 1))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // remove deletes files, after the record has forgotten them.
 func (s *Sector) remove(names []string) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	s.forget(names)
-	if err := s.saveRecord(); err != nil {
+	if err := s.strike(names); err != nil {
 		return err
 	}
 	for _, name := range names {

@@ -19,8 +19,11 @@ import (
 type Replica struct {
 	CommC, CommRLast [32]byte
 
-	files []*os.File
-	read  merkle.RowReader
+	files  []*os.File
+	params porep.Params
+	rows   int              // above the leaves that are not stored
+	leaves merkle.RowReader // row 0
+	upper  merkle.RowReader // the rows that are stored
 }
 
 var errRoot = errors.New("stored trees have not the root CommRLast of " + auxFile)
@@ -54,22 +57,23 @@ func (r *Replica) open(dir string, params porep.Params) error {
 		return err
 	}
 	trees := make([]merkle.RowReader, 0, f.trees)
-	for i, name := range baseFiles(treeRLastFile, params.Shape) {
-		tree, err := r.baseTree(f, filepath.Join(dir, name), sealed, uint64(i)*f.leaves)
+	for _, name := range baseFiles(treeRLastFile, params.Shape) {
+		tree, err := r.baseTree(f, filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
 		trees = append(trees, tree)
 	}
-	if r.read, err = f.reader(trees); err != nil {
+	if r.upper, err = f.reader(trees); err != nil {
 		return err
 	}
+	r.params, r.rows, r.leaves = params, f.discard(), replicaLeaves(sealed)
 	rows, err := f.shape.Rows(params.Nodes)
 	if err != nil {
 		return err
 	}
 	var root [1]merkle.Node
-	if err := r.read(len(rows)-1, 0, root[:]); err != nil {
+	if err := r.upper(len(rows)-1, 0, root[:]); err != nil {
 		return err
 	}
 	if root[0] != r.CommRLast {
@@ -120,8 +124,8 @@ func (r *Replica) readAux(path string) error {
 	return nil
 }
 
-// baseTree opens a base tree whose first leaf is node start of the replica.
-func (r *Replica) baseTree(f forest, path string, sealed *os.File, start uint64) (merkle.RowReader, error) {
+// baseTree opens the stored rows of a base tree.
+func (r *Replica) baseTree(f forest, path string) (merkle.RowReader, error) {
 	size, err := f.base.StoredSize(f.leaves, f.discard()+1)
 	if err != nil {
 		return nil, err
@@ -134,7 +138,7 @@ func (r *Replica) baseTree(f forest, path string, sealed *os.File, start uint64)
 	if err != nil {
 		return nil, err
 	}
-	return merkle.Rebuilt(poseidon.Tree{}, f.base, f.leaves, f.discard(), replicaLeaves(sealed, start), named(upper, path))
+	return named(upper, path), nil
 }
 
 // file opens a file that Close closes.
@@ -147,9 +151,21 @@ func (r *Replica) file(path string, size uint64) (*os.File, error) {
 	return file, nil
 }
 
-// TreeRLast is the merkle.RowReader of the tree over the replica.
+// Reader returns a merkle.RowReader of the tree over the replica for the openings
+// of one proof, made by one goroutine: it keeps what it reads of the replica, so
+// that a segment of leaves is read and hashed once. See [merkle.Rebuilt].
+func (r *Replica) Reader() merkle.RowReader {
+	read, err := merkle.Rebuilt(poseidon.Tree{}, r.params.Shape, r.params.Nodes, r.rows, r.leaves, r.upper)
+	if err != nil { // not after OpenReplica, whose forest has this shape
+		return func(int, uint64, []merkle.Node) error { return err }
+	}
+	return read
+}
+
+// TreeRLast is the merkle.RowReader of the tree over the replica for any number of
+// goroutines. It keeps nothing.
 func (r *Replica) TreeRLast(row int, first uint64, out []merkle.Node) error {
-	return r.read(row, first, out)
+	return r.Reader()(row, first, out)
 }
 
 // Close closes the files.
@@ -162,13 +178,11 @@ func (r *Replica) Close() error {
 	return errors.Join(errs...)
 }
 
-// replicaLeaves reads the leaves of a base tree from the replica, where the first
-// of them is node start.
-func replicaLeaves(sealed *os.File, start uint64) merkle.RowReader {
-	read := merkle.LeavesAt(sealed)
+// replicaLeaves reads nodes of the replica.
+func replicaLeaves(sealed *os.File) merkle.RowReader {
 	return func(_ int, first uint64, out []merkle.Node) error {
-		if err := read(start+first, out); err != nil {
-			return fmt.Errorf("%s: %w", sealed.Name(), err)
+		if err := merkle.ReadNodes(sealed, first, out); err != nil {
+			return fmt.Errorf("%s: nodes from %d: %w", sealed.Name(), first, err)
 		}
 		return nil
 	}

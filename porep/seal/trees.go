@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/perdure/perdure/internal/merkle"
+	"github.com/perdure/perdure/internal/sha256lanes"
 	"github.com/perdure/perdure/porep"
 	"github.com/perdure/perdure/porep/poseidon"
 )
@@ -103,32 +106,44 @@ func (s *Sector) buildTreeC(ctx context.Context) error {
 		return err
 	}
 	defer closeAll(layers)
-	leaves := metered(columnLeaves(layers), s.meter(StepTreeC, s.params.Nodes))
+	columns, err := columnLeaves(layers)
+	if err != nil {
+		return err
+	}
+	leaves := metered(columns, s.meter(StepTreeC, s.params.Nodes))
 	return s.buildForest(ctx, baseFiles(treeCFile, s.params.Shape), 0, leaves)
 }
 
-// columnLeaves hashes the columns of a run of nodes.
-func columnLeaves(layers []*os.File) merkle.Leaves {
+// columnLeaves hashes the columns of a run of nodes: it reads the run of each
+// layer in one piece, and holds no other.
+func columnLeaves(layers []*os.File) (merkle.Leaves, error) {
+	hasher, err := poseidon.New(len(layers))
+	if err != nil {
+		return nil, fmt.Errorf("hash columns of %d layers: %w", len(layers), err)
+	}
+	scratch := sync.Pool{New: func() any { return &columns{rows: make([][]merkle.Node, len(layers))} }}
 	return func(first uint64, out []merkle.Node) error {
-		labels := make([][]merkle.Node, len(layers))
+		c := scratch.Get().(*columns)
+		defer scratch.Put(c)
+		c.resize(len(out))
 		for i, layer := range layers {
-			labels[i] = make([]merkle.Node, len(out))
-			if err := merkle.LeavesAt(layer)(first, labels[i]); err != nil {
-				return fmt.Errorf("%s: %w", layer.Name(), err)
+			if err := readAt(layer, sha256lanes.Bytes(c.rows[i]), int64(first*porep.NodeSize)); err != nil {
+				return err
 			}
 		}
-		column := make([]merkle.Node, len(layers))
-		for node := range out {
-			for i := range labels {
-				column[i] = labels[i][node]
-			}
-			hash, err := poseidon.Hash(column)
-			if err != nil {
-				return fmt.Errorf("column of node %d: %w", first+uint64(node), err)
-			}
-			out[node] = hash
+		if err := hasher.HashColumns(c.rows, out); err != nil {
+			return fmt.Errorf("columns from node %d: %w", first, err)
 		}
 		return nil
+	}, nil
+}
+
+// columns holds the labels of a run of nodes, layer by layer.
+type columns struct{ rows [][]merkle.Node }
+
+func (c *columns) resize(nodes int) {
+	for i := range c.rows {
+		c.rows[i] = slices.Grow(c.rows[i][:0], nodes)[:nodes]
 	}
 }
 

@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -163,13 +162,6 @@ type readerAt interface {
 	io.Closer
 }
 
-// memory is a layer that was computed anew.
-type memory struct{ *bytes.Reader }
-
-func (memory) Close() error { return nil }
-
-func (memory) Name() string { return "labels computed anew" }
-
 // openDecoder opens what decoding needs: the last layer and the replica.
 func (s *Sector) openDecoder(ctx context.Context) (labels readerAt, replica *os.File, err error) {
 	size := s.params.SectorSize()
@@ -179,9 +171,7 @@ func (s *Sector) openDecoder(ctx context.Context) (labels readerAt, replica *os.
 	if last := layerFile(s.params.Layers); s.has(last) {
 		labels, err = openSized(s.path(last), size)
 	} else {
-		var layer []byte
-		layer, err = s.lastLayer(ctx)
-		labels = memory{bytes.NewReader(layer)}
+		labels, err = s.lastLayer(ctx)
 	}
 	if err != nil {
 		replica.Close()

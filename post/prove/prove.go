@@ -7,8 +7,8 @@ package prove
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
@@ -34,36 +34,48 @@ func (e *SectorError) Error() string {
 func (e *SectorError) Unwrap() error { return e.Err }
 
 // Window builds the proof of a statement; dirs are the directories of its
-// sectors, in the same order. It stops at the first sector that it cannot read
-// with a [*SectorError]: the caller leaves that sector out, as skipped, and calls
-// again. It does not verify what it made.
+// sectors, in the same order. Sectors are read and proven on all cores at once.
+// It ends with a [*SectorError] that names the first sector that cannot be read:
+// the caller leaves that sector out, as skipped, and calls again. It does not
+// verify what it made.
 func Window(ctx context.Context, in post.WindowInput, dirs []string) ([]byte, error) {
 	if len(dirs) != len(in.Sectors) {
 		return nil, fmt.Errorf("prove window: %d directories for %d sectors", len(dirs), len(in.Sectors))
 	}
 	params, err := paramsOf(in.ProofType)
+	if err == nil {
+		err = in.Check()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("prove window: %w", err)
 	}
-	sources := make([]post.Source, len(dirs))
-	for i, dir := range dirs {
-		replica, err := open(dir, params, in.Sectors[i])
+	tree := post.Tree{Nodes: params.Nodes, Shape: params.Shape}
+	parts := make([][]byte, len(dirs))
+	err = inOrder(ctx, runtime.GOMAXPROCS(0), len(dirs), func(i int) error {
+		part, err := sector(ctx, tree, in, i, dirs[i], params)
 		if err != nil {
-			return nil, fmt.Errorf("prove window: %w", &SectorError{in.Sectors[i].Number, dir, err})
+			return &SectorError{in.Sectors[i].Number, dirs[i], err}
 		}
-		defer replica.Close()
-		sources[i] = source(ctx, replica)
+		parts[i] = part
+		return nil
+	})
+	if ctx.Err() != nil {
+		err = ctx.Err() // which is no sector's fault
 	}
-	proof, err := post.Prove(in, sources)
-	var bad *post.SectorError
-	if errors.As(err, &bad) {
-		for i, sector := range in.Sectors {
-			if sector.Number == bad.Sector {
-				return nil, fmt.Errorf("prove window: %w", &SectorError{sector.Number, dirs[i], bad})
-			}
-		}
+	if err != nil {
+		return nil, fmt.Errorf("prove window: %w", err)
 	}
-	return proof, err
+	return tree.Join(in, parts)
+}
+
+// sector makes the part of a proof that concerns the sector at index i.
+func sector(ctx context.Context, tree post.Tree, in post.WindowInput, i int, dir string, params porep.Params) ([]byte, error) {
+	replica, err := open(dir, params, in.Sectors[i])
+	if err != nil {
+		return nil, err
+	}
+	defer replica.Close()
+	return tree.ProveSector(in, i, source(ctx, replica))
 }
 
 // Check reports whether a sector can be proven: that its files are there and
@@ -101,6 +113,7 @@ func open(dir string, params porep.Params, sector post.Sector) (*seal.Replica, e
 }
 
 func source(ctx context.Context, replica *seal.Replica) post.Source {
+	read := replica.Reader()
 	return post.Source{
 		CommC:     replica.CommC,
 		CommRLast: replica.CommRLast,
@@ -108,7 +121,7 @@ func source(ctx context.Context, replica *seal.Replica) post.Source {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return replica.TreeRLast(row, first, out)
+			return read(row, first, out)
 		},
 	}
 }
