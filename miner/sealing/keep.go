@@ -43,7 +43,7 @@ func (s *Sealing) finalize(number uint64) error {
 	if _, err := seal.Find(s.disk.Sector(number)); err != nil {
 		return err // nothing is made where there is no sector
 	}
-	dir, err := seal.Open(s.sealConfig(number))
+	dir, err := seal.Open(s.sealConfig(number, 1))
 	if err != nil {
 		return err
 	}

@@ -14,10 +14,11 @@ import (
 type limits struct {
 	parallel        int    // sectors that are being sealed
 	memory, scratch uint64 // bytes, of all of them together
+	share           uint64 // of memory, of one sector
 	each            need
 }
 
-// need is what one sector takes while it is sealed.
+// need is what one sector takes at least while it is sealed, in bytes.
 type need struct{ memory, scratch uint64 }
 
 func newLimits(cfg Config) (limits, error) {
@@ -29,10 +30,12 @@ func newLimits(cfg Config) (limits, error) {
 	if err != nil {
 		return limits{}, err
 	}
-	return limits{
+	l := limits{
 		parallel: max(cfg.Parallel, 1), memory: cfg.Memory, scratch: cfg.Scratch,
-		each: need{memory: seal.Memory(params), scratch: scratch},
-	}, nil
+		each: need{memory: seal.LeastMemory(params, 1, cfg.LayersInMemory), scratch: scratch},
+	}
+	l.share = l.memory / max(1, min(uint64(l.parallel), l.memory/l.each.memory))
+	return l, nil
 }
 
 // wait says why a sector must wait while active others are being sealed and
@@ -42,7 +45,7 @@ func (l limits) wait(active, holding int) string {
 		return fmt.Sprintf("%d sectors are being sealed, sealing.parallel is %d", active, l.parallel)
 	}
 	if need := uint64(active+1) * l.each.memory; l.memory > 0 && need > l.memory {
-		return fmt.Sprintf("%d sectors being sealed take %s of memory, sealing.memory is %s",
+		return fmt.Sprintf("%d sectors being sealed take at least %s of memory, sealing.memory is %s",
 			active+1, chain.FormatSize(need), chain.FormatSize(l.memory))
 	}
 	if need := uint64(holding) * l.each.scratch; l.scratch > 0 && need > l.scratch {

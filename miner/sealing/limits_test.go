@@ -166,7 +166,7 @@ func TestDiskFullWhileSealing(t *testing.T) {
 func TestLocked(t *testing.T) {
 	r := newRig(t, nil)
 	n := r.pack()
-	other, err := seal.Open(r.sealing.sealConfig(n))
+	other, err := seal.Open(r.sealing.sealConfig(n, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestStats(t *testing.T) {
 	r := newRig(t, nil)
 	n := r.pack()
 	seen := map[seal.Step]bool{}
-	report := r.sealing.sealConfig(n).Progress
+	report := r.sealing.sealConfig(n, 1).Progress
 	report(seal.StepLabels, 0, 128)
 	report(seal.StepLabels, 64, 128)
 	if p, ok := r.sealing.Progress(n); !ok || p.Done != 64 || p.Total != 128 {

@@ -2,7 +2,6 @@ package sealing
 
 import (
 	"context"
-	"sync"
 
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/miner/sector"
@@ -59,13 +58,18 @@ type job struct {
 func (s *Sealing) round(ctx context.Context, numbers []uint64) {
 	var jobs []job
 	for _, number := range numbers {
-		if j, err := s.prepare(ctx, number); err == nil && j != nil {
+		if j, err := s.prepare(ctx, number, len(numbers)); err == nil && j != nil {
 			jobs = append(jobs, *j)
 		} else {
 			s.wg.Go(func() { s.goOn(ctx, number, err) })
 		}
 	}
-	sealTogether(ctx, jobs, func(j job, result seal.Result, err error) {
+	dirs, tickets := make([]*seal.Sector, len(jobs)), make([][32]byte, len(jobs))
+	for i, j := range jobs {
+		dirs[i], tickets[i] = j.dir, j.rec.Ticket
+	}
+	seal.TogetherEach(ctx, dirs, tickets, func(i int, result seal.Result, err error) {
+		j := jobs[i]
 		if closeErr := j.dir.Close(); err == nil {
 			err = closeErr
 		}
@@ -77,23 +81,10 @@ func (s *Sealing) round(ctx context.Context, numbers []uint64) {
 	})
 }
 
-// sealTogether seals the sectors of a round and calls done for each as soon as
-// it has come to its end.
-func sealTogether(ctx context.Context, jobs []job, done func(job, seal.Result, error)) {
-	var group sync.WaitGroup
-	for _, j := range jobs {
-		group.Go(func() {
-			result, err := j.dir.Seal(ctx, j.rec.Ticket)
-			done(j, result, err)
-		})
-	}
-	group.Wait()
-}
-
-// prepare opens the directory of a packed sector, looks whether there is room,
+// prepare opens the directory of a sector that is sealed with others, looks whether there is room,
 // draws its ticket and writes its data. There is no job if the sector is not
 // packed any more.
-func (s *Sealing) prepare(ctx context.Context, number uint64) (*job, error) {
+func (s *Sealing) prepare(ctx context.Context, number uint64, together int) (*job, error) {
 	rec, err := s.records.Sector(number)
 	if err != nil {
 		return nil, err
@@ -101,7 +92,7 @@ func (s *Sealing) prepare(ctx context.Context, number uint64) (*job, error) {
 	if _, err := s.reconcile(ctx, rec); err != nil || rec.State != sector.Packed {
 		return nil, err
 	}
-	dir, err := seal.Open(s.sealConfig(number))
+	dir, err := seal.Open(s.sealConfig(number, together))
 	if err != nil {
 		return nil, err
 	}

@@ -29,11 +29,14 @@ type Config struct {
 	SealProof abi.RegisteredSealProof
 	Parallel  int           // sectors sealed at once, together; 0 means 1
 	Workers   int           // cores a sector may use; 0 means all
-	Memory    uint64        // bytes that sectors being sealed may take together; 0: no bound
+	Memory    uint64        // bytes that labelling sectors may take together; 0: no bound, see seal.Config
 	Scratch   uint64        // bytes on disk of sectors that are on their way to the chain; 0: no bound
 	Keep      seal.Keep     // of a sector that has reached the chain
 	Retry     time.Duration // before work that failed is tried again; 0 means 10 s
 	Log       *slog.Logger
+
+	LayersInMemory int    // of each sector that is labelled: see seal.Config
+	Parents        string // directory of the tables of parents; empty: none
 }
 
 // Sealing works on all sectors that are on their way to the chain.

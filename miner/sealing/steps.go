@@ -21,10 +21,13 @@ import (
 // ticketMargin is the blocks that a ticket must have left to be pre-committed.
 const ticketMargin = 20
 
-func (s *Sealing) sealConfig(number uint64) seal.Config {
+// sealConfig describes a sector that is one of some that are sealed together; the
+// bound of memory is that of all of them.
+func (s *Sealing) sealConfig(number uint64, together int) seal.Config {
 	return seal.Config{
 		ProofType: s.cfg.SealProof, MinerID: s.cfg.Miner, Number: abi.SectorNumber(number),
 		Dir: s.disk.Sector(number), Workers: s.cfg.Workers,
+		Memory: uint64(together) * s.limits.share, LayersInMemory: s.cfg.LayersInMemory, Parents: s.cfg.Parents,
 		Progress: func(step seal.Step, done, total uint64) { s.report(number, step, done, total) },
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/perdure/perdure/internal/merkle"
 	"github.com/perdure/perdure/porep"
+	"github.com/perdure/perdure/porep/seal/layers"
 )
 
 // Scratch returns the bytes that a sector takes on the disk when it is sealed and
@@ -23,9 +24,12 @@ func Scratch(params porep.Params) (uint64, error) {
 	return sum, nil
 }
 
-// Memory returns the bytes that labelling a sector takes in memory: the layer that
-// grows and the one before.
-func Memory(params porep.Params) uint64 { return 2 * params.SectorSize() }
+// LeastMemory returns the bytes below which [Config].Memory does not suffice to
+// label some sectors together, with so many layers of each held in memory. It is
+// not more than that for one, times the sectors.
+func LeastMemory(params porep.Params, sectors, layersInMemory int) uint64 {
+	return layers.Least(sectors, params.SectorSize(), layersInMemory)
+}
 
 // fileSizes returns the size of every file that sealing leaves.
 func fileSizes(p porep.Params) (map[string]uint64, error) {
