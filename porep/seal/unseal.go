@@ -2,9 +2,12 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/perdure/perdure/porep"
 	"github.com/perdure/perdure/porep/piece"
@@ -44,6 +47,13 @@ func (s *Sector) Finalize(keep Keep) error {
 				drop = append(drop, layerFile(layer))
 			}
 		}
+	}
+	drop = slices.DeleteFunc(drop, func(name string) bool {
+		_, err := os.Lstat(s.path(name))
+		return errors.Is(err, fs.ErrNotExist) && !s.has(name)
+	})
+	if len(drop) == 0 {
+		return nil
 	}
 	if err := s.remove(drop); err != nil {
 		return fmt.Errorf("finalize sector %d: %w", s.cfg.Number, err)
