@@ -25,6 +25,7 @@ func newHasher(arity int) *Hasher {
 	h := &Hasher{arity: arity, width: t}
 	h.tag.SetUint64(1<<arity - 1)
 	h.optimise(roundConstants(t), cauchy(t))
+	h.portable = newPortable(h)
 	if hasEight {
 		h.eight = newProgram(h)
 	}
@@ -117,6 +118,27 @@ func cauchy(t int) matrix {
 		}
 	}
 	return m
+}
+
+// integerMatrix returns the Cauchy matrix times the least common multiple L of its denominators, and
+// L. The element in row i, column j is the integer i+j, L/(i+j+t): less than 2^44 for t up to 12, and
+// rows add up to less than 2^47.
+func integerMatrix(t int) (elements []uint64, common uint64) {
+	common = 1
+	for k := uint64(t); k < uint64(3*t-1); k++ {
+		common *= k / gcd(common, k)
+	}
+	for k := uint64(t); k < uint64(3*t-1); k++ {
+		elements = append(elements, common/k)
+	}
+	return elements, common
+}
+
+func gcd(a, b uint64) uint64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // optimise fills in the compressed constants and the factored matrices. With row vectors, a round

@@ -51,7 +51,8 @@ type Hasher struct {
 	preSparse []fr.Element // width x width, ends the first half
 	sparse    []fr.Element // 2*width-1 a partial round: first column, then the tail of the first row
 
-	eight *program // of the kernel in machine code, nil if the processor cannot run it
+	portable *portable
+	eight    *program // of the kernel in machine code, nil if the processor cannot run it
 }
 
 // instances holds the supported hashers, by arity, from their first use on. Computing one twice at

@@ -9,14 +9,14 @@ import (
 // A program is the constants of an instance in the form and order in which the kernel of eight
 // states reads them.
 //
-// The kernel multiplies the state by a matrix of small integers: the Cauchy matrix 1/(i+j+width)
-// times the least common multiple L of the denominators, which fits one limb, so that such a product
-// costs a fifth of that of two elements, and its reduction, one step instead of five, a fifth too.
-// The kernel's state is therefore a multiple of the state, by a scale that is known for every round:
+// The kernel multiplies the state by a matrix of integers of one limb (see integerMatrix), so that such
+// a product costs a fifth of that of two elements, and its reduction, one step instead of five, a
+// fifth too. The kernel's state is therefore a multiple of the state, by a scale that is known for
+// every round:
 //
 //   - loading a node multiplies by 2^260;
 //   - the S-box turns a scale s into s^5/2^1040, since a product of the kernel divides by 2^260;
-//   - the matrix turns s into s·L/2^52, since that product divides by 2^52.
+//   - the matrix, L times the Cauchy matrix, turns s into s·L/2^52.
 //
 // In a partial round the S-box changes the scale of the first element only; a factor, different for
 // each round, takes it back to the scale of the others. All constants are multiplied by the scale at
@@ -25,7 +25,7 @@ import (
 // The matrices are the plain ones: the sparse form gains nothing over factors this small.
 type program struct {
 	constants []uint64 // five limbs of 52 bits each
-	matrix    []uint64 // L/(k+width) for k = 0, 1, ...: row i begins at i
+	matrix    []uint64 // of integerMatrix
 }
 
 const (
@@ -40,7 +40,11 @@ func newProgram(h *Hasher) *program {
 	p.load(h, &scale)
 	first, second, partial := h.first, h.second, h.partial
 	t := h.width
-	step := p.integers(t)
+	elements, common := integerMatrix(t)
+	p.matrix = append(elements, 0, 0) // of rows after the last, up to a multiple of three rows
+	drop := power2(limbBits)
+	step := *new(fr.Element).SetUint64(common)
+	step.Div(&step, &drop)
 	for ; len(first) > 0; first = first[t:] {
 		p.full(first[:t], &scale)
 		scale.Mul(&scale, &step)
@@ -56,24 +60,6 @@ func newProgram(h *Hasher) *program {
 	p.full(make([]fr.Element, t), &scale)
 	p.result(h, scale)
 	return p
-}
-
-// integers makes the matrix and returns what a product with it multiplies the scale by.
-func (p *program) integers(t int) fr.Element {
-	common := int64(1)
-	for k := t; k < 3*t-1; k++ {
-		gcd := new(big.Int).GCD(nil, nil, big.NewInt(common), big.NewInt(int64(k)))
-		common *= int64(k) / gcd.Int64()
-	}
-	for k := t; k < 3*t-1; k++ {
-		p.matrix = append(p.matrix, uint64(common/int64(k)))
-	}
-	p.matrix = append(p.matrix, 0, 0) // of rows after the last, up to a multiple of three rows
-	var step, drop fr.Element
-	step.SetInt64(common)
-	drop = power2(limbBits)
-	step.Div(&step, &drop)
-	return step
 }
 
 // load lays out the first element, the factor of nodes and what is added to them.
