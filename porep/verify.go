@@ -41,17 +41,56 @@ func (p Params) Verify(in SealInput, proof []byte) error {
 	if err != nil {
 		return fmt.Errorf("verify seal: %w", err)
 	}
-	r, err := newReader(shared, in, proof)
-	if err != nil {
+	if err := p.checkHeader(in, proof); err != nil {
 		return fmt.Errorf("verify seal: %w", err)
 	}
-	for i, node := range shared.challenges {
+	// A proof is checked as a whole first, which is fast. One that does not hold is
+	// read once more, to name what is wrong: a forger pays for it with the proof.
+	if shared.holds(in.CommD, proof) == nil {
+		return nil
+	}
+	if err := shared.oneByOne(in, proof); err != nil {
+		return fmt.Errorf("verify seal: %w", err)
+	}
+	return nil
+}
+
+// checkHeader checks all that comes before the openings, and that the proof is not
+// too long.
+func (p Params) checkHeader(in SealInput, proof []byte) error {
+	most, err := p.MaxProofSize(in.Count)
+	if err != nil {
+		return err
+	}
+	if len(proof) < headerSize || len(proof) > most {
+		return fmt.Errorf("%d bytes: %w", len(proof), ErrLength)
+	}
+	if proof[0] != proofKind || proof[1] != proofVersion {
+		return ErrFormat
+	}
+	commC, commRLast := roots(proof)
+	return CheckCommR(in.CommR, commC, commRLast)
+}
+
+// roots returns CommC and CommRLast from the header of a proof.
+func roots(proof []byte) (commC, commRLast [32]byte) {
+	return [32]byte(proof[2:]), [32]byte(proof[2+NodeSize:])
+}
+
+// oneByOne checks the openings of a proof, whose header is right, in their order
+// and hash by hash, and names the first challenge that does not hold.
+func (p *part) oneByOne(in SealInput, proof []byte) error {
+	r, err := newReader(p, in.CommD, proof)
+	if err != nil {
+		return err
+	}
+	for i, node := range p.challenges {
 		if err := r.challenge(node); err != nil {
-			return fmt.Errorf("verify seal: %w", &ChallengeError{in.First + i, node, err})
+			return &ChallengeError{in.First + i, node, err}
 		}
 	}
 	if len(r.rest) != 0 {
-		return fmt.Errorf("verify seal: %d bytes after the last opening: %w", len(r.rest), ErrLength)
+		return fmt.Errorf("%d bytes after the last opening: %w", len(r.rest), ErrLength)
 	}
 	return nil
 }
@@ -67,30 +106,17 @@ type reader struct {
 	labels  map[uint64][]merkle.Node // columns that are known to be in CommC
 }
 
-// newReader checks the header and prepares reading the openings.
-func newReader(shared *part, in SealInput, proof []byte) (*reader, error) {
+func newReader(shared *part, commD [32]byte, proof []byte) (*reader, error) {
 	p := shared.params
-	most, err := p.MaxProofSize(in.Count)
-	if err != nil {
-		return nil, err
-	}
-	if len(proof) < headerSize || len(proof) > most {
-		return nil, fmt.Errorf("%d bytes: %w", len(proof), ErrLength)
-	}
-	if proof[0] != proofKind || proof[1] != proofVersion {
-		return nil, ErrFormat
-	}
-	commC, commRLast := [32]byte(proof[2:]), [32]byte(proof[2+NodeSize:])
-	if err := CheckCommR(in.CommR, commC, commRLast); err != nil {
-		return nil, err
-	}
+	commC, commRLast := roots(proof)
 	r := &reader{
 		part:    shared,
 		rest:    proof[headerSize:],
 		labeler: NewLabeler(shared.replicaID),
 		labels:  make(map[uint64][]merkle.Node),
 	}
-	if r.data, err = merkle.NewTrailReader(piece.Tree{}, merkle.Binary, p.Nodes, in.CommD); err != nil {
+	var err error
+	if r.data, err = merkle.NewTrailReader(piece.Tree{}, merkle.Binary, p.Nodes, commD); err != nil {
 		return nil, err
 	}
 	if r.columns, err = merkle.NewTrailReader(poseidon.Tree{}, p.Shape, p.Nodes, commC); err != nil {
@@ -137,7 +163,7 @@ func (r *reader) challenge(node uint64) error {
 		}
 	}
 
-	own := r.ownColumn(node, &columns)
+	own := ownColumn(r.labeler, node, &columns)
 	leaf, err := poseidon.Hash(own)
 	if err != nil {
 		return fmt.Errorf("column: %w", err)
@@ -195,8 +221,8 @@ func (r *reader) column(node uint64) ([]merkle.Node, error) {
 // ownColumn computes the labels of a challenged node from its parents' columns:
 // base parents count in the same layer, expander parents in the layer before,
 // which the first layer does not have.
-func (r *reader) ownColumn(node uint64, columns *[graph.Degree][]merkle.Node) []merkle.Node {
-	own := make([]merkle.Node, r.params.Layers)
+func ownColumn(labeler *Labeler, node uint64, columns *[graph.Degree][]merkle.Node) []merkle.Node {
+	own := make([]merkle.Node, len(columns[0]))
 	var parents [graph.Degree]merkle.Node
 	for layer := range own {
 		n := graph.BaseDegree
@@ -209,7 +235,7 @@ func (r *reader) ownColumn(node uint64, columns *[graph.Degree][]merkle.Node) []
 				parents[i] = columns[i][layer-1]
 			}
 		}
-		own[layer] = r.labeler.Label(uint32(layer)+1, node, parents[:n]...)
+		own[layer] = labeler.Label(uint32(layer)+1, node, parents[:n]...)
 	}
 	return own
 }

@@ -25,6 +25,7 @@ func newBenchCommand(g *globals) *cobra.Command {
 	for _, b := range bench.All() {
 		commands = append(commands, newBench(g, b))
 	}
+	commands = append(commands, newBenchLayers(g))
 	return newGroup("bench", "Measure the sealing engine beside references",
 		`Measure parts of the sealing engine. Each figure is taken in slices that alternate with
 slices of a reference that does the same work, in the same process: what counts is the
@@ -60,18 +61,32 @@ func runBench(cmd *cobra.Command, g *globals, b bench.Bench, o benchOptions) err
 			return usage(fmt.Errorf("--size %s: %w", o.size, err))
 		}
 	}
-	dir, err := os.MkdirTemp(o.dir, "perdure-bench-*")
+	return withBenchDir(cmd, o.dir, func(cfg bench.Config) error {
+		cfg.Rounds, cfg.Size = o.rounds, size
+		rows, err := b.Run(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		return reportBench(cmd, g, b.Name, rows)
+	})
+}
+
+// withBenchDir runs a benchmark with a directory of its own below dir, and progress on standard
+// error.
+func withBenchDir(cmd *cobra.Command, dir string, run func(bench.Config) error) error {
+	own, err := os.MkdirTemp(dir, "perdure-bench-*")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	rows, err := b.Run(cmd.Context(), bench.Config{Rounds: o.rounds, Dir: dir, Size: size, Log: func(format string, args ...any) {
+	defer os.RemoveAll(own)
+	return run(bench.Config{Dir: own, Log: func(format string, args ...any) {
 		fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
 	}})
-	if err != nil {
-		return err
-	}
-	report := bench.Report{Bench: b.Name, Machine: bench.ThisMachine(), Rows: rows}
+}
+
+// reportBench prints what a benchmark found.
+func reportBench(cmd *cobra.Command, g *globals, name string, rows []bench.Row) error {
+	report := bench.Report{Bench: name, Machine: bench.ThisMachine(), Rows: rows}
 	if g.JSON {
 		return writeJSON(cmd, report)
 	}

@@ -24,46 +24,49 @@ type kernelLane struct {
 // fetched into the caches.
 type kernel func(parents *[Parents]uint32, nodes, rows, layer, first int, lanes *[unsafe.Sizeof(kernelLane{})]byte)
 
-// Kernels for one lane, two and so on, nil where there is none.
-var (
-	quadKernels   = [...]kernel{labels1, labels2, labels3, labels4, labels5} // schedules by the instructions for them
-	slicedKernels = [...]kernel{nil, labels2Sliced, labels3Sliced, labels4Sliced}
-)
+// laneKernels are the kernels for one lane, two and so on. Schedules come from the instructions for
+// them.
+var laneKernels = [...]kernel{labels1, labels2, labels3, labels4}
+
+// maxLanes is the most lanes of a kernel.
+const maxLanes = len(laneKernels)
 
 // What the processor can run: the kernels use short vectors in three operands beside the
 // instructions for SHA-256.
 var (
-	hasQuads  = hasSHA && cpuid.CPU.Supports(cpuid.AVX)
-	hasSliced = hasQuads && hasAVX512
+	hasLabels = hasSHA && cpuid.CPU.Supports(cpuid.AVX)
+	hasSliced = hasLabels && hasAVX512
 )
-
-// maxLanes is the most lanes of a kernel.
-const maxLanes = len(quadKernels)
 
 // LabelKernels returns the ways to compute labels on this processor.
 func LabelKernels() []LabelKernel {
 	out := []LabelKernel{portableKernel}
-	add := func(name string, can bool, kernels []kernel) {
-		for i, k := range kernels {
-			if can && k != nil {
-				out = append(out, LabelKernel{fmt.Sprintf("%s x%d", name, i+1), i + 1, checked(k.labels)})
-			}
+	if hasLabels {
+		for i, k := range laneKernels {
+			out = append(out, LabelKernel{fmt.Sprintf("sha x%d", i+1), i + 1, checked(k.labels)})
 		}
 	}
-	add("sha", hasQuads, quadKernels[:])
-	add("sha+avx512", hasSliced, slicedKernels[:])
+	if hasSliced {
+		out = append(out, LabelKernel{fmt.Sprintf("sha+avx512 x%d", maxLanes), maxLanes, checked(kernel(labels4Sliced).labels)})
+	}
 	return out
 }
 
-// labels computes the labels of a run that has been checked.
+// labels computes the labels of a run that has been checked. Lanes are split evenly: a kernel for
+// one lane more saves less than a kernel for one less costs.
 func labels(run *Run, lanes []Lane) {
-	if !hasQuads {
+	if !hasLabels {
 		portableLabels(run, lanes)
 		return
 	}
-	for groups := (len(lanes) + len(quadKernels) - 1) / len(quadKernels); groups > 0; groups-- {
+	for groups := (len(lanes) + maxLanes - 1) / maxLanes; groups > 0; groups-- {
 		n := len(lanes) / groups
-		quadKernels[n-1].labels(run, lanes[:n])
+		k := laneKernels[n-1]
+		// In the first layer there are too few schedules to compute for slices to pay.
+		if n == maxLanes && hasSliced && run.Layer > 1 {
+			k = labels4Sliced
+		}
+		k.labels(run, lanes[:n])
 		lanes = lanes[n:]
 	}
 }
@@ -99,7 +102,7 @@ func (k kernel) labels(run *Run, lanes []Lane) {
 // and the number of chains is one of those.
 func Rounds(chains, blocks int) bool {
 	loop := map[int]func(int){1: rounds1, 2: rounds2, 4: rounds4}[chains]
-	if !hasQuads || loop == nil {
+	if !hasLabels || loop == nil {
 		return false
 	}
 	for ; blocks > 0; blocks -= callNodes {

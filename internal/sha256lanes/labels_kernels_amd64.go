@@ -24,21 +24,6 @@ func labels3(parents *[14]uint32, nodes int, rows int, layer int, first int, lan
 //go:noescape
 func labels4(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
 
-// labels5 computes labels in step, as many lanes as its name says.
-//
-//go:noescape
-func labels5(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
-
-// labels2Sliced computes labels in step, as many lanes as its name says.
-//
-//go:noescape
-func labels2Sliced(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
-
-// labels3Sliced computes labels in step, as many lanes as its name says.
-//
-//go:noescape
-func labels3Sliced(parents *[14]uint32, nodes int, rows int, layer int, first int, lanes *[48]byte)
-
 // labels4Sliced computes labels in step, as many lanes as its name says.
 //
 //go:noescape

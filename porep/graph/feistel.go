@@ -2,6 +2,7 @@ package graph
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"golang.org/x/crypto/blake2b"
 )
@@ -15,6 +16,7 @@ type feistel struct {
 	halfBits uint
 	mask     uint64 // of the right half
 	keys     [feistelRounds]uint64
+	table    *[feistelRounds][]uint32 // the round function of every half, nil if it is computed
 }
 
 // newFeistel returns the permutation of size elements; size is at least 1 and
@@ -27,6 +29,19 @@ func newFeistel(size uint64, keys [feistelRounds]uint64) feistel {
 	return feistel{size: size, halfBits: half, mask: uint64(1)<<half - 1, keys: keys}
 }
 
+// tabulated returns the same permutation with its round function tabulated.
+func (f feistel) tabulated() feistel {
+	var table [feistelRounds][]uint32
+	for i, key := range f.keys {
+		table[i] = make([]uint32, f.mask+1)
+		for right := range table[i] {
+			table[i][right] = uint32(f.round(uint64(right), key)) // a half has at most 18 bits
+		}
+	}
+	f.table = &table
+	return f
+}
+
 // permute maps x < size to its image.
 func (f *feistel) permute(x uint64) uint64 {
 	for {
@@ -37,6 +52,29 @@ func (f *feistel) permute(x uint64) uint64 {
 	}
 }
 
+// permuteRun maps x, x+1 and so on, all below size. The permutation must be
+// tabulated.
+func (f *feistel) permuteRun(x uint64, out *[ExpanderDegree]uint64) {
+	var walking [ExpanderDegree]uint8
+	for i := range out {
+		out[i], walking[i] = x+uint64(i), uint8(i)
+	}
+	// Walking side by side lets the look-ups of different elements overlap, and
+	// who walks on is counted without a branch that nothing could predict.
+	for n := len(walking); n > 0; {
+		on := 0
+		for _, i := range walking[:n] {
+			i &= ExpanderDegree - 1
+			y := f.lookUp(out[i])
+			out[i] = y
+			_, inside := bits.Sub64(y, f.size, 0)
+			walking[on&(ExpanderDegree-1)] = i
+			on += 1 - int(inside)
+		}
+		n = on
+	}
+}
+
 // encode applies the rounds once, over the whole power of four.
 func (f *feistel) encode(x uint64) uint64 {
 	left, right := x>>f.halfBits, x&f.mask
@@ -44,6 +82,15 @@ func (f *feistel) encode(x uint64) uint64 {
 		left, right = right, left^f.round(right, key)
 	}
 	return left<<f.halfBits | right
+}
+
+// lookUp is encode by the table.
+func (f *feistel) lookUp(x uint64) uint64 {
+	left, right := x>>(f.halfBits&63), x&f.mask
+	left, right = right, left^uint64(f.table[0][right])
+	left, right = right, left^uint64(f.table[1][right])
+	left, right = right, left^uint64(f.table[2][right])
+	return left<<(f.halfBits&63) | right
 }
 
 // round is the first eight bytes of BLAKE2b-512 over the half and the key.

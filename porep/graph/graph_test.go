@@ -137,7 +137,7 @@ func TestSeeds(t *testing.T) {
 		if seed := drgSeed(id); hex.EncodeToString(seed[:]) != want.Seed {
 			t.Errorf("%s: seed %x", v.ID, seed)
 		}
-		for i, key := range feistelKeys(id) {
+		for i, key := range feistelKeys(domainSeed(feistelTag, id)) {
 			if key != number(t, want.FeistelKeys[i]) {
 				t.Errorf("%s: key %d = %#x", v.ID, i, key)
 			}
@@ -160,6 +160,7 @@ func TestParents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		fast := g.Tabulated()
 		for node, parents := range want.All {
 			want.Samples = add(want.Samples, strconv.Itoa(node), parents)
 		}
@@ -167,10 +168,12 @@ func TestParents(t *testing.T) {
 			t.Errorf("%s: nothing to compare", v.ID)
 		}
 		for node, parents := range want.Samples {
-			var got [Degree]uint32
-			g.Parents(uint32(number(t, node)), &got)
-			if got != parents {
-				t.Errorf("%s: node %s: got %v, want %v", v.ID, node, got, parents)
+			for _, g := range []*Graph{g, fast} {
+				var got [Degree]uint32
+				g.Parents(uint32(number(t, node)), &got)
+				if got != parents {
+					t.Errorf("%s: node %s: got %v, want %v", v.ID, node, got, parents)
+				}
 			}
 		}
 	}
@@ -194,16 +197,21 @@ func TestParentTables(t *testing.T) {
 			PorepID string `json:"porep_id"`
 		}
 		var want struct {
+			Key    string `json:"cache_file_key"`
 			Digest string `json:"sha256_of_cache_file"`
 		}
 		v.Decode(t, &in, &want)
-		if in.Nodes > 1<<18 {
-			continue
-		}
 		g, err := New(vectors.Node(t, in.PorepID), in.Nodes)
 		if err != nil {
 			t.Fatal(err)
 		}
+		if key := fmt.Sprintf("v28-sdr-parent-%x", g.Key()); want.Key != "" && key != want.Key {
+			t.Errorf("%s: key %s, want %s", v.ID, key, want.Key)
+		}
+		if in.Nodes > 1<<18 {
+			continue
+		}
+		g = g.Tabulated()
 		digest := sha256.New()
 		var parents [Degree]uint32
 		row := make([]byte, 0, 4*Degree)
@@ -246,10 +254,15 @@ func TestShape(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		fast := g.Tabulated()
 		visits := make([]int, nodes)
 		for v := range uint32(nodes) {
 			var p [Degree]uint32
 			g.Parents(v, &p)
+			var same [Degree]uint32
+			if fast.Parents(v, &same); same != p {
+				t.Fatalf("node %d has parents %v, by the table %v", v, p, same)
+			}
 			for _, base := range p[:BaseDegree] {
 				if v > 0 && base >= v {
 					t.Fatalf("base parent %d of node %d", base, v)
@@ -272,10 +285,23 @@ func TestParentsAllocateNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var p [Degree]uint32
-	if n := testing.AllocsPerRun(100, func() { g.Parents(4711, &p) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	for _, g := range []*Graph{g, g.Tabulated()} {
+		var p [Degree]uint32
+		if n := testing.AllocsPerRun(100, func() { g.Parents(4711, &p) }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
 	}
+}
+
+func TestRemainder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x, n := rapid.Uint64().Draw(t, "x"), rapid.Uint64Range(1, ^uint64(0)).Draw(t, "n")
+		for _, n := range []uint64{n, n%64 + 1, 1 << (n % 64), 1<<(n%64) - 1 | 1} {
+			if got := remainder(x, n, reciprocal(n)); got != x%n {
+				t.Fatalf("%d mod %d is %d, want %d", x, n, got, x%n)
+			}
+		}
+	})
 }
 
 func BenchmarkParents(b *testing.B) {
@@ -290,9 +316,17 @@ func BenchmarkParents(b *testing.B) {
 				b.Fatal(err)
 			}
 			var p [Degree]uint32
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				g.Parents(uint32(uint64(i)*2654435761%size.nodes), &p)
+			for _, fast := range []bool{false, true} {
+				name := "computed"
+				if fast {
+					name, g = "tabulated", g.Tabulated()
+				}
+				b.Run(name, func(b *testing.B) {
+					b.ReportAllocs()
+					for i := 0; b.Loop(); i++ {
+						g.Parents(uint32(uint64(i)*2654435761%size.nodes), &p)
+					}
+				})
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -16,16 +17,21 @@ const digestChunk = 1 << 20
 // chunks are buffers of digestChunk bytes.
 var chunks = sync.Pool{New: func() any { return new([digestChunk]byte) }}
 
-// noteFile returns the size, time of change and digest of an open file: the
-// SHA-256 of the SHA-256 digests of its consecutive chunks, hashed in parallel.
+// noteFile returns the size, time of change and digest of an open file.
 func noteFile(file *os.File, run merkle.Runner) (fileRecord, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return fileRecord{}, err
 	}
-	size := info.Size()
+	sum, err := chunksDigest(file, info.Size(), run)
+	return fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), Chunks: &sum}, err
+}
+
+// chunksDigest is the SHA-256 of the SHA-256 digests of the consecutive chunks of
+// a file, which are hashed in parallel.
+func chunksDigest(file *os.File, size int64, run merkle.Runner) (digest, error) {
 	sums := make([]byte, (size+digestChunk-1)/digestChunk*sha256.Size)
-	err = run(len(sums)/sha256.Size, func(job int) error {
+	err := run(len(sums)/sha256.Size, func(job int) error {
 		at := int64(job) * digestChunk
 		buf := chunks.Get().(*[digestChunk]byte)
 		defer chunks.Put(buf)
@@ -37,14 +43,26 @@ func noteFile(file *os.File, run merkle.Runner) (fileRecord, error) {
 		copy(sums[job*sha256.Size:], sum[:])
 		return nil
 	})
-	if err != nil {
-		return fileRecord{}, err
-	}
-	return fileRecord{Size: size, Modified: info.ModTime().UnixNano(), Digest: sha256.Sum256(sums)}, nil
+	return sha256.Sum256(sums), err
 }
 
-// same reports whether two notes are of the same content.
-func (f fileRecord) same(g fileRecord) bool { return f.Size == g.Size && f.Digest == g.Digest }
+// fileDigest is the SHA-256 of a file.
+func fileDigest(ctx context.Context, file *os.File, size int64) (digest, error) {
+	hash := sha256.New()
+	buf := chunks.Get().(*[digestChunk]byte)
+	defer chunks.Put(buf)
+	for at := int64(0); at < size; at += digestChunk {
+		if err := ctx.Err(); err != nil {
+			return digest{}, err
+		}
+		chunk := buf[:min(digestChunk, size-at)]
+		if err := readAt(file, chunk, at); err != nil {
+			return digest{}, err
+		}
+		hash.Write(chunk)
+	}
+	return digest(hash.Sum(nil)), nil
+}
 
 // fileReader is a file as the steps read it.
 type fileReader interface {

@@ -65,7 +65,7 @@ func combined(labels, in fileReader, buf []byte, at uint64, op func(labels, node
 		return nil, err
 	}
 	if err := op(label, nodes); err != nil {
-		return nil, fmt.Errorf("%s under %s, nodes from %d: %w", in.Name(), labels.Name(), at/porep.NodeSize, err)
+		return nil, fmt.Errorf("%s with %s, from node %d on: %w", in.Name(), labels.Name(), at/porep.NodeSize, err)
 	}
 	return nodes, nil
 }

@@ -94,38 +94,54 @@ func (s *Sector) paths(names []string) []string {
 // damaged reads noted files and returns those whose content is not what was
 // noted. It notes the time of change of the others.
 func (s *Sector) damaged(ctx context.Context, names []string) ([]string, error) {
+	whole := make([]bool, len(names))
+	found := make([]fileRecord, len(names))
+	err := s.runner(ctx)(len(names), func(i int) (err error) {
+		found[i], whole[i], err = s.compare(ctx, s.path(names[i]), s.record.Files[names[i]])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	var torn []string
-	for _, name := range names {
-		file, err := os.Open(s.path(name))
-		if errors.Is(err, fs.ErrNotExist) {
+	for i, name := range names {
+		if !whole[i] {
 			torn = append(torn, name)
 			continue
 		}
-		if err != nil {
-			return nil, err
-		}
-		found, err := s.compare(ctx, file, s.record.Files[name])
-		file.Close()
-		if err != nil {
-			return nil, err
-		}
-		if !found.same(s.record.Files[name]) {
-			torn = append(torn, name)
-			continue
-		}
-		s.record.Files[name] = found
+		s.record.Files[name] = found[i]
 		s.verified[name] = true
 	}
 	return torn, nil
 }
 
-// compare notes a file, without reading it if the size tells already that it is
-// not what was noted.
-func (s *Sector) compare(ctx context.Context, file *os.File, want fileRecord) (fileRecord, error) {
-	if info, err := file.Stat(); err != nil || info.Size() != want.Size {
-		return fileRecord{}, err
+// compare reports whether a file holds what was noted, and returns the note with
+// the time of change that the file has now.
+func (s *Sector) compare(ctx context.Context, path string, want fileRecord) (note fileRecord, whole bool, err error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return note, false, nil
 	}
-	return noteFile(file, s.runner(ctx))
+	if err != nil {
+		return note, false, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || info.Size() != want.Size {
+		return note, false, err
+	}
+	note = want
+	note.Modified = info.ModTime().UnixNano()
+	var sum digest
+	switch {
+	case want.Chunks != nil:
+		sum, err = chunksDigest(file, want.Size, s.runner(ctx))
+		return note, err == nil && sum == *want.Chunks, err
+	case want.SHA256 != nil:
+		sum, err = fileDigest(ctx, file, want.Size)
+		return note, err == nil && sum == *want.SHA256, err
+	}
+	return note, false, nil // nothing vouches for it
 }
 
 // Check reads every file of the sector that should be there and returns the

@@ -87,7 +87,6 @@ func (k *kernel) generateQuads() {
 	}
 	Label("node")
 	k.gather()
-	k.prefetchAhead()
 	if k.ahead {
 		emit(k.quadsBlock(k.slot(1), k.source(1)))
 		k.enterPrefix()
@@ -125,7 +124,6 @@ func (k *kernel) generateSliced() {
 	emit(k.slicedPrefix())
 	Label("node")
 	k.gather()
-	k.prefetchAhead()
 	weave(k.hashPrefix(k.state, k.chained), k.slicedPair(k.slot(1), k.source(1)))
 
 	slot, source, next := GP64(), GP64(), GP64()
@@ -140,11 +138,10 @@ func (k *kernel) generateSliced() {
 	LEAQ(here.Offset(half), next)
 	CMPQ(next, k.last)
 	JNE(LabelRef("distinct"))
-	emit(k.block(here))
 
 	ADDQ(Imm(1), k.node)
-	weave(append(append(k.block(k.slot(1)), k.block(k.slot(2))...), k.block(k.slot(3))...), k.slicedPrefix())
-	k.recurring(3)
+	weave(append(k.block(here), k.block(k.slot(1))...), k.slicedPrefix())
+	k.recurring(1)
 	k.finish()
 	k.nextNode()
 }
@@ -155,18 +152,21 @@ func (k *kernel) recurring(done int) {
 	slot, left, first := GP64(), GP64(), GP64()
 	LEAQ(k.slot(1), first)
 	LEAQ(k.slot(done), slot)
-	MOVQ(U32(parentBlocks-distinctFirst-done), left)
+	MOVQ(U32(parentBlocks-distinctFirst-done+1), left)
+	ahead := k.rowAhead()
 	CMPQ(k.layer, Imm(1))
 	JEQ(LabelRef("recurring"))
-	MOVQ(U32(parentBlocks-distinctLater-done), left)
+	MOVQ(U32(parentBlocks-distinctLater-done+1), left)
 	Label("recurring")
+	k.prefetchOne(ahead, left)
 	k.advance(slot)
 	CMPQ(slot, k.last)
 	CMOVQEQ(first, slot)
+	CMPQ(left, Imm(1))
+	CMOVQEQ(k.last, slot)
 	emit(k.block(Mem{Base: slot}))
 	DECQ(left)
 	JNZ(LabelRef("recurring"))
-	emit(k.block(Mem{Base: k.last}))
 }
 
 // hashPrefix hashes the first block, whose schedule is there, and keeps the states.

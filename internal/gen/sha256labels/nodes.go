@@ -59,7 +59,7 @@ func (k *kernel) fixedSources() {
 // parents in the order of nodes.
 func (k *kernel) gather() {
 	for block := range distinctFirst {
-		parents := k.baseOffsets(0, block)
+		parents := k.baseOffsets(block)
 		for lane := range k.lanes {
 			current := k.current(lane)
 			for i, p := range parents {
@@ -84,13 +84,12 @@ func (k *kernel) gather() {
 	Label("gathered")
 }
 
-// baseOffsets loads the offsets in a layer of the two base parents in a block, of the node some rows
-// ahead.
-func (k *kernel) baseOffsets(ahead, block int) [2]reg.GPVirtual {
+// baseOffsets loads the offsets in a layer of the two base parents in a block.
+func (k *kernel) baseOffsets(block int) [2]reg.GPVirtual {
 	var out [2]reg.GPVirtual
 	for i := range out {
 		out[i] = GP64()
-		MOVL(Mem{Base: k.row}.Offset(ahead*rowBytes+4*(2*block+i)), out[i].As32())
+		MOVL(Mem{Base: k.row}.Offset(4*(2*block+i)), out[i].As32())
 		SHLQ(Imm(5), out[i])
 	}
 	return out
@@ -105,37 +104,48 @@ func (k *kernel) point(base, offset reg.Register, disp, node, lane int) {
 
 // prefetchFirst fetches the base parents of the first nodes.
 func (k *kernel) prefetchFirst() {
-	row, left := GP64(), GP64()
+	row, rows, parent := GP64(), GP64(), GP64()
 	MOVQ(k.row, row)
-	MOVQ(U32(distance), left)
-	CMPQ(left, k.rows)
-	CMOVQGT(k.rows, left)
+	MOVQ(U32(distance), rows)
+	CMPQ(rows, k.rows)
+	CMOVQGT(k.rows, rows)
 	Label("prefetchFirst")
-	at := *k
-	at.row = row
-	at.prefetch(0)
+	MOVQ(U32(baseParents), parent)
+	Label("prefetchParent")
+	k.prefetch(row, parent)
+	DECQ(parent)
+	JNZ(LabelRef("prefetchParent"))
 	ADDQ(Imm(rowBytes), row)
-	DECQ(left)
+	DECQ(rows)
 	JNZ(LabelRef("prefetchFirst"))
 }
 
-// prefetchAhead fetches the base parents of a node to come, if its row is there.
-func (k *kernel) prefetchAhead() {
+// rowAhead is the row whose parents are to be fetched beside a node: some rows on, or the node's
+// own if the table does not go as far.
+func (k *kernel) rowAhead() reg.GPVirtual {
+	row := GP64()
+	LEAQ(Mem{Base: k.row}.Offset(distance*rowBytes), row)
 	CMPQ(k.rows, Imm(distance))
-	JLE(LabelRef("prefetched"))
-	k.prefetch(distance)
+	CMOVQLE(k.row, row)
+	return row
+}
+
+// prefetchOne fetches a base parent beside each of the last blocks. All at once they would hold up
+// the processor, which can wait for a few cache lines only.
+func (k *kernel) prefetchOne(row, left reg.GPVirtual) {
+	CMPQ(left, Imm(baseParents))
+	JGT(LabelRef("prefetched"))
+	k.prefetch(row, left)
 	Label("prefetched")
 }
 
-func (k *kernel) prefetch(ahead int) {
-	for block := range distinctFirst {
-		parents := k.baseOffsets(ahead, block)
-		for lane := range k.lanes {
-			current := k.current(lane)
-			for _, p := range parents {
-				PREFETCHT0(Mem{Base: current, Index: p, Scale: 1})
-			}
-		}
+// prefetch fetches the labels of a base parent, numbered from 1.
+func (k *kernel) prefetch(row, parent reg.GPVirtual) {
+	offset := GP64()
+	MOVL(Mem{Base: row, Index: parent, Scale: 4, Disp: -4}, offset.As32())
+	SHLQ(Imm(5), offset)
+	for lane := range k.lanes {
+		PREFETCHT0(Mem{Base: k.current(lane), Index: offset, Scale: 1})
 	}
 }
 
