@@ -131,6 +131,12 @@ func (h *Hasher) eightGroups(children, parents [][32]byte) (int, error) {
 	for first := 0; first < len(parents); first += lanes {
 		out := parents[first:min(first+lanes, len(parents))]
 		groups := children[first*h.arity:][:len(out)*h.arity]
+		if len(out) <= max(1, h.arity/4) { // faster one by one
+			if i, err := h.oneByOne(groups, out); err != nil {
+				return first + i, err
+			}
+			continue
+		}
 		for i := range h.arity {
 			in[i] = &groups[i]
 		}
@@ -141,6 +147,17 @@ func (h *Hasher) eightGroups(children, parents [][32]byte) (int, error) {
 			if err := check(groups[i*h.arity:][:h.arity]); err != nil {
 				return first + i, err
 			}
+		}
+	}
+	return 0, nil
+}
+
+// oneByOne hashes groups with the elements of each in the lanes. With an error comes the group.
+func (h *Hasher) oneByOne(children, parents [][32]byte) (int, error) {
+	for i := range parents {
+		group := children[i*h.arity:][:h.arity]
+		if !h.hashOne(&group[0], &parents[i]) {
+			return i, check(group)
 		}
 	}
 	return 0, nil

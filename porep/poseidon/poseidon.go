@@ -52,7 +52,7 @@ type Hasher struct {
 	sparse    []fr.Element // 2*width-1 a partial round: first column, then the tail of the first row
 
 	portable *portable
-	eight    *program // of the kernel in machine code, nil if the processor cannot run it
+	eight    *program // of the kernels in machine code, nil if the processor cannot run them
 }
 
 // instances holds the supported hashers, by arity, from their first use on. Computing one twice at

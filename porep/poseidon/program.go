@@ -41,7 +41,7 @@ func newProgram(h *Hasher) *program {
 	first, second, partial := h.first, h.second, h.partial
 	t := h.width
 	elements, common := integerMatrix(t)
-	p.matrix = append(elements, 0, 0) // of rows after the last, up to a multiple of three rows
+	p.matrix = append(elements, make([]uint64, 2*lanes)...) // of rows after the last, which nothing reads
 	drop := power2(limbBits)
 	step := *new(fr.Element).SetUint64(common)
 	step.Div(&step, &drop)
