@@ -19,13 +19,13 @@ func partialRounds(t int) int {
 	}
 }
 
-// newHasher computes an instance: the plain parameters, then their optimised form.
+// newHasher computes an instance: the plain parameters, then their forms that are quick to use.
 func newHasher(arity int) *Hasher {
 	t := arity + 1
 	h := &Hasher{arity: arity, width: t}
 	h.tag.SetUint64(1<<arity - 1)
-	h.optimise(roundConstants(t), cauchy(t))
-	h.portable = newPortable(h)
+	h.compress(roundConstants(t), cauchy(t))
+	h.scaled = newScaled(h)
 	if hasEight {
 		h.eight = newProgram(h)
 	}
@@ -120,39 +120,11 @@ func cauchy(t int) matrix {
 	return m
 }
 
-// integerMatrix returns the Cauchy matrix times the least common multiple L of its denominators, and
-// L. The element in row i, column j is the integer i+j, L/(i+j+t): less than 2^44 for t up to 12, and
-// rows add up to less than 2^47.
-func integerMatrix(t int) (elements []uint64, common uint64) {
-	common = 1
-	for k := uint64(t); k < uint64(3*t-1); k++ {
-		common *= k / gcd(common, k)
-	}
-	for k := uint64(t); k < uint64(3*t-1); k++ {
-		elements = append(elements, common/k)
-	}
-	return elements, common
-}
-
-func gcd(a, b uint64) uint64 {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
-}
-
-// optimise fills in the compressed constants and the factored matrices. With row vectors, a round
-// is s -> (S(s + c))·M; two identities move work out of the partial rounds.
-//
-// Constants: adding c before a round equals adding c·M^-1 before the previous round's matrix. In a
-// partial round all elements but the first pass the S-box unchanged, so those of the constant can
-// move further back; what remains is one constant a partial round.
-//
-// Matrices: M = diag(1, m)·S with S different from the identity only in its first row and column.
-// diag(1, m) leaves the first element alone, so it commutes with the partial S-box and joins the
-// previous round's matrix, which is factored in its turn; what is left over at the front is the
-// pre-sparse matrix, used in the last round before the partial ones.
-func (h *Hasher) optimise(constants []fr.Element, mds matrix) {
+// compress fills in the round constants. With row vectors, a round is s -> (S(s + c))·M, and adding c
+// before a round equals adding c·M^-1 before the previous round's matrix. In a partial round all
+// elements but the first pass the S-box unchanged, so those of the constant can move further back;
+// what remains is one constant a partial round.
+func (h *Hasher) compress(constants []fr.Element, mds matrix) {
 	const half = fullRounds / 2
 	t, partial := h.width, partialRounds(h.width)
 	round := func(r int) []fr.Element { return constants[r*t : (r+1)*t] }
@@ -176,36 +148,6 @@ func (h *Hasher) optimise(constants []fr.Element, mds matrix) {
 	for r := half + partial + 1; r < fullRounds+partial; r++ {
 		h.second = append(h.second, inverse.left(round(r))...)
 	}
-
-	m := mds
-	sparse := make([][]fr.Element, partial)
-	for r := partial - 1; r >= 0; r-- {
-		sparse[r], m = factor(m, mds)
-	}
-	h.sparse = slices.Concat(sparse...)
-	h.mds, h.preSparse = mds.columns(), m.columns()
-}
-
-// factor splits m into diag(1, m')·S. It returns S as its first column and the tail of its first
-// row, and the matrix of the round before: mds·diag(1, m').
-func factor(m, mds matrix) (sparse []fr.Element, before matrix) {
-	t := len(m)
-	inner := make(matrix, t-1)
-	tail := make([]fr.Element, t-1)
-	for i := range inner {
-		inner[i] = slices.Clone(m[i+1][1:])
-		tail[i] = m[i+1][0]
-	}
-	sparse = append(sparse, m[0][0])
-	sparse = append(sparse, inner.solve(tail)...)
-	sparse = append(sparse, m[0][1:]...)
-
-	before = make(matrix, t)
-	for i := range before {
-		before[i] = append(before[i], mds[i][0])
-		before[i] = append(before[i], inner.left(mds[i][1:])...)
-	}
-	return sparse, before
 }
 
 // left returns the row vector v·m.
@@ -216,17 +158,6 @@ func (m matrix) left(v []fr.Element) []fr.Element {
 		for j := range out {
 			p.Mul(&v[i], &m[i][j])
 			out[j].Add(&out[j], &p)
-		}
-	}
-	return out
-}
-
-// columns returns the elements column by column.
-func (m matrix) columns() []fr.Element {
-	out := make([]fr.Element, 0, len(m)*len(m))
-	for j := range m {
-		for i := range m {
-			out = append(out, m[i][j])
 		}
 	}
 	return out

@@ -95,11 +95,8 @@ func (h *Hasher) eachGroup(children, parents [][32]byte) (int, error) {
 
 // eachColumn hashes one column after the other. With an error comes the column.
 func (h *Hasher) eachColumn(rows [][][32]byte, out [][32]byte) (int, error) {
-	var column [maxArity][32]byte
 	for i := range out {
-		for j := range rows {
-			column[j] = rows[j][i]
-		}
+		column := gather(rows, i)
 		var err error
 		if out[i], err = h.hashGroup(column[:h.arity]); err != nil {
 			return i, err
@@ -108,7 +105,15 @@ func (h *Hasher) eachColumn(rows [][][32]byte, out [][32]byte) (int, error) {
 	return 0, nil
 }
 
-// hashGroup hashes as many nodes as the arity.
+// gather returns the nodes i of all rows.
+func gather(rows [][][32]byte, i int) (column [maxArity][32]byte) {
+	for j := range rows {
+		column[j] = rows[j][i]
+	}
+	return column
+}
+
+// hashGroup hashes as many nodes as the arity in the arithmetic of the library.
 func (h *Hasher) hashGroup(children [][32]byte) ([32]byte, error) {
 	var state [maxWidth]fr.Element
 	state[0] = h.tag
@@ -118,12 +123,25 @@ func (h *Hasher) hashGroup(children [][32]byte) ([32]byte, error) {
 			return [32]byte{}, fmt.Errorf("poseidon: node %d: %w", i, err)
 		}
 	}
-	h.permute(&state)
+	h.scaled.permute(&state)
 	return NodeFromElement(&state[1]), nil
 }
 
-// lanes is how many hashes the kernel in machine code computes in step.
+// lanes is how many hashes the machine code computes in step, and how many elements of one hash a
+// vector of it holds.
 const lanes = 8
+
+// alone is how many groups at most are faster one by one, with the elements of each in the lanes, than
+// in step, where fewer than eight take as long as eight.
+func (h *Hasher) alone() int { return max(1, h.arity/4) }
+
+// hashAlone hashes as many nodes as the arity in machine code.
+func (h *Hasher) hashAlone(children [][32]byte) (out [32]byte, err error) {
+	if !h.hashOne(&children[0], &out) {
+		return out, check(children)
+	}
+	return out, nil
+}
 
 // eightGroups hashes eight groups at a time, the last of them fewer. With an error comes the group.
 func (h *Hasher) eightGroups(children, parents [][32]byte) (int, error) {
@@ -131,9 +149,12 @@ func (h *Hasher) eightGroups(children, parents [][32]byte) (int, error) {
 	for first := 0; first < len(parents); first += lanes {
 		out := parents[first:min(first+lanes, len(parents))]
 		groups := children[first*h.arity:][:len(out)*h.arity]
-		if len(out) <= max(1, h.arity/4) { // faster one by one
-			if i, err := h.oneByOne(groups, out); err != nil {
-				return first + i, err
+		if len(out) <= h.alone() {
+			for i := range out {
+				var err error
+				if out[i], err = h.hashAlone(groups[i*h.arity:][:h.arity]); err != nil {
+					return first + i, err
+				}
 			}
 			continue
 		}
@@ -152,17 +173,6 @@ func (h *Hasher) eightGroups(children, parents [][32]byte) (int, error) {
 	return 0, nil
 }
 
-// oneByOne hashes groups with the elements of each in the lanes. With an error comes the group.
-func (h *Hasher) oneByOne(children, parents [][32]byte) (int, error) {
-	for i := range parents {
-		group := children[i*h.arity:][:h.arity]
-		if !h.hashOne(&group[0], &parents[i]) {
-			return i, check(group)
-		}
-	}
-	return 0, nil
-}
-
 // eightColumns hashes eight columns at a time, the last of them fewer. With an error comes the
 // column.
 func (h *Hasher) eightColumns(rows [][][32]byte, out [][32]byte) (int, error) {
@@ -176,10 +186,7 @@ func (h *Hasher) eightColumns(rows [][][32]byte, out [][32]byte) (int, error) {
 			continue
 		}
 		for i := range part {
-			var column [maxArity][32]byte
-			for j := range rows {
-				column[j] = rows[j][first+i]
-			}
+			column := gather(rows, first+i)
 			if err := check(column[:h.arity]); err != nil {
 				return first + i, err
 			}

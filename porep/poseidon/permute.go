@@ -1,153 +1,176 @@
 package poseidon
 
-import "github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
+import (
+	"math/bits"
 
-// portable is the constants of an instance for a single state, in the library's field arithmetic.
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
+)
+
+// scaled is the constants of an instance for permute, which multiplies the state by small integers:
+// the Cauchy matrix 1/(i+j+width) times the least common multiple L of its denominators. Such a
+// product takes a quarter of the multiplications of words that one of two elements takes, a row of
+// them is reduced once, in one step instead of four, and so the plain matrices cost less than sparse
+// ones that M can be split into for partial rounds, which have fewer elements, but large ones.
 //
-// In full rounds the state is multiplied by a matrix of integers of one word (see integerMatrix), so
-// that such a product costs a quarter of that of two elements. It also divides by 2^64. The state is
-// therefore a multiple of the state, by a scale that is known for every round; constants are
-// multiplied by it, and the pre-sparse matrix and the row of the result divide by it. In partial
-// rounds, where the sparse form has less to multiply, the scale is 1. Products of two elements are
-// summed before they are reduced, divided by 2^320 instead of the library's 2^256; their constants
-// make good for it.
-type portable struct {
-	matrix    []uint64
-	first     []fr.Element // Hasher.first, scaled
-	preSparse []fr.Element // by columns
-	sparse    []fr.Element // of which the columns are scaled
-	second    []fr.Element // Hasher.second, scaled
-	result    []fr.Element // the column of the last matrix that the result comes from
+// The state is therefore a multiple of what it stands for, by a scale that is 1 at first: the S-box
+// raises it to the fifth power, the matrix multiplies it by L/2^64, since its reduction divides by
+// 2^64. In a partial round a factor takes the first element back to the scale of the others.
+// Constants are multiplied by the scale at the place where they are added.
+type scaled struct {
+	pre    []fr.Element // width, before the first S-box
+	first  []fr.Element // (fullRounds/2) x width, after the S-boxes of the first half
+	heads  []head       // one a partial round
+	second []fr.Element // (fullRounds/2 - 1) x width, after the S-boxes of the second half
+	matrix []uint64     // L/(k+width) for k = 0, 1, ...: row i begins at i
+	result fr.Element   // the inverse of the scale at the end
 }
 
-// newPortable scales the constants of h.
-func newPortable(h *Hasher) *portable {
-	p := new(portable)
-	t := h.width
-	matrix, common := integerMatrix(t)
-	p.matrix = matrix
-	word, step := power2(64), *new(fr.Element).SetUint64(common)
+// head is the S-box of a partial round: x to factor·x^5 + constant.
+type head struct{ factor, constant fr.Element }
+
+// newScaled multiplies the constants of h by their scales.
+func newScaled(h *Hasher) *scaled {
+	common, matrix := integers(h.width)
+	p := &scaled{pre: h.pre, matrix: matrix}
+	step, word := fr.NewElement(common), power2(64)
 	step.Div(&step, &word)
-
 	scale := fr.One()
-	half := func(constants []fr.Element) (scaled []fr.Element) {
-		for ; len(constants) > 0; constants = constants[t:] {
+	full := func(constants []fr.Element) (out []fr.Element) {
+		for len(constants) > 0 {
 			fifth(&scale)
-			scaled = append(scaled, times(constants[:t], &scale)...)
+			for _, k := range constants[:h.width] {
+				out = append(out, *k.Mul(&k, &scale))
+			}
 			scale.Mul(&scale, &step)
+			constants = constants[h.width:]
 		}
-		return scaled
+		return out
 	}
-	p.first = half(h.first)
-	scale.Div(&step, &scale) // undoes the last round, which is not followed by an integer matrix
-	scale.Mul(&scale, &word)
-	p.preSparse = times(h.preSparse, &scale)
-
-	for row := h.sparse; len(row) > 0; row = row[2*t-1:] {
-		p.sparse = append(p.sparse, times(row[:t], &word)...)
-		p.sparse = append(p.sparse, row[t:2*t-1]...)
+	p.first = full(h.first)
+	for _, k := range h.partial {
+		var c head
+		raised := scale
+		fifth(&raised)
+		c.factor.Div(&scale, &raised)
+		c.constant.Mul(&k, &scale)
+		p.heads = append(p.heads, c)
+		scale.Mul(&scale, &step)
 	}
-
-	scale = fr.One()
-	p.second = half(h.second)
+	p.second = full(h.second)
 	fifth(&scale)
-	scale.Div(&word, &scale)
-	p.result = times(h.mds[t:2*t], &scale)
+	scale.Mul(&scale, &step)
+	p.result.Inverse(&scale)
 	return p
 }
 
-// times returns the elements multiplied by a factor.
-func times(elements []fr.Element, factor *fr.Element) []fr.Element {
-	out := make([]fr.Element, len(elements))
-	for i := range elements {
-		out[i].Mul(&elements[i], factor)
-	}
-	return out
-}
-
-// permute runs the rounds in their optimised form: constants are added after the S-boxes, and a
-// partial round multiplies by a sparse matrix of 2*width-1 elements. Only state[1] is meaningful
+// permute runs the rounds; constants are added after the S-boxes. Only state[1] is meaningful
 // afterwards: the last matrix is applied to the one element that is the result.
-func (h *Hasher) permute(state *[maxWidth]fr.Element) {
-	p, t := h.portable, h.width
+func (p *scaled) permute(state *[maxWidth]fr.Element) {
+	t := len(p.pre)
 	s := state[:t]
 	for i := range s {
-		s[i].Add(&s[i], &h.pre[i])
+		s[i].Add(&s[i], &p.pre[i])
 	}
-	const half = fullRounds / 2
-	for r := range half - 1 {
-		raiseAll(s, p.first[r*t:(r+1)*t])
-		integerProduct(s, p.matrix)
+	for k := p.first; len(k) > 0; k = k[t:] {
+		p.full(s, k[:t])
 	}
-	raiseAll(s, p.first[(half-1)*t:])
-	matrixProduct(s, p.preSparse)
-	for r := range h.partial {
-		fifth(&s[0])
-		s[0].Add(&s[0], &h.partial[r])
-		sparseProduct(s, p.sparse[r*(2*t-1):(r+1)*(2*t-1)])
+	for i := range p.heads {
+		p.heads[i].raise(&s[0])
+		p.multiply(s)
 	}
-	for r := range half - 1 {
-		raiseAll(s, p.second[r*t:(r+1)*t])
-		integerProduct(s, p.matrix)
+	for k := p.second; len(k) > 0; k = k[t:] {
+		p.full(s, k[:t])
 	}
 	for i := range s {
 		fifth(&s[i])
 	}
-	s[1] = dot(s, p.result)
+	var sum fr.Element
+	integerDot(&sum, s, p.matrix[1:])
+	s[1].Mul(&sum, &p.result)
 }
 
-// raiseAll applies the S-box to all elements and adds constants.
-func raiseAll(s, constants []fr.Element) {
+// full is a full round: the S-box everywhere, constants, the matrix.
+func (p *scaled) full(s, constants []fr.Element) {
 	for i := range s {
 		fifth(&s[i])
 		s[i].Add(&s[i], &constants[i])
 	}
+	p.multiply(s)
 }
 
-// integerProduct multiplies the state by a matrix of integers, of which the one in row i, column j is
-// matrix[i+j], and divides it by 2^64.
-func integerProduct(s []fr.Element, matrix []uint64) {
+// raise applies the S-box. The factor is multiplied while the squares are computed.
+func (c *head) raise(e *fr.Element) {
+	var square, scaled fr.Element
+	square.Square(e)
+	scaled.Mul(e, &c.factor)
+	square.Square(&square)
+	e.Mul(&scaled, &square)
+	e.Add(e, &c.constant)
+}
+
+// multiply multiplies the state by the matrix.
+func (p *scaled) multiply(s []fr.Element) {
 	var next [maxWidth]fr.Element
-	for j := range s {
-		var sum wide
-		for i := range s {
-			sum.add(&s[i], matrix[i+j])
-		}
-		next[j] = sum.reduce()
+	for i := range s {
+		integerDot(&next[i], s, p.matrix[i:])
 	}
 	copy(s, next[:])
 }
 
-// matrixProduct multiplies the state by a matrix given by columns.
-func matrixProduct(s, matrix []fr.Element) {
-	var next [maxWidth]fr.Element
-	for j := range s {
-		next[j] = dot(s, matrix[j*len(s):(j+1)*len(s)])
-	}
-	copy(s, next[:])
-}
+// The words of the modulus r, lowest first, and the inverse of -r modulo 2^64.
+const (
+	modulus0     = 0xffffffff00000001
+	modulus1     = 0x53bda402fffe5bfe
+	modulus2     = 0x3339d80809a1d805
+	modulus3     = 0x73eda753299d7d48
+	minusInverse = 0xfffffffeffffffff
+)
 
-// sparseProduct multiplies the state by a matrix that differs from the identity only in its first
-// column (the first len(s) elements) and first row (the rest).
-func sparseProduct(s, matrix []fr.Element) {
-	t := len(s)
-	column, row := matrix[:t], matrix[t:2*t-1]
-	head := dot(s, column)
-	var p fr.Element
-	for j := 1; j < t; j++ {
-		p.Mul(&s[0], &row[j-1])
-		s[j].Add(&s[j], &p)
+// integerDot sets sum to the inner product of s and as many integers, divided by 2^64. The integers must
+// add up to less than 2^62: the sum is then less than 2^62·r, and after one step of Montgomery's
+// reduction, which adds less than 2^64·r and drops the lowest word, it is less than 2r.
+func integerDot(sum *fr.Element, s []fr.Element, integers []uint64) {
+	var a0, a1, a2, a3, a4, c uint64
+	integers = integers[:len(s)]
+	for i := range s {
+		e, k := &s[i], integers[i]
+		h0, l0 := bits.Mul64(e[0], k)
+		h1, l1 := bits.Mul64(e[1], k)
+		h2, l2 := bits.Mul64(e[2], k)
+		h3, l3 := bits.Mul64(e[3], k)
+		a0, c = bits.Add64(a0, l0, 0)
+		a1, c = bits.Add64(a1, l1, c)
+		a2, c = bits.Add64(a2, l2, c)
+		a3, c = bits.Add64(a3, l3, c)
+		a4, _ = bits.Add64(a4, h3, c)
+		a1, c = bits.Add64(a1, h0, 0)
+		a2, c = bits.Add64(a2, h1, c)
+		a3, c = bits.Add64(a3, h2, c)
+		a4, _ = bits.Add64(a4, 0, c)
 	}
-	s[0] = head
-}
+	m := a0 * minusInverse
+	h0, l0 := bits.Mul64(m, modulus0)
+	h1, l1 := bits.Mul64(m, modulus1)
+	h2, l2 := bits.Mul64(m, modulus2)
+	h3, l3 := bits.Mul64(m, modulus3)
+	_, c = bits.Add64(a0, l0, 0)
+	a1, c = bits.Add64(a1, l1, c)
+	a2, c = bits.Add64(a2, l2, c)
+	a3, c = bits.Add64(a3, l3, c)
+	a4, _ = bits.Add64(a4, h3, c)
+	a1, c = bits.Add64(a1, h0, 0)
+	a2, c = bits.Add64(a2, h1, c)
+	a3, c = bits.Add64(a3, h2, c)
+	a4, _ = bits.Add64(a4, 0, c)
 
-// dot is the inner product of two vectors of the same length, of at most maxWidth, divided by 2^64.
-func dot(a, b []fr.Element) fr.Element {
-	var sum wider
-	for i := range a {
-		sum.add(&a[i], &b[i])
+	d0, c := bits.Sub64(a1, modulus0, 0)
+	d1, c := bits.Sub64(a2, modulus1, c)
+	d2, c := bits.Sub64(a3, modulus2, c)
+	d3, c := bits.Sub64(a4, modulus3, c)
+	if c != 0 {
+		d0, d1, d2, d3 = a1, a2, a3, a4
 	}
-	return sum.reduce()
+	*sum = fr.Element{d0, d1, d2, d3}
 }
 
 // fifth raises an element to the fifth power.

@@ -40,19 +40,14 @@ type Hasher struct {
 	width int
 	tag   fr.Element
 
-	// Round constants in the order of their use, compressed as optimise describes.
+	// Round constants in the order of their use, as compress describes.
 	pre     []fr.Element // width, before the first S-box
 	first   []fr.Element // (fullRounds/2) x width, after the S-boxes of the first half
 	partial []fr.Element // one a partial round, after its S-box
 	second  []fr.Element // (fullRounds/2 - 1) x width, after the S-boxes of the second half
 
-	// Matrices by columns, so that each new element is a product of contiguous rows.
-	mds       []fr.Element // width x width
-	preSparse []fr.Element // width x width, ends the first half
-	sparse    []fr.Element // 2*width-1 a partial round: first column, then the tail of the first row
-
-	portable *portable
-	eight    *program // of the kernels in machine code, nil if the processor cannot run them
+	scaled *scaled  // of the portable kernel
+	eight  *program // of the kernels in machine code, nil if the processor cannot run them
 }
 
 // instances holds the supported hashers, by arity, from their first use on. Computing one twice at
@@ -87,7 +82,7 @@ func (h *Hasher) Sum(in []fr.Element) fr.Element {
 	var state [maxWidth]fr.Element
 	state[0] = h.tag
 	copy(state[1:], in)
-	h.permute(&state)
+	h.scaled.permute(&state)
 	return state[1]
 }
 
@@ -96,13 +91,10 @@ func (h *Hasher) Hash(children [][32]byte) ([32]byte, error) {
 	if len(children) != h.arity {
 		return [32]byte{}, fmt.Errorf("poseidon: %d nodes for arity %d", len(children), h.arity)
 	}
-	var parent [1][32]byte
 	if h.eight != nil {
-		_, err := h.eightGroups(children, parent[:])
-		return parent[0], err
+		return h.hashAlone(children)
 	}
-	_, err := h.eachGroup(children, parent[:])
-	return parent[0], err
+	return h.hashGroup(children)
 }
 
 // Hash hashes 2, 4, 8 or 11 nodes to a node, the arity being their number.

@@ -6,26 +6,26 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 )
 
-// A program is the constants of an instance in the form and order in which the kernel of eight
-// states reads them.
+// A program is the constants of an instance in the form and order in which the kernels in
+// machine code read them.
 //
-// The kernel multiplies the state by a matrix of integers of one limb (see integerMatrix), so that such
-// a product costs a fifth of that of two elements, and its reduction, one step instead of five, a
-// fifth too. The kernel's state is therefore a multiple of the state, by a scale that is known for
-// every round:
+// They multiply the state by a matrix of small integers: the Cauchy matrix 1/(i+j+width)
+// times the least common multiple L of the denominators, which fits one limb, so that such a product
+// costs a fifth of that of two elements, and its reduction, one step instead of five, a fifth too.
+// Their state is therefore a multiple of the state, by a scale that is known for every round:
 //
 //   - loading a node multiplies by 2^260;
-//   - the S-box turns a scale s into s^5/2^1040, since a product of the kernel divides by 2^260;
-//   - the matrix, L times the Cauchy matrix, turns s into s·L/2^52.
+//   - the S-box turns a scale s into s^5/2^1040, since a product of elements divides by 2^260;
+//   - the matrix turns s into s·L/2^52, since that product divides by 2^52.
 //
 // In a partial round the S-box changes the scale of the first element only; a factor, different for
 // each round, takes it back to the scale of the others. All constants are multiplied by the scale at
 // the place where they are added, and the row that computes the result is divided by it.
 //
-// The matrices are the plain ones: the sparse form gains nothing over factors this small.
+// The matrices are the plain ones; see scaled.
 type program struct {
 	constants []uint64 // five limbs of 52 bits each
-	matrix    []uint64 // of integerMatrix
+	matrix    []uint64 // L/(k+width) for k = 0, 1, ...: row i begins at i
 }
 
 const (
@@ -40,11 +40,10 @@ func newProgram(h *Hasher) *program {
 	p.load(h, &scale)
 	first, second, partial := h.first, h.second, h.partial
 	t := h.width
-	elements, common := integerMatrix(t)
-	p.matrix = append(elements, make([]uint64, 2*lanes)...) // of rows after the last, which nothing reads
-	drop := power2(limbBits)
-	step := *new(fr.Element).SetUint64(common)
-	step.Div(&step, &drop)
+	common, matrix := integers(t)
+	p.matrix = append(matrix, make([]uint64, 2*lanes)...) // of rows after the last, which nothing reads
+	step, drop := fr.NewElement(common), power2(limbBits)
+	step.Div(&step, &drop) // what a product with the matrix multiplies the scale by
 	for ; len(first) > 0; first = first[t:] {
 		p.full(first[:t], &scale)
 		scale.Mul(&scale, &step)
@@ -60,6 +59,20 @@ func newProgram(h *Hasher) *program {
 	p.full(make([]fr.Element, t), &scale)
 	p.result(h, scale)
 	return p
+}
+
+// integers returns the least common multiple L of the denominators of the Cauchy matrix of a width,
+// less than 2^48, and L/(k+width) for k = 0, 1, ...: the elements of row i begin at i.
+func integers(t int) (common uint64, matrix []uint64) {
+	common = 1
+	for k := t; k < 3*t-1; k++ {
+		gcd := new(big.Int).GCD(nil, nil, new(big.Int).SetUint64(common), big.NewInt(int64(k)))
+		common *= uint64(k) / gcd.Uint64()
+	}
+	for k := t; k < 3*t-1; k++ {
+		matrix = append(matrix, common/uint64(k))
+	}
+	return common, matrix
 }
 
 // load lays out the first element, the factor of nodes and what is added to them.
@@ -112,9 +125,9 @@ func (p *program) result(h *Hasher, scale fr.Element) {
 	radix := power2(limbs * limbBits)
 	var factor fr.Element
 	factor.Div(&radix, &scale)
-	for i := range h.width {
+	for _, e := range cauchy(h.width)[1] {
 		var k fr.Element
-		p.add(k.Mul(&h.mds[h.width+i], &factor))
+		p.add(k.Mul(&e, &factor))
 	}
 }
 

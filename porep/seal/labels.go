@@ -2,12 +2,13 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
-	"github.com/perdure/perdure/internal/merkle"
 	"github.com/perdure/perdure/porep"
-	"github.com/perdure/perdure/porep/graph"
+	"github.com/perdure/perdure/porep/seal/layers"
 )
 
 // replicaID returns the replica id of the sector, whose CommD and ticket are
@@ -26,133 +27,153 @@ func (s *Sector) replicaID() (id [32]byte, err error) {
 
 // buildLabels computes the layers that are not there yet, one file each.
 func (s *Sector) buildLabels(ctx context.Context) error {
-	labels, err := s.newLabeling()
+	return labelTogether(ctx, []*Sector{s})[0]
+}
+
+// labelTogether does for sectors of the same parameters what buildLabels does for
+// one, in step, within the limits of the first. A sector that fails drops out.
+func labelTogether(ctx context.Context, sectors []*Sector) []error {
+	l := &labeling{sectors: sectors, ids: make([][32]byte, len(sectors)), meters: make([]*meter, len(sectors)), errs: make([]error, len(sectors))}
+	for i, s := range sectors {
+		l.ids[i], l.errs[i] = s.replicaID()
+		l.meters[i] = s.meter(StepLabels, uint64(s.params.Layers)*s.params.Nodes)
+	}
+	if err := l.run(ctx); err != nil {
+		for i := range l.errs {
+			l.errs[i] = err
+		}
+	}
+	return l.errs
+}
+
+// labeling is the labelling of sectors in step.
+type labeling struct {
+	sectors []*Sector
+	ids     [][32]byte // replica ids
+	meters  []*meter
+	errs    []error
+
+	growing []int // indices of the sectors whose layer is being computed
+}
+
+func (l *labeling) run(ctx context.Context) error {
+	engine, err := l.sectors[0].newEngine(ctx, func(lane int, nodes uint64) { l.meters[l.growing[lane]].add(nodes) })
 	if err != nil {
 		return err
 	}
-	progress := s.meter(StepLabels, uint64(s.params.Layers)*s.params.Nodes)
-	for layer := 1; layer <= s.params.Layers; layer++ {
-		name := layerFile(layer)
-		if s.has(name) {
-			progress.add(s.params.Nodes)
-			continue
-		}
-		if layer > 1 && !labels.holds(layer-1) {
-			if err := labels.load(layer-1, s.path(layerFile(layer-1))); err != nil {
-				return err
-			}
-		}
-		if err := labels.next(ctx, layer, s.runner(ctx), progress); err != nil {
-			return fmt.Errorf("layer %d: %w", layer, err)
-		}
-		if err := s.write(name, func(file *os.File) error {
-			_, err := file.Write(labels.current)
-			return err
-		}); err != nil {
-			return err
+	defer engine.Close()
+	for layer := 1; layer <= l.sectors[0].params.Layers; layer++ {
+		for i, err := range engine.Label(ctx, layer, l.lanes(layer)) {
+			l.errs[l.growing[i]] = err
 		}
 	}
-	return nil
+	return engine.Close()
 }
 
-// labeling computes layers in memory: the current one and the one before.
-type labeling struct {
-	graph    *graph.Graph
-	labeler  *porep.Labeler
-	layer    int // that current holds, 0 for none
-	current  []byte
-	previous []byte
-	parents  [][graph.Degree]uint32
-}
-
-func (s *Sector) newLabeling() (*labeling, error) {
-	replicaID, err := s.replicaID()
-	if err != nil {
-		return nil, err
+// lanes returns the lanes of the sectors that lack a layer.
+func (l *labeling) lanes(layer int) []layers.Lane {
+	var lanes []layers.Lane
+	l.growing = nil
+	for i, s := range l.sectors {
+		switch {
+		case l.errs[i] != nil:
+		case s.has(layerFile(layer)):
+			l.meters[i].add(s.params.Nodes)
+		default:
+			l.growing = append(l.growing, i)
+			lanes = append(lanes, layers.Lane{
+				ReplicaID: l.ids[i], Path: s.path(layerFile(layer)), Previous: s.path(layerFile(layer - 1)),
+				Finish: func(content [32]byte) error { return s.noteLayer(layer, content) },
+			})
+		}
 	}
+	return lanes
+}
+
+// newEngine returns an engine for sectors like this one, within its limits.
+func (s *Sector) newEngine(ctx context.Context, progress func(lane int, nodes uint64)) (*layers.Engine, error) {
 	g, err := s.newGraph()
 	if err != nil {
 		return nil, err
 	}
-	return &labeling{
-		graph:    g,
-		labeler:  porep.NewLabeler(replicaID),
-		current:  make([]byte, s.params.SectorSize()),
-		previous: make([]byte, s.params.SectorSize()),
-		parents:  make([][graph.Degree]uint32, min(s.params.Nodes, labelBatch)),
-	}, nil
-}
-
-const (
-	// labelBatch is how many nodes' parents are computed ahead, in parallel, of
-	// their labels, which can only be computed one after the other.
-	labelBatch = 1 << 14
-	// parentsJob is how many of those one job computes.
-	parentsJob = 1 << 9
-)
-
-func (l *labeling) holds(layer int) bool { return l.layer == layer }
-
-// load takes a layer from its file.
-func (l *labeling) load(layer int, path string) error {
-	file, err := openSized(path, uint64(len(l.current)))
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if _, err := file.ReadAt(l.current, 0); err != nil {
-		return err
-	}
-	l.layer = layer
-	return nil
-}
-
-// next computes the layer after the current one.
-func (l *labeling) next(ctx context.Context, layer int, run merkle.Runner, progress *meter) error {
-	l.current, l.previous, l.layer = l.previous, l.current, 0
-	nodes := l.graph.Nodes()
-	for first := uint64(0); first < nodes; first += labelBatch {
-		batch := l.parents[:min(labelBatch, nodes-first)]
-		if err := l.parentsOf(first, batch, layer, run); err != nil {
-			return err
-		}
-		for i := range batch {
-			l.labeler.Next(uint32(layer), uint32(first)+uint32(i), &batch[i], l.current, l.previous)
-		}
-		progress.add(uint64(len(batch)))
-	}
-	l.layer = layer
-	return nil
-}
-
-// parentsOf computes the parents of the nodes from first on; the first layer has
-// no use for expander parents.
-func (l *labeling) parentsOf(first uint64, batch [][graph.Degree]uint32, layer int, run merkle.Runner) error {
-	jobs := (len(batch) + parentsJob - 1) / parentsJob
-	return run(jobs, func(job int) error {
-		for i := job * parentsJob; i < min((job+1)*parentsJob, len(batch)); i++ {
-			node := uint32(first) + uint32(i)
-			if layer == 1 {
-				l.graph.Base(node, (*[graph.BaseDegree]uint32)(batch[i][:]))
-			} else {
-				l.graph.Parents(node, &batch[i])
-			}
-		}
-		return nil
+	return layers.New(ctx, layers.Config{
+		Options: layers.Options{Memory: s.cfg.Memory, LayersInMemory: s.cfg.LayersInMemory, Parents: s.cfg.Parents},
+		Graph:   g, Workers: s.cfg.Workers, Progress: progress, Building: s.meter(StepParents, s.params.Nodes).add,
 	})
 }
 
-// lastLayer computes all layers anew and returns the last.
-func (s *Sector) lastLayer(ctx context.Context) ([]byte, error) {
-	labels, err := s.newLabeling()
+// noteLayer notes a layer that stands in its place, synced, with its digest.
+func (s *Sector) noteLayer(layer int, content [32]byte) error {
+	name := layerFile(layer)
+	info, err := os.Stat(s.path(name))
+	if err != nil {
+		return err
+	}
+	chunks := digest(content)
+	s.record.Files[name] = fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), Chunks: &chunks}
+	s.verified[name] = true
+	if err := s.saveRecord(); err != nil {
+		s.forget([]string{name})
+		return err
+	}
+	return nil
+}
+
+// scratchLayer is a layer in a directory that goes with it.
+type scratchLayer struct {
+	*os.File
+	dir string
+}
+
+func (l scratchLayer) Close() error { return errors.Join(l.File.Close(), os.RemoveAll(l.dir)) }
+
+// lastLayer computes all layers anew, in the system's directory for temporary
+// files, and returns the last.
+func (s *Sector) lastLayer(ctx context.Context) (layer readerAt, err error) {
+	dir, err := os.MkdirTemp("", "perdure-labels-")
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	path, err := s.labelAnew(ctx, dir)
+	if err != nil {
+		return nil, fmt.Errorf("labels: %w", err)
+	}
+	file, err := openSized(path, s.params.SectorSize())
+	if err != nil {
+		return nil, err
+	}
+	return scratchLayer{file, dir}, nil
+}
+
+// labelAnew computes all layers in a directory, keeps the last and returns its
+// path.
+func (s *Sector) labelAnew(ctx context.Context, dir string) (path string, err error) {
+	id, err := s.replicaID()
+	if err != nil {
+		return "", err
+	}
 	progress := s.meter(StepLabels, uint64(s.params.Layers)*s.params.Nodes)
+	engine, err := s.newEngine(ctx, func(_ int, nodes uint64) { progress.add(nodes) })
+	if err != nil {
+		return "", err
+	}
+	defer engine.Close()
 	for layer := 1; layer <= s.params.Layers; layer++ {
-		if err := labels.next(ctx, layer, s.runner(ctx), progress); err != nil {
-			return nil, fmt.Errorf("layer %d: %w", layer, err)
+		before := path
+		path = filepath.Join(dir, layerFile(layer))
+		if err := engine.Label(ctx, layer, []layers.Lane{{ReplicaID: id, Path: path, Previous: before}})[0]; err != nil {
+			return "", err
+		}
+		if layer > 1 {
+			if err := os.Remove(before); err != nil {
+				return "", err
+			}
 		}
 	}
-	return labels.current, nil
+	return path, nil
 }

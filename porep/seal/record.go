@@ -14,6 +14,7 @@ import (
 
 	"github.com/perdure/perdure/internal/merkle"
 	"github.com/perdure/perdure/porep"
+	"github.com/perdure/perdure/porep/seal/layers"
 )
 
 const (
@@ -236,13 +237,29 @@ func (s *Sector) forget(names []string) {
 	}
 }
 
+// strike forgets files durably. If a layer is among them, what has grown of the
+// next one goes too: it may rest on what is wrong.
+func (s *Sector) strike(names []string) error {
+	s.forget(names)
+	if err := s.saveRecord(); err != nil {
+		return err
+	}
+	for layer := 1; layer < s.params.Layers; layer++ {
+		if slices.Contains(names, layerFile(layer)) {
+			if err := layers.Discard(s.path(layerFile(layer + 1))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // remove deletes files, after the record has forgotten them.
 func (s *Sector) remove(names []string) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	s.forget(names)
-	if err := s.saveRecord(); err != nil {
+	if err := s.strike(names); err != nil {
 		return err
 	}
 	for _, name := range names {

@@ -15,6 +15,7 @@ import (
 	"github.com/perdure/perdure/internal/merkle"
 	"github.com/perdure/perdure/porep"
 	"github.com/perdure/perdure/porep/graph"
+	"github.com/perdure/perdure/porep/seal/layers"
 )
 
 // Config names a sector and says where it lives.
@@ -26,6 +27,16 @@ type Config struct {
 
 	// Workers bounds the cores used; 0 means as many as there are.
 	Workers int
+	// Memory bounds the bytes that are resident for labelling, mapped files included;
+	// 0 means three quarters of what the machine has. See [layers.Least].
+	Memory uint64
+	// LayersInMemory is how many layers (0 to 2) labelling holds in memory of the
+	// process instead of mapped files: see [layers.Options].
+	LayersInMemory int
+	// Parents is a directory of tables of parents, which sectors share; the table is
+	// made there if it is missing. Empty means that parents are computed when they
+	// are needed, which costs time and saves 56 bytes a node.
+	Parents string
 	// Progress, if not nil, is told how far a step is, in nodes. It is called by
 	// one goroutine at a time and must not call the sector.
 	Progress func(step Step, done, total uint64)
@@ -46,6 +57,7 @@ var (
 	ErrData     = errors.New("sector holds data already")
 	ErrPiece    = errors.New("piece has not the commitment that it should have")
 	ErrVersion  = errors.New("record of another version of this program")
+	ErrMemory   = layers.ErrMemory
 )
 
 // Step is one durable step of sealing.
@@ -62,6 +74,10 @@ const (
 	StepCommit    Step = "commit"      // CommR
 	StepCheck     Step = "check"       // random nodes of everything, and a proof
 	Done          Step = "done"
+
+	// StepParents is not a step of its own: it names the progress of making the table
+	// of parents, which [StepLabels] begins with if it is missing.
+	StepParents Step = "parents"
 )
 
 // Result is what sealing gives: the commitments as stored, and the replica id.
@@ -292,39 +308,46 @@ func (s *Sector) newestLayer() []string {
 // [*DamageError], and [StepCheck] that a step went wrong, which fails with a
 // [*CheckError]: Next names the step that must be done again.
 func (s *Sector) Do(ctx context.Context, step Step) error {
-	if err := s.do(ctx, step); err != nil {
-		return fmt.Errorf("seal sector %d: %s: %w", s.cfg.Number, step, err)
+	do, err := s.begin(ctx, step)
+	if err == nil && do != nil {
+		err = do(ctx)
+	}
+	if err != nil {
+		return s.stepError(step, err)
 	}
 	return nil
 }
 
-func (s *Sector) do(ctx context.Context, step Step) error {
+func (s *Sector) stepError(step Step, err error) error {
+	return fmt.Errorf("seal sector %d: %s: %w", s.cfg.Number, step, err)
+}
+
+// begin checks that a step can be done and returns what does it, nil if it is
+// done already.
+func (s *Sector) begin(ctx context.Context, step Step) (do func(context.Context) error, err error) {
 	if s.record.Checked {
-		return nil
+		return nil, nil
 	}
 	if err := s.writable(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.checkFiles(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	next := s.Next()
 	for _, each := range s.steps() {
 		switch {
 		case each.name == step && step != next:
-			return nil // done already: the next step comes after it
+			return nil, nil // done already: the next step comes after it
 		case each.name == step && each.do == nil:
-			return fmt.Errorf("no data was written: %w", ErrOrder)
+			return nil, fmt.Errorf("no data was written: %w", ErrOrder)
 		case each.name == step:
-			if err := s.verify(ctx, each.reads); err != nil {
-				return err
-			}
-			return each.do(ctx)
+			return each.do, s.verify(ctx, each.reads)
 		case each.name == next:
-			return fmt.Errorf("%s first: %w", next, ErrOrder)
+			return nil, fmt.Errorf("%s first: %w", next, ErrOrder)
 		}
 	}
-	return errors.New("unknown step")
+	return nil, errors.New("unknown step")
 }
 
 // Seal sets the ticket and does every step that is not done. A sector to which
@@ -333,25 +356,44 @@ func (s *Sector) do(ctx context.Context, step Step) error {
 // finished sector gives its result at once. Files that are found damaged are made
 // again, and so is a step that the check finds wrong, once.
 func (s *Sector) Seal(ctx context.Context, ticket [32]byte) (Result, error) {
-	if err := s.SetTicket(ticket); err != nil {
+	if err := s.advance(ctx, ticket, Done); err != nil {
 		return Result{}, err
+	}
+	return s.Result()
+}
+
+// advance sets the ticket and does the steps before one.
+func (s *Sector) advance(ctx context.Context, ticket [32]byte, until Step) error {
+	if err := s.SetTicket(ticket); err != nil {
+		return err
 	}
 	if !s.record.Checked {
 		if err := s.checkFiles(ctx); err != nil {
-			return Result{}, fmt.Errorf("seal sector %d: %w", s.cfg.Number, err)
+			return fmt.Errorf("seal sector %d: %w", s.cfg.Number, err)
 		}
 	}
-	for step := s.Next(); step != Done; step = s.Next() {
+	for step := s.Next(); s.order(step) < s.order(until); step = s.Next() {
 		if step == StepData {
 			if err := s.rewriteEmpty(ctx); err != nil {
-				return Result{}, err
+				return err
 			}
 		}
 		if err := s.Do(ctx, step); err != nil && !s.again(err) {
-			return Result{}, err
+			return err
 		}
 	}
-	return s.Result()
+	return nil
+}
+
+// order returns the place of a step among all; [Done] comes last.
+func (s *Sector) order(step Step) int {
+	steps := s.steps()
+	for i, each := range steps {
+		if each.name == step {
+			return i
+		}
+	}
+	return len(steps)
 }
 
 // again reports whether an error means that a step must be done again. That

@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -62,7 +61,8 @@ func (s *Sector) Unseal(ctx context.Context, w io.Writer) error {
 // order and in constant memory. A piece at padded offset p starts at raw offset
 // p/128*127. It takes the data from the cheapest place where they are: as they
 // were written, or decoded from the replica with the last layer, from its file or
-// computed anew; [Keep] says what each costs.
+// computed anew: then two layers stand in the system's directory for temporary
+// files (TMPDIR) while it lasts. [Keep] says what each costs.
 func (s *Sector) UnsealRange(ctx context.Context, w io.Writer, offset, length uint64) error {
 	if err := s.unsealRange(ctx, w, offset, length); err != nil {
 		return fmt.Errorf("unseal sector %d: %w", s.cfg.Number, err)
@@ -153,13 +153,6 @@ type readerAt interface {
 	io.Closer
 }
 
-// memory is a layer that was computed anew.
-type memory struct{ *bytes.Reader }
-
-func (memory) Close() error { return nil }
-
-func (memory) Name() string { return "labels computed anew" }
-
 // openDecoder opens what decoding needs: the last layer and the replica.
 func (s *Sector) openDecoder(ctx context.Context) (labels readerAt, replica *os.File, err error) {
 	size := s.params.SectorSize()
@@ -169,9 +162,7 @@ func (s *Sector) openDecoder(ctx context.Context) (labels readerAt, replica *os.
 	if last := layerFile(s.params.Layers); s.has(last) {
 		labels, err = openSized(s.path(last), size)
 	} else {
-		var layer []byte
-		layer, err = s.lastLayer(ctx)
-		labels = memory{bytes.NewReader(layer)}
+		labels, err = s.lastLayer(ctx)
 	}
 	if err != nil {
 		replica.Close()

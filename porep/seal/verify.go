@@ -42,8 +42,7 @@ func (s *Sector) checkFiles(ctx context.Context) error {
 		}
 	}
 	if len(changed) > 0 {
-		s.forget(torn)
-		if err := s.saveRecord(); err != nil {
+		if err := s.strike(torn); err != nil {
 			return err
 		}
 	}
@@ -76,8 +75,7 @@ func (s *Sector) verify(ctx context.Context, names []string) error {
 	if err != nil || len(torn) == 0 {
 		return err
 	}
-	s.forget(torn)
-	if err := s.saveRecord(); err != nil {
+	if err := s.strike(torn); err != nil {
 		return err
 	}
 	return &DamageError{s.paths(torn)}

@@ -134,6 +134,9 @@ func (e *Engine) forget(path string) error {
 // there when they are labelled again.
 func (e *Engine) Label(ctx context.Context, layer int, lanes []Lane) []error {
 	errs := make([]error, len(lanes))
+	if len(lanes) == 0 {
+		return errs
+	}
 	open, err := e.open(ctx, layer, lanes)
 	if err == nil {
 		err = e.run(ctx, layer, open)

@@ -71,9 +71,9 @@ func (l *lane) open(ctx context.Context, before uint64) error {
 		return err
 	}
 	l.tail.open(l, known)
-	// Batches start at multiples of their size: some labels are computed twice.
+	// Batches of all lanes start at the same nodes: some labels are computed twice.
 	if l.start = known.nodes; l.start < l.engine.end() {
-		l.start -= l.start % l.plan.batch
+		l.start -= (l.start - l.engine.cfg.Measure.First) % l.plan.batch
 		if err := l.openLabels(ctx); err != nil {
 			return err
 		}
@@ -83,8 +83,8 @@ func (l *lane) open(ctx context.Context, before uint64) error {
 			}
 		}
 	}
-	if known.nodes > 0 {
-		l.progress(known.nodes)
+	if first := l.engine.cfg.Measure.First; known.nodes > first {
+		l.progress(known.nodes - first)
 	}
 	return nil
 }

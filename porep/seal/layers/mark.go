@@ -131,3 +131,13 @@ func moveFile(from, to string) error {
 	}
 	return nil
 }
+
+// Discard removes what has grown of the layer of a path, if anything.
+func Discard(path string) error {
+	for _, suffix := range []string{marksSuffix, partSuffix} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
