@@ -1,7 +1,6 @@
 package porep_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"math/big"
@@ -99,7 +98,7 @@ func draw32(t *rapid.T, label string) [32]byte {
 	return [32]byte(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, label))
 }
 
-// elevenLayers computes the labels of a label vector, by Next, in files' form.
+// elevenLayers computes the labels of a label vector, in files' form.
 func elevenLayers(t *testing.T, nodes uint64, layers int, porepID, replicaID [32]byte) [][]byte {
 	g, err := graph.New(porepID, nodes)
 	if err != nil {
@@ -113,7 +112,16 @@ func elevenLayers(t *testing.T, nodes uint64, layers int, porepID, replicaID [32
 		for v := range uint32(nodes) {
 			var parents [graph.Degree]uint32
 			g.Parents(v, &parents)
-			labeler.Next(uint32(layer), v, &parents, current, previous)
+			var labels [][32]byte
+			for i, p := range parents {
+				if v > 0 && i < graph.BaseDegree {
+					labels = append(labels, [32]byte(current[p*porep.NodeSize:]))
+				} else if v > 0 && layer > 1 {
+					labels = append(labels, [32]byte(previous[p*porep.NodeSize:]))
+				}
+			}
+			label := labeler.Label(uint32(layer), uint64(v), labels...)
+			copy(current[v*porep.NodeSize:], label[:])
 		}
 		all = append(all, current)
 		previous = current
@@ -402,10 +410,8 @@ func TestRegisteredProofs(t *testing.T) {
 
 func TestLabelAllocatesNothing(t *testing.T) {
 	labeler := porep.NewLabeler(filled(9))
-	parents := bytes.Repeat([]byte{1}, 64*32)
-	current := make([]byte, 64*32)
-	var of [graph.Degree]uint32
-	if n := testing.AllocsPerRun(100, func() { labeler.Next(2, 7, &of, current, parents) }); n != 0 {
+	parents := make([][32]byte, graph.Degree)
+	if n := testing.AllocsPerRun(100, func() { labeler.Label(2, 7, parents...) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -3,8 +3,6 @@ package porep
 import (
 	"crypto/sha256"
 	"encoding/binary"
-
-	"github.com/perdure/perdure/porep/graph"
 )
 
 const (
@@ -35,24 +33,6 @@ func (l *Labeler) Label(layer uint32, node uint64, parents ...[32]byte) [32]byte
 		copy(l.parent(i), parents[i][:])
 	}
 	return l.sum(layer, node, len(parents))
-}
-
-// Next computes the label of a node in a layer and writes it to its place in
-// current, the layer's labels one after the other, where those of all earlier
-// nodes stand already. Previous is the whole layer before and not read in layer
-// 1. The parents are those of the node.
-func (l *Labeler) Next(layer uint32, node uint32, parents *[graph.Degree]uint32, current, previous []byte) {
-	n := 0
-	if node > 0 {
-		for ; n < graph.BaseDegree; n++ {
-			copy(l.parent(n), current[uint64(parents[n])*NodeSize:])
-		}
-		for ; layer > 1 && n < graph.Degree; n++ {
-			copy(l.parent(n), previous[uint64(parents[n])*NodeSize:])
-		}
-	}
-	label := l.sum(layer, uint64(node), n)
-	copy(current[uint64(node)*NodeSize:], label[:])
 }
 
 // parent returns the place of the i-th hashed parent.

@@ -3,7 +3,6 @@ package seal
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"os"
 	"strings"
@@ -156,19 +155,13 @@ func TestCheckFindsDamage(t *testing.T) {
 	for _, name := range []string{unsealedFile, layerFile(1), layerFile(2)} {
 		cfg := compound(t)
 		s := sealedUpToCheck(t, cfg)
-		layer, err := os.ReadFile(s.path(layerFile(2)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.wrote(layerFile(2), sha256.Sum256(layer)); err != nil { // the other kind of digest
-			t.Fatal(err)
-		}
 		s.record.Result = nil
 		if err := s.remove(append(baseFiles(treeCFile, s.params.Shape), auxFile, sealedFile)); err != nil {
 			t.Fatal(err)
 		}
 		silently(s, name)
 		s = open(t, cfg)
+		var err error
 		for step := s.Next(); err == nil; step = s.Next() {
 			err = s.Do(ctx, step)
 		}

@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -23,13 +22,13 @@ func noteFile(file *os.File, run merkle.Runner) (fileRecord, error) {
 	if err != nil {
 		return fileRecord{}, err
 	}
-	sum, err := chunksDigest(file, info.Size(), run)
-	return fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), Chunks: &sum}, err
+	sum, err := fileDigest(file, info.Size(), run)
+	return fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), Digest: sum}, err
 }
 
-// chunksDigest is the SHA-256 of the SHA-256 digests of the consecutive chunks of
+// fileDigest is the SHA-256 of the SHA-256 digests of the consecutive chunks of
 // a file, which are hashed in parallel.
-func chunksDigest(file *os.File, size int64, run merkle.Runner) (digest, error) {
+func fileDigest(file *os.File, size int64, run merkle.Runner) (digest, error) {
 	sums := make([]byte, (size+digestChunk-1)/digestChunk*sha256.Size)
 	err := run(len(sums)/sha256.Size, func(job int) error {
 		at := int64(job) * digestChunk
@@ -44,24 +43,6 @@ func chunksDigest(file *os.File, size int64, run merkle.Runner) (digest, error) 
 		return nil
 	})
 	return sha256.Sum256(sums), err
-}
-
-// fileDigest is the SHA-256 of a file.
-func fileDigest(ctx context.Context, file *os.File, size int64) (digest, error) {
-	hash := sha256.New()
-	buf := chunks.Get().(*[digestChunk]byte)
-	defer chunks.Put(buf)
-	for at := int64(0); at < size; at += digestChunk {
-		if err := ctx.Err(); err != nil {
-			return digest{}, err
-		}
-		chunk := buf[:min(digestChunk, size-at)]
-		if err := readAt(file, chunk, at); err != nil {
-			return digest{}, err
-		}
-		hash.Write(chunk)
-	}
-	return digest(hash.Sum(nil)), nil
 }
 
 // fileReader is a file as the steps read it.

@@ -38,9 +38,9 @@
 // half a terabyte. The last step checks random nodes of all of them, whoever
 // wrote them, before the sector is called finished; [Sector.Check] reads them all.
 //
-// A digest is that of the file if it was hashed while it grew, as layers are.
-// Otherwise it is the SHA-256 of the SHA-256 digests of the file's consecutive
-// MiB, so that all cores can compute it.
+// A digest is the SHA-256 of the SHA-256 digests of the consecutive MiB of the
+// file, so that all cores can compute it; that of a layer is computed while it
+// grows.
 //
 // # One process at a time
 //

@@ -124,10 +124,13 @@ func (s *Sector) wrote(name string, sum [32]byte) error {
 	if err != nil {
 		return err
 	}
-	whole := digest(sum)
-	s.record.Files[name] = fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), SHA256: &whole}
+	s.record.Files[name] = fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), Digest: sum}
 	s.verified[name] = true
-	return s.saveRecord()
+	if err := s.saveRecord(); err != nil {
+		s.forget([]string{name})
+		return err
+	}
+	return nil
 }
 
 // openSized opens a file that must have a size in bytes. Errors name the file.

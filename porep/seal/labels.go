@@ -83,7 +83,7 @@ func (l *labeling) lanes(layer int) []layers.Lane {
 			l.growing = append(l.growing, i)
 			lanes = append(lanes, layers.Lane{
 				ReplicaID: l.ids[i], Path: s.path(layerFile(layer)), Previous: s.path(layerFile(layer - 1)),
-				Finish: func(content [32]byte) error { return s.noteLayer(layer, content) },
+				Finish: func(content [32]byte) error { return s.wrote(layerFile(layer), content) },
 			})
 		}
 	}
@@ -100,23 +100,6 @@ func (s *Sector) newEngine(ctx context.Context, progress func(lane int, nodes ui
 		Options: layers.Options{Memory: s.cfg.Memory, LayersInMemory: s.cfg.LayersInMemory, Parents: s.cfg.Parents},
 		Graph:   g, Workers: s.cfg.Workers, Progress: progress, Building: s.meter(StepParents, s.params.Nodes).add,
 	})
-}
-
-// noteLayer notes a layer that stands in its place, synced, with its digest.
-func (s *Sector) noteLayer(layer int, content [32]byte) error {
-	name := layerFile(layer)
-	info, err := os.Stat(s.path(name))
-	if err != nil {
-		return err
-	}
-	chunks := digest(content)
-	s.record.Files[name] = fileRecord{Size: info.Size(), Modified: info.ModTime().UnixNano(), Chunks: &chunks}
-	s.verified[name] = true
-	if err := s.saveRecord(); err != nil {
-		s.forget([]string{name})
-		return err
-	}
-	return nil
 }
 
 // scratchLayer is a layer in a directory that goes with it.

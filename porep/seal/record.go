@@ -62,12 +62,12 @@ type pieceRecord struct {
 	PaddedSize uint64  `json:"paddedSize"`
 }
 
-// fileRecord notes a file with one of two digests.
+// fileRecord notes a file. The digest is the SHA-256 of the SHA-256 digests of its
+// consecutive MiB.
 type fileRecord struct {
-	Size     int64   `json:"size"`
-	Modified int64   `json:"modified"`         // nanoseconds since 1970
-	Chunks   *digest `json:"chunks,omitempty"` // SHA-256 of the SHA-256 digests of the consecutive MiB
-	SHA256   *digest `json:"sha256,omitempty"` // of the file, if it was hashed while it grew
+	Size     int64  `json:"size"`
+	Modified int64  `json:"modified"` // nanoseconds since 1970
+	Digest   digest `json:"digest"`
 }
 
 type resultRecord struct {

@@ -130,16 +130,8 @@ func (s *Sector) compare(ctx context.Context, path string, want fileRecord) (not
 	}
 	note = want
 	note.Modified = info.ModTime().UnixNano()
-	var sum digest
-	switch {
-	case want.Chunks != nil:
-		sum, err = chunksDigest(file, want.Size, s.runner(ctx))
-		return note, err == nil && sum == *want.Chunks, err
-	case want.SHA256 != nil:
-		sum, err = fileDigest(ctx, file, want.Size)
-		return note, err == nil && sum == *want.SHA256, err
-	}
-	return note, false, nil // nothing vouches for it
+	sum, err := fileDigest(file, want.Size, s.runner(ctx))
+	return note, err == nil && sum == want.Digest, err
 }
 
 // Check reads every file of the sector that should be there and returns the

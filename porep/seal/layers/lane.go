@@ -176,12 +176,13 @@ func (l *lane) progress(nodes uint64) {
 
 // flush makes what is labelled, and written where the layer is held, durable.
 func (l *lane) flush() error {
-	if l.bytes != nil && l.plan.growing == mapped {
-		if err := flushMapping(l.bytes); err != nil {
-			return fmt.Errorf("%s: sync mapping: %w", l.file.Name(), err)
-		}
+	if l.bytes == nil || l.plan.growing == held {
+		return l.file.Sync()
 	}
-	return l.file.Sync()
+	if err := flushMapping(l.bytes); err != nil {
+		return fmt.Errorf("%s: sync mapping: %w", l.file.Name(), err)
+	}
+	return nil
 }
 
 // finish closes the lane and, if it is complete, moves the layer to its place.

@@ -36,7 +36,8 @@ type mark struct {
 	Digest string `json:"digest"` // hex
 }
 
-// save writes the marks of a layer beside it, durably.
+// save writes the marks of a layer beside it. After a power loss they are these or those before,
+// which costs some work and nothing else.
 func (m *marks) save(path string) error {
 	raw, err := json.Marshal(m)
 	if err != nil {
@@ -97,7 +98,7 @@ func verify(ctx context.Context, file io.ReaderAt, first uint64, noted []mark) (
 	return best, nil
 }
 
-// replaceFile writes a small file beside its place and moves it there, durably.
+// replaceFile writes a small file beside its place and moves it there, whole or not at all.
 func replaceFile(path string, content []byte) error {
 	file, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
@@ -113,7 +114,7 @@ func replaceFile(path string, content []byte) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	return moveFile(file.Name(), path)
+	return os.Rename(file.Name(), path)
 }
 
 // moveFile renames a file that is synced, durably.
