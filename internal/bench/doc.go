@@ -2,7 +2,7 @@
 // bench`. Every figure is taken in one process, in short slices that alternate with the
 // reference's, so that a machine that is noisy or throttled slows both; what is reported is the
 // median of the rounds with the least and the greatest, and the ratio is the median of the rounds'
-// ratios.
+// ratios. Times are those of the processor, but for the steps of sealing, which use the disk.
 package bench
 
 import (

@@ -2,5 +2,10 @@
 
 package bench
 
+import "time"
+
 // usage counts nothing where the system is not asked.
 func usage() resources { return resources{} }
+
+// processorTime is the time on the clock where the system is not asked.
+func processorTime() time.Duration { return time.Since(started) }

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,4 +20,13 @@ func usage() (r resources) {
 		r.read = readIO(file, "read_bytes")
 	}
 	return r
+}
+
+// processorTime is what this process has used of all processors.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return time.Since(started)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
