@@ -54,6 +54,7 @@ generate:
 	$(GO) run ./internal/gen
 	$(GO) run ./internal/gen/sha256pairs -out $(LANES)/pairs_kernels_amd64.s -stubs $(LANES)/pairs_kernels_amd64.go -pkg sha256lanes
 	$(GO) run ./internal/gen/sha256labels -out $(LANES)/labels_kernels_amd64.s -stubs $(LANES)/labels_kernels_amd64.go -pkg sha256lanes
+	$(GO) run ./internal/gen/poseidon -out porep/poseidon/permute_kernels_amd64.s -stubs porep/poseidon/permute_kernels_amd64.go -pkg poseidon
 
 # The known answers, then every kernel against crypto/sha256 for VECTORS each: ten minutes in all.
 VECTORS ?= 5m

@@ -75,6 +75,31 @@ func (d *Disk) Free() (uint64, error) {
 	return s.Bavail * uint64(s.Bsize), nil
 }
 
+// SectorBytes is the size of the files of a sector; 0 if it has none.
+func (d *Disk) SectorBytes(number uint64) (uint64, error) {
+	entries, err := os.ReadDir(d.Sector(number))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look at sector %d: %w", number, err)
+	}
+	var sum uint64
+	for _, e := range entries {
+		info, err := e.Info()
+		if errors.Is(err, os.ErrNotExist) {
+			continue // moved to its place meanwhile
+		}
+		if err != nil {
+			return 0, fmt.Errorf("look at sector %d: %w", number, err)
+		}
+		if info.Mode().IsRegular() {
+			sum += uint64(info.Size())
+		}
+	}
+	return sum, nil
+}
+
 // RemoveSector deletes the files of a sector that has ended.
 func (d *Disk) RemoveSector(number uint64) error { return os.RemoveAll(d.Sector(number)) }
 

@@ -22,14 +22,21 @@ import (
 	"github.com/perdure/perdure/porep/seal"
 )
 
-// Config says whose sectors are sealed and with how much of the machine.
+// Config says whose sectors are sealed and with how much of the machine. What
+// does not fit its limits waits.
 type Config struct {
 	Miner     chain.MinerID
 	SealProof abi.RegisteredSealProof
-	Parallel  int           // sectors sealed at once; 0 means 1
+	Parallel  int           // sectors sealed at once, together; 0 means 1
 	Workers   int           // cores a sector may use; 0 means all
+	Memory    uint64        // bytes that labelling sectors may take together; 0: no bound, see seal.Config
+	Scratch   uint64        // bytes on disk of sectors that are on their way to the chain; 0: no bound
+	Keep      seal.Keep     // of a sector that has reached the chain
 	Retry     time.Duration // before work that failed is tried again; 0 means 10 s
 	Log       *slog.Logger
+
+	LayersInMemory int    // of each sector that is labelled: see seal.Config
+	Parents        string // directory of the tables of parents; empty: none
 }
 
 // Sealing works on all sectors that are on their way to the chain.
@@ -40,33 +47,37 @@ type Sealing struct {
 	send    miner.Sender
 	disk    *disk.Disk
 
-	slots chan struct{} // one for each sector sealed at once
-	wake  chan struct{}
-	wg    sync.WaitGroup
+	limits limits
+	wake   chan struct{}
+	wg     sync.WaitGroup
 
-	mu       sync.Mutex
-	busy     map[uint64]bool      // a goroutine works on it
-	retry    map[uint64]time.Time // not before
-	progress map[uint64]Progress
+	mu      sync.Mutex
+	busy    map[uint64]bool      // a goroutine works on it
+	sealing map[uint64]bool      // it is being sealed
+	waiting map[uint64]string    // why it is not being sealed yet
+	retry   map[uint64]time.Time // not before
+	tracks  map[uint64]*track    // of what is being sealed
+	seconds map[seal.Step]float64
+	nodes   map[seal.Step]uint64
 }
 
-// Progress is how far the sealing of a sector is.
-type Progress struct {
-	Step        seal.Step
-	Done, Total uint64 // nodes of the step
-	Since       time.Time
-}
-
-// New returns a Sealing; Run starts it.
-func New(cfg Config, records miner.Records, c miner.Chain, send miner.Sender, d *disk.Disk) *Sealing {
+// New returns a Sealing; Run starts it. It fails for a seal proof that this
+// network does not take.
+func New(cfg Config, records miner.Records, c miner.Chain, send miner.Sender, d *disk.Disk) (*Sealing, error) {
 	if cfg.Retry == 0 {
 		cfg.Retry = 10 * time.Second
 	}
+	limits, err := newLimits(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("limits of sealing: %w", err)
+	}
 	return &Sealing{
 		cfg: cfg, records: records, chain: c, send: send, disk: d,
-		slots: make(chan struct{}, max(cfg.Parallel, 1)), wake: make(chan struct{}, 1),
-		busy: map[uint64]bool{}, retry: map[uint64]time.Time{}, progress: map[uint64]Progress{},
-	}
+		limits: limits, wake: make(chan struct{}, 1),
+		busy: map[uint64]bool{}, sealing: map[uint64]bool{}, waiting: map[uint64]string{},
+		retry: map[uint64]time.Time{}, tracks: map[uint64]*track{},
+		seconds: map[seal.Step]float64{}, nodes: map[seal.Step]uint64{},
+	}, nil
 }
 
 // Wake makes Run look for work: after a block, or when a sector was packed.
@@ -77,18 +88,13 @@ func (s *Sealing) Wake() {
 	}
 }
 
-// Progress returns how far a sector that is being sealed is.
-func (s *Sealing) Progress(number uint64) (Progress, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, ok := s.progress[number]
-	return p, ok
-}
-
 // Run works until ctx ends, and returns when every goroutine that it started
 // has ended.
 func (s *Sealing) Run(ctx context.Context) error {
 	defer s.wg.Wait()
+	if err := s.tidyAll(ctx); err != nil {
+		return err
+	}
 	tick := time.NewTicker(s.cfg.Retry)
 	defer tick.Stop()
 	for {
@@ -111,7 +117,7 @@ func (s *Sealing) start(ctx context.Context) error {
 		return fmt.Errorf("look for sectors to seal: %w", err)
 	}
 	for _, rec := range all {
-		if !rec.State.Sealing() || !s.claim(rec.Number) {
+		if !rec.State.Sealing() || rec.State == sector.Packed || !s.claim(rec.Number) {
 			continue
 		}
 		s.wg.Go(func() {
@@ -119,13 +125,20 @@ func (s *Sealing) start(ctx context.Context) error {
 			s.release(ctx, rec.Number, err)
 		})
 	}
+	s.startRound(ctx, all)
 	return nil
+}
+
+// free reports whether nobody works on a sector and it need not wait for its
+// next try. The caller holds the mutex.
+func (s *Sealing) free(number uint64) bool {
+	return !s.busy[number] && !time.Now().Before(s.retry[number])
 }
 
 func (s *Sealing) claim(number uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.busy[number] || time.Now().Before(s.retry[number]) {
+	if !s.free(number) {
 		return false
 	}
 	s.busy[number] = true
@@ -135,7 +148,10 @@ func (s *Sealing) claim(number uint64) bool {
 // release notes what came of the work; a problem parks the sector until the
 // next try.
 func (s *Sealing) release(ctx context.Context, number uint64, err error) {
-	if errors.Is(err, errWait) || errors.Is(err, errMoved) || ctx.Err() != nil {
+	if errors.Is(err, errPacked) {
+		defer s.Wake()
+	}
+	if errors.Is(err, errWait) || errors.Is(err, errMoved) || errors.Is(err, errPacked) || ctx.Err() != nil {
 		err = nil
 	}
 	if err != nil {
@@ -147,7 +163,7 @@ func (s *Sealing) release(ctx context.Context, number uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.busy, number)
-	delete(s.progress, number)
+	s.forget(number)
 	if err != nil {
 		s.retry[number] = time.Now().Add(s.cfg.Retry)
 	}
@@ -169,9 +185,11 @@ func (s *Sealing) note(number uint64, problem error) error {
 var (
 	errWait  = errors.New("waiting for the chain")
 	errMoved = errors.New("sector has moved on")
+	// errPacked says that a sector takes part in a round again: its ticket was stale.
+	errPacked = errors.New("sector is to be sealed again")
 )
 
-// work takes a sector as far as it goes now.
+// work takes a sector that is sealed as far as it goes now.
 func (s *Sealing) work(ctx context.Context, number uint64) error {
 	for {
 		rec, err := s.records.Sector(number)
@@ -184,12 +202,13 @@ func (s *Sealing) work(ctx context.Context, number uint64) error {
 		}
 		switch rec.State {
 		case sector.Packed:
-			err = s.seal(ctx, rec)
+			return errPacked
 		case sector.Sealed:
 			err = s.preCommit(ctx, rec)
 		case sector.Committed:
 			err = s.prove(ctx, rec, onChain)
 		default:
+			s.tidy(rec)
 			return nil
 		}
 		if err != nil {

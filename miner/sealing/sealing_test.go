@@ -49,8 +49,10 @@ func (r *rig) start() {
 		r.Fatal(err)
 	}
 	r.records = records
-	r.sealing = New(Config{Miner: r.chain.Miner, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1,
-		Retry: 1, Log: slog.New(slog.DiscardHandler)}, records, r.chain, r.chain, d)
+	if r.sealing, err = New(Config{Miner: r.chain.Miner, SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1,
+		Retry: 1, Log: slog.New(slog.DiscardHandler)}, records, r.chain, r.chain, d); err != nil {
+		r.Fatal(err)
+	}
 }
 
 func (r *rig) restart() {
@@ -165,6 +167,8 @@ func TestStaleTicket(t *testing.T) {
 	r.chain.Advance(int(consensus.Devnet().TicketAge))
 	r.chain.Refuse = nil
 	r.restart()
+	r.step()
+	r.want(n, sector.Packed)
 	r.step()
 	after := r.want(n, sector.Committed)
 	if before.Ticket == after.Ticket || before.CommR == after.CommR || after.TicketHeight <= before.TicketHeight {

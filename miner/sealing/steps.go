@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
@@ -19,68 +18,18 @@ import (
 	"github.com/perdure/perdure/porep/seal"
 )
 
-// scratchFactor is how many times its size a sector takes while it is sealed:
-// data, replica, tree D (twice), a file a layer, trees C and R (each 1/7).
-const scratchFactor = 7
-
 // ticketMargin is the blocks that a ticket must have left to be pre-committed.
 const ticketMargin = 20
 
-// seal makes the sector's files. It takes a slot, so that only as many sectors
-// as configured are sealed at once.
-func (s *Sealing) seal(ctx context.Context, rec *miner.Sector) error {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	dir, err := seal.Open(s.sealConfig(rec.Number))
-	if err != nil {
-		return err
-	}
-	if err := s.room(dir); err != nil {
-		return err
-	}
-	if err := s.drawTicket(ctx, rec, dir); err != nil {
-		return err
-	}
-	if dir.Next() == seal.StepData {
-		if err := s.writeData(ctx, rec, dir); err != nil {
-			return err
-		}
-	}
-	result, err := dir.Seal(ctx, rec.Ticket)
-	if err != nil {
-		return err
-	}
-	rec.CommD, rec.CommR = result.CommD, result.CommR
-	return s.apply(rec, sector.SealDone)
-}
-
-func (s *Sealing) sealConfig(number uint64) seal.Config {
+// sealConfig describes a sector that is one of some that are sealed together; the
+// bound of memory is that of all of them.
+func (s *Sealing) sealConfig(number uint64, together int) seal.Config {
 	return seal.Config{
 		ProofType: s.cfg.SealProof, MinerID: s.cfg.Miner, Number: abi.SectorNumber(number),
 		Dir: s.disk.Sector(number), Workers: s.cfg.Workers,
+		Memory: uint64(together) * s.limits.share, LayersInMemory: s.cfg.LayersInMemory, Parents: s.cfg.Parents,
 		Progress: func(step seal.Step, done, total uint64) { s.report(number, step, done, total) },
 	}
-}
-
-func (s *Sealing) report(number uint64, step seal.Step, done, total uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	since := s.progress[number].Since
-	if s.progress[number].Step != step {
-		since = time.Now()
-	}
-	s.progress[number] = Progress{Step: step, Done: done, Total: total, Since: since}
-}
-
-func (s *Sealing) room(dir *seal.Sector) error {
-	if dir.Next() == seal.Done {
-		return nil
-	}
-	return s.disk.Room(scratchFactor * dir.Params().SectorSize())
 }
 
 // drawTicket fixes the ticket in the records before anything is sealed with
@@ -183,7 +132,7 @@ func (s *Sealing) prove(ctx context.Context, rec *miner.Sector, on *chain.Sector
 	if err != nil {
 		return err
 	}
-	dir, err := seal.Open(s.sealConfig(rec.Number))
+	dir, err := seal.Find(s.disk.Sector(rec.Number))
 	if err != nil {
 		return err
 	}

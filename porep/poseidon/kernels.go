@@ -17,8 +17,8 @@ type Kernel struct {
 	columns func(h *Hasher, rows [][][32]byte, out [][32]byte) (int, error)
 }
 
-// Kernels returns the kernels that this processor can run, first the one that hashes rows and columns.
-// One hash by itself is computed by the portable one, which takes less time than a step of the other.
+// Kernels returns the kernels that this processor can run, first the one that every method of Hasher
+// but Sum uses.
 func Kernels() []Kernel {
 	kernels := []Kernel{{"portable", 1, (*Hasher).eachGroup, (*Hasher).eachColumn}}
 	if hasEight {
@@ -96,24 +96,24 @@ func (h *Hasher) eachGroup(children, parents [][32]byte) (int, error) {
 // eachColumn hashes one column after the other. With an error comes the column.
 func (h *Hasher) eachColumn(rows [][][32]byte, out [][32]byte) (int, error) {
 	for i := range out {
-		if err := h.hashColumn(rows, i, &out[i]); err != nil {
+		column := gather(rows, i)
+		var err error
+		if out[i], err = h.hashGroup(column[:h.arity]); err != nil {
 			return i, err
 		}
 	}
 	return 0, nil
 }
 
-// hashColumn hashes the nodes i of all rows.
-func (h *Hasher) hashColumn(rows [][][32]byte, i int, out *[32]byte) (err error) {
-	var column [maxArity][32]byte
+// gather returns the nodes i of all rows.
+func gather(rows [][][32]byte, i int) (column [maxArity][32]byte) {
 	for j := range rows {
 		column[j] = rows[j][i]
 	}
-	*out, err = h.hashGroup(column[:h.arity])
-	return err
+	return column
 }
 
-// hashGroup hashes as many nodes as the arity.
+// hashGroup hashes as many nodes as the arity in the arithmetic of the library.
 func (h *Hasher) hashGroup(children [][32]byte) ([32]byte, error) {
 	var state [maxWidth]fr.Element
 	state[0] = h.tag
@@ -127,9 +127,21 @@ func (h *Hasher) hashGroup(children [][32]byte) ([32]byte, error) {
 	return NodeFromElement(&state[1]), nil
 }
 
-// lanes is how many hashes the kernel in machine code computes in step. Fewer take it as long; only
-// one is faster by itself.
+// lanes is how many hashes the machine code computes in step, and how many elements of one hash a
+// vector of it holds.
 const lanes = 8
+
+// alone is how many groups at most are faster one by one, with the elements of each in the lanes, than
+// in step, where fewer than eight take as long as eight.
+func (h *Hasher) alone() int { return max(1, h.arity/4) }
+
+// hashAlone hashes as many nodes as the arity in machine code.
+func (h *Hasher) hashAlone(children [][32]byte) (out [32]byte, err error) {
+	if !h.hashOne(&children[0], &out) {
+		return out, check(children)
+	}
+	return out, nil
+}
 
 // eightGroups hashes eight groups at a time, the last of them fewer. With an error comes the group.
 func (h *Hasher) eightGroups(children, parents [][32]byte) (int, error) {
@@ -137,9 +149,14 @@ func (h *Hasher) eightGroups(children, parents [][32]byte) (int, error) {
 	for first := 0; first < len(parents); first += lanes {
 		out := parents[first:min(first+lanes, len(parents))]
 		groups := children[first*h.arity:][:len(out)*h.arity]
-		if len(out) == 1 {
-			_, err := h.eachGroup(groups, out)
-			return first, err
+		if len(out) <= h.alone() {
+			for i := range out {
+				var err error
+				if out[i], err = h.hashAlone(groups[i*h.arity:][:h.arity]); err != nil {
+					return first + i, err
+				}
+			}
+			continue
 		}
 		for i := range h.arity {
 			in[i] = &groups[i]
@@ -162,10 +179,6 @@ func (h *Hasher) eightColumns(rows [][][32]byte, out [][32]byte) (int, error) {
 	var in [maxArity]*[32]byte
 	for first := 0; first < len(out); first += lanes {
 		part := out[first:min(first+lanes, len(out))]
-		if len(part) == 1 {
-			err := h.hashColumn(rows, first, &part[0])
-			return first, err
-		}
 		for i := range rows {
 			in[i] = &rows[i][first:][:len(part)][0]
 		}
@@ -173,10 +186,7 @@ func (h *Hasher) eightColumns(rows [][][32]byte, out [][32]byte) (int, error) {
 			continue
 		}
 		for i := range part {
-			var column [maxArity][32]byte
-			for j := range rows {
-				column[j] = rows[j][first+i]
-			}
+			column := gather(rows, first+i)
 			if err := check(column[:h.arity]); err != nil {
 				return first + i, err
 			}

@@ -46,8 +46,8 @@ type Hasher struct {
 	partial []fr.Element // one a partial round, after its S-box
 	second  []fr.Element // (fullRounds/2 - 1) x width, after the S-boxes of the second half
 
-	scaled *scaled  // of one hash by itself
-	eight  *program // of the kernel in machine code, nil if the processor cannot run it
+	scaled *scaled  // of the portable kernel
+	eight  *program // of the kernels in machine code, nil if the processor cannot run them
 }
 
 // instances holds the supported hashers, by arity, from their first use on. Computing one twice at
@@ -90,6 +90,9 @@ func (h *Hasher) Sum(in []fr.Element) fr.Element {
 func (h *Hasher) Hash(children [][32]byte) ([32]byte, error) {
 	if len(children) != h.arity {
 		return [32]byte{}, fmt.Errorf("poseidon: %d nodes for arity %d", len(children), h.arity)
+	}
+	if h.eight != nil {
+		return h.hashAlone(children)
 	}
 	return h.hashGroup(children)
 }

@@ -6,16 +6,16 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 )
 
-// A program is the constants of an instance in the form and order in which the kernel of eight
-// states reads them.
+// A program is the constants of an instance in the form and order in which the kernels in
+// machine code read them.
 //
-// The kernel multiplies the state by a matrix of small integers: the Cauchy matrix 1/(i+j+width)
+// They multiply the state by a matrix of small integers: the Cauchy matrix 1/(i+j+width)
 // times the least common multiple L of the denominators, which fits one limb, so that such a product
 // costs a fifth of that of two elements, and its reduction, one step instead of five, a fifth too.
-// The kernel's state is therefore a multiple of the state, by a scale that is known for every round:
+// Their state is therefore a multiple of the state, by a scale that is known for every round:
 //
 //   - loading a node multiplies by 2^260;
-//   - the S-box turns a scale s into s^5/2^1040, since a product of the kernel divides by 2^260;
+//   - the S-box turns a scale s into s^5/2^1040, since a product of elements divides by 2^260;
 //   - the matrix turns s into s·L/2^52, since that product divides by 2^52.
 //
 // In a partial round the S-box changes the scale of the first element only; a factor, different for
@@ -41,7 +41,7 @@ func newProgram(h *Hasher) *program {
 	first, second, partial := h.first, h.second, h.partial
 	t := h.width
 	common, matrix := integers(t)
-	p.matrix = append(matrix, 0, 0) // of rows after the last, up to a multiple of three rows
+	p.matrix = append(matrix, make([]uint64, 2*lanes)...) // of rows after the last, which nothing reads
 	step, drop := fr.NewElement(common), power2(limbBits)
 	step.Div(&step, &drop) // what a product with the matrix multiplies the scale by
 	for ; len(first) > 0; first = first[t:] {

@@ -22,14 +22,15 @@ func sealChild(args []string) error {
 	if err != nil {
 		return err
 	}
-	proof, err := porep.ProofOfSize(size)
-	if err != nil {
-		return err
-	}
-	s, err := Open(Config{
-		ProofType: proof, MinerID: 1000, Number: 1, Dir: args[1],
+	cfg := Config{
+		MinerID: 1000, Number: 1, Dir: args[1],
 		Progress: func(step Step, done, total uint64) { fmt.Fprintln(os.Stderr, step, done, total) },
-	})
+	}
+	if cfg.ProofType, err = porep.ProofOfSize(size); err != nil { // of a size that is not registered
+		params := shape(size, 2, 8, 0, 0)
+		cfg.Params = &params
+	}
+	s, err := Open(cfg)
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func sealChild(args []string) error {
 func TestKilled(t *testing.T) {
 	size := os.Getenv("PERDURE_KILL_SIZE")
 	if size == "" {
-		size = "8MiB"
+		size = killSize
 	}
 	want := finish(t, size, t.TempDir())
 	dir := t.TempDir()

@@ -62,7 +62,8 @@ type pieceRecord struct {
 	PaddedSize uint64  `json:"paddedSize"`
 }
 
-// fileRecord notes a file with one of two digests.
+// fileRecord notes a file. The digest is the SHA-256 of the SHA-256 digests of its
+// consecutive MiB.
 type fileRecord struct {
 	Size     int64  `json:"size"`
 	Modified int64  `json:"modified"` // nanoseconds since 1970

@@ -5,6 +5,7 @@ import (
 
 	"github.com/perdure/perdure/internal/merkle"
 	"github.com/perdure/perdure/porep"
+	"github.com/perdure/perdure/porep/seal/layers"
 )
 
 // Scratch returns the bytes that a sector takes on the disk when it is sealed and
@@ -23,23 +24,11 @@ func Scratch(params porep.Params) (uint64, error) {
 	return sum, nil
 }
 
-// Missing returns the bytes of the files that are still to be written: what the
-// disk must have free so that the sector can be sealed to the end.
-func (s *Sector) Missing() (uint64, error) {
-	if s.record.Checked {
-		return 0, nil
-	}
-	sizes, err := fileSizes(s.params)
-	if err != nil {
-		return 0, fmt.Errorf("scratch space of sector %d: %w", s.cfg.Number, err)
-	}
-	var sum uint64
-	for name, size := range sizes {
-		if !s.has(name) {
-			sum += size
-		}
-	}
-	return sum, nil
+// LeastMemory returns the bytes below which [Config].Memory does not suffice to
+// label some sectors together, with so many layers of each held in memory. It is
+// not more than that for one, times the sectors.
+func LeastMemory(params porep.Params, sectors, layersInMemory int) uint64 {
+	return layers.Least(sectors, params.SectorSize(), layersInMemory)
 }
 
 // fileSizes returns the size of every file that sealing leaves.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrTogether says that sectors cannot be sealed together.
@@ -18,20 +19,39 @@ var ErrTogether = errors.New("sectors of different parameters")
 // sectors is called by different goroutines at once.
 func Together(ctx context.Context, sectors []*Sector, tickets [][32]byte) ([]Result, []error) {
 	results, errs := make([]Result, len(sectors)), make([]error, len(sectors))
+	TogetherEach(ctx, sectors, tickets, func(i int, result Result, err error) {
+		results[i], errs[i] = result, err
+	})
+	return results, errs
+}
+
+// TogetherEach is [Together] for whoever goes on with each sector by itself: done
+// is called, one call at a time, with the index of a sector that is sealed or has
+// failed, before the next one is worked on.
+func TogetherEach(ctx context.Context, sectors []*Sector, tickets [][32]byte, done func(i int, result Result, err error)) {
+	errs := make([]error, len(sectors))
 	var ready []int
 	for i, s := range sectors {
 		errs[i] = s.sealBeforeLabels(ctx, sectors[0], tickets[i])
-		if errs[i] == nil && s.Next() == StepLabels {
+		switch {
+		case errs[i] != nil:
+			done(i, Result{}, errs[i])
+		case s.Next() == StepLabels:
 			ready = append(ready, i)
 		}
 	}
+	early := slices.Clone(errs)
 	labelReady(ctx, sectors, ready, errs)
 	for i, s := range sectors {
-		if errs[i] == nil {
-			results[i], errs[i] = s.Seal(ctx, tickets[i])
+		switch {
+		case early[i] != nil: // told already
+		case errs[i] != nil:
+			done(i, Result{}, errs[i])
+		default:
+			result, err := s.Seal(ctx, tickets[i])
+			done(i, result, err)
 		}
 	}
-	return results, errs
 }
 
 func (s *Sector) sealBeforeLabels(ctx context.Context, first *Sector, ticket [32]byte) error {

@@ -2,9 +2,12 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/perdure/perdure/porep"
 	"github.com/perdure/perdure/porep/piece"
@@ -45,6 +48,13 @@ func (s *Sector) Finalize(keep Keep) error {
 			}
 		}
 	}
+	drop = slices.DeleteFunc(drop, func(name string) bool {
+		_, err := os.Lstat(s.path(name))
+		return errors.Is(err, fs.ErrNotExist) && !s.has(name)
+	})
+	if len(drop) == 0 {
+		return nil
+	}
 	if err := s.remove(drop); err != nil {
 		return fmt.Errorf("finalize sector %d: %w", s.cfg.Number, err)
 	}
@@ -61,7 +71,8 @@ func (s *Sector) Unseal(ctx context.Context, w io.Writer) error {
 // order and in constant memory. A piece at padded offset p starts at raw offset
 // p/128*127. It takes the data from the cheapest place where they are: as they
 // were written, or decoded from the replica with the last layer, from its file or
-// computed anew; [Keep] says what each costs.
+// computed anew: then two layers stand in the system's directory for temporary
+// files (TMPDIR) while it lasts. [Keep] says what each costs.
 func (s *Sector) UnsealRange(ctx context.Context, w io.Writer, offset, length uint64) error {
 	if err := s.unsealRange(ctx, w, offset, length); err != nil {
 		return fmt.Errorf("unseal sector %d: %w", s.cfg.Number, err)

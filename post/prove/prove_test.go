@@ -168,3 +168,20 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("legacy proof: %v", err)
 	}
 }
+
+// TestSectorsInParallel proves many sectors, of which two cannot be read: the
+// first of them is named, every time.
+func TestSectorsInParallel(t *testing.T) {
+	in, dirs := sealed(t, 6)
+	for _, bad := range []int{4, 2} {
+		if err := os.Remove(filepath.Join(dirs[bad], "sealed")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		var bad *SectorError
+		if _, err := Window(context.Background(), in, dirs); !errors.As(err, &bad) || bad.Sector != in.Sectors[2].Number {
+			t.Fatalf("sectors 2 and 4 are gone: %v", err)
+		}
+	}
+}

@@ -110,13 +110,21 @@ func zero(z VecVirtual) {
 	Instruction(clear)
 }
 
-// start begins a sum with a constant of five limbs, the same in all lanes.
-func (c *code) start(size int, constant Mem) accumulator {
-	a := make(accumulator, size)
+// source writes the instruction that reads a limb of an element into a register.
+type source func(i int, to VecVirtual)
+
+// broadcast reads a constant, the same in all lanes.
+func broadcast(constant Mem) source {
+	return func(i int, to VecVirtual) { VPBROADCASTQ(constant.Offset(8*i), to) }
+}
+
+// start begins a sum of products with an element.
+func (c *code) start(e source) accumulator {
+	a := make(accumulator, wideLimbs)
 	for i := range limbs {
 		z := ZMM()
 		a[i] = z
-		c.add(func() { VPBROADCASTQ(constant.Offset(8*i), z) })
+		c.add(func() { e(i, z) })
 	}
 	return a
 }
@@ -134,11 +142,11 @@ func (c *code) product(sum accumulator, a element, b func(i int) Op, bLimbs int)
 	}
 }
 
-// broadcast returns the limbs of a constant in memory, the same in all lanes.
-func (c *code) broadcast(constant Mem) func(i int) Op {
+// from returns the limbs of an element that are read when they are asked for.
+func (c *code) from(e source) func(i int) Op {
 	return func(i int) Op {
 		z := ZMM()
-		c.add(func() { VPBROADCASTQ(constant.Offset(8*i), z) })
+		c.add(func() { e(i, z) })
 		return z
 	}
 }
@@ -189,11 +197,16 @@ func (c *code) reduce(sum accumulator, steps int) element {
 		c.add(func() { VPADDQ_BCST(onesLimb(), low, low) })
 		c.add(func() { VPSRLQ(U8(limbBits), low, low) })
 		c.add(func() { VPADDQ(low, sum[k+1], sum[k+1]) })
+		// The next limb is what the next step waits for: its two products are added side by side.
+		first := ZMM()
+		c.add(func() { zero(first) })
+		c.add(func() { VPMADD52HUQ_BCST(modulusLimb(0), m, first) })
 		for i := 1; i < limbs; i++ {
 			s := c.limb(sum, k+i)
 			c.add(func() { VPMADD52LUQ_BCST(modulusLimb(i), m, s) })
 		}
-		for i := range limbs {
+		c.add(func() { VPADDQ(first, sum[k+1], sum[k+1]) })
+		for i := 1; i < limbs; i++ {
 			s := c.limb(sum, k+i+1)
 			c.add(func() { VPMADD52HUQ_BCST(modulusLimb(i), m, s) })
 		}

@@ -1,7 +1,8 @@
-// Command poseidon writes the Poseidon permutation of eight states in step for AVX-512 IFMA. Run it
-// from the module's root:
+// Command poseidon writes the Poseidon permutation for AVX-512 IFMA: of eight states in step, and of
+// one as fast as it goes. Run it from the module's root:
 //
-//	go run ./internal/gen/poseidon -out porep/poseidon/eight_amd64.s -stubs porep/poseidon/eight_amd64.go -pkg poseidon
+//	go run ./internal/gen/poseidon -out porep/poseidon/permute_kernels_amd64.s \
+//	    -stubs porep/poseidon/permute_kernels_amd64.go -pkg poseidon
 package main
 
 import (
@@ -11,6 +12,8 @@ import (
 func main() {
 	field()
 	lanes()
-	permute()
+	permuteEight()
+	permuteOne("permuteNarrow", 1)
+	permuteOne("permuteWide", 2)
 	Generate()
 }

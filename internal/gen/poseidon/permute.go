@@ -22,18 +22,20 @@ type kernel struct {
 	to      Register // next state
 }
 
-// lanes is the read-only list of the lanes' numbers.
+// lanes is the read-only list of the lanes' numbers, and the distance of constants.
 func lanes() {
 	GLOBL("lanes", RODATA|NOPTR)
 	for i := range 8 {
 		DATA(8*i, U64(i))
 	}
+	GLOBL("constantBytes", RODATA|NOPTR)
+	DATA(0, U64(constant))
 }
 
 func laneNumbers() Mem { return NewDataAddr(Symbol{Name: "lanes", Static: true}, 0) }
 
-// permute writes the kernel.
-func permute() {
+// permuteEight writes the kernel of eight states.
+func permuteEight() {
 	TEXT("permute8", 0, "func(program, matrix *uint64, width, partial int, in *[11]*[32]byte, stride int, used uint8, out *[32]byte) uint8")
 	Pragma("noescape")
 	Doc("permute8 hashes up to eight groups of width-1 nodes. Node i of the group in lane l stands stride·l",
@@ -47,9 +49,7 @@ func permute() {
 		from:    GP64(),
 		to:      GP64(),
 	}
-	LEAQ(AllocLocal(2*stateBytes+64), k.from)
-	ADDQ(U8(63), k.from)
-	ANDQ(I8(-64), k.from)
+	aligned(2*stateBytes, k.from)
 	LEAQ(Mem{Base: k.from, Disp: stateBytes}, k.to)
 	used, index := K(), ZMM()
 	k.place(used, index)
@@ -60,6 +60,13 @@ func permute() {
 	Label("refused")
 	VZEROUPPER()
 	RET()
+}
+
+// aligned points a register to local memory on the boundary of a cache line.
+func aligned(bytes int, to Register) {
+	LEAQ(AllocLocal(bytes+64), to)
+	ADDQ(U8(63), to)
+	ANDQ(I8(-64), to)
 }
 
 // place finds the mask of the lanes in use and the distances of their nodes.
@@ -92,11 +99,11 @@ func (k *kernel) load(used, index Register) {
 	Label("load")
 	node, less := GP64(), K()
 	MOVQ(Mem{Base: nodes}, node)
-	e := split(gather(node, used, index))
+	e := split(gather(node, used, index, 0))
 	c.lessThanModulus(e, less)
 	c.add(func() { KANDB(less, valid, valid) })
-	sum := c.start(wideLimbs, Mem{Base: k.program})
-	c.product(sum, e, c.broadcast(Mem{Base: factor}), limbs)
+	sum := c.start(broadcast(Mem{Base: k.program}))
+	c.product(sum, e, c.from(broadcast(Mem{Base: factor})), limbs)
 	c.storeElement(c.reduce(sum, limbs), Mem{Base: at})
 	weave(c)
 	ADDQ(U8(8), nodes)
@@ -110,14 +117,14 @@ func (k *kernel) load(used, index Register) {
 	CMPL(result, U32(0xff))
 }
 
-// gather reads the four words of a node in each lane.
-func gather(node, used, index Register) (words [4]VecVirtual) {
+// gather reads the four words of a node in each lane, a displacement and an index from a place.
+func gather(node, used, index Register, displacement int) (words [4]VecVirtual) {
 	for i := range words {
 		words[i] = ZMM()
 		mask := K()
 		KMOVB(used, mask) // the instruction clears it
 		zero(words[i])
-		VPGATHERQQ(Mem{Base: node, Index: index, Scale: 1, Disp: 8 * i}, mask, words[i])
+		VPGATHERQQ(Mem{Base: node, Index: index, Scale: 1, Disp: displacement + 8*i}, mask, words[i])
 	}
 	return words
 }
@@ -187,8 +194,8 @@ func (k *kernel) tail() {
 	SHRQ(U8(1), pairs)
 	Label("pair")
 	weave(
-		fifth(Mem{Base: at}, Mem{Base: k.program}),
-		fifth(Mem{Base: at, Disp: elementBytes}, Mem{Base: k.program, Disp: constant}),
+		fifth(Mem{Base: at}, broadcast(Mem{Base: k.program})),
+		fifth(Mem{Base: at, Disp: elementBytes}, broadcast(Mem{Base: k.program, Disp: constant})),
 	)
 	ADDQ(U32(2*elementBytes), at)
 	ADDQ(U8(2*constant), k.program)
@@ -197,34 +204,42 @@ func (k *kernel) tail() {
 }
 
 // fifth replaces an element x < 2r in memory by x^5/2^1040 and a constant: less than 1.1r.
-func fifth(at, constant Mem) (c code) {
+func fifth(at Mem, constant source) (c code) {
 	x := c.loadElement(at)
 	x2 := c.reduce(c.square(x), limbs)  // < (2r)²/2^260 + r < 1.12r
 	x4 := c.reduce(c.square(x2), limbs) // < 1.04r
-	sum := c.start(wideLimbs, constant)
+	sum := c.start(constant)
 	c.product(sum, x4, inMemory(at), limbs)
 	c.storeElement(c.reduce(sum, limbs), at) // < 2.08r²/2^260 + r + 1 < 1.1r
 	return c
 }
 
-// head replaces the first element x < 2r by f·x^5/2^1300 and a constant: less than 1.1r. The factor f
-// makes its scale that of the elements that were not raised.
+// head applies the S-box to the first element.
 func (k *kernel) head() {
 	at := Mem{Base: k.from}
+	var store code
+	store.storeElement(raiseHead(at, Mem{Base: k.program}, Mem{Base: k.program, Disp: constant}), at)
+	weave(store)
+	ADDQ(U8(2*constant), k.program)
+}
+
+// raiseHead returns f·x^5/2^1300 and a constant, less than 1.1r, of an element x < 2r in memory. The
+// factor f makes its scale that of the elements that were not raised.
+func raiseHead(at, factor, constant Mem) element {
 	var squares, scaled, last code
 	x := squares.loadElement(at)
 	x2 := squares.reduce(squares.square(x), limbs) // < 1.12r
 	sum := make(accumulator, wideLimbs)
-	scaled.product(sum, x, scaled.broadcast(Mem{Base: k.program}), limbs)
+	scaled.product(sum, x, scaled.from(broadcast(factor)), limbs)
 	fx := scaled.reduce(sum, limbs) // < 2r²/2^260 + r < 1.06r
 	weave(squares, scaled)
 
 	x4 := last.reduce(last.square(x2), limbs) // < 1.04r
-	sum = last.start(wideLimbs, Mem{Base: k.program, Disp: constant})
+	sum = last.start(broadcast(constant))
 	last.product(sum, x4, fx.limb, limbs)
-	last.storeElement(last.reduce(sum, limbs), at) // < 1.1r
+	raised := last.reduce(sum, limbs) // < 1.1r
 	weave(last)
-	ADDQ(U8(2*constant), k.program)
+	return raised
 }
 
 // rows is how many elements of a product are computed at a time.
@@ -311,15 +326,29 @@ func (k *kernel) finish(used Register) {
 	MOVQ(k.width, left)
 	Label("result")
 	c = nil
-	c.product(sum, c.loadElement(Mem{Base: k.from}), c.broadcast(Mem{Base: k.program}), limbs)
+	c.product(sum, c.loadElement(Mem{Base: k.from}), c.from(broadcast(Mem{Base: k.program})), limbs)
 	weave(c)
 	ADDQ(U8(constant), k.program)
 	ADDQ(U32(elementBytes), k.from)
 	DECQ(left)
 	JNZ(LabelRef("result"))
 
-	// The sum of twelve products is less than 12·1.1r², the result less than 1.4r.
-	c = nil
+	words := join(canonical(sum))
+	out := Load(Param("out"), GP64())
+	places := ZMM()
+	VMOVDQU64(laneNumbers(), places)
+	VPSLLQ(U8(5), places, places) // 32 bytes a node
+	for i, word := range words {
+		mask := K()
+		KMOVB(used, mask)
+		VPSCATTERQQ(word, mask, Mem{Base: out, Index: places, Scale: 1, Disp: 8 * i})
+	}
+}
+
+// canonical reduces the sum of the products of the last row to the result, less than r: twelve
+// products are less than 12·1.1r², what is left of them less than 1.4r.
+func canonical(sum accumulator) element {
+	var c code
 	less := K()
 	e := c.reduce(sum, limbs)
 	d := c.lessThanModulus(e, less)
@@ -327,13 +356,5 @@ func (k *kernel) finish(used Register) {
 	for i := range e {
 		VMOVDQA64(e[i], less, d[i])
 	}
-	out := Load(Param("out"), GP64())
-	places := ZMM()
-	VMOVDQU64(laneNumbers(), places)
-	VPSLLQ(U8(5), places, places) // 32 bytes a node
-	for i, word := range join(d) {
-		mask := K()
-		KMOVB(used, mask)
-		VPSCATTERQQ(word, mask, Mem{Base: out, Index: places, Scale: 1, Disp: 8 * i})
-	}
+	return d
 }
