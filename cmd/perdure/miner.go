@@ -16,8 +16,7 @@ func newMinerCommand(g *globals) *cobra.Command {
 --home: config.toml, keystore/ with the worker's key, identity, records/, ledger/,
 sectors/ and pieces/.`,
 		newMinerInit(g), newMinerRun(g), newMinerAsk(g),
-		newMinerShow(g, "sectors", "List the miner's sectors",
-			"number", "state", "sectorSize", "preCommitted", "activated", "expiration", "deadline", "partition", "slot", "paidThrough", "sealedCid"),
+		newMinerSectors(g),
 		newMinerShow(g, "deadlines", "List the miner's deadlines and windows"))
 }
 

@@ -1,10 +1,13 @@
 package daemon
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/internal/lifecycle"
+	"github.com/perdure/perdure/miner/sealing"
+	"github.com/perdure/perdure/porep/seal"
 )
 
 // Config is a miner's config.toml. Unknown keys are errors.
@@ -22,12 +25,55 @@ type Config struct {
 	Ask       AskConfig       `toml:"ask"`
 }
 
-// SealingConfig bounds how much of the machine sealing takes.
+// SealingConfig bounds how much of the machine sealing takes. Sectors that do not
+// fit wait until others are done.
 type SealingConfig struct {
-	Parallel  int    `toml:"parallel"`   // sectors sealed at once
-	Workers   int    `toml:"workers"`    // cores a sector may use; 0: all
+	Parallel  int    `toml:"parallel"`   // sectors sealed at once, together
+	Workers   int    `toml:"workers"`    // cores that sealing may use; 0: all
 	PackDelay uint64 `toml:"pack_delay"` // blocks that a piece waits for others to share its sector
 	Reserve   string `toml:"reserve"`    // disk space left to others, such as "10GiB"
+
+	Memory         string `toml:"memory"`           // for labelling, such as "8GiB"; empty: three quarters of the machine's
+	Scratch        string `toml:"scratch"`          // disk space of sectors on their way to the chain; empty: no bound
+	LayersInMemory int    `toml:"layers_in_memory"` // of each sector, instead of mapped files: 0, 1 or 2
+	Parents        string `toml:"parents"`          // directory of tables of parents; empty: none
+
+	KeepUnsealed  bool `toml:"keep_unsealed"`   // keep the padded data of active sectors
+	KeepLastLayer bool `toml:"keep_last_layer"` // keep the labels that unseal a range without labelling anew
+}
+
+// limits fills in what the config says of sealing.
+func (c SealingConfig) limits(cfg *sealing.Config) (err error) {
+	if c.Parallel < 0 {
+		return fmt.Errorf("sealing.parallel: %d, want at least 1", c.Parallel)
+	}
+	if c.Workers < 0 {
+		return fmt.Errorf("sealing.workers: %d, want 0 or more", c.Workers)
+	}
+	if c.LayersInMemory < 0 || c.LayersInMemory > 2 {
+		return fmt.Errorf("sealing.layers_in_memory: %d, want 0, 1 or 2", c.LayersInMemory)
+	}
+	if cfg.Memory, err = optionalSize("sealing.memory", c.Memory); err != nil {
+		return err
+	}
+	if cfg.Scratch, err = optionalSize("sealing.scratch", c.Scratch); err != nil {
+		return err
+	}
+	cfg.Parallel, cfg.Workers, cfg.LayersInMemory, cfg.Parents = c.Parallel, c.Workers, c.LayersInMemory, c.Parents
+	cfg.Keep = seal.Keep{Unsealed: c.KeepUnsealed, LastLayer: c.KeepLastLayer}
+	return nil
+}
+
+// optionalSize reads a size in bytes that may be missing, which is 0.
+func optionalSize(key, text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := chain.ParseSize(text)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", key, err)
+	}
+	return n, nil
 }
 
 // RetrievalConfig is what serving costs.

@@ -145,10 +145,9 @@ func (d *Daemon) openWork(context.Context) (err error) {
 		return err
 	}
 	cfg := d.opts.Config
-	d.sealing = sealing.New(sealing.Config{
-		Miner: d.id, SealProof: proof, Parallel: cfg.Sealing.Parallel, Workers: cfg.Sealing.Workers,
-		Retry: retry, Log: d.log.With("part", "sealing"),
-	}, d.records, d.node, d.send, d.disk)
+	if err := d.openSealing(proof); err != nil {
+		return err
+	}
 	if err := d.openProving(proof); err != nil {
 		return err
 	}
@@ -164,6 +163,15 @@ func (d *Daemon) openWork(context.Context) (err error) {
 		return err
 	}
 	d.status, err = newStatus(d)
+	return err
+}
+
+func (d *Daemon) openSealing(proof abi.RegisteredSealProof) (err error) {
+	cfg := sealing.Config{Miner: d.id, SealProof: proof, Retry: retry, Log: d.log.With("part", "sealing")}
+	if err := d.opts.Config.Sealing.limits(&cfg); err != nil {
+		return err
+	}
+	d.sealing, err = sealing.New(cfg, d.records, d.node, d.send, d.disk)
 	return err
 }
 

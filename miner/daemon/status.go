@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +21,7 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/internal/lifecycle"
 	"github.com/perdure/perdure/miner"
+	"github.com/perdure/perdure/miner/sealing"
 )
 
 // Info is what a running daemon says of itself, at /v1/status and in the file
@@ -36,8 +40,10 @@ func InfoPath(home string) string { return filepath.Join(home, "miner.json") }
 // SectorInfo is a sector with how far its sealing is.
 type SectorInfo struct {
 	*miner.Sector
-	Rate float64 `json:"rate,omitempty"` // nodes a second of the step
-	ETA  string  `json:"eta,omitempty"`  // of the step
+	Percent float64 `json:"percent,omitempty"` // of the step that is done
+	Rate    float64 `json:"rate,omitempty"`    // nodes a second of the step, over the last minute
+	ETA     string  `json:"eta,omitempty"`     // time left of the step
+	Waiting string  `json:"waiting,omitempty"` // why it is not being sealed yet
 }
 
 // status is the daemon's own API, on loopback unless configured otherwise.
@@ -136,81 +142,52 @@ func (s *status) sectors() ([]SectorInfo, error) {
 	}
 	out := make([]SectorInfo, len(all))
 	for i, rec := range all {
-		out[i] = SectorInfo{Sector: rec}
-		p, ok := s.d.sealing.Progress(rec.Number)
-		if !ok {
-			continue
-		}
-		rec.Step, rec.Done, rec.Total = string(p.Step), p.Done, p.Total
-		if spent := time.Since(p.Since); p.Done > 0 && spent > 0 {
-			out[i].Rate = float64(p.Done) / spent.Seconds()
-			left := time.Duration(float64(p.Total-min(p.Done, p.Total)) / out[i].Rate * float64(time.Second))
-			out[i].ETA = left.Round(time.Second).String()
+		out[i] = SectorInfo{Sector: rec, Waiting: s.d.sealing.Waiting(rec.Number)}
+		if p, ok := s.d.sealing.Progress(rec.Number); ok {
+			out[i].tell(p)
 		}
 	}
 	return out, nil
 }
 
-// collector turns the daemon's state into metrics when it is scraped.
-type collector struct{ s *status }
-
-var (
-	metricHeight   = prometheus.NewDesc("perdure_miner_height", "Height of the last Update taken in.", nil, nil)
-	metricSectors  = prometheus.NewDesc("perdure_miner_sectors", "Sectors by state.", []string{"state"}, nil)
-	metricDeals    = prometheus.NewDesc("perdure_miner_deals", "Deals by state.", []string{"state"}, nil)
-	metricProofs   = prometheus.NewDesc("perdure_miner_window_proofs_total", "Window proofs by outcome.", []string{"outcome"}, nil)
-	metricParked   = prometheus.NewDesc("perdure_miner_sectors_parked", "Sectors whose sealing met a problem and is tried again.", nil, nil)
-	metricDiskFree = prometheus.NewDesc("perdure_miner_disk_free_bytes", "Room on the miner's disk.", nil, nil)
-	metricServed   = prometheus.NewDesc("perdure_miner_served_bytes_total", "Block bytes served.", nil, nil)
-	metricChunks   = prometheus.NewDesc("perdure_miner_chunks_total", "Chunks by whether they were paid.", []string{"paid"}, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricHeight, metricSectors, metricDeals, metricProofs, metricParked, metricDiskFree, metricServed, metricChunks} {
-		ch <- d
+// tell adds how far the sealing is; numbers are rounded for people.
+func (i *SectorInfo) tell(p sealing.Progress) {
+	i.Step, i.Done, i.Total = string(p.Step), p.Done, p.Total
+	i.Percent = math.Round(10*p.Percent()) / 10
+	if p.Rate > 0 {
+		i.Rate = math.Round(p.Rate)
+		i.ETA = p.Left.Round(time.Second).String()
 	}
 }
 
-// Collect implements prometheus.Collector.
-func (c collector) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+// RunningSectors asks the daemon of a home for its sectors. It reports false if
+// none runs.
+func RunningSectors(ctx context.Context, home string) (sectors []SectorInfo, running bool, err error) {
+	info, err := ReadInfo(home)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, false, nil
 	}
-	count := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	if err != nil {
+		return nil, false, err
 	}
-	gauge(metricHeight, float64(c.s.read().Height))
-	parked, sectors := 0, map[string]int{}
-	if all, err := c.s.d.records.Sectors(); err == nil {
-		for _, rec := range all {
-			sectors[string(rec.State)]++
-			if rec.Problem != "" {
-				parked++
-			}
-		}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, info.API+"/v1/sectors", nil)
+	if err != nil {
+		return nil, false, err
 	}
-	for state, n := range sectors {
-		gauge(metricSectors, float64(n), state)
+	resp, err := http.DefaultClient.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) { // it was stopped or killed
+		return nil, false, nil
 	}
-	gauge(metricParked, float64(parked))
-	deals := map[string]int{}
-	if all, err := c.s.d.records.Deals(); err == nil {
-		for _, rec := range all {
-			deals[string(rec.State)]++
-		}
+	if err != nil {
+		return nil, false, fmt.Errorf("ask the running miner: %w", err)
 	}
-	for state, n := range deals {
-		gauge(metricDeals, float64(n), state)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, false, fmt.Errorf("ask the running miner for its sectors: %s", resp.Status)
 	}
-	p := c.s.d.proving.Stats()
-	count(metricProofs, p.Proven, "accepted")
-	count(metricProofs, p.Failed, "failed")
-	if free, err := c.s.d.disk.Free(); err == nil {
-		gauge(metricDiskFree, float64(free))
+	var answer struct{ Items []SectorInfo }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return nil, false, fmt.Errorf("read the running miner's sectors: %w", err)
 	}
-	served := c.s.d.seller.Stats()
-	count(metricServed, served.Bytes)
-	count(metricChunks, served.Paid, "yes")
-	count(metricChunks, served.Unpaid, "no")
+	return answer.Items, true, nil
 }
