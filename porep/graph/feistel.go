@@ -52,23 +52,25 @@ func (f *feistel) permute(x uint64) uint64 {
 	}
 }
 
-// permuteRun maps x, x+1 and so on, all below size. The permutation must be
-// tabulated.
-func (f *feistel) permuteRun(x uint64, out *[ExpanderDegree]uint64) {
-	var walking [ExpanderDegree]uint8
+// walkers is how many elements walk side by side: enough for the look-ups of one
+// to be waited for while others go on.
+const walkers = 64
+
+// permuteRun maps x, x+1 and so on, all below size, at most walkers of them. The
+// permutation must be tabulated.
+func (f *feistel) permuteRun(x uint64, out []uint64) {
+	var walking [walkers]uint8
 	for i := range out {
 		out[i], walking[i] = x+uint64(i), uint8(i)
 	}
-	// Walking side by side lets the look-ups of different elements overlap, and
-	// who walks on is counted without a branch that nothing could predict.
-	for n := len(walking); n > 0; {
+	for n := len(out); n > 0; {
+		// Who walks on is counted without a branch, which nothing could predict.
 		on := 0
 		for _, i := range walking[:n] {
-			i &= ExpanderDegree - 1
 			y := f.lookUp(out[i])
 			out[i] = y
 			_, inside := bits.Sub64(y, f.size, 0)
-			walking[on&(ExpanderDegree-1)] = i
+			walking[on&(walkers-1)] = i
 			on += 1 - int(inside)
 		}
 		n = on

@@ -255,6 +255,10 @@ func TestShape(t *testing.T) {
 			t.Fatal(err)
 		}
 		fast := g.Tabulated()
+		first := rapid.Uint64Range(0, nodes-1).Draw(t, "first")
+		runs := make([][Degree]uint32, nodes)
+		fast.Run(0, runs[:first])
+		fast.Run(uint32(first), runs[first:])
 		visits := make([]int, nodes)
 		for v := range uint32(nodes) {
 			var p [Degree]uint32
@@ -262,6 +266,9 @@ func TestShape(t *testing.T) {
 			var same [Degree]uint32
 			if fast.Parents(v, &same); same != p {
 				t.Fatalf("node %d has parents %v, by the table %v", v, p, same)
+			}
+			if run := runs[v]; run != p {
+				t.Fatalf("node %d has parents %v, in a run %v", v, p, run)
 			}
 			for _, base := range p[:BaseDegree] {
 				if v > 0 && base >= v {
@@ -328,6 +335,15 @@ func BenchmarkParents(b *testing.B) {
 					}
 				})
 			}
+			b.Run("run", func(b *testing.B) {
+				var out [512][Degree]uint32
+				nodes := 0
+				for i := uint64(1); b.Loop(); i++ {
+					g.Run(uint32(i*uint64(len(out))%size.nodes), out[:])
+					nodes += len(out)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(nodes), "ns/node")
+			})
 		})
 	}
 }

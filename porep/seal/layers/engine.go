@@ -43,6 +43,9 @@ type Config struct {
 	Building func(nodes uint64)
 	// Measure is for measurements only.
 	Measure Measure
+
+	// tune changes the plan in tests, so that small layers are treated like large ones.
+	tune func(*plan)
 }
 
 // Measure confines the engine to a part of a layer, so that the speed at the scale of large sectors

@@ -336,39 +336,64 @@ func TestCheckpoint(t *testing.T) {
 	s.check(t, 0, 1, plain(g, replicaID(0), 1)[0])
 }
 
-// TestMemory labels within bounds that do not hold two layers, in each of the ways there are.
+// TestMemory labels sectors of which little is kept mapped, in each of the ways there are.
 func TestMemory(t *testing.T) {
-	const nodes = 17 * mib / nodeSize
+	const nodes = 1 << 13
 	g := newGraph(t, nodes)
-	size := uint64(nodes * nodeSize)
-	whole := newSectors(t, 1)
-	whole.label(t, newEngine(t, Config{Graph: g}), 1, 2)
-	want, err := os.ReadFile(whole.path(0, 2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		name   string
-		memory uint64
-	}{
-		{"layer before mapped", Least(1, size, 0) + size},
-		{"layer before read", Least(1, size, 0)},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			e := newEngine(t, Config{Graph: g, Options: Options{Memory: c.memory}})
-			s := newSectors(t, 1)
-			if err := copyFile(whole.path(0, 1), s.path(0, 1)); err != nil {
-				t.Fatal(err)
+	want := [][][]byte{plain(g, replicaID(0), 2), plain(g, replicaID(1), 2)}
+	for name, before := range map[string]place{"layer before mapped": mapped, "layer before read": onDisk} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, Config{Graph: g, tune: func(p *plan) {
+				p.window, p.batch, p.ring, p.previous = 64<<10, 32, 4, before
+			}})
+			s := newSectors(t, 2)
+			s.label(t, e, 1, 2)
+			for i := range s {
+				s.check(t, i, 1, want[i][0])
+				s.check(t, i, 2, want[i][1])
 			}
-			s.label(t, e, 2)
-			s.check(t, 0, 2, want)
 		})
 	}
-	e := newEngine(t, Config{Graph: g, Options: Options{Memory: Least(1, size, 0) - 1}})
-	if err := e.Label(t.Context(), 1, newSectors(t, 1).lanes(1))[0]; !errors.Is(err, ErrMemory) {
-		t.Errorf("with too little memory: %v", err)
+}
+
+// TestPlan chooses for sectors of 32 GiB: what is mapped grows with the memory allowed, and too
+// little is refused with the least that does.
+func TestPlan(t *testing.T) {
+	if !canMap {
+		t.Skip("layers are not mapped here")
 	}
-	if _, err := New(t.Context(), Config{Graph: g, Options: Options{LayersInMemory: 3}}); err == nil {
+	const gib = 1 << 30
+	for _, c := range []struct {
+		options  Options
+		sectors  int
+		previous place
+		window   bool
+		refused  bool
+	}{
+		{Options{Memory: 65 * gib}, 1, mapped, false, false},
+		{Options{Memory: 33 * gib}, 1, mapped, true, false},
+		{Options{Memory: 16 * gib}, 1, onDisk, true, false},
+		{Options{Memory: 48 * gib}, 2, onDisk, true, false},
+		{Options{Memory: 65 * gib, LayersInMemory: 2}, 1, held, false, false},
+		{Options{Memory: 33 * gib, LayersInMemory: 1}, 1, held, true, false},
+		{Options{Memory: 33 * gib, LayersInMemory: 2}, 1, held, false, true},
+		{Options{Memory: 1 << 20}, 1, mapped, false, true},
+	} {
+		cfg := Config{Options: c.options, Workers: 2}
+		least := Least(c.sectors, 32*gib, c.options.LayersInMemory)
+		p, err := cfg.plan(c.sectors, 32*gib, 32*gib)
+		switch {
+		case c.refused && (!errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), fmt.Sprint(least))):
+			t.Errorf("%+v, %d sectors: %v, want that %d bytes are needed", c.options, c.sectors, err, least)
+		case !c.refused && (err != nil || p.previous != c.previous || p.window > 0 != c.window):
+			t.Errorf("%+v, %d sectors: plan %+v: %v", c.options, c.sectors, p, err)
+		}
+		cfg.Memory = least
+		if _, err := cfg.plan(c.sectors, 32*gib, 32*gib); err != nil {
+			t.Errorf("%+v: the least does not suffice: %v", c.options, err)
+		}
+	}
+	if _, err := New(t.Context(), Config{Options: Options{LayersInMemory: 3}}); err == nil {
 		t.Error("three layers in memory accepted")
 	}
 }

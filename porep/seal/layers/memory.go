@@ -77,6 +77,9 @@ func (c *Config) plan(sectors int, size, before uint64) (plan, error) {
 		p.window = window(free, size)
 	}
 	p.share(c.Workers, size/nodeSize)
+	if c.tune != nil {
+		c.tune(&p)
+	}
 	return p, nil
 }
 

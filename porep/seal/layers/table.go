@@ -30,12 +30,12 @@ type parents interface {
 type computed struct{ graph *graph.Graph }
 
 func (c computed) fill(first uint64, layer uint32, out [][sha256lanes.Parents]uint32) error {
+	if layer > 1 {
+		c.graph.Run(uint32(first), out)
+		return nil
+	}
 	for i := range out {
-		if node := uint32(first) + uint32(i); layer == 1 {
-			c.graph.Base(node, (*[graph.BaseDegree]uint32)(out[i][:]))
-		} else {
-			c.graph.Parents(node, &out[i])
-		}
+		c.graph.Base(uint32(first)+uint32(i), (*[graph.BaseDegree]uint32)(out[i][:]))
 	}
 	return nil
 }
@@ -229,11 +229,13 @@ func writeRows(ctx context.Context, file io.WriterAt, g *graph.Graph, workers in
 	var group sync.WaitGroup
 	for range workers {
 		group.Go(func() {
-			var row []byte
+			parents := make([][graph.Degree]uint32, tableJob)
+			rows := make([]byte, 0, tableJob*rowSize)
 			for first := range jobs {
 				n := min(tableJob, g.Nodes()-first)
-				row = appendRows(row[:0], g, first, n)
-				if _, err := file.WriteAt(row, int64(first*rowSize)); err != nil {
+				g.Run(uint32(first), parents[:n])
+				rows = appendRows(rows[:0], parents[:n])
+				if _, err := file.WriteAt(rows, int64(first*rowSize)); err != nil {
 					stop(err)
 				}
 				if building != nil {
@@ -250,11 +252,9 @@ func writeRows(ctx context.Context, file io.WriterAt, g *graph.Graph, workers in
 	return context.Cause(ctx)
 }
 
-func appendRows(rows []byte, g *graph.Graph, first, n uint64) []byte {
-	var of [graph.Degree]uint32
-	for node := first; node < first+n; node++ {
-		g.Parents(uint32(node), &of)
-		for _, p := range of {
+func appendRows(rows []byte, parents [][graph.Degree]uint32) []byte {
+	for i := range parents {
+		for _, p := range parents[i] {
 			rows = binary.LittleEndian.AppendUint32(rows, p)
 		}
 	}
