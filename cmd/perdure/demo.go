@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -68,9 +69,9 @@ func runDemo(cmd *cobra.Command, g *globals, o demoOptions) error {
 	out.clear()
 	switch {
 	case cmd.Context().Err() != nil && !o.keep:
-		return errors.Join(errors.New("interrupted"), os.RemoveAll(dir))
+		return errors.Join(errors.New("interrupted"), clean(dir))
 	case err != nil && !started(dir):
-		return errors.Join(err, os.RemoveAll(dir))
+		return errors.Join(err, clean(dir))
 	case err != nil:
 		return fmt.Errorf("%w (everything of the run is in %s)", err, dir)
 	case !report.OK:
@@ -79,7 +80,19 @@ func runDemo(cmd *cobra.Command, g *globals, o demoOptions) error {
 	case o.keep:
 		return nil
 	}
-	return os.RemoveAll(dir)
+	return clean(dir)
+}
+
+// clean removes the directory of a run. CometBFT may write its address book once more after it was
+// stopped, into a directory that is just being removed.
+func clean(dir string) (err error) {
+	for range 20 {
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return err
 }
 
 // started reports whether a network came as far as having a directory.
