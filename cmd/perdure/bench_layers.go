@@ -62,7 +62,8 @@ func runBenchLayers(cmd *cobra.Command, g *globals, o benchLayersOptions) error 
 	}
 	cfg.Layer, cfg.Time, cfg.Options.LayersInMemory, cfg.Options.Parents = o.layer, o.time, o.inMemory, o.parents
 	return withBenchDir(cmd, o.dir, func(base bench.Config) error {
-		base.Size, cfg.Config = cfg.Size, base
+		base.Size = cfg.Size
+		cfg.Config = base
 		rows, err := bench.Layers(cmd.Context(), cfg)
 		if err != nil {
 			return err
