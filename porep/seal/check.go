@@ -16,9 +16,9 @@ import (
 	"github.com/perdure/perdure/porep/poseidon"
 )
 
-// checkNodes is how many random nodes the check looks at, besides the first two
+// sampledNodes is how many random nodes the check looks at, besides the first two
 // and the last.
-const checkNodes = 32
+const sampledNodes = 32
 
 // CheckError says what the check of a sealed sector found: the node at which the
 // files do not fit together, and the step that went wrong there.
@@ -44,8 +44,11 @@ func (e *CheckError) Unwrap() error { return e.Err }
 // node is in CommD; and a proof of random challenges verifies. What is wrong is
 // done again once.
 func (s *Sector) check(ctx context.Context) error {
-	err := s.checkSamples(ctx)
-	if err == nil {
+	nodes, err := s.sampleNodes()
+	if err != nil {
+		return err
+	}
+	if err = s.checkNodes(ctx, nodes); err == nil {
 		err = s.checkProof(ctx)
 	}
 	var bad *CheckError
@@ -70,15 +73,39 @@ func (s *Sector) checkProof(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.params.Verify(in, proof); err != nil {
-		bad := &CheckError{Step: StepLabels, Layer: 1, Path: s.cfg.Dir, Err: err}
-		var challenge *porep.ChallengeError
-		if errors.As(err, &challenge) {
-			bad.Node = challenge.Node
-		}
-		return bad
+	err = s.params.Verify(in, proof)
+	if err == nil {
+		return nil
 	}
-	return nil
+	// The first bad challenge says where to look for the step.
+	bad := &CheckError{Step: StepLabels, Layer: 1, Path: s.cfg.Dir, Err: err}
+	var challenge *porep.ChallengeError
+	if errors.As(err, &challenge) {
+		bad.Node = challenge.Node
+		nodes, err := s.withParents(challenge.Node)
+		if err == nil {
+			err = s.checkNodes(ctx, nodes)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return bad
+}
+
+// withParents returns a node and its parents.
+func (s *Sector) withParents(node uint64) ([]uint64, error) {
+	g, err := s.newGraph()
+	if err != nil {
+		return nil, err
+	}
+	var parents [graph.Degree]uint32
+	g.Parents(uint32(node), &parents)
+	nodes := []uint64{node}
+	for _, parent := range parents {
+		nodes = append(nodes, uint64(parent))
+	}
+	return nodes, nil
 }
 
 // sendBack forgets what a bad step and those after it made, so that they are
@@ -130,12 +157,25 @@ type sampler struct {
 	progress *meter
 }
 
-// checkSamples looks at random nodes.
-func (s *Sector) checkSamples(ctx context.Context) error {
+// sampleNodes returns the nodes that the check looks at.
+func (s *Sector) sampleNodes() ([]uint64, error) {
+	nodes := []uint64{0, 1, s.params.Nodes - 1}
+	for range sampledNodes {
+		var buf [8]byte
+		if _, err := rand.Read(buf[:]); err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, binary.LittleEndian.Uint64(buf[:])%s.params.Nodes)
+	}
+	return nodes, nil
+}
+
+// checkNodes looks at nodes, and at the roots.
+func (s *Sector) checkNodes(ctx context.Context, nodes []uint64) error {
 	if err := s.checkRoots(); err != nil {
 		return err
 	}
-	c := &sampler{s: s, result: s.record.Result.result(), progress: s.meter(StepCheck, checkNodes)}
+	c := &sampler{s: s, result: s.record.Result.result(), progress: s.meter(StepCheck, uint64(len(nodes)))}
 	files, err := c.open(ctx)
 	defer closeAll(files)
 	if c.replica != nil {
@@ -144,30 +184,13 @@ func (s *Sector) checkSamples(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, node := range []uint64{0, 1, s.params.Nodes - 1} {
-		if err := c.node(node); err != nil {
-			return err
-		}
-	}
-	for range checkNodes {
-		node, err := s.randomNode()
-		if err != nil {
-			return err
-		}
+	for _, node := range nodes {
 		if err := c.node(node); err != nil {
 			return err
 		}
 		c.progress.add(1)
 	}
 	return nil
-}
-
-func (s *Sector) randomNode() (uint64, error) {
-	var buf [8]byte
-	if _, err := rand.Read(buf[:]); err != nil {
-		return 0, err
-	}
-	return binary.LittleEndian.Uint64(buf[:]) % s.params.Nodes, nil
 }
 
 // checkRoots compares p_aux with the result, and CommR with its parts.
@@ -271,7 +294,7 @@ func (c *sampler) encoded(v uint64, label, data merkle.Node) error {
 }
 
 // label computes a label of a layer, the first of which is 0 here, from its
-// parents in the layer files.
+// parents in the layer files, and blames the lowest layer that is wrong.
 func (c *sampler) label(v uint64, layer int, have merkle.Node) error {
 	var parents [graph.Degree]uint32
 	c.graph.Parents(uint32(v), &parents)
@@ -289,10 +312,17 @@ func (c *sampler) label(v uint64, layer int, have merkle.Node) error {
 			return fmt.Errorf("%s: %w", from.Name(), err)
 		}
 	}
-	if want := c.labeler.Label(uint32(layer)+1, v, labels[:n]...); have != want {
-		return c.bad(StepLabels, layer+1, v, c.layers[layer].Name(), fmt.Errorf("label %x, its parents give %x", have, want))
+	want := c.labeler.Label(uint32(layer)+1, v, labels[:n]...)
+	if have == want {
+		return nil
 	}
-	return nil
+	// The layer before may be the wrong one: to label this one anew would not help.
+	for i := graph.BaseDegree; layer > 0 && i < n; i++ {
+		if err := c.label(uint64(parents[i]), layer-1, labels[i]); err != nil {
+			return err
+		}
+	}
+	return c.bad(StepLabels, layer+1, v, c.layers[layer].Name(), fmt.Errorf("label %x, its parents give %x", have, want))
 }
 
 func (c *sampler) bad(step Step, layer int, node uint64, path string, err error) error {

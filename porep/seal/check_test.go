@@ -204,3 +204,16 @@ func TestUntouchedFilesAreNotRead(t *testing.T) {
 		t.Errorf("read again: %v", s.verified)
 	}
 }
+
+// TestCheckProofFindsTheStep: a proof that does not verify leads to the step that
+// went wrong at the challenged node.
+func TestCheckProofFindsTheStep(t *testing.T) {
+	for file, step := range map[string]Step{layerFile(1): StepLabels, treeCFile + "-1.dat": StepTreeC, sealedFile: StepReplica} {
+		s := sealedUpToCheck(t, compound(t))
+		miswritten(t, s, file, func(content []byte) { everyNode(0)(content[:64*32]) }) // of tree C: the leaves
+		var bad *CheckError
+		if err := s.checkProof(t.Context()); !errors.As(err, &bad) || bad.Step != step || bad.Path != s.path(file) {
+			t.Errorf("%s: %v, want %s", file, err, step)
+		}
+	}
+}

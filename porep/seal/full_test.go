@@ -36,7 +36,13 @@ func sealUnderLimit(args []string) error {
 		{1, StepData, ""}, // not even a ticket can be noted
 		{2047, StepData, unsealedFile},
 		{4000, StepTreeD, treeDFile},
+		{2047, StepLabels, layerFile(1)},
+		{2300, StepTreeC, treeCFile},
+		{2047, StepReplica, sealedFile},
 	} {
+		if err := sealUpTo(s, c.step, c.file); err != nil {
+			return err
+		}
 		limit := syscall.Rlimit{Cur: c.most, Max: none.Max}
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 			return err
@@ -65,6 +71,22 @@ func sealUnderLimit(args []string) error {
 		return fmt.Errorf("with space again: %w", err)
 	}
 	fmt.Printf("%x\n", result.CommR)
+	return nil
+}
+
+// sealUpTo does the steps before one that is to fail at a file.
+func sealUpTo(s *Sector, step Step, file string) error {
+	for file != "" && s.Next() != step {
+		if s.Next() == StepData {
+			if err := s.WriteData(context.Background(), nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.Do(context.Background(), s.Next()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
