@@ -29,7 +29,7 @@ What it costs depends on what the directory holds. If the file unsealed is there
 range is read from it. Otherwise the range is decoded from the replica with the labels
 of the last layer: if their file is there, only its part for the range is read; if not,
 all layers are labelled anew first, whatever the length, which takes as long as it took
-when the sector was sealed.`,
+when the sector was sealed; two layers stand in TMPDIR meanwhile.`,
 		Example: `  perdure sector unseal --dir s1 -o data
   perdure sector unseal --dir s1 --offset 1040384 --length 4096 -o part`,
 		Args: cobra.NoArgs,
