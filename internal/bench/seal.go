@@ -17,7 +17,7 @@ import (
 
 // steps are those of sealing, in order.
 var steps = []seal.Step{
-	seal.StepData, seal.StepTreeD, seal.StepLabels, seal.StepTreeC, seal.StepReplica, seal.StepTreeRLast, seal.StepCommit,
+	seal.StepData, seal.StepTreeD, seal.StepLabels, seal.StepTreeC, seal.StepReplica, seal.StepTreeRLast, seal.StepCommit, seal.StepCheck,
 }
 
 // Seal seals an empty sector of cfg.Size bytes, cfg.Rounds times, and states the time of each step
