@@ -60,8 +60,8 @@ generate:
 VECTORS ?= 5m
 vectors:
 	$(GO) test -count=1 ./extern/... ./porep/... ./post/... $(addprefix ./,$(LANES))
-	$(GO) test -run '^$$' -fuzz '^FuzzPairs$$' -fuzztime $(VECTORS) ./$(LANES)
-	$(GO) test -run '^$$' -fuzz '^FuzzLabels$$' -fuzztime $(VECTORS) ./$(LANES)
+	$(GO) test -run '^$$' -fuzz '^FuzzPairs$$' -fuzztime $(VECTORS) -fuzzminimizetime 10x ./$(LANES)
+	$(GO) test -run '^$$' -fuzz '^FuzzLabels$$' -fuzztime $(VECTORS) -fuzzminimizetime 10x ./$(LANES)
 
 lint:
 	golangci-lint run
