@@ -146,6 +146,11 @@ func (s *session) receive(ctx context.Context, p plan) (*retrieval.End, error) {
 			}
 			return nil, blame(fmt.Errorf("receive: %w", err))
 		}
+		// The stream is aborted beside us: chunks already buffered would still
+		// be taken and paid.
+		if ctx.Err() != nil {
+			return nil, errors.New("receive: stopped")
+		}
 		switch m := m.(type) {
 		case *retrieval.Chunk:
 			err = s.chunk(ctx, p, m)
