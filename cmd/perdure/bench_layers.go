@@ -40,7 +40,7 @@ bytes read, memory, and what all layers of the sector would take.`,
 	cmd.Flags().DurationVar(&o.time, "time", 2*time.Minute, "how long to label")
 	cmd.Flags().StringVar(&o.expander, "expander", "8GiB", "size of the file that stands for the layer before")
 	cmd.Flags().StringVar(&o.memory, "memory", "", "memory to use (default what the engine takes)")
-	cmd.Flags().IntVar(&o.inMemory, "layers-in-memory", 0, "layers held in memory: 0, 1 or 2")
+	cmd.Flags().IntVar(&o.inMemory, "layers-in-memory", 0, "layers that must be held in memory: 0, 1 or 2")
 	cmd.Flags().StringVar(&o.parents, "parents", "", "directory of the parent table (default none: computed)")
 	return cmd
 }

@@ -65,7 +65,7 @@ How far the seal is goes to standard error.`,
 	cmd.Flags().StringVar(&o.dir, "dir", "", "directory of the sector")
 	cmd.Flags().IntVar(&o.parallel, "parallel", 1, "sectors to seal together")
 	cmd.Flags().StringVar(&o.memory, "memory", "", "memory for labelling, like 2GiB (default three quarters of the machine's)")
-	cmd.Flags().IntVar(&o.layersInMemory, "layers-in-memory", 0, "layers held in memory instead of mapped files: 0, 1 or 2")
+	cmd.Flags().IntVar(&o.layersInMemory, "layers-in-memory", 0, "layers that must be held in memory instead of mapped files: 0, 1 or 2; the layer before is in any case if --memory has room for both")
 	cmd.Flags().StringVar(&o.parents, "parents", "", "directory for tables of parents (default none)")
 	require(cmd, "size", "miner-id", "number", "ticket", "dir")
 	return cmd

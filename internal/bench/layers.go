@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,21 +79,34 @@ type layersRun struct {
 // label goes on for half of the time and returns what it found and the nodes a second.
 func (m *layersRun) label(ctx context.Context, name string) ([]Row, float64, error) {
 	var nodes atomic.Uint64
+	var started sync.Once
+	var start time.Time
+	var before resources
+	limited, cancel := context.WithCancel(ctx)
+	defer cancel()
 	engine, err := layers.New(ctx, layers.Config{
 		Options: m.cfg.Options, Graph: m.graph,
-		Progress: func(_ int, n uint64) { nodes.Add(n) },
-		Measure:  layers.Measure{ExpanderNodes: m.cfg.Expander / porep.NodeSize, Sparse: true},
+		// What comes before the first node is once a layer, whatever its size: reading a checkpoint and
+		// the layer before.
+		Progress: func(_ int, n uint64) {
+			nodes.Add(n)
+			started.Do(func() {
+				before, start = usage(), time.Now()
+				time.AfterFunc(m.cfg.Time/2, cancel)
+			})
+		},
+		Measure: layers.Measure{ExpanderNodes: m.cfg.Expander / porep.NodeSize, Sparse: true},
 	})
 	if err != nil {
 		return nil, 0, err
 	}
 	defer engine.Close()
-	limited, cancel := context.WithTimeout(ctx, m.cfg.Time/2)
-	defer cancel()
-	before, start := usage(), time.Now()
 	err = engine.Label(limited, m.cfg.Layer, []layers.Lane{m.lane})[0]
 	spent, after := time.Since(start).Seconds(), usage()
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil {
+		return nil, 0, ctx.Err()
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
 		return nil, 0, err
 	}
 	if nodes.Load() <= m.done {

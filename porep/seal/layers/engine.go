@@ -17,10 +17,11 @@ type Options struct {
 	// Memory bounds the bytes that are resident for labelling, mapped files included; 0 means three
 	// quarters of what the machine has. See [Least].
 	Memory uint64
-	// LayersInMemory is how many layers of each sector are held in memory of the process instead of
-	// mapped files: 0, 1 (the layer before, read from its file) or 2 (the growing layer too, which
+	// LayersInMemory is how many layers of each sector must be held in memory of the process instead
+	// of mapped files: 0, 1 (the layer before, read from its file) or 2 (the growing layer too, which
 	// is written as it grows). It takes huge pages and cannot be taken away by other users of the
-	// machine; it needs that much memory.
+	// machine; it needs that much memory. The layer before is held in any case if Memory has room
+	// for both layers of each sector.
 	LayersInMemory int
 	// Parents is a directory of parent tables; the one of the graph is made there if it is missing.
 	// Empty means that parents are computed when they are needed.

@@ -28,13 +28,17 @@ func TestFault(t *testing.T) {
 				}
 			}
 			var once sync.Once
-			e := newEngine(t, Config{Graph: g, Progress: func(int, uint64) {
-				once.Do(func() {
-					if err := os.Truncate(victim(s), 4096); err != nil {
-						t.Error(err)
-					}
-				})
-			}})
+			e := newEngine(t, Config{
+				Graph: g,
+				Progress: func(int, uint64) {
+					once.Do(func() {
+						if err := os.Truncate(victim(s), 4096); err != nil {
+							t.Error(err)
+						}
+					})
+				},
+				tune: func(p *plan) { p.previous = mapped },
+			})
 			errs := e.Label(t.Context(), 2, s.lanes(2))
 			if !errors.Is(errs[0], errFault) || !strings.Contains(errs[0].Error(), s[0]) {
 				t.Errorf("sector 0: %v", errs[0])

@@ -370,7 +370,7 @@ func TestPlan(t *testing.T) {
 		window   bool
 		refused  bool
 	}{
-		{Options{Memory: 65 * gib}, 1, mapped, false, false},
+		{Options{Memory: 65 * gib}, 1, held, false, false},
 		{Options{Memory: 33 * gib}, 1, mapped, true, false},
 		{Options{Memory: 16 * gib}, 1, onDisk, true, false},
 		{Options{Memory: 48 * gib}, 2, onDisk, true, false},

@@ -48,9 +48,10 @@ type plan struct {
 }
 
 // plan chooses for sectors of size bytes a layer whose layer before has before bytes (0 for layer
-// 1). Layers are mapped whole if two of each sector fit. Else the layer before is, since eight
-// parents of each node are anywhere in it, while of the growing layer all but a window is dropped
-// from memory again: most base parents are near. With less, the layer before is read from its file.
+// 1). If two layers of each sector fit, the layer before is held, in huge pages, and the growing one
+// mapped whole. Else the layer before is mapped, since eight parents of each node are anywhere in
+// it, while of the growing layer all but a window is dropped from memory again: most base parents
+// are near. With less, the layer before is read from its file.
 func (c *Config) plan(sectors int, size, before uint64) (plan, error) {
 	n := uint64(sectors)
 	allowed := c.memory()
@@ -67,7 +68,7 @@ func (c *Config) plan(sectors int, size, before uint64) (plan, error) {
 		if p.previous = held; free < before {
 			p.previous = onDisk
 		}
-	case c.LayersInMemory == 1:
+	case c.LayersInMemory == 1, free >= before+size:
 		p.previous = held
 		p.window = window(free-before, size)
 	case free >= before+min(size, leastWindow):
