@@ -107,6 +107,9 @@ func (a *audit) checkMiners() error {
 	for _, m := range a.miners {
 		c := a.counted[m.ID]
 		power += m.Power
+		if !m.Debt.IsZero() && !m.Balance.IsZero() {
+			a.wrong("miner %d owes %s and has %s free", m.ID, m.Debt, m.Balance)
+		}
 		if c.pledge != m.Pledge || c.deposits != m.Deposits {
 			a.wrong("miner %d records pledge %s and deposits %s, its sectors %s and %s", m.ID, m.Pledge, m.Deposits, c.pledge, c.deposits)
 		}

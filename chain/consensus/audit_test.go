@@ -65,6 +65,7 @@ func TestAudit(t *testing.T) {
 		"miner balance": {doctor(n, chain.MinerKey(id), func(m *chain.Miner) { more(&m.Balance) }), "free"},
 		"pledge":        {doctor(n, chain.MinerKey(id), func(m *chain.Miner) { more(&m.Pledge) }), "records pledge"},
 		"its sector's":  {doctor(n, sector, func(s *chain.Sector) { more(&s.Pledge) }), "records pledge"},
+		"debt":          {doctor(n, chain.MinerKey(id), func(m *chain.Miner) { more(&m.Debt) }), "owes 1"},
 		"power":         {doctor(n, chain.MinerKey(id), func(m *chain.Miner) { m.Power *= 2 }), "counted"},
 		"all power":     {doctor(n, chain.GlobalKey(), func(g *chain.Global) { g.Power++ }), "the global record says"},
 		"sector state":  {doctor(n, sector, func(s *chain.Sector) { s.State = chain.SectorLost }), "records 1 sectors"},
