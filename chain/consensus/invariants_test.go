@@ -137,5 +137,8 @@ func countMarket(n *network, locked *sum) {
 	each(n, chain.TableOrder, func(_ chain.Key, o *chain.Order) { locked.add(n.t, o.Locked) })
 	each(n, chain.TableDeal, func(_ chain.Key, d *chain.Deal) {
 		locked.add(n.t, d.Unspent, d.Collateral, d.ClientDeposit, d.MinerDeposit)
+		if d.Succeeds != nil {
+			locked.add(n.t, d.Succeeds.Reserve)
+		}
 	})
 }
