@@ -115,6 +115,9 @@ func countMiners(n *network, free, locked *sum) {
 		free.add(n.t, m.Balance)
 		locked.add(n.t, m.Pledge, m.Deposits)
 		power += m.Power
+		if !m.Debt.IsZero() && !m.Balance.IsZero() {
+			n.t.Fatalf("height %d: miner %d owes %s and has %s free", n.height, m.ID, m.Debt, m.Balance)
+		}
 		h := sectors[m.ID]
 		if h == nil {
 			h = new(held)
