@@ -38,22 +38,6 @@ func Recorded(b *types.Block) *consensus.Block {
 // contribution to the beacon.
 func Messages(txs [][]byte) [][]byte { return blockOf(0, time.Time{}, nil, txs).Messages }
 
-// rehearse applies a block with a Verifier that says yes, and returns the
-// results and what the Verifier was asked.
-func (a *App) rehearse(v consensus.View, b *consensus.Block) ([]consensus.Result, []check, error) {
-	var r rehearsal
-	_, results, err := consensus.Apply(a.params, v, r.verifier(), b)
-	if err != nil {
-		return nil, nil, fmt.Errorf("rehearse height %d: %w", b.Height, err)
-	}
-	return results, r.checks, nil
-}
-
-// hasEffect reports whether a message paid its fee.
-func hasEffect(r *consensus.Result) bool {
-	return r.Code == consensus.CodeOK || r.Code == consensus.CodeFailed
-}
-
 // consensusAddress is what CometBFT calls a validator: the first 20 bytes of
 // SHA-256 of its ed25519 key.
 func consensusAddress(key []byte) []byte {
