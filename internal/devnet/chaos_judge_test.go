@@ -29,8 +29,11 @@ type judge struct {
 	hashes [][]byte       // app hash by height
 	seen   []chain.Height // by node: compared up to here
 
-	lost   []loss
-	events map[consensus.EventKind]int
+	lost     []loss
+	copies   map[uint64]bool // lost deals that are neither repaired nor refunded
+	repaired int
+	refunded int
+	events   map[consensus.EventKind]int
 }
 
 func newJudge(t *testing.T, w *World) *judge {
@@ -57,7 +60,7 @@ func newJudge(t *testing.T, w *World) *judge {
 		t.Fatal(err)
 	}
 	j := &judge{t: t, nodes: w.Nodes, params: w.Params, own: own, hashes: [][]byte{hash}, seen: make([]chain.Height, len(w.Nodes)),
-		events: map[consensus.EventKind]int{}}
+		events: map[consensus.EventKind]int{}, copies: map[uint64]bool{}}
 	var all []int
 	for i := range w.Nodes {
 		all = append(all, i)
@@ -118,20 +121,36 @@ func (j *judge) compare(i int, h chain.Height) {
 	}
 }
 
+// take follows what happens to sectors and copies.
 func (j *judge) take(h chain.Height, e *consensus.Event) {
+	j.t.Helper()
 	j.events[e.Kind]++
-	if e.Kind == consensus.EventSectorEnded && e.Reason == "lost" {
+	switch {
+	case e.Kind == consensus.EventSectorEnded && e.Reason == "lost":
 		j.lost = append(j.lost, loss{h, e.Miner, e.Sector})
+	case e.Kind == consensus.EventDealEnded && e.Reason == "lost":
+		j.copies[e.Deal] = true
+	case e.Kind == consensus.EventRepairEnded:
+		if !j.copies[e.Deal] {
+			j.t.Errorf("height %d: deal %d is repaired or refunded (%s), and was not lost", h, e.Deal, e.Reason)
+		}
+		delete(j.copies, e.Deal)
+		switch {
+		case e.Index != 0:
+			j.repaired++
+		case e.Amount.IsZero():
+			j.t.Errorf("height %d: lost deal %d is not repaired (%s), and its client gets nothing", h, e.Deal, e.Reason)
+		default:
+			j.refunded++
+		}
 	}
 }
-
-// open names the lost copies that are neither repaired nor refunded.
-func (j *judge) open() []uint64 { return nil }
 
 // String says what happened.
 func (j *judge) String() string {
 	n := j.events
-	return fmt.Sprintf("%d sectors active, %d proofs, %d faults, %d recoveries, %d sectors lost; %d deals active, %d ended; %d beacons skipped",
+	return fmt.Sprintf("%d sectors active, %d proofs, %d faults, %d recoveries, %d sectors lost; %d deals active, %d ended; "+
+		"%d copies repaired, %d refunded; %d beacons skipped",
 		n[consensus.EventSectorActive], n[consensus.EventSectorProven], n[consensus.EventSectorFaulty], n[consensus.EventSectorRecovered],
-		len(j.lost), n[consensus.EventDealActive], n[consensus.EventDealEnded], n[consensus.EventBeaconSkipped])
+		len(j.lost), n[consensus.EventDealActive], n[consensus.EventDealEnded], j.repaired, j.refunded, n[consensus.EventBeaconSkipped])
 }

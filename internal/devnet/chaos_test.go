@@ -34,7 +34,7 @@ func chaosParams() *consensus.Params {
 	p := consensus.Devnet()
 	p.BlockMillis = 200
 	p.Window, p.FaultMaxAge = 10, 2
-	p.FetchBy, p.ActivateBy, p.ProveDue = 150, 400, 100
+	p.FetchBy, p.ActivateBy, p.ProveDue, p.RepairBy = 150, 400, 100, 300
 	return p
 }
 
@@ -326,12 +326,11 @@ func (c *chaos) settle() {
 			busy = false
 		default:
 		}
-		open := c.judge.open()
-		if !busy && len(open) == 0 {
+		if !busy && len(c.judge.copies) == 0 {
 			return
 		}
 		if c.Height() >= last {
-			c.t.Fatalf("%d blocks after the last deed: clients at work: %v, copies neither repaired nor refunded: %v", chaosSettle, busy, open)
+			c.t.Fatalf("%d blocks after the last deed: clients at work: %v, copies neither repaired nor refunded: %v", chaosSettle, busy, c.judge.copies)
 		}
 		c.block()
 	}
@@ -348,8 +347,9 @@ func (c *chaos) conclude() {
 			c.t.Errorf("height %d: sector %d of miner %d is lost, and its disk works", l.at, l.sector, l.miner)
 		}
 	}
-	if len(c.judge.lost) == 0 || c.lies == 0 || c.fetched == 0 {
-		c.t.Errorf("%d sectors lost, %d lies of clients, %d files fetched: the plan did little", len(c.judge.lost), c.lies, c.fetched)
+	if len(c.judge.lost) == 0 || c.judge.repaired == 0 || c.lies == 0 || c.fetched == 0 {
+		c.t.Errorf("%d sectors lost, %d copies repaired, %d lies of clients, %d files fetched: the plan did little",
+			len(c.judge.lost), c.judge.repaired, c.lies, c.fetched)
 	}
 	c.t.Logf("height %d: %d files stored, %d fetched, %d lies of clients; %s", c.Height(), len(c.files), c.fetched, c.lies, c.judge)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
@@ -44,10 +45,11 @@ type Miner struct {
 	Owner chain.Address // and worker: one key
 	Home  string
 
-	log    *slog.Logger
-	daemon *daemon.Daemon
-	cancel context.CancelFunc
-	done   chan error
+	log     *slog.Logger
+	daemon  *daemon.Daemon
+	cancel  context.CancelFunc
+	done    chan error
+	stopped atomic.Bool // by Stop
 }
 
 // What a devnet's miner starts with.
@@ -122,6 +124,7 @@ func (m *Miner) Start(ctx context.Context, node string) error {
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel, m.done = cancel, make(chan error, 1)
+	m.stopped.Store(false)
 	go func() {
 		err := m.daemon.Run(run)
 		if err != nil {
@@ -154,6 +157,7 @@ func (m *Miner) Stop() error {
 	if m.cancel == nil {
 		return nil
 	}
+	m.stopped.Store(true)
 	m.cancel()
 	err := <-m.done
 	m.cancel, m.daemon = nil, nil
