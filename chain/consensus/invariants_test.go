@@ -131,7 +131,7 @@ func countMiners(n *network, free, locked *sum) {
 
 func countMarket(n *network, locked *sum) {
 	n.t.Helper()
-	each(n, chain.TableOrder, func(_ chain.Key, o *chain.Order) { locked.add(n.t, o.Locked) })
+	each(n, chain.TableOrder, func(_ chain.Key, o *chain.Order) { locked.add(n.t, o.Locked, o.Deposit) })
 	each(n, chain.TableDeal, func(_ chain.Key, d *chain.Deal) {
 		locked.add(n.t, d.Unspent, d.Collateral, d.ClientDeposit, d.MinerDeposit)
 	})

@@ -49,6 +49,8 @@ const (
 	EventVoucherRedeemed  EventKind = 32 // Channel, To, Amount, Index: lane
 	EventChannelSettling  EventKind = 33 // Channel
 	EventChannelCollected EventKind = 34 // Channel, To, Amount
+	EventBlockReward      EventKind = 50 // To: reward address of the block's proposer, Amount: minted
+	EventPowerReward      EventKind = 51 // Miner, Index: deadline whose partition was proven, Amount: minted
 	EventBeaconSkipped    EventKind = 40 // Reason, From: who is charged, Amount: burned
 )
 
@@ -62,6 +64,7 @@ var eventNames = map[EventKind]string{
 	EventDealPaid: "dealPaid", EventDealEnded: "dealEnded", EventChannelOpened: "channelOpened",
 	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",
 	EventChannelSettling: "channelSettling", EventChannelCollected: "channelCollected", EventBeaconSkipped: "beaconSkipped",
+	EventBlockReward: "blockReward", EventPowerReward: "powerReward",
 }
 
 // String returns the kind's name, as JSON shows it.

@@ -76,7 +76,8 @@ func (q *query) recordKey() (chain.Key, error) {
 }
 
 func (a *API) record(q *query) (any, error) {
-	if err := q.ready(); err != nil {
+	tree, global, err := q.treeAt()
+	if err != nil {
 		return nil, err
 	}
 	k, err := q.recordKey()
@@ -86,19 +87,6 @@ func (a *API) record(q *query) (any, error) {
 	proven, err := q.choice("proof", "false", "true")
 	if err != nil {
 		return nil, err
-	}
-	tree, global := &q.view.Tree, q.global
-	if q.given("height") {
-		h, err := parseNumber("height", q.values.Get("height"))
-		if err != nil {
-			return nil, err
-		}
-		if tree, err = a.node.Store().At(chain.Height(h)); err != nil {
-			return nil, err
-		}
-		if global, err = tree.Global(); err != nil {
-			return nil, err
-		}
 	}
 	out := &Record{Table: k.Table.String(), Key: hexText([]byte(k.ID)), AppHash: hexText(tree.AppHash()),
 		AsOf: AsOf{tree.Height(), clock(global.Time)}}

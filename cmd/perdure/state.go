@@ -21,7 +21,7 @@ height); queue or replay HEX.`
 // newStateCommand returns the group of commands that read the chain's state.
 func newStateCommand(g *globals) *cobra.Command {
 	return newGroup("state", "Read records of the chain's state, with proofs", stateKeys,
-		newStateGet(g), newStateProof(g), newStateVerify(g))
+		newStateGet(g), newStateProof(g), newStateVerify(g), newStateSupply(g), newStateParameters(g))
 }
 
 // parseStateKey reads TABLE and KEY.
