@@ -17,7 +17,7 @@ type parametersJSON struct {
 // marginJSON is an inequality with its result, in attoPDR.
 type marginJSON struct {
 	consensus.Margin
-	Margin string `json:"margin"` // penalty x detection - gain; may be negative
+	Result string `json:"margin"` // penalty x detection - gain; may be negative
 	Holds  bool   `json:"holds"`
 }
 
