@@ -23,10 +23,16 @@ func (s *state) spoilOrder(o *chain.Order) error {
 	return s.burnLocked(burned)
 }
 
+// LeastCollateral is what an ask at a price per GiB and block must stake per
+// GiB: CollateralSpan blocks of it.
+func (p *Params) LeastCollateral(price chain.Amount) (chain.Amount, error) {
+	return price.Mul(p.CollateralSpan)
+}
+
 // checkStake refuses an ask whose collateral is worth less than CollateralSpan
 // blocks of its price.
 func (p *Params) checkStake(t *chain.AskTerms) error {
-	least, err := t.Price.Mul(p.CollateralSpan)
+	least, err := p.LeastCollateral(t.Price)
 	if err != nil || t.Collateral.Less(least) {
 		return refuse(CodeFailed, "collateral of %s attoPDR per GiB, want at least %d blocks of the price of %s",
 			t.Collateral, p.CollateralSpan, t.Price)
