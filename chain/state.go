@@ -21,7 +21,7 @@ const (
 	TableChannel   Table = 7  // by channel ID: Channel
 	TableBeacon    Table = 8  // by height: Beacon
 	TableQueue     Table = 9  // by queue<<56|height, index: QueueItem; index 0 is the QueueHead
-	TableReplay    Table = 10 // by replay key or void key: Empty
+	TableReplay    Table = 10 // by replay key, void key or failure key: Empty
 	TableEnd       Table = 11
 )
 
@@ -135,6 +135,14 @@ func ReplayKey(p *SubmitWindowProof) Key {
 func VoidKey(signBytes []byte) Key {
 	h := sha256.Sum256(signBytes)
 	return Key{TableReplay, string(append([]byte{0xff}, h[:]...))}
+}
+
+// FailureKey is the key that the nth failure of a partition's proof in a window,
+// from 1, leaves behind until the window closes.
+func FailureKey(p *SubmitWindowProof, n uint64) Key {
+	k := ReplayKey(p)
+	k.ID += string(be64(nil, n))
+	return k
 }
 
 // Queue names what is due at a height.

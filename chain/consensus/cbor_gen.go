@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 52}
+var lengthBufParams = []byte{152, 54}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -280,6 +280,17 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.ProofFee (chain.Amount) (struct)
+	if err := t.ProofFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.ProofTries (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.ProofTries)); err != nil {
+		return err
+	}
+
 	// t.BeaconCharge (chain.Amount) (struct)
 	if err := t.BeaconCharge.MarshalCBOR(cw); err != nil {
 		return err
@@ -385,7 +396,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 52 {
+	if extra != 54 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -926,6 +937,29 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		if err := t.BaseFeeFloor.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.BaseFeeFloor: %w", err)
 		}
+
+	}
+	// t.ProofFee (chain.Amount) (struct)
+
+	{
+
+		if err := t.ProofFee.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.ProofFee: %w", err)
+		}
+
+	}
+	// t.ProofTries (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.ProofTries = uint64(extra)
 
 	}
 	// t.BeaconCharge (chain.Amount) (struct)

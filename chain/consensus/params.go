@@ -54,6 +54,8 @@ type Params struct {
 
 	BaseFeeStart chain.Amount `json:"baseFeeStart"` // attoPDR per byte and per unit
 	BaseFeeFloor chain.Amount `json:"baseFeeFloor"`
+	ProofFee     chain.Amount `json:"proofFee"`     // of window proofs, in place of the base fee
+	ProofTries   uint64       `json:"proofTries"`   // window proofs of one partition and window that may fail; further ones have no effect
 	BeaconCharge chain.Amount `json:"beaconCharge"` // taken from an absent contributor, burned
 
 	PreCommitDeposit chain.Amount `json:"preCommitDeposit"` // per GiB of sector
@@ -165,12 +167,13 @@ func common() *Params {
 		MatchDelay: 3, MatchVisits: 64, MatchSearches: 1_024, MatchesPerBlock: 256, MaxCopies: 16,
 		QueueItems:   1_000,
 		BaseFeeStart: chain.Atto(1_000_000), BaseFeeFloor: chain.Atto(100_000),
+		ProofFee: chain.Atto(100_000), ProofTries: 3,
 		BeaconCharge:     chain.PDR(1),
 		PreCommitDeposit: chain.PDR(1), SectorPledge: chain.PDR(10),
 		NoShowDeposit: chain.PDR(1), NoShowFloor: chain.Atto(chain.AttoPerPDR / 1000),
 		NoShowMost: 9, VoidBurn: 10, LossBurn: 20,
 		FaultFee:      chain.Atto(chain.AttoPerPDR / 10),
 		SkipFee:       chain.Atto(chain.AttoPerPDR / 20),
-		UnitSignature: 500, UnitHash: 1, UnitPoseidon: 200, UnitWrite: 50,
+		UnitSignature: 1_700, UnitHash: 1, UnitPoseidon: 100, UnitWrite: 50,
 	}
 }
