@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cometbft/cometbft/types"
 	"github.com/minio/sha256-simd"
 
 	"github.com/perdure/perdure/chain"
@@ -25,6 +26,12 @@ func blockOf(height int64, at time.Time, proposer []byte, txs [][]byte) *consens
 		b.Beacon, b.Messages = txs[0][1:], txs[1:]
 	}
 	return b
+}
+
+// Recorded reads a block out of what the engine keeps: what FinalizeBlock was
+// given of it.
+func Recorded(b *types.Block) *consensus.Block {
+	return blockOf(b.Height, b.Time, b.ProposerAddress, b.Txs.ToSliceOfBytes())
 }
 
 // Messages returns what of a block's transactions are messages: all but the

@@ -63,6 +63,7 @@ func engineConfig(home string, c *Config, p *consensus.Params, pace Pace) *cmtco
 	e.P2P.ListenAddress = tcp(c.P2P)
 	e.P2P.ExternalAddress = c.External
 	e.P2P.PersistentPeers, e.P2P.Seeds = strings.Join(c.Peers, ","), strings.Join(c.Seeds, ",")
+	e.P2P.PexReactor = !c.Private
 	e.P2P.AddrBookStrict, e.P2P.AllowDuplicateIP = !c.LocalPeers, c.LocalPeers
 	e.P2P.FlushThrottleTimeout = min(e.P2P.FlushThrottleTimeout, block/50+time.Millisecond)
 	return e
