@@ -79,6 +79,8 @@ func (p *Params) bounds() []bound {
 		{"noShowMost", p.NoShowMost, 0, 1 << 16},
 		{"voidBurn", p.VoidBurn, 0, 100},
 		{"lossBurn", p.LossBurn, 0, 100},
+		{"repairPrice", p.RepairPrice, 0, 1_000},
+		{"repairBy", p.RepairBy, p.MatchDelay, maxSpan},
 		{"maxMessageBytes", p.MaxMessageBytes, 1 << 10, chain.MaxEncodedMessage},
 		{"maxBlockBytes", p.MaxBlockBytes, 2 * p.MaxMessageBytes, 1 << 26},
 		{"maxBlockUnits", p.MaxBlockUnits, 8 * baseFeeSteps, 1 << 36},

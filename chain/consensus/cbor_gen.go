@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 54}
+var lengthBufParams = []byte{152, 57}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -340,6 +340,23 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.RepairPrice (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.RepairPrice)); err != nil {
+		return err
+	}
+
+	// t.RepairBy (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.RepairBy)); err != nil {
+		return err
+	}
+
+	// t.RepairFetch (chain.Amount) (struct)
+	if err := t.RepairFetch.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
 	// t.FaultFee (chain.Amount) (struct)
 	if err := t.FaultFee.MarshalCBOR(cw); err != nil {
 		return err
@@ -396,7 +413,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 54 {
+	if extra != 57 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -1061,6 +1078,43 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.LossBurn = uint64(extra)
+
+	}
+	// t.RepairPrice (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.RepairPrice = uint64(extra)
+
+	}
+	// t.RepairBy (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.RepairBy = uint64(extra)
+
+	}
+	// t.RepairFetch (chain.Amount) (struct)
+
+	{
+
+		if err := t.RepairFetch.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.RepairFetch: %w", err)
+		}
 
 	}
 	// t.FaultFee (chain.Amount) (struct)
