@@ -50,9 +50,12 @@ const (
 	EventVoucherRedeemed  EventKind = 32 // Channel, To, Amount, Index: lane
 	EventChannelSettling  EventKind = 33 // Channel
 	EventChannelCollected EventKind = 34 // Channel, To, Amount
-	EventBlockReward      EventKind = 50 // To: reward address of the block's proposer, Amount: minted
-	EventPowerReward      EventKind = 51 // Miner, Index: deadline whose partition was proven, Amount: minted
 	EventBeaconSkipped    EventKind = 40 // Reason, From: who is charged, Amount: burned
+	EventRepairOrdered    EventKind = 50 // Order: the chain's bid, Deal: the lost one, Index: the client's bid, From: client, Amount: escrow
+	EventRepairEnded      EventKind = 51 // Deal: the lost one, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
+	EventFetchRepaid      EventKind = 52 // Deal, Miner, Amount: its allowance for having bought the data
+	EventBlockReward      EventKind = 60 // To: reward address of the block's proposer, Amount: minted
+	EventPowerReward      EventKind = 61 // Miner, Index: deadline whose partition was proven, Amount: minted
 )
 
 var eventNames = map[EventKind]string{
@@ -66,6 +69,7 @@ var eventNames = map[EventKind]string{
 	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",
 	EventChannelSettling: "channelSettling", EventChannelCollected: "channelCollected", EventBeaconSkipped: "beaconSkipped",
 	EventBlockReward: "blockReward", EventPowerReward: "powerReward",
+	EventRepairOrdered: "repairOrdered", EventRepairEnded: "repairEnded", EventFetchRepaid: "fetchRepaid",
 }
 
 // String returns the kind's name, as JSON shows it.

@@ -2,7 +2,6 @@ package explorer
 
 import (
 	"github.com/perdure/perdure/chain"
-	"github.com/perdure/perdure/chain/state"
 )
 
 // Supply sums all money, in attoPDR: minted = accounts + locked + burned.
@@ -28,7 +27,10 @@ type SupplyDetail struct {
 }
 
 func (a *API) supply(q *query) (any, error) {
-	_, g, err := q.treeAt()
+	if err := q.ready(); err != nil {
+		return nil, err
+	}
+	_, g, err := a.treeOf(q, false)
 	if err != nil {
 		return nil, err
 	}
@@ -37,24 +39,4 @@ func (a *API) supply(q *query) (any, error) {
 		return nil, err
 	}
 	return &SupplyDetail{supplyOf(g), emission, g.Power, AsOf{g.Height, clock(g.Time)}}, nil
-}
-
-// treeAt returns the state of the height that the query names, or the newest one.
-func (q *query) treeAt() (*state.Tree, *chain.Global, error) {
-	if err := q.ready(); err != nil {
-		return nil, nil, err
-	}
-	if !q.given("height") {
-		return &q.view.Tree, q.global, nil
-	}
-	h, err := parseNumber("height", q.values.Get("height"))
-	if err != nil {
-		return nil, nil, err
-	}
-	tree, err := q.api.node.Store().At(chain.Height(h))
-	if err != nil {
-		return nil, nil, err
-	}
-	global, err := tree.Global()
-	return tree, global, err
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	cmtconfig "github.com/cometbft/cometbft/config"
 	cmtnode "github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/proxy"
+	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/types"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -52,6 +54,7 @@ type Node struct {
 	databases []*engineDB
 	app       *app.App
 	comet     *cmtnode.Node
+	votes     sm.Store // CometBFT's state: the validators of each height
 	registry  *prometheus.Registry
 	listener  net.Listener
 	server    *http.Server
@@ -160,6 +163,7 @@ func (n *Node) openEngine(o Options, doc *types.GenesisDoc, k *keys) error {
 		return fmt.Errorf("open engine: %w", err)
 	}
 	n.comet = comet
+	n.votes = sm.NewStore(n.database("state"), sm.StoreOptions{})
 	return nil
 }
 
@@ -180,8 +184,14 @@ func (n *Node) openDB(c *cmtconfig.DBContext) (dbm.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.databases = append(n.databases, &engineDB{DB: db})
+	n.databases = append(n.databases, &engineDB{DB: db, name: c.ID})
 	return n.databases[len(n.databases)-1], nil
+}
+
+// database is the engine's open database of a name.
+func (n *Node) database(name string) *engineDB {
+	i := slices.IndexFunc(n.databases, func(d *engineDB) bool { return d.name == name })
+	return n.databases[i]
 }
 
 // pickPort replaces port 0 by a free one.

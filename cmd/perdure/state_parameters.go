@@ -63,7 +63,10 @@ func parametersOf(cmd *cobra.Command, g *globals, network string) (*consensus.Pa
 		}
 		return &p, nil
 	}
-	n := g.dial()
+	n, err := g.dial()
+	if err != nil {
+		return nil, err
+	}
 	defer n.Close()
 	return n.Params(cmd.Context())
 }

@@ -37,7 +37,7 @@ channels; unissued is what will still be minted, emission what the next block is
 of it at most. Exit code 1 if a sum is wrong.`,
 		Example: "  perdure state supply\n  perdure state supply --since 1",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			node := g.dial()
+			node := g.plain()
 			defer node.Close()
 			given := cmd.Flags().Changed
 			switch {
