@@ -21,7 +21,7 @@ const (
 	TableChannel   Table = 7  // by channel ID: Channel
 	TableBeacon    Table = 8  // by height: Beacon
 	TableQueue     Table = 9  // by queue<<56|height, index: QueueItem; index 0 is the QueueHead
-	TableReplay    Table = 10 // by replay key or void key: Empty
+	TableReplay    Table = 10 // by replay key, void key or failure key: Empty
 	TableCopies    Table = 11 // by order ID of a bid: Copies
 	TableEnd       Table = 12
 )
@@ -141,6 +141,14 @@ func VoidKey(signBytes []byte) Key {
 	return Key{TableReplay, string(append([]byte{0xff}, h[:]...))}
 }
 
+// FailureKey is the key that the nth failure of a partition's proof in a window,
+// from 1, leaves behind until the window closes.
+func FailureKey(p *SubmitWindowProof, n uint64) Key {
+	k := ReplayKey(p)
+	k.ID += string(be64(nil, n))
+	return k
+}
+
 // Queue names what is due at a height.
 type Queue uint64
 
@@ -211,6 +219,12 @@ func (s *Supply) Check() error {
 	return nil
 }
 
+// Issuance is how far new money is issued.
+type Issuance struct {
+	Unissued Amount // still to be issued: neither minted nor booked for power
+	Index    Amount // what a byte proven since genesis has earned, in attoPDR / 2^32
+}
+
 // Validator is a member of the vote set.
 type Validator struct {
 	PubKey    []byte  `cborgen:"maxlen=32"` // ed25519
@@ -226,6 +240,7 @@ type Global struct {
 	Height      Height
 	Time        uint64 // Unix seconds of the block; for readers, no rule uses it
 	Supply      Supply
+	Issuance    Issuance
 	BaseFee     Amount // attoPDR per byte and per unit of the next block's ordinary lane
 	Power       uint64 // proven bytes of all miners
 	NextMiner   MinerID

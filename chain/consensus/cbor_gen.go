@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 55}
+var lengthBufParams = []byte{152, 63}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -280,6 +280,17 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.ProofFee (chain.Amount) (struct)
+	if err := t.ProofFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.ProofTries (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.ProofTries)); err != nil {
+		return err
+	}
+
 	// t.BeaconCharge (chain.Amount) (struct)
 	if err := t.BeaconCharge.MarshalCBOR(cw); err != nil {
 		return err
@@ -314,6 +325,17 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 	// t.NoShowMost (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.NoShowMost)); err != nil {
+		return err
+	}
+
+	// t.OrderDeposit (chain.Amount) (struct)
+	if err := t.OrderDeposit.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.CollateralSpan (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.CollateralSpan)); err != nil {
 		return err
 	}
 
@@ -353,6 +375,29 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 
 	// t.SkipFee (chain.Amount) (struct)
 	if err := t.SkipFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.IssuanceTotal (chain.Amount) (struct)
+	if err := t.IssuanceTotal.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.IssuanceHalfLife (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.IssuanceHalfLife)); err != nil {
+		return err
+	}
+
+	// t.IssuanceFullPower (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.IssuanceFullPower)); err != nil {
+		return err
+	}
+
+	// t.ProposerShare (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.ProposerShare)); err != nil {
 		return err
 	}
 
@@ -402,7 +447,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 55 {
+	if extra != 63 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -945,6 +990,29 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		}
 
 	}
+	// t.ProofFee (chain.Amount) (struct)
+
+	{
+
+		if err := t.ProofFee.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.ProofFee: %w", err)
+		}
+
+	}
+	// t.ProofTries (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.ProofTries = uint64(extra)
+
+	}
 	// t.BeaconCharge (chain.Amount) (struct)
 
 	{
@@ -1016,6 +1084,29 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.NoShowMost = uint64(extra)
+
+	}
+	// t.OrderDeposit (chain.Amount) (struct)
+
+	{
+
+		if err := t.OrderDeposit.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.OrderDeposit: %w", err)
+		}
+
+	}
+	// t.CollateralSpan (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.CollateralSpan = uint64(extra)
 
 	}
 	// t.VoidBurn (uint64) (uint64)
@@ -1099,6 +1190,57 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		if err := t.SkipFee.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.SkipFee: %w", err)
 		}
+
+	}
+	// t.IssuanceTotal (chain.Amount) (struct)
+
+	{
+
+		if err := t.IssuanceTotal.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.IssuanceTotal: %w", err)
+		}
+
+	}
+	// t.IssuanceHalfLife (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.IssuanceHalfLife = uint64(extra)
+
+	}
+	// t.IssuanceFullPower (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.IssuanceFullPower = uint64(extra)
+
+	}
+	// t.ProposerShare (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.ProposerShare = uint64(extra)
 
 	}
 	// t.UnitSignature (uint64) (uint64)

@@ -13,7 +13,7 @@ func windowProofUnits(s *state, b *chain.SubmitWindowProof) uint64 {
 	var m chain.Miner
 	var part chain.Partition
 	if !s.load(chain.MinerKey(b.Miner), &m) || !s.load(place{b.Miner, b.Deadline, b.Partition}.key(), &part) {
-		return s.params.UnitWrite
+		return 0 // refused before anything is done
 	}
 	proven := uint64(bits.OnesCount64(part.Live &^ b.Skipped))
 	changed := uint64(bits.OnesCount64(part.Recovering | part.Live&b.Skipped))
@@ -88,6 +88,9 @@ func (s *state) acceptWindowProof(at place, part *chain.Partition, open post.Dea
 		return err
 	}
 	part.Recovering &^= skipped
+	if err := s.releaseReward(at, part, proven); err != nil {
+		return err
+	}
 	part.ProvenPeriods, part.ProvenThrough = open.Period+1, s.global.Height
 	err = s.slots(at.miner, part, proven, func(sec *chain.Sector) error {
 		if sec.State == chain.SectorFaulty {
