@@ -229,12 +229,12 @@ func TestEnginePanics(t *testing.T) {
 	n.life, n.end = context.WithCancel(context.Background())
 	l := engineLog{to: slog.New(slog.NewTextHandler(&lines, nil)), least: slog.LevelWarn, node: n}.With("part", 1)
 	l.Info("nothing")
-	l.Error(engineStopped, "err", "out of cheese")
-	if err := <-n.failed; err.Error() != "out of cheese" {
+	l.Error("CONSENSUS FAILURE!!!", "err", "out of cheese")
+	if err := <-n.failed; !strings.HasSuffix(err.Error(), ": out of cheese") {
 		t.Errorf("failure is %v", err)
 	}
 	n.end()
-	l.Error(engineStopped, "err", "gate is shut")
+	l.Error("CONSENSUS FAILURE!!!", "err", "gate is shut")
 	if got := lines.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "cheese") {
 		t.Errorf("log is %s", got)
 	}
