@@ -37,6 +37,9 @@ func PDR(v uint64) Amount {
 	return Amount{hi: hi, lo: lo}
 }
 
+// MaxAmount returns the highest amount, 2^128 - 1 attoPDR.
+func MaxAmount() Amount { return Amount{^uint64(0), ^uint64(0)} }
+
 // IsZero reports whether a is no money.
 func (a Amount) IsZero() bool { return a.hi|a.lo == 0 }
 

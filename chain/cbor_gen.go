@@ -1104,7 +1104,7 @@ func (t *UpdateMiner) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufMiner = []byte{146}
+var lengthBufMiner = []byte{147}
 
 func (t *Miner) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -1180,6 +1180,11 @@ func (t *Miner) MarshalCBOR(w io.Writer) error {
 
 	// t.Deposits (chain.Amount) (struct)
 	if err := t.Deposits.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Debt (chain.Amount) (struct)
+	if err := t.Debt.MarshalCBOR(cw); err != nil {
 		return err
 	}
 
@@ -1267,7 +1272,7 @@ func (t *Miner) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 18 {
+	if extra != 19 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -1413,6 +1418,15 @@ func (t *Miner) UnmarshalCBOR(r io.Reader) (err error) {
 
 		if err := t.Deposits.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.Deposits: %w", err)
+		}
+
+	}
+	// t.Debt (chain.Amount) (struct)
+
+	{
+
+		if err := t.Debt.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Debt: %w", err)
 		}
 
 	}

@@ -55,6 +55,7 @@ type Miner struct {
 	Balance     Amount   // free: pays proof fees, deposits, pledge, ask collateral
 	Pledge      Amount   // locked for active and faulty sectors
 	Deposits    Amount   // locked for pre-commits
+	Debt        Amount   // fines not paid yet: paid first out of whatever becomes free; above zero only if Balance is zero
 	Sectors     uint64   // sectors that are active or faulty
 	Faulty      uint64   // of them, faulty
 	Power       uint64   // proven bytes

@@ -334,16 +334,9 @@ func (c *Client) tidyOne(ctx context.Context, book *ledger.Ledger, id uint64) er
 	case ch.SettleAt != 0:
 		return nil
 	}
-	promises, err := book.Promises(id)
-	if err != nil {
+	claimable, err := book.ClaimableUntil(id)
+	if err != nil || g.Height <= max(claimable, ch.Opened+idleBlocks) {
 		return err
-	}
-	useful := ch.Opened + idleBlocks
-	for i := range promises {
-		useful = max(useful, promises[i].Voucher.Voucher.ExpiresAt)
-	}
-	if g.Height <= useful {
-		return nil
 	}
 	c.log.Info("channel settled: nothing can be claimed from it any more", "channel", id)
 	return c.Settle(ctx, id)

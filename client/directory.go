@@ -12,35 +12,6 @@ import (
 // nodeDirectory asks a node's explorer API.
 type nodeDirectory struct{ node *rpc.Client }
 
-const (
-	pageLimit = 100
-	maxPages  = 200 // of a list: what comes after is not looked at
-)
-
-// list is a page of a list of the explorer API.
-type list[T any] struct {
-	Items []T     `json:"items"`
-	Next  *string `json:"next"`
-}
-
-// collect reads a list page by page.
-func collect[T any](ctx context.Context, node *rpc.Client, path string, query url.Values) ([]T, error) {
-	var out []T
-	query.Set("limit", fmt.Sprint(pageLimit))
-	for range maxPages {
-		var page list[T]
-		if err := node.JSON(ctx, path+"?"+query.Encode(), &page); err != nil {
-			return nil, err
-		}
-		out = append(out, page.Items...)
-		if page.Next == nil || *page.Next == "" {
-			break
-		}
-		query.Set("cursor", *page.Next)
-	}
-	return out, nil
-}
-
 // askJSON is an ask as the API shows it.
 type askJSON struct {
 	ID        uint64       `json:"id"`
@@ -65,7 +36,7 @@ type askJSON struct {
 
 // Asks implements Directory.
 func (d nodeDirectory) Asks(ctx context.Context) ([]*chain.Order, error) {
-	all, err := collect[askJSON](ctx, d.node, "/v1/orders", url.Values{"side": {"ask"}})
+	all, err := rpc.List[askJSON](ctx, d.node, "/v1/orders", url.Values{"side": {"ask"}})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +61,7 @@ func (d nodeDirectory) Asks(ctx context.Context) ([]*chain.Order, error) {
 
 // DealsOf implements Directory.
 func (d nodeDirectory) DealsOf(ctx context.Context, root string) ([]uint64, error) {
-	all, err := collect[struct {
+	all, err := rpc.List[struct {
 		ID uint64 `json:"id"`
 	}](ctx, d.node, "/v1/deals", url.Values{"root": {root}})
 	var out []uint64

@@ -51,4 +51,6 @@ type Deal struct {
 	State   DealState  `json:"state"`
 	Sector  uint64     `json:"sector,omitempty"` // while packed or active
 	Problem string     `json:"problem,omitempty"`
+	// Wasted is attoPDR paid for what was not the piece of a repair.
+	Wasted chain.Amount `json:"wasted"`
 }

@@ -32,6 +32,20 @@ type Fetcher interface {
 	Fetch(ctx context.Context, d *chain.Deal, path string) error
 }
 
+// Buyer gets the piece of a deal from the miners that hold other copies of it.
+type Buyer interface {
+	// Buy writes the bytes of the deal's piece, a CAR, to the file at path and
+	// makes it durable. It asks the peers, cheapest first, and pays at most most
+	// attoPDR for all of it. A purchase comes with an error, too.
+	Buy(ctx context.Context, d *chain.Deal, peers []chain.Peer, most chain.Amount, path string) (Purchase, error)
+}
+
+// Purchase is what came of buying a piece.
+type Purchase struct {
+	Spent chain.Amount // attoPDR
+	Blame func()       // says that what came is not the piece: whoever sold it is not asked for a while
+}
+
 // Records is the miner's own memory. Writes are durable when they return.
 type Records interface {
 	Tip() (chain.Height, error)
@@ -51,5 +65,6 @@ type Records interface {
 // Errors of the ports.
 var (
 	ErrNoClient = errors.New("the client is not connected")
+	ErrNoSeller = errors.New("no other miner holds a copy now")
 	ErrNoRecord = errors.New("no such record")
 )

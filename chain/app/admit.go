@@ -9,6 +9,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/mempool"
+	"github.com/perdure/perdure/chain/state"
 )
 
 // Submit admits a message to the mempool. A message that waits already is
@@ -49,15 +50,11 @@ func (a *App) add(tx *mempool.Tx) error {
 	if err != nil {
 		return err
 	}
-	if !tx.Proof {
-		if tx.Next, err = nextNonce(v, tx.From); err != nil {
-			return err
-		}
-		if tx.Nonce < tx.Next {
-			return &consensus.Refusal{Code: consensus.CodeBadNonce, Text: "the nonce was used by a block just committed"}
-		}
+	account, err := a.stillDue(v, tx)
+	if err != nil {
+		return err
 	}
-	err = a.pool.Add(tx)
+	err = a.pool.Add(tx, account)
 	if err == nil || errors.Is(err, mempool.ErrKnown) {
 		a.admitted.add(tx.Hash)
 		return nil
@@ -67,10 +64,27 @@ func (a *App) add(tx *mempool.Tx) error {
 	switch {
 	case errors.Is(err, mempool.ErrGap):
 		code = consensus.CodeBadNonce
-	case errors.Is(err, mempool.ErrUnderpriced):
+	case errors.Is(err, mempool.ErrUnderpriced), errors.Is(err, mempool.ErrUnfunded):
 		code = consensus.CodeUnderfunded
 	}
 	return &consensus.Refusal{Code: code, Text: err.Error()}
+}
+
+// stillDue refuses what a block has used up since a message was validated, and
+// returns the account of an ordinary message's sender.
+func (a *App) stillDue(v *state.View, tx *mempool.Tx) (mempool.Account, error) {
+	if tx.Proof {
+		proven, err := v.Record(tx.Replay)
+		if err == nil && proven != nil {
+			err = &consensus.Refusal{Code: consensus.CodeReplay, Text: "the partition was proven by a block just committed"}
+		}
+		return mempool.Account{}, err
+	}
+	account, err := accountOf(v, tx.From)
+	if err == nil && tx.Nonce < account.Nonce {
+		err = &consensus.Refusal{Code: consensus.CodeBadNonce, Text: "the nonce was used by a block just committed"}
+	}
+	return account, err
 }
 
 // codeOf is the ABCI code of an admission: what may be right later is worth
@@ -140,11 +154,11 @@ func (a *App) Pending(from chain.Address) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	next, err := nextNonce(v, from)
+	account, err := accountOf(v, from)
 	if err != nil {
 		return 0, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.pool.Pending(from, next), nil
+	return a.pool.Pending(from, account.Nonce), nil
 }

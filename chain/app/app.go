@@ -63,6 +63,9 @@ type App struct {
 	pool     *mempool.Pool
 	admitted recent
 
+	rehearsals rehearsals
+	finalized  *consensus.Update // staged by FinalizeBlock, for Commit
+
 	failed   chan error // the first error after which the node must stop
 	counters counters
 }

@@ -263,17 +263,9 @@ func TestCleanProposal(t *testing.T) {
 	e := newEngine(t, 1)
 	e.submit(e.transfer(1, 2, 0, 999_900_000_000_000_000)) // of 1,000 PDR
 	app := e.members[0].app
-	for nonce := uint64(1); nonce < 4; nonce++ {
+	for nonce := uint64(2); nonce < 4; nonce++ { // one in the middle is lost
 		e.submit(e.transfer(1, 2, nonce, 5))
 	}
-	// One in the middle is lost.
-	app.mu.Lock()
-	for _, tx := range app.pool.Gossip(0, 1<<20) {
-		if tx.Nonce == 1 {
-			app.pool.Remove(tx.Hash)
-		}
-	}
-	app.mu.Unlock()
 	if got := len(e.block()); got != 1 {
 		t.Fatalf("%d messages proposed, want the one whose turn it is", got)
 	}
@@ -292,20 +284,34 @@ func TestCleanProposal(t *testing.T) {
 // TestForget sorts out rehearsed messages.
 func TestForget(t *testing.T) {
 	e := newEngine(t, 1)
-	var hashes []chain.Hash
-	for nonce := range uint64(3) {
-		raw := e.transfer(1, 2, nonce, 5)
+	var hashes [6]chain.Hash
+	for i := range hashes {
+		raw := e.transfer(byte(1+i/3), 2, uint64(i%3), 5)
 		e.submit(raw)
-		hashes = append(hashes, chain.HashBytes(raw))
+		hashes[i] = chain.HashBytes(raw)
 	}
 	app := e.members[0].app
-	void := app.forget([]consensus.Result{{Hash: hashes[0], Code: consensus.CodeUnderfunded},
-		{Hash: hashes[1], Code: consensus.CodeBadNonce}, {Hash: hashes[2], Code: consensus.CodeOK}})
-	if void != 2 || app.pool.Has(hashes[0]) || !app.pool.Has(hashes[1]) || !app.pool.Has(hashes[2]) {
-		t.Errorf("%d void; a consequence was forgotten, or its cause was not", void)
-	}
-	if void = app.forget([]consensus.Result{{Hash: hashes[1], Code: consensus.CodeBadNonce}}); void != 1 || app.pool.Has(hashes[1]) {
-		t.Error("a wrong nonce by itself is kept")
+	for _, step := range []struct {
+		what    string
+		results []consensus.Result
+		dropped int
+		wait    []bool
+	}{
+		{"full", []consensus.Result{{Hash: hashes[0]}, {Hash: hashes[1], Code: consensus.CodeNoRoom},
+			{Hash: hashes[2], Code: consensus.CodeBadNonce}}, 0, []bool{true, true, true, true, true, true}},
+		{"failed", []consensus.Result{{Hash: hashes[0], Code: consensus.CodeFailed}}, 0, []bool{true, true, true, true, true, true}},
+		{"unpaid", []consensus.Result{{Hash: hashes[0]}, {Hash: hashes[1], Code: consensus.CodeUnderfunded},
+			{Hash: hashes[2], Code: consensus.CodeBadNonce}, {Hash: hashes[3]}}, 1, []bool{true, false, false, true, true, true}},
+		{"wrong nonce", []consensus.Result{{Hash: hashes[3], Code: consensus.CodeBadNonce}}, 1, []bool{true, false, false, false, false, false}},
+	} {
+		if got := app.forget(step.results); got != step.dropped {
+			t.Errorf("%s: %d dropped, want %d", step.what, got, step.dropped)
+		}
+		for i, want := range step.wait {
+			if app.pool.Has(hashes[i]) != want {
+				t.Errorf("%s: message %d waits: %t", step.what, i, !want)
+			}
+		}
 	}
 }
 

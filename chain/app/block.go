@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cometbft/cometbft/types"
 	"github.com/minio/sha256-simd"
 
 	"github.com/perdure/perdure/chain"
@@ -27,25 +28,15 @@ func blockOf(height int64, at time.Time, proposer []byte, txs [][]byte) *consens
 	return b
 }
 
+// Recorded reads a block out of what the engine keeps: what FinalizeBlock was
+// given of it.
+func Recorded(b *types.Block) *consensus.Block {
+	return blockOf(b.Height, b.Time, b.ProposerAddress, b.Txs.ToSliceOfBytes())
+}
+
 // Messages returns what of a block's transactions are messages: all but the
 // contribution to the beacon.
 func Messages(txs [][]byte) [][]byte { return blockOf(0, time.Time{}, nil, txs).Messages }
-
-// rehearse applies a block with a Verifier that says yes, and returns the
-// results and what the Verifier was asked.
-func (a *App) rehearse(v consensus.View, b *consensus.Block) ([]consensus.Result, []check, error) {
-	var r rehearsal
-	_, results, err := consensus.Apply(a.params, v, r.verifier(), b)
-	if err != nil {
-		return nil, nil, fmt.Errorf("rehearse height %d: %w", b.Height, err)
-	}
-	return results, r.checks, nil
-}
-
-// hasEffect reports whether a message paid its fee.
-func hasEffect(r *consensus.Result) bool {
-	return r.Code == consensus.CodeOK || r.Code == consensus.CodeFailed
-}
 
 // consensusAddress is what CometBFT calls a validator: the first 20 bytes of
 // SHA-256 of its ed25519 key.

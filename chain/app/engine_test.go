@@ -48,6 +48,7 @@ type member struct {
 type engine struct {
 	t       *testing.T
 	params  *consensus.Params
+	verify  consensus.Verifier
 	genesis []byte
 	members []*member
 	height  int64
@@ -68,7 +69,7 @@ func newEngine(t *testing.T, n int, tune ...func(*consensus.Params)) *engine {
 		g.Accounts = append(g.Accounts, consensus.GenesisAccount{
 			Address: chain.FormatAddress(addressOf(t, i), chain.Testnet), Balance: chain.PDR(1000)})
 	}
-	e := &engine{t: t, params: p}
+	e := &engine{t: t, params: p, verify: consensus.Direct{}}
 	for i := range n {
 		m := &member{fs: vfs.NewCrashableMem()}
 		m.key = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, 32)).Public().(ed25519.PublicKey)
@@ -115,7 +116,7 @@ func (e *engine) open(m *member) {
 		e.t.Fatal(err)
 	}
 	m.app = New(Config{Store: m.store, Params: e.params, ConsensusKey: m.key, BeaconSecret: m.secret, Workers: 2,
-		Mempool: mempool.DefaultLimits()})
+		Mempool: mempool.DefaultLimits(), Verify: e.verify})
 }
 
 func (e *engine) time() time.Time { return time.Unix(1_800_000_000+e.height, 0) }
@@ -194,7 +195,7 @@ func (e *engine) verifies(by, of *member, extension []byte) bool {
 func (e *engine) decide(txs [][]byte) []*abci.ExecTxResult {
 	e.t.Helper()
 	b := blockOf(e.height+1, e.time(), e.proposer().address, txs)
-	direct, _, err := consensus.Apply(e.params, e.members[0].store.View(), consensus.Direct{}, b)
+	direct, _, err := consensus.Apply(e.params, e.members[0].store.View(), e.verify, b)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -239,12 +240,18 @@ func (e *engine) finalize(m *member, txs [][]byte) *abci.ResponseFinalizeBlock {
 // transfer signs a transfer of atto from one account to another.
 func (e *engine) transfer(from, to byte, nonce, atto uint64) []byte {
 	e.t.Helper()
-	body, err := chain.Encode(&chain.Transfer{To: addressOf(e.t, to), Amount: chain.Atto(atto)})
-	if err != nil {
+	return e.sign(from, chain.Message{Nonce: nonce, MaxFee: chain.PDR(1)},
+		&chain.Transfer{To: addressOf(e.t, to), Amount: chain.Atto(atto)})
+}
+
+// sign makes the encoded message of an account.
+func (e *engine) sign(from byte, m chain.Message, body chain.Body) []byte {
+	e.t.Helper()
+	var err error
+	if m.Body, err = chain.Encode(body); err != nil {
 		e.t.Fatal(err)
 	}
-	m := chain.Message{Version: chain.MessageVersion, From: addressOf(e.t, from), Nonce: nonce, MaxFee: chain.PDR(1),
-		Kind: chain.KindTransfer, Body: body}
+	m.Version, m.From, m.Kind = chain.MessageVersion, addressOf(e.t, from), body.Kind()
 	text, err := m.SignBytes(testChain)
 	if err != nil {
 		e.t.Fatal(err)

@@ -8,9 +8,11 @@ import (
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/filecoin-project/go-address"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/mempool"
 	"github.com/perdure/perdure/chain/state"
 )
 
@@ -34,19 +36,9 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	if err != nil {
 		return nil, a.fail(fmt.Errorf("finalize height %d: %w", req.Height, err))
 	}
+	a.finalized = update
 	return &abci.ResponseFinalizeBlock{AppHash: hash, ValidatorUpdates: votes,
 		TxResults: txResults(a.params, len(req.Txs), b, results)}, nil
-}
-
-// execute applies a block: a rehearsal finds what must be verified, all cores
-// verify it, then the block is applied with the answers.
-func (a *App) execute(v consensus.View, b *consensus.Block) (*consensus.Update, []consensus.Result, error) {
-	_, checks, err := a.rehearse(v, b)
-	if err != nil {
-		return nil, nil, err
-	}
-	a.memo.prepare(checks)
-	return consensus.Apply(a.params, v, a.memo.verifier(), b)
 }
 
 // Commit implements abci.Application: the staged state becomes the newest one,
@@ -59,7 +51,7 @@ func (a *App) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	if err != nil {
 		return nil, a.fail(err)
 	}
-	if err := a.afterCommit(v); err != nil {
+	if err := a.afterCommit(a.finalized); err != nil {
 		return nil, a.fail(fmt.Errorf("commit height %d: mempool: %w", v.Height(), err))
 	}
 	r := &abci.ResponseCommit{}
@@ -69,44 +61,72 @@ func (a *App) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	return r, nil
 }
 
-func (a *App) afterCommit(v *state.View) error {
-	raw, err := a.store.Update(v.Height())
-	if err != nil {
-		return err
-	}
-	var u consensus.Update
-	if err := chain.Decode(raw, &u); err != nil {
-		return err
-	}
-	var included []chain.Hash
+// afterCommit tells counters and mempool of the block that was committed.
+func (a *App) afterCommit(u *consensus.Update) error {
+	a.finalized = nil
+	a.rehearsals.forget()
+	a.counters.block(u)
+	b := &mempool.Block{Height: u.Height, Accounts: map[chain.Address]mempool.Account{}}
 	for _, r := range u.Receipts {
-		included = append(included, r.Hash)
-	}
-	a.counters.block(&u)
-	next := func(from chain.Address) uint64 {
-		n, e := nextNonce(v, from)
-		if e != nil && err == nil {
-			err = e
-		}
-		return n
+		b.Included = append(b.Included, r.Hash)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.pool.Committed(v.Height(), included, next)
-	return err
+	for i := range u.Changes {
+		if err := a.tell(b, &u.Changes[i]); err != nil {
+			return err
+		}
+	}
+	a.pool.Committed(b)
+	a.counters.leftOut.Add(uint64(a.pool.LeftOut()))
+	return nil
 }
 
-// nextNonce reads an account's next nonce.
-func nextNonce(v consensus.View, from chain.Address) (uint64, error) {
+// tell notes what of a change the mempool wants to know.
+func (a *App) tell(b *mempool.Block, c *consensus.Change) error {
+	switch {
+	case c.Table == chain.TableGlobal:
+		var g chain.Global
+		if err := chain.Decode(c.Value, &g); err != nil {
+			return fmt.Errorf("decode global: %w", err)
+		}
+		b.BaseFee = g.BaseFee
+	case c.Table == chain.TableReplay && c.Value != nil:
+		b.Proven = append(b.Proven, c.Key())
+	case c.Table == chain.TableAccount:
+		from, err := address.NewFromBytes(c.ID)
+		if err != nil {
+			return fmt.Errorf("account %x: %w", c.ID, err)
+		}
+		if !a.pool.Waits(from) {
+			return nil
+		}
+		if b.Accounts[from], err = decodeAccount(c.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accountOf reads what the mempool needs of an account.
+func accountOf(v consensus.View, from chain.Address) (mempool.Account, error) {
 	raw, err := v.Record(chain.AccountKey(from))
-	if err != nil || raw == nil {
-		return 0, err
+	if err != nil {
+		return mempool.Account{}, err
 	}
+	return decodeAccount(raw)
+}
+
+// decodeAccount decodes an account's record; nil is an unused account.
+func decodeAccount(raw []byte) (mempool.Account, error) {
 	var acc chain.Account
-	if err := chain.Decode(raw, &acc); err != nil {
-		return 0, fmt.Errorf("decode account: %w", err)
+	if raw == nil {
+		return mempool.Account{}, nil
 	}
-	return acc.Nonce, nil
+	if err := chain.Decode(raw, &acc); err != nil {
+		return mempool.Account{}, fmt.Errorf("decode account: %w", err)
+	}
+	return mempool.Account{Nonce: acc.Nonce, Free: acc.Balance}, nil
 }
 
 // txResults makes one result for each transaction of the block.

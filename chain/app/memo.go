@@ -90,30 +90,58 @@ type memo struct {
 
 	mu       sync.Mutex
 	now, old map[[32]byte]error
+	running  map[[32]byte]chan struct{} // closed when the answer is there
 }
 
 func newMemo(v consensus.Verifier, workers int) *memo {
-	return &memo{verify: v, workers: workers, now: map[[32]byte]error{}}
+	return &memo{verify: v, workers: workers, now: map[[32]byte]error{}, running: map[[32]byte]chan struct{}{}}
 }
 
-// answer gives the remembered answer, or computes and remembers it.
+// answer gives the remembered answer, or computes and remembers it. Who asks
+// what another is computing waits for that.
 func (m *memo) answer(c check) error {
 	m.mu.Lock()
-	err, known := m.now[c.key]
-	if !known {
-		if err, known = m.old[c.key]; known {
-			m.keep(c.key, err)
+	for {
+		if err, known := m.recall(c.key); known {
+			m.mu.Unlock()
+			return err
 		}
+		computed, busy := m.running[c.key]
+		if !busy {
+			break
+		}
+		m.mu.Unlock()
+		<-computed
+		m.mu.Lock()
 	}
+	computed := make(chan struct{})
+	m.running[c.key] = computed
 	m.mu.Unlock()
-	if known {
-		return err
-	}
-	err = c.run(m.verify)
+	err := c.run(m.verify)
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.keep(c.key, err)
-	m.mu.Unlock()
+	delete(m.running, c.key)
+	close(computed)
 	return err
+}
+
+// knows reports whether an answer is remembered.
+func (m *memo) knows(key [32]byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, known := m.recall(key)
+	return known
+}
+
+func (m *memo) recall(key [32]byte) (answer error, known bool) {
+	if answer, known = m.now[key]; known {
+		return answer, true
+	}
+	if answer, known = m.old[key]; known {
+		m.keep(key, answer)
+	}
+	return answer, known
 }
 
 func (m *memo) keep(key [32]byte, err error) {
@@ -126,18 +154,22 @@ func (m *memo) keep(key [32]byte, err error) {
 // verifier is the memo as a Verifier.
 func (m *memo) verifier() consensus.Verifier { return asker{m.answer} }
 
-// prepare answers all checks, on as many goroutines as the memo has workers.
-func (m *memo) prepare(checks []check) {
-	var next atomic.Int64
+// prepare answers all checks, on as many goroutines as the memo has workers,
+// and reports whether every answer is yes.
+func (m *memo) prepare(checks []check) bool {
+	var next, wrong atomic.Int64
 	var wg sync.WaitGroup
 	for range min(m.workers, len(checks)) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(checks)); i = next.Add(1) - 1 {
-				m.answer(checks[i])
+				if m.answer(checks[i]) != nil {
+					wrong.Add(1)
+				}
 			}
 		})
 	}
 	wg.Wait()
+	return wrong.Load() == 0
 }
 
 // rehearsal says yes to every question and writes it down.

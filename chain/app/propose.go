@@ -13,9 +13,8 @@ import (
 	"github.com/perdure/perdure/chain/state"
 )
 
-// rehearsals bounds how often a proposal is cleaned of messages that would
-// have no effect; what is left then is proposed without messages.
-const rehearsals = 8
+// refills bounds how often the room of messages without effect is filled anew.
+const refills = 4
 
 // PrepareProposal implements abci.Application: the contribution to the beacon,
 // then window proofs, then other messages, by fee.
@@ -59,45 +58,58 @@ func (a *App) receivedContribution(v consensus.View, req *abci.RequestPreparePro
 	return nil, nil
 }
 
-// choose takes messages from the mempool until a rehearsal of the block finds
-// none without effect. The mempool forgets those that have none.
+// choose takes messages from the mempool and rehearses the block. What would
+// have no effect is left out, and the mempool forgets it; others take its room,
+// refills times at most. Leaving out a message without effect changes nothing
+// for the rest, so that what is left can be proposed at any time: no junk keeps
+// a window proof out of a block.
 func (a *App) choose(v *state.View, req *abci.RequestPrepareProposal, first [][]byte) ([][]byte, error) {
-	for range rehearsals {
+	for refill := 0; ; refill++ {
 		messages := a.pick(req, first)
 		b := blockOf(req.Height, req.Time, req.ProposerAddress, append(first[:len(first):len(first)], messages...))
-		results, _, err := a.rehearse(v, b)
+		r, err := a.rehearse(v, b)
 		if err != nil {
 			return nil, err
 		}
-		if a.forget(results) == 0 {
-			return messages, nil
+		if dropped := a.forget(r.results); dropped == 0 || refill == refills {
+			return effective(messages, r.results), nil
 		}
 	}
-	return nil, nil
 }
 
-// forget takes messages without effect out of the mempool and returns how many
-// results have none. A wrong nonce after other trouble is its consequence: the
-// message stays and waits for its turn.
-func (a *App) forget(results []consensus.Result) int {
-	void, nonces := 0, 0
-	for i := range results {
-		if !hasEffect(&results[i]) {
-			void++
-			if results[i].Code == consensus.CodeBadNonce {
-				nonces++
-			}
+// effective returns the messages that have an effect.
+func effective(messages [][]byte, results []consensus.Result) [][]byte {
+	var out [][]byte
+	for i, raw := range messages {
+		if hasEffect(&results[i]) {
+			out = append(out, raw)
 		}
 	}
+	return out
+}
+
+// forget takes messages without effect out of the mempool, with what their
+// senders sent after them, and returns how many of the results it acted on.
+// What merely found the block full waits for the next one, as does what a
+// sender has behind it.
+func (a *App) forget(results []consensus.Result) (dropped int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	waits := map[chain.Address]bool{}
 	for i := range results {
 		r := &results[i]
-		if !hasEffect(r) && (r.Code != consensus.CodeBadNonce || nonces == void) {
-			a.pool.Remove(r.Hash)
+		tx := a.pool.Get(r.Hash)
+		switch {
+		case hasEffect(r) || tx == nil: // or gone already, behind another
+		case r.Code == consensus.CodeNoRoom:
+			waits[tx.From] = true
+		case r.Code == consensus.CodeBadNonce && waits[tx.From]:
+		default:
+			a.pool.Drop(r.Hash)
+			dropped++
 		}
 	}
-	return void
+	return dropped
 }
 
 // pick asks the mempool for what fits beside the first transactions.
@@ -150,13 +162,13 @@ func (a *App) judge(v consensus.View, b *consensus.Block) (string, error) {
 			return "wrong contribution to the beacon", nil
 		}
 	}
-	results, checks, err := a.rehearse(v, b)
+	rehearsed, err := a.rehearse(v, b)
 	if err != nil {
 		return "", err
 	}
 	ordinary := false
-	for i := range results {
-		r := &results[i]
+	for i := range rehearsed.results {
+		r := &rehearsed.results[i]
 		switch isProof := r.Kind == chain.KindSubmitWindowProof; {
 		case !hasEffect(r):
 			return fmt.Sprintf("message %d has no effect: %s", i, r.Error), nil
@@ -167,8 +179,10 @@ func (a *App) judge(v consensus.View, b *consensus.Block) (string, error) {
 		}
 	}
 	// Proofs may be wrong, their senders pay; signatures may not.
-	a.memo.prepare(checks)
-	for _, c := range checks {
+	if a.memo.prepare(rehearsed.checks) {
+		return "", nil
+	}
+	for _, c := range rehearsed.checks {
 		if c.kind == checkSignature && a.memo.answer(c) != nil {
 			return "a signature does not verify", nil
 		}

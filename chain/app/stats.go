@@ -10,7 +10,7 @@ import (
 // counters are what happened since the application started.
 type counters struct {
 	messages, failed, proofs, skips atomic.Uint64
-	refused, rejected               atomic.Uint64
+	refused, rejected, leftOut      atomic.Uint64
 }
 
 func (c *counters) block(u *consensus.Update) {
@@ -41,18 +41,25 @@ type Stats struct {
 	Skips        uint64 // heights without a contribution to the beacon
 	Refused      uint64 // messages refused by the mempool
 	Rejected     uint64 // proposals rejected
+
+	// Window proofs that the next block may have, and, summed over all blocks,
+	// those that a block did not have although they had waited for a block
+	// before it. A full lane leaves proofs out, and so does a bad proposer.
+	ProofsOpen    int
+	ProofsLeftOut uint64
 }
 
 // Stats returns the present figures.
 func (a *App) Stats() Stats {
 	s := Stats{Messages: a.counters.messages.Load(), Failed: a.counters.failed.Load(),
 		Proofs: a.counters.proofs.Load(), Skips: a.counters.skips.Load(),
-		Refused: a.counters.refused.Load(), Rejected: a.counters.rejected.Load()}
+		Refused: a.counters.refused.Load(), Rejected: a.counters.rejected.Load(),
+		ProofsLeftOut: a.counters.leftOut.Load()}
 	if v := a.store.View(); v != nil {
 		s.Height = v.Height()
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s.Pending, s.PendingBytes = a.pool.Len(), a.pool.Bytes()
+	s.Pending, s.PendingBytes, s.ProofsOpen = a.pool.Len(), a.pool.Bytes(), a.pool.Proofs()
 	return s
 }

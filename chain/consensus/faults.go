@@ -6,8 +6,7 @@ import (
 )
 
 // grade says how a fault came to light. In each the sector's power is gone at
-// once and its deals earn nothing; a worse grade costs a higher fee, burned from
-// the miner's balance as far as that goes.
+// once and its deals earn nothing; a worse grade costs a higher fee.
 type grade int
 
 // The grades, from the best to the worst.
@@ -50,12 +49,12 @@ func (s *state) fail(sec *chain.Sector, part *chain.Partition, g grade) error {
 	if err != nil {
 		return err
 	}
-	paid, err := s.chargeFault(sec, g)
-	s.emit(Event{Kind: EventSectorFaulty, Miner: sec.Miner, Sector: sec.Number, Amount: paid, Reason: g.String()})
+	fee, err := s.chargeFault(sec, g)
+	s.emit(Event{Kind: EventSectorFaulty, Miner: sec.Miner, Sector: sec.Number, Amount: fee, Reason: g.String()})
 	return err
 }
 
-// chargeFault burns the fee of a fault, up to what the miner has free.
+// chargeFault fines the miner for a fault and returns the fee.
 func (s *state) chargeFault(sec *chain.Sector, g grade) (chain.Amount, error) {
 	size, err := sectorSize(sec.SealProof)
 	if err != nil {
@@ -65,11 +64,8 @@ func (s *state) chargeFault(sec *chain.Sector, g grade) (chain.Amount, error) {
 	if err != nil || fee.IsZero() {
 		return chain.Amount{}, err
 	}
-	miner, err := chain.MinerAddress(sec.Miner)
-	if err != nil {
-		return chain.Amount{}, err
-	}
-	return s.burnUpTo(miner, fee)
+	_, err = s.penalize(sec.Miner, fee)
+	return fee, err
 }
 
 // settle releases the pay of a sector's deals for the heights up to and

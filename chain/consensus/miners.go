@@ -162,6 +162,10 @@ func (s *state) withdraw(from chain.Address, miner *chain.Miner, amount chain.Am
 	if from != miner.Keys.Owner && from != miner.Keys.Beneficiary {
 		return refuse(CodeFailed, "only owner or beneficiary withdraws from a miner")
 	}
+	if !miner.Debt.IsZero() {
+		return refuse(CodeFailed, "%s owes %s attoPDR of fines: nothing can be withdrawn before they are paid",
+			chain.FormatMiner(miner.ID, s.params.Network), miner.Debt)
+	}
 	source, err := chain.MinerAddress(miner.ID)
 	if err != nil {
 		return err

@@ -6,6 +6,10 @@ import "github.com/perdure/perdure/chain"
 // order, deal, sector or channel, whose record says how much). Every movement
 // goes through these functions, so that after each of them
 // accounts + locked + burned = minted.
+//
+// What a miner is fined and has not free it owes (Miner.Debt). A debt is paid
+// first out of everything that becomes free for the miner, so that a miner in
+// debt has nothing free: Debt and Balance are never both above zero.
 
 // balance returns the free money of a key address or a miner.
 func (s *state) balance(of chain.Address) (chain.Amount, error) {
@@ -55,8 +59,33 @@ func (s *state) debit(from chain.Address, amount chain.Amount) error {
 	})
 }
 
+// credit adds money that the supply counts as free; a miner's debt is paid first.
 func (s *state) credit(to chain.Address, amount chain.Amount) error {
+	if id, err := chain.MinerIDOf(to); err == nil {
+		if amount, err = s.payDebt(id, amount); err != nil {
+			return err
+		}
+	}
 	return s.adjust(to, func(b chain.Amount) (chain.Amount, error) { return b.Add(amount) })
+}
+
+// payDebt burns of amount, on its way to a miner, what the miner owes, and
+// returns the rest.
+func (s *state) payDebt(id chain.MinerID, amount chain.Amount) (chain.Amount, error) {
+	m, err := s.miner(id)
+	if err != nil || m.Debt.IsZero() || amount.IsZero() {
+		return amount, err
+	}
+	paid := amount.Min(m.Debt)
+	if m.Debt, err = m.Debt.Sub(paid); err != nil {
+		return amount, err
+	}
+	s.store(chain.MinerKey(id), m)
+	if err := shift(&s.global.Supply.Accounts, &s.global.Supply.Burned, paid); err != nil {
+		return amount, err
+	}
+	s.emit(Event{Kind: EventDebtPaid, Miner: id, Amount: paid})
+	return amount.Sub(paid)
 }
 
 // transfer moves free money.
@@ -91,10 +120,10 @@ func (s *state) lock(from chain.Address, amount chain.Amount) error {
 
 // unlock frees money that the caller's record held.
 func (s *state) unlock(to chain.Address, amount chain.Amount) error {
-	if err := s.credit(to, amount); err != nil {
+	if err := shift(&s.global.Supply.Locked, &s.global.Supply.Accounts, amount); err != nil {
 		return err
 	}
-	return shift(&s.global.Supply.Locked, &s.global.Supply.Accounts, amount)
+	return s.credit(to, amount)
 }
 
 // burnLocked destroys money that the caller's record held.
@@ -110,8 +139,8 @@ func (s *state) burn(from chain.Address, amount chain.Amount) error {
 	return shift(&s.global.Supply.Accounts, &s.global.Supply.Burned, amount)
 }
 
-// burnUpTo destroys as much of amount as is free, for charges that must not
-// fail, and returns what it was.
+// burnUpTo destroys as much of amount as an account has free, for charges that
+// must not fail, and returns what it was.
 func (s *state) burnUpTo(from chain.Address, amount chain.Amount) (chain.Amount, error) {
 	free, err := s.balance(from)
 	if err != nil {
@@ -119,4 +148,30 @@ func (s *state) burnUpTo(from chain.Address, amount chain.Amount) (chain.Amount,
 	}
 	amount = amount.Min(free)
 	return amount, s.burn(from, amount)
+}
+
+// penalize fines a miner: what it has free is burned, and what is missing of
+// amount becomes its debt, so that nobody dodges a fine by withdrawing first. It
+// returns what was burned at once. A debt that no Amount could hold stays at the
+// most that one holds: a fine never stops the chain.
+func (s *state) penalize(id chain.MinerID, amount chain.Amount) (paid chain.Amount, err error) {
+	addr, err := chain.MinerAddress(id)
+	if err != nil {
+		return paid, err
+	}
+	if paid, err = s.burnUpTo(addr, amount); err != nil {
+		return paid, err
+	}
+	owed, err := amount.Sub(paid)
+	if err != nil || owed.IsZero() {
+		return paid, err
+	}
+	return paid, s.changeMiner(id, func(m *chain.Miner) error {
+		if debt, err := m.Debt.Add(owed); err == nil {
+			m.Debt = debt
+		} else {
+			m.Debt = chain.MaxAmount()
+		}
+		return nil
+	})
 }

@@ -1,7 +1,6 @@
 package consensus
 
 import (
-	"math/bits"
 	"strings"
 	"testing"
 
@@ -82,107 +81,4 @@ func windowProofVerb(s *script, a args) chain.Body {
 		b.Skipped |= 1 << slot
 	}
 	return b
-}
-
-// checkSectors recounts from the sectors alone what miners, partitions and the
-// proof lane's book say about them.
-func (n *network) checkSectors() {
-	n.t.Helper()
-	miners, load := map[chain.MinerID]*chain.Miner{}, make([]uint64, n.params.Deadlines)
-	each(n, chain.TableMiner, func(_ chain.Key, m *chain.Miner) { miners[m.ID] = m })
-	counted := map[chain.MinerID]*chain.Miner{}
-	parts := map[chain.Key]*chain.Partition{}
-	each(n, chain.TableSector, func(_ chain.Key, sec *chain.Sector) {
-		if !sec.Live() {
-			return
-		}
-		c := counted[sec.Miner]
-		if c == nil {
-			c = &chain.Miner{Deadlines: make([]uint64, n.params.Deadlines)}
-			counted[sec.Miner] = c
-		}
-		n.countSector(sec, c, miners[sec.Miner], load)
-		key := chain.PartitionKey(sec.Miner, sec.Deadline, sec.Partition)
-		if parts[key] == nil {
-			parts[key] = new(chain.Partition)
-		}
-		parts[key].Live |= 1 << sec.Slot
-		if sec.State == chain.SectorFaulty {
-			parts[key].Faulty |= 1 << sec.Slot
-		}
-		var part chain.Partition
-		if n.record(key, &part); part.Sectors[sec.Slot] != sec.Number {
-			n.t.Fatalf("height %d: slot %d of its partition does not hold sector %d of %d", n.height, sec.Slot, sec.Number, sec.Miner)
-		}
-	})
-	for _, m := range miners {
-		n.compareCounts(m, counted[m.ID])
-	}
-	n.checkPartitions(parts)
-	for i, sum := range n.global().ProofLoad {
-		if sum != load[i] || sum > n.params.slotRoom() {
-			n.t.Fatalf("height %d: proof lane slot %d is booked with %d, sectors need %d, room is %d", n.height, i, sum, load[i], n.params.slotRoom())
-		}
-	}
-}
-
-func (n *network) countSector(sec *chain.Sector, c, m *chain.Miner, load []uint64) {
-	n.t.Helper()
-	size, err := sectorSize(sec.SealProof)
-	must(n.t, err)
-	cost, err := n.params.sectorLoad(sec.SealProof)
-	must(n.t, err)
-	load[n.params.slotOf(m, sec.Deadline)] += cost
-	c.Sectors++
-	c.Deadlines[sec.Deadline]++
-	if sec.State == chain.SectorFaulty {
-		c.Faulty++
-	} else {
-		c.Power += size
-	}
-	if (sec.FaultSince != 0) != (sec.State == chain.SectorFaulty) || sec.PaidThrough < sec.Activated || sec.PaidThrough > n.height {
-		n.t.Fatalf("height %d: sector %d is %s, faulty since %d, settled through %d", n.height, sec.Number, sec.State, sec.FaultSince, sec.PaidThrough)
-	}
-}
-
-func (n *network) compareCounts(m, c *chain.Miner) {
-	n.t.Helper()
-	if c == nil {
-		c = &chain.Miner{Deadlines: make([]uint64, n.params.Deadlines)}
-	}
-	if m.Sectors != c.Sectors || m.Faulty != c.Faulty || m.Power != c.Power {
-		n.t.Fatalf("height %d: miner %d records %d sectors, %d faulty, power %d; counted %d, %d, %d", n.height, m.ID,
-			m.Sectors, m.Faulty, m.Power, c.Sectors, c.Faulty, c.Power)
-	}
-	for i, d := range m.Deadlines {
-		if d != c.Deadlines[i] {
-			n.t.Fatalf("height %d: miner %d records %d sectors in deadline %d, counted %d", n.height, m.ID, d, i, c.Deadlines[i])
-		}
-	}
-}
-
-// checkPartitions compares masks, and that each partition with live sectors,
-// and no other, waits for its window to close.
-func (n *network) checkPartitions(want map[chain.Key]*chain.Partition) {
-	n.t.Helper()
-	closing := map[chain.Key]bool{}
-	for _, k := range n.view.keys(chain.TableQueue) {
-		var item chain.QueueItem
-		if chain.Queue(k.ID[0]) == chain.QueueDeadlineClose && !strings.HasSuffix(k.ID, strings.Repeat("\x00", 8)) && n.record(k, &item) {
-			closing[chain.PartitionKey(item.Owner, item.ID>>32, item.ID&(1<<32-1))] = true
-		}
-	}
-	each(n, chain.TablePartition, func(k chain.Key, p *chain.Partition) {
-		w := want[k]
-		if w == nil {
-			w = new(chain.Partition)
-		}
-		if p.Live != w.Live || p.Faulty != w.Faulty || p.Recovering&^p.Faulty != 0 || bits.Len64(p.Live) > len(p.Sectors) {
-			n.t.Fatalf("height %d: partition %x has live %b faulty %b recovering %b, its sectors say %b %b", n.height, k.ID,
-				p.Live, p.Faulty, p.Recovering, w.Live, w.Faulty)
-		}
-		if p.Live != 0 && !closing[k] || p.Live != 0 && p.Closes == 0 {
-			n.t.Fatalf("height %d: partition %x has sectors and no close is queued", n.height, k.ID)
-		}
-	})
 }

@@ -29,11 +29,12 @@ const (
 	EventTransfer         EventKind = 1  // From, To, Amount
 	EventMinerCreated     EventKind = 2  // Miner, From, Amount: its first balance
 	EventMinerUpdated     EventKind = 3  // Miner, Reason
+	EventDebtPaid         EventKind = 4  // Miner, Amount: burned of what became free for it
 	EventSectorCommitted  EventKind = 10 // Miner, Sector
 	EventSectorPart       EventKind = 11 // Miner, Sector, Index: part
 	EventSectorActive     EventKind = 12 // Miner, Sector, Index: deadline
 	EventSectorProven     EventKind = 13 // Miner, Sector, Index: period: an accepted window proof covers it
-	EventSectorFaulty     EventKind = 14 // Miner, Sector, Reason: declared, skipped, declared late or missed; Amount: fee burned
+	EventSectorFaulty     EventKind = 14 // Miner, Sector, Reason: declared, skipped, declared late or missed; Amount: fee
 	EventSectorRecovered  EventKind = 15 // Miner, Sector
 	EventSectorEnded      EventKind = 16 // Miner, Sector, Reason: expired, lost or not proven in time; Amount: pledge or deposit burned
 	EventOrderPlaced      EventKind = 20 // Order, From: its Owner, Miner: an ask's, Amount: locked
@@ -53,7 +54,7 @@ const (
 )
 
 var eventNames = map[EventKind]string{
-	EventTransfer: "transfer", EventMinerCreated: "minerCreated", EventMinerUpdated: "minerUpdated",
+	EventTransfer: "transfer", EventMinerCreated: "minerCreated", EventMinerUpdated: "minerUpdated", EventDebtPaid: "debtPaid",
 	EventSectorCommitted: "sectorCommitted", EventSectorPart: "sectorPart", EventSectorActive: "sectorActive",
 	EventSectorProven: "sectorProven", EventSectorFaulty: "sectorFaulty", EventSectorRecovered: "sectorRecovered",
 	EventSectorEnded: "sectorEnded", EventOrderPlaced: "orderPlaced", EventOrderCancelled: "orderCancelled",

@@ -17,7 +17,8 @@ type Admission struct {
 	Tip    chain.Amount
 	Fee    chain.Amount // base fee and tip, at the base fee of the next block
 	MaxFee chain.Amount
-	Size   uint64 // bytes
+	Spend  chain.Amount // what it takes from Payer's balance beside the fee, as of the view
+	Size   uint64       // bytes
 	Units  uint64
 
 	Proof  bool         // a window proof: it goes into the proof lane
@@ -60,17 +61,40 @@ func Validate(p *Params, v View, verify Verifier, raw []byte) (*Admission, error
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.applyMessage(0, raw, chain.Address{}, &lanes{})
-	if s.broken != nil {
+	err = s.try(admission, raw)
+	if s.broken != nil { // whatever else went wrong followed from it
 		return nil, s.broken
 	}
 	if err != nil {
 		return nil, err
 	}
-	if result.Code != CodeOK {
-		return nil, &Refusal{Code: result.Code, Text: result.Error}
-	}
 	return admission, nil
+}
+
+// try runs the message and notes what it spends.
+func (s *state) try(a *Admission, raw []byte) error {
+	before, err := s.balance(a.Payer)
+	if err != nil {
+		return err
+	}
+	result, err := s.applyMessage(0, raw, chain.Address{}, &lanes{})
+	if err != nil {
+		return err
+	}
+	if result.Code != CodeOK {
+		return &Refusal{Code: result.Code, Text: result.Error}
+	}
+	after, err := s.balance(a.Payer)
+	if err != nil {
+		return err
+	}
+	// A message that brings in more than it spends counts as one that spends nothing.
+	if taken, err := before.Sub(after); err == nil && result.Fee.Less(taken) {
+		if a.Spend, err = taken.Sub(result.Fee); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // awaitNonce makes it the message's turn if its nonce is ahead.

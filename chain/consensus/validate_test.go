@@ -47,7 +47,7 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s: %v is no refusal with a text", name, err)
 		}
 		if err == nil && (a.From != addressOf(t, "alice") || a.Payer != a.From || a.Next != 1 || a.Proof ||
-			a.Size != uint64(len(c.raw)) || a.Hash != chain.HashBytes(c.raw) || a.Units == 0 || a.MaxFee.Less(a.Fee)) {
+			a.Spend != chain.PDR(1) || a.Size != uint64(len(c.raw)) || a.Hash != chain.HashBytes(c.raw) || a.Units == 0 || a.MaxFee.Less(a.Fee)) {
 			t.Errorf("%s: admission %+v", name, a)
 		}
 	}

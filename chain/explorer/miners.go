@@ -39,6 +39,7 @@ type Miner struct {
 	Balance     chain.Amount `json:"balance"`     // free
 	Pledge      chain.Amount `json:"pledge"`      // locked for its sectors
 	Deposits    chain.Amount `json:"deposits"`    // locked for pre-commits
+	Debt        chain.Amount `json:"debt"`        // fines not paid yet
 	Sectors     uint64       `json:"sectors"`     // active or faulty
 	Faulty      uint64       `json:"faulty"`      // of them
 	PowerBytes  uint64       `json:"powerBytes"`
@@ -63,7 +64,7 @@ func (n names) keysOf(k *chain.Keys) Keys {
 func (n names) minerOf(m *chain.Miner) *Miner {
 	out := &Miner{Miner: n.minerText(m.ID), Keys: n.keysOf(&m.Keys), PendingAt: m.PendingAt,
 		Peer: Peer{peerText(m.Peer.ID), addrTexts(m.Peer.Addrs)}, SealProof: int64(m.SealProof), SectorSize: sectorSize(m.SealProof),
-		Created: m.Created, PeriodStart: m.PeriodStart, Balance: m.Balance, Pledge: m.Pledge, Deposits: m.Deposits,
+		Created: m.Created, PeriodStart: m.PeriodStart, Balance: m.Balance, Pledge: m.Pledge, Deposits: m.Deposits, Debt: m.Debt,
 		Sectors: m.Sectors, Faulty: m.Faulty, PowerBytes: m.Power, NoShows: m.NoShows, NoShowAt: m.NoShowAt}
 	if m.PendingKeys != nil {
 		k := n.keysOf(m.PendingKeys)

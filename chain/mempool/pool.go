@@ -1,6 +1,7 @@
 package mempool
 
 import (
+	"container/heap"
 	"slices"
 
 	"github.com/perdure/perdure/chain"
@@ -9,18 +10,23 @@ import (
 // Pool holds the messages that wait. It is not safe for concurrent use.
 type Pool struct {
 	limits  Limits
+	height  chain.Height // of the newest block that it was told of
+	baseFee chain.Amount // of the next one; zero: not told yet
+
 	byHash  map[chain.Hash]*Tx
-	bySlot  map[slot]*Tx
-	senders map[chain.Address][]*Tx // ordinary messages by nonce
-	proofs  map[chain.Address]uint64
+	queues  map[chain.Address]*queue // ordinary messages by sender
+	weakest weakest                  // the same queues
+	proofs  map[chain.Key]*Tx        // window proofs by replay key
+	payers  map[chain.Address]uint64 // how many proofs each pays for
+	lines   [lines]line
 	bytes   uint64
 	seq     uint64
 }
 
 // New returns an empty pool.
 func New(l Limits) *Pool {
-	return &Pool{limits: l, byHash: map[chain.Hash]*Tx{}, bySlot: map[slot]*Tx{},
-		senders: map[chain.Address][]*Tx{}, proofs: map[chain.Address]uint64{}}
+	return &Pool{limits: l, byHash: map[chain.Hash]*Tx{}, queues: map[chain.Address]*queue{},
+		proofs: map[chain.Key]*Tx{}, payers: map[chain.Address]uint64{}}
 }
 
 // Len is the number of waiting messages.
@@ -32,190 +38,205 @@ func (p *Pool) Bytes() uint64 { return p.bytes }
 // Has reports whether a message waits.
 func (p *Pool) Has(h chain.Hash) bool { return p.byHash[h] != nil }
 
+// Get returns a waiting message, or nil.
+func (p *Pool) Get(h chain.Hash) *Tx { return p.byHash[h] }
+
+// Waits reports whether an ordinary message of a sender waits.
+func (p *Pool) Waits(from chain.Address) bool { return p.queues[from] != nil }
+
 // Pending is the nonce after a sender's run of waiting messages that starts at next.
 func (p *Pool) Pending(from chain.Address, next uint64) uint64 {
-	for _, t := range p.senders[from] {
-		if t.Nonce == next {
-			next++
+	if q := p.queues[from]; q != nil {
+		for _, t := range q.run {
+			if t.Nonce == next {
+				next++
+			}
 		}
 	}
 	return next
 }
 
-// Add takes a message in. It may push out another of the same slot or, when
-// the pool is full, the ones that pay least.
-func (p *Pool) Add(t *Tx) error {
+// Add takes a message in; payer is the account of an ordinary one's sender. It
+// may push out another of the same nonce or partition or, when the pool is
+// full, the weakest ones.
+func (p *Pool) Add(t *Tx, payer Account) error {
 	if p.Has(t.Hash) {
 		return ErrKnown
 	}
-	old := p.bySlot[t.slot()]
-	if old != nil && !outbids(t, old) {
+	old := p.rival(t)
+	if old != nil && !p.outbids(t, old) {
 		return ErrUnderpriced
 	}
-	if err := p.checkSender(t, old != nil); err != nil {
+	if err := p.checkSender(t, payer, old != nil); err != nil {
 		return err
 	}
-	t.seq = p.seq + 1 // before any comparison: on a tie the older one stays
-	victims, err := p.makeRoom(t, old)
-	if err != nil {
-		return err
+	if old != nil {
+		p.remove(old)
 	}
-	for _, v := range victims {
-		p.remove(v)
+	p.seq++
+	t.seq, t.since = p.seq, p.height
+	p.insert(t, payer)
+	gone, fits := p.makeRoom(t)
+	if fits {
+		return nil
 	}
-	p.seq = t.seq
-	p.insert(t)
+	p.remove(t)
+	for _, back := range gone {
+		p.insert(back, p.accountOf(back, payer))
+	}
+	if old != nil {
+		p.insert(old, payer)
+	}
+	return ErrFull
+}
+
+// accountOf is what the pool knows of a sender, or else.
+func (p *Pool) accountOf(t *Tx, or Account) Account {
+	if q := p.queues[t.From]; q != nil {
+		return q.account
+	}
+	return or
+}
+
+// rival is the message whose nonce or partition t wants.
+func (p *Pool) rival(t *Tx) *Tx {
+	if t.Proof {
+		return p.proofs[t.Replay]
+	}
+	if q := p.queues[t.From]; q != nil {
+		if at, found := q.find(t.Nonce); found {
+			return q.run[at]
+		}
+	}
 	return nil
 }
 
 // outbids reports whether t pays at least a tenth more than old.
-func outbids(t, old *Tx) bool {
-	least, err := old.Fee.MulDivCeil(11, 10)
-	return err == nil && !t.Fee.Less(least)
+func (p *Pool) outbids(t, old *Tx) bool {
+	fee, err := p.fee(t)
+	if err != nil {
+		return false
+	}
+	least, err := p.fee(old)
+	if err != nil {
+		return true
+	}
+	least, err = least.MulDivCeil(11, 10)
+	return err == nil && !fee.Less(least)
 }
 
-func (p *Pool) checkSender(t *Tx, replaces bool) error {
+func (p *Pool) checkSender(t *Tx, payer Account, replaces bool) error {
 	if t.Proof {
-		if !replaces && p.proofs[t.Payer] >= p.limits.PerSender {
+		if !replaces && p.payers[t.Payer] >= p.limits.PerSender {
 			return ErrSender
 		}
 		return nil
 	}
-	if t.Nonce >= t.Next+p.limits.PerSender {
+	q := p.queues[t.From]
+	switch {
+	case t.Nonce >= payer.Nonce+p.limits.PerSender:
 		return ErrGap
-	}
-	if !replaces && uint64(len(p.senders[t.From])) >= p.limits.PerSender {
+	case !replaces && q != nil && uint64(len(q.run)) >= p.limits.PerSender:
 		return ErrSender
+	case !p.affordable(t, q, payer.Free):
+		return ErrUnfunded
 	}
 	return nil
-}
-
-// makeRoom chooses what must go for t: the message that it replaces and, if
-// the pool is full, the cheapest ones at the end of their senders' runs.
-func (p *Pool) makeRoom(t, old *Tx) ([]*Tx, error) {
-	var victims []*Tx
-	bytes, count := p.bytes+t.Size, uint64(len(p.byHash))+1
-	if old != nil {
-		victims = append(victims, old)
-		bytes, count = bytes-old.Size, count-1
-	}
-	if bytes <= p.limits.Bytes && count <= p.limits.Count {
-		return victims, nil
-	}
-	for bytes > p.limits.Bytes || count > p.limits.Count {
-		v := p.cheapest(t, victims)
-		if v == nil || len(victims) == maxVictims {
-			return nil, ErrFull
-		}
-		victims = append(victims, v)
-		bytes, count = bytes-v.Size, count-1
-	}
-	return victims, nil
 }
 
 // maxVictims is the most messages that one may push out.
 const maxVictims = 64
 
-// cheapest returns, of the last ordinary messages of all other senders, the one
-// that pays least, if it pays less than t. Proofs are never pushed out: their
-// number is bounded by the chain.
-func (p *Pool) cheapest(t *Tx, chosen []*Tx) *Tx {
-	var least *Tx
-	//perdure:unordered the minimum of a total order
-	for _, run := range p.senders {
-		v := run[len(run)-1]
-		if v.From == t.From && !t.Proof || slices.Contains(chosen, v) {
-			continue
+// makeRoom removes the weakest ordinary messages until what is left fits. It
+// reports false if t itself would have to go. Proofs are never pushed out:
+// their number is bounded by the chain.
+func (p *Pool) makeRoom(t *Tx) (gone []*Tx, fits bool) {
+	for p.bytes > p.limits.Bytes || uint64(len(p.byHash)) > p.limits.Count {
+		if len(p.weakest) == 0 || len(gone) == maxVictims {
+			return gone, false
 		}
-		if least == nil || cheaper(v, least) {
-			least = v
+		v := p.weakest[0].last()
+		if v == t {
+			return gone, false
 		}
+		p.remove(v)
+		gone = append(gone, v)
 	}
-	if least == nil || !t.Proof && !cheaper(least, t) {
-		return nil
-	}
-	return least
+	return gone, true
 }
 
-// cheaper is the fee order of ordinary messages: what they pay beyond the base
-// fee per byte and unit, then arrival.
-func cheaper(a, b *Tx) bool {
-	x, errX := a.Tip.Mul(b.Size + b.Units)
-	y, errY := b.Tip.Mul(a.Size + a.Units)
-	if errX == nil && errY == nil && x != y {
-		return x.Less(y)
-	}
-	return a.seq > b.seq
-}
-
-func (p *Pool) insert(t *Tx) {
-	p.byHash[t.Hash], p.bySlot[t.slot()] = t, t
+func (p *Pool) insert(t *Tx, payer Account) {
+	p.byHash[t.Hash] = t
 	p.bytes += t.Size
+	p.queueGossip(t)
 	if t.Proof {
-		p.proofs[t.Payer]++
+		p.proofs[t.Replay] = t
+		p.payers[t.Payer]++
 		return
 	}
-	run := p.senders[t.From]
-	at, _ := slices.BinarySearchFunc(run, t.Nonce, func(t *Tx, n uint64) int {
-		switch {
-		case t.Nonce < n:
-			return -1
-		case t.Nonce > n:
-			return 1
-		}
-		return 0
-	})
-	p.senders[t.From] = slices.Insert(run, at, t)
+	q := p.queues[t.From]
+	if q == nil {
+		q = &queue{run: []*Tx{t}, account: payer}
+		p.queues[t.From] = q
+		p.judge(q)
+		heap.Push(&p.weakest, q)
+		return
+	}
+	at, _ := q.find(t.Nonce)
+	q.run, q.account = slices.Insert(q.run, at, t), payer
+	p.judge(q)
+	heap.Fix(&p.weakest, q.place)
 }
 
 func (p *Pool) remove(t *Tx) {
-	delete(p.byHash, t.Hash)
-	delete(p.bySlot, t.slot())
-	p.bytes -= t.Size
 	if t.Proof {
-		if p.proofs[t.Payer]--; p.proofs[t.Payer] == 0 {
-			delete(p.proofs, t.Payer)
-		}
+		p.unlist(t)
 		return
 	}
-	run := slices.DeleteFunc(p.senders[t.From], func(o *Tx) bool { return o == t })
-	if len(run) == 0 {
-		delete(p.senders, t.From)
+	at, _ := p.queues[t.From].find(t.Nonce)
+	p.cut(t.From, at, at+1)
+}
+
+// cut removes a stretch of a sender's messages.
+func (p *Pool) cut(from chain.Address, at, end int) {
+	q := p.queues[from]
+	for _, t := range q.run[at:end] {
+		p.unlist(t)
+	}
+	if q.run = slices.Delete(q.run, at, end); len(q.run) == 0 {
+		heap.Remove(&p.weakest, q.place)
+		delete(p.queues, from)
 		return
 	}
-	p.senders[t.From] = run
+	p.judge(q)
+	heap.Fix(&p.weakest, q.place)
 }
 
-// Remove forgets a message, if it waits.
-func (p *Pool) Remove(h chain.Hash) {
-	if t := p.byHash[h]; t != nil {
-		p.remove(t)
+// unlist removes a message from everything but its sender's queue.
+func (p *Pool) unlist(t *Tx) {
+	delete(p.byHash, t.Hash)
+	p.bytes -= t.Size
+	t.line.Remove(t.at)
+	if !t.Proof {
+		return
+	}
+	delete(p.proofs, t.Replay)
+	if p.payers[t.Payer]--; p.payers[t.Payer] == 0 {
+		delete(p.payers, t.Payer)
 	}
 }
 
-// Committed tells the pool of a block: what it included is gone, and so is what
-// can never be included any more. next returns an account's next nonce.
-func (p *Pool) Committed(height chain.Height, included []chain.Hash, next func(chain.Address) uint64) {
-	for _, h := range included {
-		p.Remove(h)
-	}
-	var gone []*Tx
-	//perdure:unordered each message is judged alone, removal is by identity
-	for _, t := range p.byHash {
-		if t.Proof && t.Closes != 0 && height+1 >= t.Closes {
-			gone = append(gone, t)
-		}
-	}
-	//perdure:unordered each sender is judged alone, removal is by identity
-	for from, run := range p.senders {
-		turn := next(from)
-		for _, t := range run {
-			if t.Next = turn; t.Nonce < turn {
-				gone = append(gone, t)
-			}
-		}
-	}
-	for _, t := range gone {
-		p.remove(t)
+// Drop forgets a message that can have no effect, if it waits, and all of its
+// sender's that come after it: they cannot have any before it.
+func (p *Pool) Drop(h chain.Hash) {
+	t := p.byHash[h]
+	switch {
+	case t == nil:
+	case t.Proof:
+		p.unlist(t)
+	default:
+		q := p.queues[t.From]
+		at, _ := q.find(t.Nonce)
+		p.cut(t.From, at, len(q.run))
 	}
 }

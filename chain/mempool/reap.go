@@ -1,6 +1,7 @@
 package mempool
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 
@@ -20,7 +21,7 @@ func (r *Room) take(t *Tx) bool {
 }
 
 // Propose chooses the messages of the block of a height: proofs whose window is
-// open, then ordinary messages, each lane within its room.
+// open, then ordinary messages that are ready, each lane within its room.
 func (p *Pool) Propose(height chain.Height, proof, ordinary Room) []*Tx {
 	var out []*Tx
 	for _, t := range p.sortedProofs() {
@@ -33,22 +34,12 @@ func (p *Pool) Propose(height chain.Height, proof, ordinary Room) []*Tx {
 
 // sortedProofs orders proofs by tip, then arrival.
 func (p *Pool) sortedProofs() []*Tx {
-	var out []*Tx
+	out := make([]*Tx, 0, len(p.proofs))
 	//perdure:unordered sorted below by a total order
-	for _, t := range p.byHash {
-		if t.Proof {
-			out = append(out, t)
-		}
+	for _, t := range p.proofs {
+		out = append(out, t)
 	}
-	slices.SortFunc(out, func(a, b *Tx) int {
-		if c := b.Tip.Cmp(a.Tip); c != 0 {
-			return c
-		}
-		if a.seq < b.seq {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(out, func(a, b *Tx) int { return cmp.Or(b.Tip.Cmp(a.Tip), cmp.Compare(a.seq, b.seq)) })
 	return out
 }
 
@@ -68,13 +59,13 @@ func (r *runs) Pop() any {
 }
 
 // ordinary takes what pays most first, each sender's in nonce order; a sender
-// whose turn has not come, or whose message does not fit, waits.
+// whose message does not fit waits.
 func (p *Pool) ordinary(room Room) []*Tx {
-	var heads runs
+	heads := make(runs, 0, len(p.queues))
 	//perdure:unordered the heap's order is total
-	for _, run := range p.senders {
-		if run[0].Nonce == run[0].Next {
-			heads = append(heads, run)
+	for _, q := range p.queues {
+		if q.ready > 0 {
+			heads = append(heads, q.run[:q.ready])
 		}
 	}
 	heap.Init(&heads)
@@ -86,61 +77,12 @@ func (p *Pool) ordinary(room Room) []*Tx {
 			continue
 		}
 		out = append(out, run[0])
-		if len(run) > 1 && run[1].Nonce == run[0].Nonce+1 {
+		if len(run) > 1 {
 			heads[0] = run[1:]
 			heap.Fix(&heads, 0)
 			continue
 		}
 		heap.Pop(&heads)
 	}
-	return out
-}
-
-// Gossip returns what peers should be given now, at most maxBytes: each message
-// once, then again until it is included, proofs every few blocks, others less
-// often: a peer that was a block behind may have refused it.
-func (p *Pool) Gossip(height chain.Height, maxBytes uint64) []*Tx {
-	var out []*Tx
-	due := p.due(height)
-	for _, t := range due {
-		if t.Size > maxBytes {
-			continue
-		}
-		maxBytes -= t.Size
-		t.gossiped = height + 1
-		out = append(out, t)
-	}
-	return out
-}
-
-// rareness is how much longer than a proof an ordinary message waits for its
-// next gossip.
-const rareness = 4
-
-func (p *Pool) due(height chain.Height) []*Tx {
-	var out []*Tx
-	//perdure:unordered sorted below by arrival
-	for _, t := range p.byHash {
-		pause := p.limits.Again
-		if !t.Proof {
-			pause *= rareness
-		}
-		again := uint64(height+1) >= uint64(t.gossiped)+pause
-		if t.gossiped == 0 || again {
-			out = append(out, t)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Tx) int {
-		if a.Proof != b.Proof {
-			if a.Proof {
-				return -1
-			}
-			return 1
-		}
-		if a.seq < b.seq {
-			return -1
-		}
-		return 1
-	})
 	return out
 }

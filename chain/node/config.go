@@ -23,6 +23,10 @@ type Config struct {
 	// LocalPeers allows peers on private addresses and several on one address.
 	LocalPeers bool `toml:"local_peers"`
 
+	// Private keeps to the peers that are named: no addresses are exchanged, and
+	// nobody else is dialled.
+	Private bool `toml:"private"`
+
 	// EngineLog is the least level of CometBFT's log lines: debug, info, warn,
 	// error or none.
 	EngineLog string `toml:"engine_log"`

@@ -19,16 +19,22 @@ type Pace struct {
 	Commit  time.Duration // from a decided block to the next proposal
 	Propose time.Duration // for which a proposal is waited for
 	Hasty   bool          // go on as soon as all votes are there, without Commit
+	Gossip  time.Duration // between looks at what a peer lacks
 }
 
 // paceOf gives the engine what is left of the block time beside proposing and voting.
 func paceOf(p *consensus.Params) Pace {
 	block := time.Duration(p.BlockMillis) * time.Millisecond
-	return Pace{Commit: block * 4 / 5, Propose: max(2*block, 2*time.Second)}
+	return Pace{Commit: block * 4 / 5, Propose: max(2*block, 2*time.Second),
+		Gossip: min(maxGossipPause, block/25+time.Millisecond)}
 }
 
-// maxGossipPause bounds how long a reactor sleeps between looks at its peers.
-const maxGossipPause = 100 * time.Millisecond
+// How long a reactor sleeps at most between looks at its peers, and between
+// questions for votes that it may have missed.
+const (
+	maxGossipPause = 100 * time.Millisecond
+	queryPause     = time.Second
+)
 
 // engineBackend is the kind of CometBFT's databases.
 const engineBackend = "goleveldb"
@@ -48,13 +54,16 @@ func engineConfig(home string, c *Config, p *consensus.Params, pace Pace) *cmtco
 	if pace.Propose == 0 {
 		pace.Propose = follows.Propose
 	}
+	if pace.Gossip == 0 {
+		pace.Gossip = follows.Gossip
+	}
 	k := e.Consensus
 	k.TimeoutCommit, k.SkipTimeoutCommit = pace.Commit, pace.Hasty
 	k.TimeoutPropose, k.TimeoutProposeDelta = pace.Propose, block/2
 	k.TimeoutPrevote, k.TimeoutPrevoteDelta = max(block, time.Second), block/2
 	k.TimeoutPrecommit, k.TimeoutPrecommitDelta = max(block, time.Second), block/2
-	k.PeerGossipSleepDuration = min(maxGossipPause, block/25+time.Millisecond)
-	k.PeerQueryMaj23SleepDuration = max(block, time.Second)
+	k.PeerGossipSleepDuration = pace.Gossip
+	k.PeerQueryMaj23SleepDuration = queryPause
 	m := e.Mempool
 	m.Type = cmtconfig.MempoolTypeApp
 	m.MaxTxBytes = int(p.MaxMessageBytes)
@@ -68,8 +77,9 @@ func engineConfig(home string, c *Config, p *consensus.Params, pace Pace) *cmtco
 	e.P2P.ListenAddress = tcp(c.P2P)
 	e.P2P.ExternalAddress = c.External
 	e.P2P.PersistentPeers, e.P2P.Seeds = strings.Join(c.Peers, ","), strings.Join(c.Seeds, ",")
+	e.P2P.PexReactor = !c.Private
 	e.P2P.AddrBookStrict, e.P2P.AllowDuplicateIP = !c.LocalPeers, c.LocalPeers
-	e.P2P.FlushThrottleTimeout = min(e.P2P.FlushThrottleTimeout, block/50+time.Millisecond)
+	e.P2P.FlushThrottleTimeout = min(e.P2P.FlushThrottleTimeout, pace.Gossip/2+time.Millisecond)
 	return e
 }
 

@@ -13,6 +13,8 @@ var (
 	descMessages = prometheus.NewDesc("perdure_chain_messages_total", "Messages in blocks since the start.", []string{"result"}, nil)
 	descProofs   = prometheus.NewDesc("perdure_chain_window_proofs_total", "Accepted window proofs since the start.", nil, nil)
 	descSkips    = prometheus.NewDesc("perdure_chain_beacon_skips_total", "Heights without a beacon contribution since the start.", nil, nil)
+	descOpen     = prometheus.NewDesc("perdure_mempool_window_proofs", "Window proofs that the next block may have.", nil, nil)
+	descLeftOut  = prometheus.NewDesc("perdure_chain_window_proofs_left_out_total", "Window proofs that a block did not have although they had waited, summed over blocks since the start.", nil, nil)
 	descRejected = prometheus.NewDesc("perdure_chain_rejected_proposals_total", "Proposed blocks rejected since the start.", nil, nil)
 	descDisk     = prometheus.NewDesc("perdure_disk_bytes", "Space that a part of the node takes on the disk.", []string{"part"}, nil)
 	descBudget   = prometheus.NewDesc("perdure_disk_budget_bytes", "Space that all parts may take; 0: any.", nil, nil)
@@ -26,7 +28,7 @@ type collector struct{ n *Node }
 // Describe implements prometheus.Collector.
 func (c collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descHeight, descPeers, descSynced, descPending, descBytes, descRefused,
-		descMessages, descProofs, descSkips, descRejected, descDisk, descBudget, descKept, descSnapshot} {
+		descMessages, descProofs, descSkips, descOpen, descLeftOut, descRejected, descDisk, descBudget, descKept, descSnapshot} {
 		to <- d
 	}
 }
@@ -54,6 +56,8 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	count(descMessages, s.Failed, "failed")
 	count(descProofs, s.Proofs)
 	count(descSkips, s.Skips)
+	gauge(descOpen, float64(s.ProofsOpen))
+	count(descLeftOut, s.ProofsLeftOut)
 	count(descRejected, s.Rejected)
 	k := c.n.keeper
 	for _, x := range []*part{k.blocks, k.state, k.index} {

@@ -258,9 +258,13 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	case <-n.life.Done():
 		return nil
-	case err := <-n.app.Failed(): // more telling than what the engine makes of it
+	case err := <-n.app.Failed():
 		return stopped(ctx, err)
 	case err := <-n.failed:
+		select {
+		case err = <-n.app.Failed(): // more telling than what the engine makes of it
+		default:
+		}
 		return stopped(ctx, err)
 	}
 }

@@ -23,14 +23,7 @@ type Book struct {
 var ErrOrder = errors.New("order is not exactly one of bid and ask")
 
 // highest is the highest amount: bids rank by how far their price is below it.
-var highest = func() chain.Amount {
-	var a chain.Amount
-	for range 16 {
-		a, _ = a.Mul(256)
-		a, _ = a.Add(chain.Atto(255))
-	}
-	return a
-}()
+var highest = chain.MaxAmount()
 
 // PlaceOf returns where an order stands on its side.
 func PlaceOf(o *chain.Order) chain.Place {

@@ -216,7 +216,7 @@ func (m *Miner) fetch(ctx context.Context, d *chain.Deal) error {
 		return err
 	}
 	_, err = m.fetcher.FetchPiece(ctx, buyer.PieceRequest{
-		Peer: chain.Peer{ID: d.ClientPeer}, Piece: d.PieceCID, Root: d.PayloadRoot, Deal: d.ID, MaxSize: piece.MaxPayload(d.PaddedSize),
+		Peers: []chain.Peer{{ID: d.ClientPeer}}, Piece: d.PieceCID, Root: d.PayloadRoot, Deal: d.ID, MaxSize: piece.MaxPayload(d.PaddedSize),
 		Sink: buyer.SinkFunc(func(_ context.Context, c cid.Cid, data []byte) error { return w.Put(c, data) }),
 	})
 	if err != nil {

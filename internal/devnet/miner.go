@@ -163,6 +163,9 @@ func (m *Miner) Stop() error {
 	return nil
 }
 
+// height is that of the last Update that the running miner took in.
+func (m *Miner) height() chain.Height { return m.daemon.Height() }
+
 // Addrs are the miner's libp2p addresses while it runs.
 func (m *Miner) Addrs() []string {
 	if m.daemon == nil {

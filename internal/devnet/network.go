@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +28,7 @@ type Options struct {
 	Params     *consensus.Params // nil: devnet's; ChainID may be empty
 	Accounts   []consensus.GenesisAccount
 	Gated      bool
+	Wired      bool      // nodes talk over wires that Cut can cut
 	Pace       node.Pace // zero: by the gate, or the block time
 	Log        *slog.Logger
 	EngineLog  string // least level of CometBFT's lines; empty: error
@@ -51,7 +51,8 @@ type Network struct {
 
 	dir    string
 	faucet []byte
-	peers  []string // by node: ID@host:port
+	peers  [][]string // by node: ID@host:port of all others, in order
+	wires  *wires     // nil: nodes dial each other directly
 	gate   *gate
 	opts   Options
 }
@@ -71,7 +72,7 @@ func Start(o Options) (n *Network, err error) {
 	if o.Gated {
 		n.gate = newGate()
 		if n.opts.Pace == (node.Pace{}) {
-			n.opts.Pace = node.Pace{Commit: time.Millisecond, Propose: gatedPropose, Hasty: true}
+			n.opts.Pace = node.Pace{Commit: time.Millisecond, Propose: gatedPropose, Hasty: true, Gossip: 5 * time.Millisecond}
 		}
 	}
 	defer func() {
@@ -175,32 +176,56 @@ func (n *Network) makeGenesis() error {
 
 // configure gives each node free ports and the others as peers.
 func (n *Network) configure() error {
+	configs, ids := make([]node.Config, len(n.Nodes)), make([]string, len(n.Nodes))
 	for i := range n.Nodes {
 		id, err := node.LoadIdentity(n.home(i))
 		if err != nil {
 			return err
 		}
 		c := node.DefaultConfig()
-		c.Moniker, c.LocalPeers, c.API = fmt.Sprintf("node%d", i), true, "127.0.0.1:0"
+		c.Moniker, c.LocalPeers, c.Private = fmt.Sprintf("node%d", i), true, n.opts.Wired
 		if n.opts.EngineLog != "" {
 			c.EngineLog = n.opts.EngineLog
 		}
-		if i == 0 && n.opts.API != "" {
-			c.API = n.opts.API
-		}
-		for _, address := range []*string{&c.P2P, &c.RPC} {
+		for _, address := range []*string{&c.P2P, &c.RPC, &c.API} { // the same when it is started again
 			if *address, err = freePort(); err != nil {
 				return err
 			}
 		}
-		c.Peers = append([]string{}, n.peers...) // the later dial the earlier
-		n.peers = append(n.peers, id.NodeID+"@"+c.P2P)
+		if i == 0 && n.opts.API != "" {
+			c.API = n.opts.API
+		}
+		configs[i], ids[i] = c, id.NodeID
+	}
+	if n.opts.Wired {
+		n.wires = newWires()
+	}
+	n.peers = make([][]string, len(n.Nodes))
+	for i, c := range configs {
+		for j := range configs {
+			if j == i {
+				continue
+			}
+			address := configs[j].P2P
+			if n.wires != nil {
+				var err error
+				if address, err = n.wires.lay(i, j, address); err != nil {
+					return err
+				}
+			}
+			n.peers[i] = append(n.peers[i], ids[j]+"@"+address)
+		}
+		c.Peers = n.peers[i][:i] // the later dial the earlier
 		if err := c.Save(n.home(i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// Cut cuts nodes of a wired network off from the others, but not from each
+// other; without any it makes all wires whole again.
+func (n *Network) Cut(nodes ...int) { n.wires.cut(nodes...) }
 
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -222,7 +247,7 @@ func (n *Network) Restart(i int) error {
 		return err
 	}
 	if d.end != nil { // it ran before: the others' engines may be slow to dial it again
-		c.Peers = slices.Delete(slices.Clone(n.peers), i, i+1)
+		c.Peers = n.peers[i]
 	}
 	o := node.Options{Home: d.home, Config: &c, Pace: n.opts.Pace, Mount: n.opts.Mount}
 	if n.opts.Log != nil {
@@ -267,6 +292,9 @@ func (n *Network) Close() error {
 	for i := range n.Nodes {
 		errs = append(errs, n.Stop(i))
 	}
+	if n.wires != nil {
+		errs = append(errs, n.wires.close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -302,20 +330,27 @@ func (n *Network) Reach(ctx context.Context, h chain.Height) error {
 		if d.Node == nil {
 			continue
 		}
-		for {
-			changed := d.Store().Changed()
-			if v := d.Store().View(); v != nil && v.Height() >= h {
-				break
-			}
-			select {
-			case <-changed:
-			case err := <-d.done:
-				d.done <- err
-				return fmt.Errorf("node %d stopped: %w", i, err)
-			case <-ctx.Done():
-				return fmt.Errorf("node %d is at height %d, want %d: %w", i, d.Stats().Height, h, ctx.Err())
-			}
+		if err := n.reach(ctx, i, h); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// reach returns when node i has committed a height.
+func (n *Network) reach(ctx context.Context, i int, h chain.Height) error {
+	for d := n.Nodes[i]; ; {
+		changed := d.Store().Changed()
+		if v := d.Store().View(); v != nil && v.Height() >= h {
+			return nil
+		}
+		select {
+		case <-changed:
+		case err := <-d.done:
+			d.done <- err
+			return fmt.Errorf("node %d stopped: %w", i, err)
+		case <-ctx.Done():
+			return fmt.Errorf("node %d is at height %d, want %d: %w", i, d.Stats().Height, h, ctx.Err())
+		}
+	}
 }

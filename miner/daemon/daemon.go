@@ -55,6 +55,7 @@ type Daemon struct {
 	seller   *seller.Seller
 	redeemer *seller.Redeemer
 	heights  chan chain.Height
+	channels *channels
 	sealing  *sealing.Sealing
 	proving  *proving.Proving
 	deals    *deals.Deals
@@ -151,13 +152,14 @@ func (d *Daemon) openWork(context.Context) (err error) {
 	if err := d.openProving(proof); err != nil {
 		return err
 	}
-	fetch, err := newFetcher(d.host, d.params.ChainID)
+	d.channels = newChannels(d)
+	fetch, err := newFetcher(d)
 	if err != nil {
 		return err
 	}
 	d.deals = deals.New(deals.Config{
 		Miner: d.id, SectorSize: params.SectorSize(), PackDelay: cfg.Sealing.PackDelay,
-		Retry: retry, Log: d.log.With("part", "deals"), Packed: d.sealing.Wake,
+		Retry: retry, Log: d.log.With("part", "deals"), Packed: d.sealing.Wake, Buyer: fetch,
 	}, d.records, d.node, d.send, fetch, d.disk)
 	if d.asks, err = newAsks(d); err != nil {
 		return err
@@ -184,6 +186,9 @@ func (d *Daemon) openProving(proof abi.RegisteredSealProof) (err error) {
 // Host is the miner's place on the network.
 func (d *Daemon) Host() *p2p.Host { return d.host }
 
+// Height is that of the last Update taken in.
+func (d *Daemon) Height() chain.Height { return d.status.read().Height }
+
 // StatusAddr is the host:port of the status API.
 func (d *Daemon) StatusAddr() string { return d.status.addr() }
 
@@ -201,6 +206,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.parts.Add("deals", d.deals.Run)
 	d.parts.Add("asks", d.asks.Run)
 	d.parts.Add("retrieval", d.sell)
+	d.parts.Add("channels", d.channels.Run)
 	d.parts.Add("status", d.status.Run)
 	return d.parts.Run(ctx)
 }

@@ -53,6 +53,7 @@ func (d *Daemon) wake() {
 	d.proving.Wake()
 	d.deals.Wake()
 	d.asks.Wake()
+	d.channels.Wake()
 	select {
 	case d.heights <- 0: // the redeemer asks for the height itself
 	default:

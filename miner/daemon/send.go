@@ -9,8 +9,8 @@ import (
 	"github.com/perdure/perdure/chain/wallet"
 )
 
-// sender sends as the miner's worker. It implements miner.Sender,
-// proving.Submitter and seller.Submitter.
+// sender sends and signs as the miner's worker. It implements miner.Sender,
+// proving.Submitter, seller.Submitter and buyer.Signer.
 type sender struct {
 	node   wallet.Node
 	key    []byte
@@ -45,6 +45,15 @@ func (s *sender) Send(ctx context.Context, body chain.Body) (*consensus.Receipt,
 func (s *sender) Submit(ctx context.Context, body chain.Body) error {
 	_, err := s.Send(ctx, body)
 	return err
+}
+
+// SignVoucher implements buyer.Signer.
+func (s *sender) SignVoucher(_ context.Context, v *chain.Voucher) (chain.Signature, error) {
+	text, err := v.SignBytes()
+	if err != nil {
+		return chain.Signature{}, err
+	}
+	return s.worker.Sign(text)
 }
 
 // SubmitProof implements proving.Submitter.

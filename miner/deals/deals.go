@@ -1,6 +1,6 @@
 // Package deals is the market side of a miner: it learns of matches, fetches
-// the pieces from the clients, accepts them on chain, packs them into sectors
-// and lets go of what is over.
+// the pieces from the clients, or buys those of repairs from other miners,
+// accepts them on chain, packs them into sectors and lets go of what is over.
 package deals
 
 import (
@@ -25,6 +25,7 @@ type Config struct {
 	PackDelay  uint64        // blocks that an accepted piece waits for others to share its sector
 	Fetches    int           // pieces fetched at once; 0 means 2
 	Retry      time.Duration // before a fetch that failed is tried again; 0 means 3 s
+	Buyer      miner.Buyer   // of the pieces of repairs; nil: they are not fetched
 	Log        *slog.Logger
 	// Packed, if not nil, is called when a sector is ready to be sealed.
 	Packed func()

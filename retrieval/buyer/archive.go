@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/retrieval/car"
+	"github.com/perdure/perdure/retrieval/dag"
 )
 
 // ArchiveFile is what an Archive is written to; an *os.File is one.
@@ -106,3 +107,14 @@ func (a *Archive) Size() uint64 { return a.w.Size() }
 
 // Index describes the blocks so far.
 func (a *Archive) Index() *car.Index { return a.w.Index() }
+
+// Get reads blocks of the archive from the file it is written to.
+func (a *Archive) Get(f io.ReaderAt) dag.Get {
+	return func(_ context.Context, c cid.Cid) ([]byte, error) {
+		at, ok := a.w.Index().Find(c)
+		if !ok {
+			return nil, fmt.Errorf("block %s is not in the archive", c)
+		}
+		return a.w.Index().ReadBlock(f, at)
+	}
+}

@@ -138,6 +138,16 @@ func (b *Buyer) drop(peer string) {
 	}
 }
 
+// Blame remembers the sellers that a fetch took blocks from as ones that lied:
+// what they sent was right block by block and yet not what was asked for.
+func (b *Buyer) Blame(s Stats) {
+	for i := range s.Sellers {
+		if s.Sellers[i].Chunks > 0 {
+			b.drop(s.Sellers[i].Peer)
+		}
+	}
+}
+
 // Dropped reports whether the seller with this binary peer ID is remembered as
 // one that lied, stalled or was too slow.
 func (b *Buyer) Dropped(peer string) bool {

@@ -48,15 +48,23 @@ type RangeRequest struct {
 
 // PieceRequest is a miner's fetch of the piece of a deal.
 type PieceRequest struct {
-	Peer  chain.Peer
+	// Peers are who may have the piece: with a Deal its client, else sellers.
+	Peers []chain.Peer
 	Piece cid.Cid
 	Root  cid.Cid // that the archive must name
-	Deal  uint64
+	Deal  uint64  // that entitles to the piece for nothing; 0: it is bought
 	// From is how many blocks are there already, Size how many bytes the archive
 	// has with them, its header included (OpenArchive tells both).
 	From, Size uint64
 	// MaxSize is the most bytes that the archive may have.
-	MaxSize  uint64
+	MaxSize uint64
+	// Have, if set, says that the piece is all of the payload, and gives the
+	// blocks that are there already: then no block is taken or paid that is not
+	// the one due.
+	Have dag.Get
+	// Budget is the most attoPDR that the whole piece may cost; a seller that
+	// asks for more is not paid at all. Zero: only for nothing.
+	Budget   chain.Amount
 	Sink     Sink
 	Progress func(Stats)
 }
@@ -124,18 +132,36 @@ func (p *havePlan) fill() {
 }
 
 // FetchPiece fetches the blocks of a deal's piece, in the order in which they
-// stand in its archive. Each is checked against the CID that comes with it;
-// whether the archive is the piece is for the caller to check. A client that
-// falls silent is tried again like one whose connection broke, and is not
-// remembered as dropped: a deal has no other source.
+// stand in its archive. Without Have each is checked against the CID that comes
+// with it alone; whether the archive is the piece is then for the caller to
+// check, and to Blame its sellers if it is not.
+//
+// A deal's client that falls silent is tried again like one whose connection
+// broke, and is not remembered as dropped: the deal has no other source.
 func (b *Buyer) FetchPiece(ctx context.Context, r PieceRequest) (Stats, error) {
-	size := max(r.Size, car.HeaderSize(r.Root))
-	j := b.newJob(&Request{Root: r.Root, Parts: []Part{{r.Piece, []chain.Peer{r.Peer}}}, Sink: r.Sink, Progress: r.Progress},
-		&piecePlan{next: r.From, size: size, most: r.MaxSize})
-	j.deal = r.Deal
-	err := j.run(ctx)
+	p, err := newPiecePlan(ctx, &r)
 	if err != nil {
-		err = fmt.Errorf("fetch piece %s of deal %d: %w", r.Piece, r.Deal, err)
+		return Stats{}, fmt.Errorf("fetch piece %s: %w", r.Piece, err)
 	}
-	return j.stats, err
+	j := b.newJob(&Request{Root: r.Root, Parts: []Part{{r.Piece, r.Peers}}, Sink: r.Sink, Progress: r.Progress,
+		MaxPrice: r.Budget, Budget: r.Budget}, p)
+	j.deal, j.whole = r.Deal, true
+	if err := j.run(ctx); err != nil {
+		return j.stats, fmt.Errorf("fetch piece %s: %w", r.Piece, err)
+	}
+	return j.stats, nil
+}
+
+// newPiecePlan is the plan of a piece: block by block as the payload's DAG has
+// them if the request can tell, else as the archive has them.
+func newPiecePlan(ctx context.Context, r *PieceRequest) (plan, error) {
+	bound := sizeBound{max(r.Size, car.HeaderSize(r.Root)), r.MaxSize}
+	if r.Have == nil {
+		return &piecePlan{next: r.From, sizeBound: bound}, nil
+	}
+	w, err := dag.NewWalker(r.Root)
+	if err == nil {
+		err = w.Replay(ctx, r.From, r.Have)
+	}
+	return &wholePlan{walkPlan{w}, bound}, err
 }

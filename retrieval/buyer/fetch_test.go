@@ -246,7 +246,7 @@ func TestFetchPiece(t *testing.T) {
 			}
 			return a.Put(ctx, c, data)
 		})
-		return w.buyer.FetchPiece(ctx, buyer.PieceRequest{Peer: client.peer, Piece: parts[part].piece, Root: f.root, Deal: deal,
+		return w.buyer.FetchPiece(ctx, buyer.PieceRequest{Peers: []chain.Peer{client.peer}, Piece: parts[part].piece, Root: f.root, Deal: deal,
 			From: a.Blocks(), Size: a.Size(), MaxSize: most, Sink: sink})
 	}
 	size := parts[1].index.Size()

@@ -32,6 +32,7 @@ type job struct {
 	req      *Request
 	plan     plan
 	deal     uint64
+	whole    bool // one archive is fetched, all of it
 	budget   chain.Amount
 	parts    [][]*source // nil: not quoted yet
 	part     int         // that the last session served
@@ -292,11 +293,14 @@ func (j *job) acceptable(ctx context.Context, o *retrieval.Offer) error {
 	if j.req.MaxPrice.Less(o.Price) {
 		return retrieval.Errorf(retrieval.CodeRefused, "price %s attoPDR a chunk, at most %s is paid", o.Price, j.req.MaxPrice)
 	}
-	if _, isPiece := j.plan.(*piecePlan); isPiece && !o.Root.Equals(j.req.Root) {
+	if j.whole && !o.Root.Equals(j.req.Root) {
 		return fmt.Errorf("%w: its archive has root %s, want %s", ErrFault, o.Root, j.req.Root)
 	}
 	if o.Price.IsZero() {
 		return nil
+	}
+	if cost, err := retrieval.Cost(o.Price, o.Chunks); j.whole && (err != nil || j.budget.Less(cost)) {
+		return retrieval.Errorf(retrieval.CodeRefused, "%d chunks at %s attoPDR each, at most %s is paid for all", o.Chunks, o.Price, j.budget)
 	}
 	if j.buyer.cfg.Channels == nil {
 		return retrieval.Errorf(retrieval.CodeRefused, "this buyer has no wallet to pay with")

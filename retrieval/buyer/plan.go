@@ -101,29 +101,57 @@ func (p *rangePlan) chunks(o *retrieval.Offer) uint64 {
 	return min(o.Blocks, 2*(p.length/retrieval.ChunkSize)+8)
 }
 
+var errTooMuch = errors.New("the archive is larger than the piece allows")
+
+// sizeBound is the bytes of an archive so far, and the most it may have.
+type sizeBound struct{ size, most uint64 }
+
+// with is the size with one block more, if it may have that.
+func (s *sizeBound) with(b retrieval.Block) (uint64, error) {
+	size := s.size + car.SectionSize(b.CID, len(b.Data))
+	if size > s.most {
+		return s.size, errTooMuch
+	}
+	return size, nil
+}
+
+// wholePlan gets an archive that holds a whole payload.
+type wholePlan struct {
+	walkPlan
+	sizeBound
+}
+
+func (p *wholePlan) accept(b retrieval.Block) error {
+	size, err := p.with(b)
+	if err == nil {
+		err = p.walkPlan.accept(b)
+	}
+	if err == nil {
+		p.size = size
+	}
+	return err
+}
+
 // piecePlan gets a whole archive by ordinals. It cannot know the CIDs
 // beforehand: the piece commitment over the archive is the caller's to check.
 type piecePlan struct {
-	next  uint64 // ordinal
-	size  uint64 // of the archive so far
-	most  uint64 // bytes that the archive may have
+	next uint64 // ordinal
+	sizeBound
 	whole bool
 }
-
-var errTooMuch = errors.New("the archive is larger than the piece allows")
 
 func (p *piecePlan) want() []retrieval.Run { return []retrieval.Run{{First: p.next}} }
 
 func (p *piecePlan) accept(b retrieval.Block) error {
-	p.size += car.SectionSize(b.CID, len(b.Data))
-	if p.size > p.most {
-		return errTooMuch
+	size, err := p.with(b)
+	if err == nil {
+		err = car.Verify(b.CID, b.Data)
 	}
-	if err := car.Verify(b.CID, b.Data); err != nil {
-		return err
+	if err == nil {
+		p.size = size
+		p.next++
 	}
-	p.next++
-	return nil
+	return err
 }
 
 func (p *piecePlan) ended(e *retrieval.End, o *retrieval.Offer) error {

@@ -104,3 +104,14 @@ func (l *Ledger) Promises(channel uint64) ([]Promise, error) {
 	})
 	return out, err
 }
+
+// ClaimableUntil is the last height at which a voucher promised on a channel
+// may be redeemed; 0 if none was promised.
+func (l *Ledger) ClaimableUntil(channel uint64) (chain.Height, error) {
+	promises, err := l.Promises(channel)
+	var last chain.Height
+	for i := range promises {
+		last = max(last, promises[i].Voucher.Voucher.ExpiresAt)
+	}
+	return last, err
+}
