@@ -39,8 +39,8 @@ COUNT   ?= 5
 PAGE    := $(GO) test -timeout 30m -run '^$$' -count $(COUNT)
 
 bench-page:
-	for part in sha256 commp poseidon post; do $(GO) run ./cmd/perdure bench $$part || exit 1; done
-	$(PAGE) -bench '^BenchmarkLayer$$' -benchtime 2x -cpu 1 ./porep/seal/layers
+	for part in sha256 commp poseidon post seal; do $(GO) run ./cmd/perdure bench $$part || exit 1; done
+	$(PAGE) -bench '^BenchmarkLayer$$' -benchtime 2x -cpu 1,2 ./porep/seal/layers
 	PERDURE_BENCH_SIZE=512MiB $(PAGE) -bench '^BenchmarkTrees$$' -benchtime 1x ./porep/seal
 	$(PAGE) -bench '^BenchmarkMatch$$/^resting=10000$$' ./chain/orderbook
 	$(PAGE) -bench '^BenchmarkTransfers$$' -benchtime 20000x ./chain/node

@@ -4193,7 +4193,171 @@ func (t *Place) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufOrder = []byte{143}
+var lengthBufSuccession = []byte{135}
+
+func (t *Succession) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufSuccession); err != nil {
+		return err
+	}
+
+	// t.Deal (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Deal)); err != nil {
+		return err
+	}
+
+	// t.Bid (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Bid)); err != nil {
+		return err
+	}
+
+	// t.Term (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Term)); err != nil {
+		return err
+	}
+
+	// t.By (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.By)); err != nil {
+		return err
+	}
+
+	// t.Price (chain.Amount) (struct)
+	if err := t.Price.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Fetch (chain.Amount) (struct)
+	if err := t.Fetch.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Reserve (chain.Amount) (struct)
+	if err := t.Reserve.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Succession) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Succession{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 7 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Deal (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Deal = uint64(extra)
+
+	}
+	// t.Bid (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Bid = uint64(extra)
+
+	}
+	// t.Term (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Term = Height(extra)
+
+	}
+	// t.By (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.By = Height(extra)
+
+	}
+	// t.Price (chain.Amount) (struct)
+
+	{
+
+		if err := t.Price.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Price: %w", err)
+		}
+
+	}
+	// t.Fetch (chain.Amount) (struct)
+
+	{
+
+		if err := t.Fetch.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Fetch: %w", err)
+		}
+
+	}
+	// t.Reserve (chain.Amount) (struct)
+
+	{
+
+		if err := t.Reserve.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Reserve: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufOrder = []byte{144}
 
 func (t *Order) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -4283,7 +4447,7 @@ func (t *Order) MarshalCBOR(w io.Writer) error {
 	}
 
 	// t.Miners ([]uint64) (slice)
-	if len(t.Miners) > 64 {
+	if len(t.Miners) > 256 {
 		return xerrors.Errorf("Slice value in field t.Miners was too long")
 	}
 
@@ -4299,7 +4463,7 @@ func (t *Order) MarshalCBOR(w io.Writer) error {
 	}
 
 	// t.Owners ([]address.Address) (slice)
-	if len(t.Owners) > 64 {
+	if len(t.Owners) > 256 {
 		return xerrors.Errorf("Slice value in field t.Owners was too long")
 	}
 
@@ -4315,6 +4479,11 @@ func (t *Order) MarshalCBOR(w io.Writer) error {
 
 	// t.From (chain.Place) (struct)
 	if err := t.From.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Succeeds (chain.Succession) (struct)
+	if err := t.Succeeds.MarshalCBOR(cw); err != nil {
 		return err
 	}
 	return nil
@@ -4339,7 +4508,7 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 15 {
+	if extra != 16 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -4525,7 +4694,7 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 		return err
 	}
 
-	if extra > 64 {
+	if extra > 256 {
 		return fmt.Errorf("t.Miners: array too large (%d)", extra)
 	}
 
@@ -4568,7 +4737,7 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 		return err
 	}
 
-	if extra > 64 {
+	if extra > 256 {
 		return fmt.Errorf("t.Owners: array too large (%d)", extra)
 	}
 
@@ -4605,6 +4774,482 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 
 		if err := t.From.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.From: %w", err)
+		}
+
+	}
+	// t.Succeeds (chain.Succession) (struct)
+
+	{
+
+		b, err := cr.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != cbg.CborNull[0] {
+			if err := cr.UnreadByte(); err != nil {
+				return err
+			}
+			t.Succeeds = new(Succession)
+			if err := t.Succeeds.UnmarshalCBOR(cr); err != nil {
+				return xerrors.Errorf("unmarshaling t.Succeeds pointer: %w", err)
+			}
+		}
+
+	}
+	return nil
+}
+
+var lengthBufHolder = []byte{132}
+
+func (t *Holder) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufHolder); err != nil {
+		return err
+	}
+
+	// t.Deal (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Deal)); err != nil {
+		return err
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Owner (address.Address) (struct)
+	if err := t.Owner.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Holds (bool) (bool)
+	if err := cbg.WriteBool(w, t.Holds); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Holder) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Holder{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 4 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Deal (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Deal = uint64(extra)
+
+	}
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
+
+	}
+	// t.Owner (address.Address) (struct)
+
+	{
+
+		if err := t.Owner.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Owner: %w", err)
+		}
+
+	}
+	// t.Holds (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Holds = false
+	case 21:
+		t.Holds = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
+	}
+	return nil
+}
+
+var lengthBufCopies = []byte{134}
+
+func (t *Copies) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufCopies); err != nil {
+		return err
+	}
+
+	// t.Holders ([]chain.Holder) (slice)
+	if len(t.Holders) > 128 {
+		return xerrors.Errorf("Slice value in field t.Holders was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Holders))); err != nil {
+		return err
+	}
+	for _, v := range t.Holders {
+		if err := v.MarshalCBOR(cw); err != nil {
+			return err
+		}
+
+	}
+
+	// t.Orders ([]uint64) (slice)
+	if len(t.Orders) > 128 {
+		return xerrors.Errorf("Slice value in field t.Orders was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Orders))); err != nil {
+		return err
+	}
+	for _, v := range t.Orders {
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(v)); err != nil {
+			return err
+		}
+
+	}
+
+	// t.Barred ([]address.Address) (slice)
+	if len(t.Barred) > 64 {
+		return xerrors.Errorf("Slice value in field t.Barred was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Barred))); err != nil {
+		return err
+	}
+	for _, v := range t.Barred {
+		if err := v.MarshalCBOR(cw); err != nil {
+			return err
+		}
+
+	}
+
+	// t.Allow ([]uint64) (slice)
+	if len(t.Allow) > 64 {
+		return xerrors.Errorf("Slice value in field t.Allow was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Allow))); err != nil {
+		return err
+	}
+	for _, v := range t.Allow {
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(v)); err != nil {
+			return err
+		}
+
+	}
+
+	// t.Deny ([]uint64) (slice)
+	if len(t.Deny) > 64 {
+		return xerrors.Errorf("Slice value in field t.Deny was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Deny))); err != nil {
+		return err
+	}
+	for _, v := range t.Deny {
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(v)); err != nil {
+			return err
+		}
+
+	}
+
+	// t.MinCollateral (chain.Amount) (struct)
+	if err := t.MinCollateral.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Copies) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Copies{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 6 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Holders ([]chain.Holder) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 128 {
+		return fmt.Errorf("t.Holders: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Holders = make([]Holder, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				if err := t.Holders[i].UnmarshalCBOR(cr); err != nil {
+					return xerrors.Errorf("unmarshaling t.Holders[i]: %w", err)
+				}
+
+			}
+
+		}
+	}
+	// t.Orders ([]uint64) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 128 {
+		return fmt.Errorf("t.Orders: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Orders = make([]uint64, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				maj, extra, err = cr.ReadHeader()
+				if err != nil {
+					return err
+				}
+				if maj != cbg.MajUnsignedInt {
+					return fmt.Errorf("wrong type for uint64 field")
+				}
+				t.Orders[i] = uint64(extra)
+
+			}
+
+		}
+	}
+	// t.Barred ([]address.Address) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 64 {
+		return fmt.Errorf("t.Barred: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Barred = make([]address.Address, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				if err := t.Barred[i].UnmarshalCBOR(cr); err != nil {
+					return xerrors.Errorf("unmarshaling t.Barred[i]: %w", err)
+				}
+
+			}
+
+		}
+	}
+	// t.Allow ([]uint64) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 64 {
+		return fmt.Errorf("t.Allow: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Allow = make([]uint64, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				maj, extra, err = cr.ReadHeader()
+				if err != nil {
+					return err
+				}
+				if maj != cbg.MajUnsignedInt {
+					return fmt.Errorf("wrong type for uint64 field")
+				}
+				t.Allow[i] = uint64(extra)
+
+			}
+
+		}
+	}
+	// t.Deny ([]uint64) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 64 {
+		return fmt.Errorf("t.Deny: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Deny = make([]uint64, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				maj, extra, err = cr.ReadHeader()
+				if err != nil {
+					return err
+				}
+				if maj != cbg.MajUnsignedInt {
+					return fmt.Errorf("wrong type for uint64 field")
+				}
+				t.Deny[i] = uint64(extra)
+
+			}
+
+		}
+	}
+	// t.MinCollateral (chain.Amount) (struct)
+
+	{
+
+		if err := t.MinCollateral.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.MinCollateral: %w", err)
 		}
 
 	}
@@ -4833,7 +5478,7 @@ func (t *SettleDeals) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufDeal = []byte{152, 29}
+var lengthBufDeal = []byte{152, 30}
 
 func (t *Deal) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -5020,6 +5665,10 @@ func (t *Deal) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Succeeds (chain.Succession) (struct)
+	if err := t.Succeeds.MarshalCBOR(cw); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -5042,7 +5691,7 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 29 {
+	if extra != 30 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -5422,6 +6071,25 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.FaultBlocks = uint64(extra)
+
+	}
+	// t.Succeeds (chain.Succession) (struct)
+
+	{
+
+		b, err := cr.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != cbg.CborNull[0] {
+			if err := cr.UnreadByte(); err != nil {
+				return err
+			}
+			t.Succeeds = new(Succession)
+			if err := t.Succeeds.UnmarshalCBOR(cr); err != nil {
+				return xerrors.Errorf("unmarshaling t.Succeeds pointer: %w", err)
+			}
+		}
 
 	}
 	return nil

@@ -44,7 +44,7 @@ func (s DealState) String() string {
 // Deal is the record of a match: one copy of one piece on one miner.
 type Deal struct {
 	ID            uint64
-	Bid, Ask      uint64 // order IDs
+	Bid, Ask      uint64 // order IDs; Bid is the client's, also if the chain's own bid for a lost copy was matched
 	State         DealState
 	Client        Address
 	ClientPeer    []byte `cborgen:"maxlen=128"`
@@ -67,7 +67,8 @@ type Deal struct {
 	Committed     bool   // pieces of it are in sector Sector, pre-committed or active
 	Sector        uint64 // meaningful if Committed
 	Activated     Height
-	End           Height // Activated + Duration
-	PaidThrough   Height // pay is released up to and including here
-	FaultBlocks   uint64 // heights of the term not paid because of faults
+	End           Height      // Activated + Duration
+	PaidThrough   Height      // pay is released up to and including here
+	FaultBlocks   uint64      // heights of the term not paid because of faults
+	Succeeds      *Succession // of a deal that such a bid made
 }

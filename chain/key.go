@@ -1,11 +1,59 @@
 package chain
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/filecoin-project/go-address"
 )
+
+// ParsePath reads table and key in one word, as people write them: the table's
+// name and, but for global, a slash and the key, such as miner/t01000,
+// sector/t01000/3, deal/17 and account/ADDRESS.
+func ParsePath(path string) (Key, error) {
+	name, key, _ := strings.Cut(path, "/")
+	table, ok := ParseTable(name)
+	if !ok {
+		return Key{}, fmt.Errorf("unknown table %q", name)
+	}
+	return ParseKey(table, key)
+}
+
+// FormatPath writes a key so that ParsePath reads it. A key that is not of its
+// table's shape is written in hexadecimal.
+func FormatPath(k Key, n Network) string {
+	if k.Table.Shape() == ShapeSingle && k.ID == "" {
+		return k.Table.String()
+	}
+	return k.Table.String() + "/" + formatKey(k, n)
+}
+
+func formatKey(k Key, n Network) string {
+	var numbers [2]uint64
+	for i := range len(k.ID) / 8 {
+		if i < len(numbers) {
+			numbers[i] = binary.BigEndian.Uint64([]byte(k.ID[8*i:]))
+		}
+	}
+	switch {
+	case k.Table == TableAccount:
+		if a, err := address.NewFromBytes([]byte(k.ID)); err == nil {
+			return FormatAddress(a, n)
+		}
+	case k.Table == TableMiner && len(k.ID) == 8:
+		return FormatMiner(numbers[0], n)
+	case k.Table == TableSector && len(k.ID) == 16:
+		return fmt.Sprintf("%s/%d", FormatMiner(numbers[0], n), numbers[1])
+	case k.Table == TablePartition && len(k.ID) == 16:
+		return fmt.Sprintf("%s/%d/%d", FormatMiner(numbers[0], n), numbers[1]>>32, numbers[1]&(1<<32-1))
+	case k.Table.Shape() == ShapeDense && len(k.ID) == 8:
+		return strconv.FormatUint(numbers[0], 10)
+	}
+	return hex.EncodeToString([]byte(k.ID))
+}
 
 // ParseKey reads the key of a table's record as people write it: nothing for
 // global, an address for account, t01000 for miner, t01000/7 for sector,

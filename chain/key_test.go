@@ -28,6 +28,10 @@ func TestParseKey(t *testing.T) {
 		if err != nil || got != c.want {
 			t.Errorf("%s %q: %x, %v; want %x", c.table, c.text, got.ID, err, c.want.ID)
 		}
+		path := FormatPath(c.want, Mainnet)
+		if again, err := ParsePath(path); err != nil || again != c.want {
+			t.Errorf("%s %x is written %q, which is %s %x, %v", c.table, c.want.ID, path, again.Table, again.ID, err)
+		}
 	}
 	for _, c := range []struct {
 		table Table
@@ -40,5 +44,13 @@ func TestParseKey(t *testing.T) {
 		if k, err := ParseKey(c.table, c.text); err == nil {
 			t.Errorf("%s %q is key %x", c.table, c.text, k.ID)
 		}
+	}
+	for _, path := range []string{"", "deals/1", "deal", "deal/1/2", "global/1", "/"} {
+		if k, err := ParsePath(path); err == nil {
+			t.Errorf("path %q is key %s %x", path, k.Table, k.ID)
+		}
+	}
+	if got := FormatPath(Key{TableDeal, "short"}, Testnet); got != "deal/73686f7274" {
+		t.Errorf("a key of no shape is written %q", got)
 	}
 }

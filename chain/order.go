@@ -89,9 +89,42 @@ type Order struct {
 	NoShows   uint64   // recent no-shows of its side when it was placed: its deposits are 1 + NoShows times the rate
 	Bid       *BidTerms
 	Ask       *AskTerms
-	Copies    uint64    // a bid's copies still to match
-	Free      uint64    // an ask's padded bytes still to sell
-	Miners    []MinerID `cborgen:"maxlen=64"` // a bid's miners so far
-	Owners    []Address `cborgen:"maxlen=64"` // and their owners
-	From      Place     // while searching: the last order of the other side that it has passed; zero: none
+	Copies    uint64      // a bid's copies still to match
+	Free      uint64      // an ask's padded bytes still to sell
+	Miners    []MinerID   `cborgen:"maxlen=256"` // a bid's miners so far; of an order of the chain's own, those that it must not match
+	Owners    []Address   `cborgen:"maxlen=256"` // and their owners
+	From      Place       // while searching: the last order of the other side that it has passed; zero: none
+	Succeeds  *Succession // of a bid that the chain placed itself
+}
+
+// Succession is what a bid has that the chain placed by itself, and the deal
+// that comes of it: a copy of a piece that others hold already, in the place of
+// one that is lost.
+type Succession struct {
+	Deal    uint64 // the lost deal
+	Bid     uint64 // the client's bid: both deals are copies of it
+	Term    Height // the last height of the lost deal's term: the new one is for what is left
+	By      Height // the last height at which a bid for it may match
+	Price   Amount // of the lost deal, attoPDR per GiB per block
+	Fetch   Amount // what the new miner gets for having bought the data, once its sector is active
+	Reserve Amount // of a deal, still locked beyond its price: Fetch, and the rest is the client's. A bid's is in Locked
+}
+
+// Copies says who has deals for copies of the piece of a bid for more than one,
+// for as long as there are any. Its key is the bid's ID.
+type Copies struct {
+	Holders       []Holder  `cborgen:"maxlen=128"`
+	Orders        []uint64  `cborgen:"maxlen=128"` // bids of the chain's own for other copies
+	Barred        []Address `cborgen:"maxlen=64"`  // owners that lost a copy or did not fetch one, the latest last: they get no other
+	Allow         []MinerID `cborgen:"maxlen=64"`  // as the bid says
+	Deny          []MinerID `cborgen:"maxlen=64"`
+	MinCollateral Amount
+}
+
+// Holder is a live deal for one copy.
+type Holder struct {
+	Deal  uint64
+	Miner MinerID
+	Owner Address // of Miner, when its ask was placed
+	Holds bool    // the miner said that it has the piece, by AcceptData
 }

@@ -21,8 +21,9 @@ const (
 	TableChannel   Table = 7  // by channel ID: Channel
 	TableBeacon    Table = 8  // by height: Beacon
 	TableQueue     Table = 9  // by queue<<56|height, index: QueueItem; index 0 is the QueueHead
-	TableReplay    Table = 10 // by replay key or void key: Empty
-	TableEnd       Table = 11
+	TableReplay    Table = 10 // by replay key, void key or failure key: Empty
+	TableCopies    Table = 11 // by order ID of a bid: Copies
+	TableEnd       Table = 12
 )
 
 // Shape says how a table's keys look and so which tree holds it.
@@ -50,7 +51,7 @@ func (t Table) Shape() Shape {
 }
 
 var tableNames = [TableEnd]string{"global", "account", "miner", "sector", "partition", "order",
-	"deal", "channel", "beacon", "queue", "replay"}
+	"deal", "channel", "beacon", "queue", "replay", "copies"}
 
 // String returns the table's name, as the command line and JSON use it.
 func (t Table) String() string {
@@ -119,6 +120,9 @@ func OrderKey(id uint64) Key { return dense(TableOrder, id) }
 // DealKey is the key of a deal.
 func DealKey(id uint64) Key { return dense(TableDeal, id) }
 
+// CopiesKey is the key of what is known about the copies of a bid.
+func CopiesKey(bid uint64) Key { return dense(TableCopies, bid) }
+
 // ChannelKey is the key of a channel.
 func ChannelKey(id uint64) Key { return dense(TableChannel, id) }
 
@@ -135,6 +139,14 @@ func ReplayKey(p *SubmitWindowProof) Key {
 func VoidKey(signBytes []byte) Key {
 	h := sha256.Sum256(signBytes)
 	return Key{TableReplay, string(append([]byte{0xff}, h[:]...))}
+}
+
+// FailureKey is the key that the nth failure of a partition's proof in a window,
+// from 1, leaves behind until the window closes.
+func FailureKey(p *SubmitWindowProof, n uint64) Key {
+	k := ReplayKey(p)
+	k.ID += string(be64(nil, n))
+	return k
 }
 
 // Queue names what is due at a height.

@@ -96,10 +96,20 @@ func New(cfg Config) (*Client, error) {
 type Options struct {
 	Home   string // the user's home directory of Perdure; the client's files are in client/
 	Node   string // URL of a chain node's API; empty: offline
+	Chain  Node   // what is asked in place of Node, such as a light.Node; Close closes it, too
 	Key    []byte // secp256k1 private key that signs and pays; nil: only reading
 	Listen []string
 	Buyer  buyer.Config
 	Log    *slog.Logger
+}
+
+// Node is what a client needs of a chain node: an rpc.Client, which believes its
+// node, or a light.Node, which proves what decides over money. Lists by JSON are
+// hints in both.
+type Node interface {
+	deals.Chain
+	rpc.Explorer
+	io.Closer
 }
 
 // Home is where a user's home keeps the client's files.
@@ -108,25 +118,31 @@ func Home(home string) string { return filepath.Join(home, "client") }
 // Open makes a client that talks to a node and, with a key, has a libp2p host of
 // its own. It does not ask the node anything yet.
 func Open(o Options) (*Client, error) {
-	if o.Home == "" {
-		return nil, errors.New("open client: no home directory: give --home")
-	}
 	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Log: o.Log}
 	var parts lifecycle.Group
 	fail := func(err error) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("open client: %w", err), parts.Close())
 	}
-	if o.Node != "" {
+	if o.Chain != nil {
+		parts.OnClose("node client", o.Chain.Close)
+	}
+	if o.Home == "" {
+		return fail(errors.New("no home directory: give --home"))
+	}
+	switch {
+	case o.Chain != nil:
+		cfg.Chain, cfg.Directory = o.Chain, nodeDirectory{o.Chain, o.Chain}
+	case o.Node != "":
 		node := rpc.New(o.Node)
-		parts.OnClose("node client", func() error { node.Close(); return nil })
-		cfg.Chain, cfg.Directory = node, nodeDirectory{node}
-		if o.Key != nil {
-			sender, err := wallet.NewSender(node, o.Key, chain.Amount{})
-			if err != nil {
-				return fail(err)
-			}
-			cfg.Sender = sender
+		parts.OnClose("node client", node.Close)
+		cfg.Chain, cfg.Directory = node, nodeDirectory{node: node}
+	}
+	if cfg.Chain != nil && o.Key != nil {
+		sender, err := wallet.NewSender(cfg.Chain, o.Key, chain.Amount{})
+		if err != nil {
+			return fail(err)
 		}
+		cfg.Sender = sender
 	}
 	if cfg.Sender != nil {
 		identity, err := p2p.LoadIdentity(filepath.Join(cfg.Home, "identity"))

@@ -9,8 +9,14 @@ import (
 	"github.com/perdure/perdure/chain/rpc"
 )
 
-// nodeDirectory asks a node's explorer API.
-type nodeDirectory struct{ node *rpc.Client }
+// nodeDirectory asks a node's explorer API, whose lists are hints where to look:
+// a node may leave something out.
+type nodeDirectory struct {
+	node    rpc.Explorer
+	records interface { // where the asks themselves are read; nil: as they are listed
+		Record(ctx context.Context, k chain.Key, into chain.CBOR) (bool, error)
+	}
+}
 
 // askJSON is an ask as the API shows it.
 type askJSON struct {
@@ -40,6 +46,9 @@ func (d nodeDirectory) Asks(ctx context.Context) ([]*chain.Order, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.records != nil {
+		return d.readAsks(ctx, all)
+	}
 	var out []*chain.Order
 	for _, a := range all {
 		if a.Ask == nil {
@@ -55,6 +64,22 @@ func (d nodeDirectory) Asks(ctx context.Context) ([]*chain.Order, error) {
 			return nil, fmt.Errorf("order %d: %w", a.ID, err)
 		}
 		out = append(out, o)
+	}
+	return out, nil
+}
+
+// readAsks reads the records of the asks that a list names.
+func (d nodeDirectory) readAsks(ctx context.Context, listed []askJSON) ([]*chain.Order, error) {
+	var out []*chain.Order
+	for _, a := range listed {
+		o := new(chain.Order)
+		ok, err := d.records.Record(ctx, chain.OrderKey(a.ID), o)
+		if err != nil {
+			return nil, fmt.Errorf("order %d: %w", a.ID, err)
+		}
+		if ok && o.Ask != nil { // else it has left the book meanwhile
+			out = append(out, o)
+		}
 	}
 	return out, nil
 }

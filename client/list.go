@@ -43,6 +43,37 @@ func (c *Client) refresh(ctx context.Context, o *files.Object) bool {
 				piece.Note(&d, "")
 			}
 		}
+		if !c.findRepairs(ctx, piece) {
+			return false
+		}
+	}
+	return true
+}
+
+// findRepairs adds the deals by which the chain had copies of a piece repaired,
+// and reports whether the node answers. The chain lists who holds a copy for as
+// long as somebody does.
+func (c *Client) findRepairs(ctx context.Context, piece *files.Piece) bool {
+	if piece.Bid.Order == 0 {
+		return true
+	}
+	var copies chain.Copies
+	ok, err := c.cfg.Chain.Record(ctx, chain.CopiesKey(piece.Bid.Order), &copies)
+	if err != nil || !ok {
+		return err == nil
+	}
+	for _, h := range copies.Holders {
+		var d chain.Deal
+		if slices.ContainsFunc(piece.Deals, func(k files.Deal) bool { return k.ID == h.Deal }) {
+			continue
+		}
+		ok, err := c.cfg.Chain.Record(ctx, chain.DealKey(h.Deal), &d)
+		if err != nil {
+			return false
+		}
+		if ok {
+			piece.Note(&d, "")
+		}
 	}
 	return true
 }

@@ -23,19 +23,12 @@ func (a *App) Submit(ctx context.Context, raw []byte) error {
 	if known {
 		return nil
 	}
-	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	v, err := a.tip()
 	if err != nil {
 		return err
 	}
-	admission, err := consensus.Validate(a.params, v, a.memo.verifier(), raw)
+	admission, err := a.validate(ctx, v, raw)
 	if err != nil {
-		a.counters.refused.Add(1)
 		return err
 	}
 	return a.add(&mempool.Tx{Admission: *admission, Raw: raw})

@@ -52,12 +52,15 @@ type App struct {
 	secret []byte
 	gate   func(context.Context, chain.Height) error
 	memo   *memo
-	slots  chan struct{} // bounds what is verified at once outside of blocks
 	log    *slog.Logger
 
 	snapshots *snapshot.Archive
 	retain    func(chain.Height) chain.Height
 	receiving receiving
+
+	slots      chan struct{} // bounds the signatures that are checked at once outside of blocks
+	proofSlots chan struct{} // the same of proofs
+	strikes    strikes
 
 	mu       sync.Mutex
 	pool     *mempool.Pool
@@ -87,9 +90,11 @@ func New(c Config) *App {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return &App{
-		log: c.Log, snapshots: c.Snapshots, retain: c.Retain, store: c.Store, params: c.Params, key: c.ConsensusKey, secret: c.BeaconSecret, gate: c.Gate,
+		log: c.Log, snapshots: c.Snapshots, retain: c.Retain,
+		store: c.Store, params: c.Params, key: c.ConsensusKey, secret: c.BeaconSecret, gate: c.Gate,
 		memo: newMemo(c.Verify, c.Workers), slots: make(chan struct{}, c.Workers),
-		pool: mempool.New(c.Mempool), failed: make(chan error, 1),
+		proofSlots: make(chan struct{}, max(1, c.Workers/2)),
+		pool:       mempool.New(c.Mempool), failed: make(chan error, 1),
 	}
 }
 

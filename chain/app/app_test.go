@@ -61,7 +61,7 @@ func TestBlocks(t *testing.T) {
 func TestFullBlocks(t *testing.T) {
 	for name, tune := range map[string]func(*consensus.Params){
 		"bytes": func(p *consensus.Params) { p.MaxMessageBytes, p.MaxBlockBytes = 1<<10, 2<<10 },
-		"units": func(p *consensus.Params) { p.MaxBlockUnits = 1600 },
+		"units": func(p *consensus.Params) { p.MaxBlockUnits = 4_000 },
 	} {
 		e := newEngine(t, 2, tune)
 		const each = 10

@@ -65,6 +65,7 @@ func (a *App) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 func (a *App) afterCommit(u *consensus.Update) error {
 	a.finalized = nil
 	a.rehearsals.forget()
+	a.strikes.forgive()
 	a.counters.block(u)
 	b := &mempool.Block{Height: u.Height, Accounts: map[chain.Address]mempool.Account{}}
 	for _, r := range u.Receipts {

@@ -3,8 +3,12 @@ package app
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 
@@ -107,16 +111,26 @@ func (e *engine) windowProof(from byte, text string) []byte {
 // nextWindow goes to the height before the next window opens.
 func (e *engine) nextWindow() *chain.SubmitWindowProof {
 	e.t.Helper()
-	var m chain.Miner
-	e.record(chain.MinerKey(chain.FirstMinerID), &m)
 	for {
-		height := uint64(e.height) + 1
-		open, ok := e.params.Schedule().At(uint64(m.PeriodStart), height)
-		if ok && open.Open == height && m.Deadlines[open.Index] > 0 {
-			return &chain.SubmitWindowProof{Miner: m.ID, Period: open.Period, Deadline: open.Index}
+		if due := e.opening(); due != nil {
+			return due
 		}
 		e.block()
 	}
+}
+
+// opening is the proof that is due in the next block, without its bytes, if that
+// block opens a window in which the miner has a sector.
+func (e *engine) opening() *chain.SubmitWindowProof {
+	e.t.Helper()
+	var m chain.Miner
+	e.record(chain.MinerKey(chain.FirstMinerID), &m)
+	height := uint64(e.height) + 1
+	open, ok := e.params.Schedule().At(uint64(m.PeriodStart), height)
+	if !ok || open.Open != height || m.Deadlines[open.Index] == 0 {
+		return nil
+	}
+	return &chain.SubmitWindowProof{Miner: m.ID, Period: open.Period, Deadline: open.Index}
 }
 
 // small makes blocks that hold few transfers.
@@ -140,17 +154,22 @@ func (e *engine) inject(raw []byte, blind bool) {
 	}
 }
 
-// tight signs a transfer whose MaxFee is the fee of the next block.
-func (e *engine) tight(from byte, nonce uint64, tip chain.Amount) []byte {
+// tight signs a message whose MaxFee is its fee in the next block.
+func (e *engine) tight(from byte, m chain.Message, body chain.Body) []byte {
 	e.t.Helper()
-	m := chain.Message{Nonce: nonce, Tip: tip, MaxFee: chain.PDR(1)}
-	body := &chain.Transfer{To: addressOf(e.t, 0), Amount: chain.Atto(1)}
+	m.MaxFee = e.fee(from, m, body)
+	return e.sign(from, m, body)
+}
+
+// fee is what a message costs in the next block.
+func (e *engine) fee(from byte, m chain.Message, body chain.Body) chain.Amount {
+	e.t.Helper()
+	m.MaxFee = chain.PDR(1)
 	admission, err := consensus.Validate(e.params, e.members[0].store.View(), new(rehearsal).verifier(), e.sign(from, m, body))
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	m.MaxFee = admission.Fee
-	return e.sign(from, m, body)
+	return admission.Fee
 }
 
 // landed reports whether a message succeeded in the newest block, of which
@@ -176,7 +195,8 @@ func TestStarvation(t *testing.T) {
 			proof := e.windowProof(minerAccount, "ok")
 			for i := range byte(attackers) {
 				for nonce := range uint64(each) {
-					e.inject(e.tight(20+i, nonce, chain.Atto(1000)), blind)
+					e.inject(e.tight(20+i, chain.Message{Nonce: nonce, Tip: chain.Atto(1000)},
+						&chain.Transfer{To: addressOf(t, 0), Amount: chain.Atto(1)}), blind)
 				}
 			}
 			e.block() // full of those that pay
@@ -198,4 +218,148 @@ func TestStarvation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestProofsUnderSaturation: while transfers fill every block and drive the
+// base fee up, a proof that offers no more than before lands in the next block.
+func TestProofsUnderSaturation(t *testing.T) {
+	const senders, each = 6, 150
+	e := newMiner(t, 1, small)
+	first := e.nextWindow()
+	first.Proof = []byte("ok")
+	limit, err := e.fee(minerAccount, chain.Message{}, first).Mul(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after chain.Global
+	e.record(chain.GlobalKey(), &before)
+	for from := range byte(senders) {
+		next := e.account(from).Nonce
+		for nonce := range uint64(each) {
+			e.submit(e.transfer(from, 9, next+nonce, 1))
+		}
+	}
+	proofs := uint64(0)
+	for proofs < 2 {
+		if e.members[0].app.Stats().Pending == 0 {
+			t.Fatal("the transfers ran out before two proofs were due")
+		}
+		body := e.opening()
+		if body == nil {
+			e.block()
+			continue
+		}
+		body.Proof = []byte("ok")
+		raw := e.sign(minerAccount, chain.Message{MaxFee: limit}, body)
+		e.submit(raw)
+		if results := e.block(); !e.landed(raw, results) || len(results) < 10 {
+			t.Fatalf("height %d: of %d transactions none is the proof, or there is room left", e.height, len(results))
+		}
+		proofs++
+	}
+	e.record(chain.GlobalKey(), &after)
+	if eightfold, err := before.BaseFee.Mul(8); err != nil || after.BaseFee.Less(eightfold) {
+		t.Errorf("the base fee went from %s to %s: nothing was saturated", before.BaseFee, after.BaseFee)
+	}
+	if s := e.members[0].app.Stats(); s.Proofs != proofs || s.ProofsLeftOut != 0 {
+		t.Errorf("stats %+v, want %d proofs", s, proofs)
+	}
+}
+
+// slow is a Verifier whose window proofs are all wrong and take until end is closed.
+type slow struct {
+	texts
+	begun chan struct{}
+	end   chan struct{}
+	asked atomic.Int64
+}
+
+func (s *slow) WindowProof(*consensus.WindowCheck, []byte) error {
+	s.asked.Add(1)
+	s.begun <- struct{}{}
+	<-s.end
+	return errText
+}
+
+// TestJunkProofs floods admission with wrong proofs of one miner: transfers are
+// admitted meanwhile, few of the proofs are looked at, and after some blocks
+// the miner's proofs are looked at again.
+func TestJunkProofs(t *testing.T) {
+	const junk = 20
+	e := newMiner(t, 1)
+	body := e.nextWindow()
+	app := e.members[0].app
+	verify := &slow{begun: make(chan struct{}, junk), end: make(chan struct{})}
+	app.memo.verify = verify
+	signed := func(text string) []byte {
+		body.Proof = []byte(text)
+		return e.sign(minerAccount, chain.Message{MaxFee: chain.PDR(1)}, body)
+	}
+	var wg sync.WaitGroup
+	answers := make(chan error, junk)
+	for i := range junk {
+		raw := signed(fmt.Sprint("junk ", i))
+		wg.Go(func() { answers <- app.Submit(t.Context(), raw) })
+	}
+	<-verify.begun
+	for from := range byte(4) {
+		if err := app.Submit(t.Context(), e.transfer(from, 9, e.account(from).Nonce, 1)); err != nil {
+			t.Errorf("a transfer beside wrong proofs: %v", err)
+		}
+	}
+	close(verify.end)
+	wg.Wait()
+	close(answers)
+	put := 0
+	for err := range answers {
+		switch {
+		case errors.Is(err, errWrongProofs):
+			put++
+		case consensus.CodeOf(err) != consensus.CodeFailed:
+			t.Errorf("a wrong proof: %v", err)
+		}
+	}
+	if n := verify.asked.Load(); n != mostStrikes || put != junk-mostStrikes {
+		t.Errorf("%d wrong proofs were looked at and %d put off, want %d and %d", n, put, mostStrikes, junk-mostStrikes)
+	}
+	if err := app.Submit(t.Context(), signed("junk 0")); !errors.Is(err, errWrongProofs) && consensus.CodeOf(err) != consensus.CodeFailed {
+		t.Errorf("a proof known to be wrong: %v", err)
+	}
+	app.memo.verify = texts{}
+	right := signed("ok")
+	if err := app.Submit(t.Context(), right); !errors.Is(err, errWrongProofs) {
+		t.Errorf("a right proof right after: %v", err)
+	}
+	e.block()
+	if err := app.Submit(t.Context(), right); err != nil {
+		t.Errorf("a right proof a block later: %v", err)
+	}
+	if results := e.block(); !e.landed(right, results) {
+		t.Error("the right proof does not land")
+	}
+}
+
+// TestAskedOnce: who asks what is being computed waits for that answer.
+func TestAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		verify := &slow{begun: make(chan struct{}, 8), end: make(chan struct{})}
+		m := newMemo(verify, 4)
+		check := &consensus.WindowCheck{SealProof: 1}
+		for range 8 {
+			go func() {
+				if err := m.verifier().WindowProof(check, []byte("same")); err != errText {
+					t.Errorf("answer %v", err)
+				}
+			}()
+		}
+		synctest.Wait()
+		if n := verify.asked.Load(); n != 1 {
+			t.Errorf("%d run at once", n)
+		}
+		close(verify.end)
+		synctest.Wait()
+		if n := verify.asked.Load(); n != 1 {
+			t.Errorf("computed %d times", n)
+		}
+	})
 }

@@ -18,6 +18,11 @@ func (a *audit) countMarket() error {
 		if err := a.checkDeal(d); err != nil {
 			return err
 		}
+		if d.Succeeds != nil {
+			if err := addTo(&a.locked, d.Succeeds.Reserve); err != nil {
+				return err
+			}
+		}
 		return addTo(&a.locked, d.Unspent, d.Collateral, d.ClientDeposit, d.MinerDeposit)
 	})
 	if err != nil {
@@ -34,6 +39,9 @@ func (a *audit) checkOrder(o *chain.Order) error {
 			a.wrong("ask %d stays with %d bytes, its least piece is %d", o.ID, o.Free, o.Ask.MinPiece)
 		}
 		return nil
+	}
+	if o.Succeeds != nil {
+		return a.checkRepairBid(o)
 	}
 	price, deposit, err := a.params.Matching().Share(o.Bid, o.NoShows)
 	if err != nil {
@@ -73,6 +81,9 @@ func (a *audit) checkDeal(d *chain.Deal) error {
 	}
 	if d.Unspent != left {
 		a.wrong("%s deal %d holds %s of its price, want %s", d.State, d.ID, d.Unspent, left)
+	}
+	if next := d.Succeeds; next != nil && (!next.Reserve.IsZero() && d.State > chain.DealAccepted || !d.ClientDeposit.IsZero()) {
+		a.wrong("%s deal %d of a repair holds %s in reserve and a client's deposit of %s", d.State, d.ID, next.Reserve, d.ClientDeposit)
 	}
 	if !d.ClientDeposit.IsZero() && d.State != chain.DealMatched || !d.MinerDeposit.IsZero() && d.State > chain.DealAccepted {
 		a.wrong("%s deal %d holds deposits of %s and %s", d.State, d.ID, d.ClientDeposit, d.MinerDeposit)

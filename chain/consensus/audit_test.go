@@ -84,6 +84,10 @@ func TestAudit(t *testing.T) {
 		"unspent":       {doctor(n, chain.DealKey(1), func(d *chain.Deal) { more(&d.Unspent) }), "deal 1 holds"},
 		"deposit":       {doctor(n, chain.DealKey(1), func(d *chain.Deal) { d.State = chain.DealActive }), "holds deposits"},
 		"over":          {doctor(n, chain.DealKey(1), func(d *chain.Deal) { d.State = chain.DealVoid }), "void deal 1 holds"},
+		"holder":        {doctor(n, chain.CopiesKey(3), func(c *chain.Copies) { c.Holders[0].Miner++ }), "it is not so"},
+		"holding":       {doctor(n, chain.CopiesKey(3), func(c *chain.Copies) { c.Holders[0].Holds = true }), "it is not so"},
+		"no holder":     {doctor(n, chain.CopiesKey(3), func(c *chain.Copies) { c.Holders = nil }), "name orders []"},
+		"repair bid":    {doctor(n, chain.OrderKey(3), func(o *chain.Order) { o.Succeeds = new(chain.Succession) }), "of the chain's own holds"},
 		"channel":       {doctor(n, chain.ChannelKey(1), func(c *chain.Channel) { more(&c.Balance) }), "locked"},
 		"other's":       {doctor(n, sector, func(s *chain.Sector) { s.Miner = 1234 }), "who is none"},
 	} {

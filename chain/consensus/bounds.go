@@ -45,6 +45,9 @@ func (p *Params) Validate() error {
 	if p.BaseFeeFloor.IsZero() || p.BaseFeeStart.Less(p.BaseFeeFloor) {
 		return fmt.Errorf("baseFeeFloor must be positive and at most baseFeeStart")
 	}
+	if p.ProofFee.IsZero() {
+		return fmt.Errorf("proofFee must be positive")
+	}
 	return nil
 }
 
@@ -76,9 +79,12 @@ func (p *Params) bounds() []bound {
 		{"noShowMost", p.NoShowMost, 0, 1 << 16},
 		{"voidBurn", p.VoidBurn, 0, 100},
 		{"lossBurn", p.LossBurn, 0, 100},
+		{"repairPrice", p.RepairPrice, 0, 1_000},
+		{"repairBy", p.RepairBy, p.MatchDelay, maxSpan},
 		{"maxMessageBytes", p.MaxMessageBytes, 1 << 10, chain.MaxEncodedMessage},
 		{"maxBlockBytes", p.MaxBlockBytes, 2 * p.MaxMessageBytes, 1 << 26},
 		{"maxBlockUnits", p.MaxBlockUnits, 8 * baseFeeSteps, 1 << 36},
+		{"proofTries", p.ProofTries, 1, 1 << 10},
 		{"queueItems", p.QueueItems, 1, 1 << 20},
 		{"stateRetention", p.StateRetention, 3 * p.Period(), maxSpan},
 		{"settleDelay", p.SettleDelay, 1, maxSpan},

@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 52}
+var lengthBufParams = []byte{152, 57}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -280,6 +280,17 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.ProofFee (chain.Amount) (struct)
+	if err := t.ProofFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.ProofTries (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.ProofTries)); err != nil {
+		return err
+	}
+
 	// t.BeaconCharge (chain.Amount) (struct)
 	if err := t.BeaconCharge.MarshalCBOR(cw); err != nil {
 		return err
@@ -326,6 +337,23 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 	// t.LossBurn (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.LossBurn)); err != nil {
+		return err
+	}
+
+	// t.RepairPrice (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.RepairPrice)); err != nil {
+		return err
+	}
+
+	// t.RepairBy (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.RepairBy)); err != nil {
+		return err
+	}
+
+	// t.RepairFetch (chain.Amount) (struct)
+	if err := t.RepairFetch.MarshalCBOR(cw); err != nil {
 		return err
 	}
 
@@ -385,7 +413,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 52 {
+	if extra != 57 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -928,6 +956,29 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		}
 
 	}
+	// t.ProofFee (chain.Amount) (struct)
+
+	{
+
+		if err := t.ProofFee.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.ProofFee: %w", err)
+		}
+
+	}
+	// t.ProofTries (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.ProofTries = uint64(extra)
+
+	}
 	// t.BeaconCharge (chain.Amount) (struct)
 
 	{
@@ -1027,6 +1078,43 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.LossBurn = uint64(extra)
+
+	}
+	// t.RepairPrice (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.RepairPrice = uint64(extra)
+
+	}
+	// t.RepairBy (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.RepairBy = uint64(extra)
+
+	}
+	// t.RepairFetch (chain.Amount) (struct)
+
+	{
+
+		if err := t.RepairFetch.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.RepairFetch: %w", err)
+		}
 
 	}
 	// t.FaultFee (chain.Amount) (struct)

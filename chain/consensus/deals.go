@@ -3,8 +3,8 @@ package consensus
 import "github.com/perdure/perdure/chain"
 
 // settleWrites is the records that settling one deal writes: the deal, the
-// miner, the client.
-const settleWrites = 3
+// miner, the client, who holds copies.
+const settleWrites = 4
 
 func acceptDataUnits(s *state, b *chain.AcceptData) uint64 {
 	return settleWrites * uint64(len(b.Deals)) * s.params.UnitWrite
@@ -37,6 +37,7 @@ func applyAcceptData(s *state, m *chain.Message, b *chain.AcceptData) (uint64, e
 		}
 		d.State, d.Accepted = chain.DealAccepted, s.global.Height
 		s.store(chain.DealKey(id), d)
+		s.noteHeld(d)
 		s.emit(Event{Kind: EventDealAccepted, Deal: id, Miner: d.Miner})
 	}
 	return 0, nil
@@ -104,7 +105,9 @@ func (s *state) clientNoShow(a chain.Address) {
 }
 
 // voidUnfetched ends a deal whose piece did not reach the miner in time. Nobody
-// can tell who failed: both lose their no-show deposits, nothing else.
+// can tell who failed: both lose their no-show deposits, nothing else. Of a
+// repair the client has no part: the miner alone put down a deposit, and it is
+// not counted against it, since those that hold the data may have refused it.
 func (s *state) voidUnfetched(item *chain.QueueItem) error {
 	d := new(chain.Deal)
 	if !s.load(chain.DealKey(item.ID), d) || d.State != chain.DealMatched {
@@ -115,6 +118,9 @@ func (s *state) voidUnfetched(item *chain.QueueItem) error {
 	}
 	if err := s.forfeit(&d.MinerDeposit); err != nil {
 		return err
+	}
+	if d.Succeeds != nil {
+		return s.repairAgain(d, "void: not fetched in time")
 	}
 	s.clientNoShow(d.Client)
 	if err := s.minerNoShow(d.Miner); err != nil {
@@ -140,6 +146,9 @@ func (s *state) voidInactive(item *chain.QueueItem) error {
 	if err := s.minerNoShow(d.Miner); err != nil {
 		return err
 	}
+	if d.Succeeds != nil {
+		return s.repairAgain(d, "void: not active in time")
+	}
 	return s.endWith(d, chain.DealVoid, "void: not active in time")
 }
 
@@ -161,7 +170,8 @@ func (s *state) endWith(d *chain.Deal, end chain.DealState, reason string) error
 	d.State = end
 	s.store(chain.DealKey(d.ID), d)
 	s.emit(Event{Kind: EventDealEnded, Deal: d.ID, Miner: d.Miner, Reason: reason})
-	return nil
+	s.dropCopy(d.Bid, d.ID, 0)
+	return s.forsake(d.Bid)
 }
 
 // activateDeals begins the accepted deals of a sector that was proven. Deals
@@ -181,6 +191,9 @@ func (s *state) activateDeals(sec *chain.Sector) error {
 			return nil
 		}
 		if err := s.repay(addr, &d.MinerDeposit); err != nil {
+			return err
+		}
+		if err := s.endRepair(d); err != nil {
 			return err
 		}
 		d.State, d.Activated, d.PaidThrough, d.End = chain.DealActive, now, now, now+chain.Height(d.Duration)
@@ -258,10 +271,8 @@ func (s *state) settleSectorDeals(sec *chain.Sector, through chain.Height) error
 	return s.sectorDeals(sec, chain.DealActive, func(d *chain.Deal) error { return s.settleDeal(d, sec, through) })
 }
 
-// loseDeals ends the deals of a sector that is lost: LossBurn percent of the
-// collateral is burned, and the rest goes to the client with the unspent pay.
-// (The place of the loss waterfall: a repair will take its money here.) Deals
-// whose term was over before are completed.
+// loseDeals ends the deals of a sector that is lost. Deals whose term was over
+// before are completed.
 func (s *state) loseDeals(sec *chain.Sector) error {
 	return s.sectorDeals(sec, chain.DealActive, func(d *chain.Deal) error {
 		if err := s.settleDeal(d, sec, sec.PaidThrough); err != nil || d.State != chain.DealActive {
@@ -270,13 +281,7 @@ func (s *state) loseDeals(sec *chain.Sector) error {
 		if d.End <= s.global.Height {
 			return s.completeDeal(d)
 		}
-		if _, err := s.forfeitShare(d, s.params.LossBurn); err != nil {
-			return err
-		}
-		if err := s.repay(d.Client, &d.Collateral); err != nil {
-			return err
-		}
-		return s.endWith(d, chain.DealLost, "lost")
+		return s.loseDeal(d)
 	})
 }
 

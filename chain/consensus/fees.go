@@ -73,7 +73,11 @@ func (s *state) decode(raw []byte) (*admitted, error) {
 		return nil, refuse(CodeMalformed, "%v", err)
 	}
 	a.units = s.params.UnitSignature + s.params.UnitWrite + rules[m.Kind].units(s, a.body)
-	base, err := s.global.BaseFee.Mul(a.size + a.units)
+	price := s.global.BaseFee
+	if a.isProof() {
+		price = s.params.ProofFee
+	}
+	base, err := price.Mul(a.size + a.units)
 	if err == nil {
 		a.fee, err = base.Add(m.Tip)
 	}
@@ -115,14 +119,23 @@ func (s *state) admitProof(a *admitted, p *chain.SubmitWindowProof) error {
 
 // admitOnce stands in for the nonce: a proof counts in its window alone, once
 // if it is right and, so that nobody can make the miner pay twice, once if not.
+// After ProofTries failures the partition has no further one: what a miner can
+// fill the proof lane with is a multiple of what the lane has room for.
 func (s *state) admitOnce(a *admitted, p *chain.SubmitWindowProof, miner *chain.Miner) error {
 	open, ok := s.params.Schedule().At(uint64(miner.PeriodStart), uint64(s.global.Height))
 	if !ok || open.Period != p.Period || open.Index != p.Deadline {
 		return refuse(CodeNotOpen, "deadline %d of period %d is not open at height %d", p.Deadline, p.Period, s.global.Height)
 	}
+	if !s.has(place{p.Miner, p.Deadline, p.Partition}.key()) {
+		return refuse(CodeMalformed, "deadline %d has no partition %d", p.Deadline, p.Partition)
+	}
 	a.closes = chain.Height(open.Close)
 	if s.has(chain.VoidKey(a.signBytes)) {
 		return refuse(CodeReplay, "this proof already failed in this window")
+	}
+	if s.has(chain.FailureKey(p, s.params.ProofTries)) {
+		return refuse(CodeReplay, "%d proofs of deadline %d partition %d failed in period %d already",
+			s.params.ProofTries, p.Deadline, p.Partition, p.Period)
 	}
 	if s.has(chain.ReplayKey(p)) {
 		return refuse(CodeReplay, "deadline %d partition %d is already proven in period %d", p.Deadline, p.Partition, p.Period)
@@ -153,11 +166,17 @@ func (s *state) charge(a *admitted, reward chain.Address) error {
 	return nil
 }
 
-// void keeps a window proof that failed from being charged again.
+// void keeps a window proof that failed from being charged again, and counts it.
 func (s *state) void(a *admitted) {
-	key := chain.VoidKey(a.signBytes)
-	s.store(key, &chain.Empty{Present: true})
-	s.enqueue(chain.QueueReplayForget, a.closes-1, chain.QueueItem{Key: []byte(key.ID)})
+	p := a.body.(*chain.SubmitWindowProof)
+	failures := uint64(1)
+	for s.has(chain.FailureKey(p, failures)) {
+		failures++
+	}
+	for _, key := range []chain.Key{chain.VoidKey(a.signBytes), chain.FailureKey(p, failures)} {
+		s.store(key, &chain.Empty{Present: true})
+		s.enqueue(chain.QueueReplayForget, a.closes-1, chain.QueueItem{Key: []byte(key.ID)})
+	}
 }
 
 // payTip gives the tip to the proposer's reward address; without one it burns.

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -161,6 +162,58 @@ func TestWindowProofsAreNotReplayed(t *testing.T) {
 	}
 	if left := n.view.keys(chain.TableReplay); len(left) != 0 {
 		t.Errorf("%d replay keys outlive the window", len(left))
+	}
+}
+
+// TestProofTries: a partition's proofs may fail ProofTries times in a window,
+// each paid for; further ones, right or wrong, have no effect until the next
+// window. A partition that is not there cannot fail at all.
+func TestProofTries(t *testing.T) {
+	n := newNetwork(t, testParams(), fakeVerifier{}, []named{{"alice", chain.PDR(100)}})
+	proof := provingMiner(t, n)
+	send := func(text string, partition uint64) Result {
+		body := *proof
+		body.Proof, body.Partition = []byte(text), partition
+		_, results := n.block(n.message("alice", 0, &body))
+		return results[0]
+	}
+	if r := send("ok", 1); r.Code != CodeMalformed {
+		t.Errorf("a partition that is not there: %s %s", r.Code, r.Error)
+	}
+	for i := range n.params.ProofTries {
+		if r := send(fmt.Sprintf("wrong %d", i), 0); r.Code != CodeFailed || r.Fee.IsZero() {
+			t.Fatalf("wrong proof %d: %s %s", i, r.Code, r.Error)
+		}
+	}
+	for _, text := range []string{"wrong again", "ok"} {
+		if r := send(text, 0); r.Code != CodeReplay || !r.Fee.IsZero() {
+			t.Errorf("%q after %d failures: %s %s", text, n.params.ProofTries, r.Code, r.Error)
+		}
+	}
+	n.advance(int(n.params.Window))
+	if left := n.view.keys(chain.TableReplay); len(left) != 0 {
+		t.Errorf("%d replay records outlive the window", len(left))
+	}
+}
+
+// TestProofPrice: a window proof costs the same whatever the base fee is.
+func TestProofPrice(t *testing.T) {
+	n := newNetwork(t, testParams(), fakeVerifier{}, []named{{"alice", chain.PDR(100)}})
+	proof := provingMiner(t, n)
+	raw := n.message("alice", 0, proof)
+	g := n.global()
+	g.BaseFee = chain.PDR(1)
+	encoded, err := chain.Encode(&g)
+	must(t, err)
+	n.view.records[chain.GlobalKey()] = encoded
+	_, results := n.block(raw, n.message("alice", 0, &chain.Transfer{To: addressOf(t, "alice"), Amount: chain.Atto(1)}))
+	want, err := n.params.ProofFee.Mul(uint64(len(raw)) + results[0].Units)
+	must(t, err)
+	if results[0].Code != CodeOK || results[0].Fee != want {
+		t.Errorf("proof: %s %s, fee %s, want %s", results[0].Code, results[0].Error, results[0].Fee, want)
+	}
+	if results[1].Code != CodeUnderfunded {
+		t.Errorf("a transfer at a base fee of a coin a unit: %s", results[1].Code)
 	}
 }
 

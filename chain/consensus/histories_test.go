@@ -10,7 +10,10 @@ import (
 	"github.com/perdure/perdure/chain"
 )
 
-// market is a random life of a whole small network: two miners, two clients
+// workers are the miners' workers, from miner 1000 on.
+var workers = []string{"alice", "bob", "erin"}
+
+// market is a random life of a whole small network: three miners, two clients
 // and everything they may send, right or wrong.
 type market struct {
 	*script
@@ -23,7 +26,9 @@ type market struct {
 // and queue has its turn.
 func marketParams(rt *rapid.T) *Params {
 	p := testParams()
-	p.Window, p.ChallengeLookback, p.FaultCutoff, p.FaultMaxAge = 3, 1, 2, 2
+	p.Window, p.ChallengeLookback, p.FaultCutoff = 3, 1, 2
+	p.FaultMaxAge = rapid.SampledFrom([]uint64{1, 2}).Draw(rt, "fault max age")
+	p.RepairBy = rapid.SampledFrom([]uint64{5, 40}).Draw(rt, "repair by")
 	p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife, p.MaxSectorLife = 1, 6, 20, 4, 60
 	p.FetchBy, p.ActivateBy, p.MatchDelay, p.MaxOrderLife, p.MinDuration = 5, 15, 2, 30, 3
 	p.SettleDelay, p.KeyDelay, p.NoShowForget = 3, 3, 10
@@ -44,10 +49,11 @@ func TestMarketHistories(t *testing.T) {
 	seen := map[EventKind]int{}
 	rapid.Check(t, func(rt *rapid.T) {
 		tb := shrinking{t, rt}
-		names := []named{{"alice", chain.PDR(1000)}, {"bob", chain.PDR(1000)}, {"carol", chain.PDR(1000)}, {"dave", chain.PDR(100)}}
+		names := []named{{"alice", chain.PDR(1000)}, {"bob", chain.PDR(1000)}, {"erin", chain.PDR(1000)}, {"carol", chain.PDR(1000)}, {"dave", chain.PDR(100)}}
 		m := &market{rt: rt, number: 100, seen: seen, script: &script{memory: map[string]any{"names": names}}}
 		m.network = newNetwork(tb, marketParams(rt), fakeVerifier{}, names)
-		m.send("alice: create-miner fund=300PDR", "bob: create-miner fund=300PDR", "carol: open payee=alice amount=20PDR")
+		m.send("alice: create-miner fund=300PDR", "bob: create-miner fund=300PDR", "erin: create-miner fund=300PDR", "carol: open payee=alice amount=20PDR")
+		m.send(m.sharedPiece()...)
 		for range rapid.IntRange(10, 60).Draw(rt, "blocks") {
 			m.step()
 		}
@@ -55,12 +61,22 @@ func TestMarketHistories(t *testing.T) {
 	})
 	for _, kind := range []EventKind{EventSectorActive, EventSectorProven, EventSectorFaulty, EventSectorRecovered, EventSectorEnded,
 		EventDealMatched, EventDealAccepted, EventDealActive, EventDealPaid, EventDealEnded, EventOrderCancelled, EventVoucherRedeemed,
-		EventMinerUpdated} {
+		EventMinerUpdated, EventRepairOrdered, EventRepairEnded} {
 		if seen[kind] == 0 {
 			t.Errorf("no history came to %s: they prove little", kind)
 		}
 	}
 	t.Log(seen)
+}
+
+// sharedPiece are a bid for two copies and asks of all miners for its piece, so
+// that there is something to lose and somebody to repair it.
+func (m *market) sharedPiece() []string {
+	lines := []string{"carol: bid piece=shared size=1KiB price=2000000PDR duration=40 copies=2 expiry=+10"}
+	for i, w := range workers {
+		lines = append(lines, fmt.Sprintf("%s: ask miner=%d price=1000000PDR capacity=4KiB collateral=1000000PDR shortest=1 longest=40 expiry=+30", w, 1000+i))
+	}
+	return lines
 }
 
 // send makes one block of script lines.
@@ -78,7 +94,7 @@ func (m *market) send(lines ...string) *Update {
 func (m *market) step() {
 	m.t.Helper()
 	var lines []string
-	for miner, worker := range []string{"alice", "bob"} {
+	for miner, worker := range workers {
 		if m.mostly() {
 			lines = append(lines, m.duties(worker, uint64(1000+miner))...)
 		}
@@ -139,8 +155,8 @@ func (m *market) recent(next uint64) uint64 {
 // line draws one message.
 func (m *market) line() string {
 	g := m.global()
-	miner := rapid.IntRange(0, 1).Draw(m.rt, "miner")
-	worker, id := []string{"alice", "bob"}[miner], 1000+miner
+	miner := rapid.IntRange(0, 2).Draw(m.rt, "miner")
+	worker, id := workers[miner], 1000+miner
 	client := m.of("carol", "dave")
 	number := rapid.IntRange(1, 12).Draw(m.rt, "number")
 	price := m.of("0", "1000000PDR", "2000000PDR", "3000000PDR")

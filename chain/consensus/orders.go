@@ -21,8 +21,8 @@ const maxCapacity = 1 << 60
 const orderWrites = 6
 
 // dealWrites is the records that a match writes beside the orders: the deal,
-// the client, and two queue items with their heads.
-const dealWrites = 6
+// the client, who holds copies, and two queue items with their heads.
+const dealWrites = 7
 
 // Matching returns the rules that the order book works by.
 func (p *Params) Matching() *orderbook.Rules {
@@ -265,6 +265,9 @@ func (s *state) order(id uint64) (*chain.Order, error) {
 	return o, nil
 }
 
+// expired is why an order ends that did not match in its time.
+const expired = "expired"
+
 // endOrder takes an order out and repays what it still holds.
 func (s *state) endOrder(o *chain.Order, kind EventKind, reason string) error {
 	to := o.Owner
@@ -280,6 +283,10 @@ func (s *state) endOrder(o *chain.Order, kind EventKind, reason string) error {
 	s.book = s.book.Remove(o.ID)
 	s.remove(chain.OrderKey(o.ID))
 	s.emit(Event{Kind: kind, Order: o.ID, Amount: o.Locked, Reason: reason})
+	if o.Succeeds == nil || kind == EventOrderFilled {
+		return nil
+	}
+	s.endRepairBid(o, reason)
 	return nil
 }
 
@@ -307,7 +314,7 @@ func (s *state) expireOrder(item *chain.QueueItem) error {
 	if !s.load(chain.OrderKey(item.ID), o) {
 		return nil
 	}
-	return s.endOrder(o, EventOrderCancelled, "expired")
+	return s.endOrder(o, EventOrderCancelled, expired)
 }
 
 // matchOrders makes the block's deals.
@@ -350,6 +357,12 @@ func (s *state) makeDeal(t *orderbook.Trade) error {
 	if err := s.unlock(d.Client, t.Refund); err != nil {
 		return err
 	}
+	if t.Bid.Succeeds != nil {
+		next := *t.Bid.Succeeds
+		next.Reserve = t.Reserve
+		d.Bid, d.Succeeds = next.Bid, &next
+	}
+	twice := s.addHolder(d, t)
 	s.store(chain.DealKey(d.ID), d)
 	s.enqueue(chain.QueueDealFetchBy, d.FetchBy, chain.QueueItem{ID: d.ID})
 	s.enqueue(chain.QueueDealActivateBy, d.ActivateBy, chain.QueueItem{ID: d.ID})
@@ -357,10 +370,13 @@ func (s *state) makeDeal(t *orderbook.Trade) error {
 	if err != nil {
 		return err
 	}
-	e := Event{Kind: EventDealMatched, Deal: d.ID, Order: d.Bid, Index: d.Ask, Miner: d.Miner, From: d.Client.Bytes(), Amount: d.Total}
+	e := Event{Kind: EventDealMatched, Deal: d.ID, Order: t.Bid.ID, Index: d.Ask, Miner: d.Miner, From: d.Client.Bytes(), Amount: d.Total}
 	if k := &miner.Keys; d.Client == t.Ask.Owner || d.Client == k.Owner || d.Client == k.Worker || d.Client == k.Beneficiary {
 		e.Reason = "self-trade"
 	}
 	s.emit(e)
+	if twice {
+		return s.undoMatch(d)
+	}
 	return nil
 }

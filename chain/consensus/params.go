@@ -54,6 +54,8 @@ type Params struct {
 
 	BaseFeeStart chain.Amount `json:"baseFeeStart"` // attoPDR per byte and per unit
 	BaseFeeFloor chain.Amount `json:"baseFeeFloor"`
+	ProofFee     chain.Amount `json:"proofFee"`     // of window proofs, in place of the base fee
+	ProofTries   uint64       `json:"proofTries"`   // window proofs of one partition and window that may fail; further ones have no effect
 	BeaconCharge chain.Amount `json:"beaconCharge"` // taken from an absent contributor, burned
 
 	PreCommitDeposit chain.Amount `json:"preCommitDeposit"` // per GiB of sector
@@ -64,6 +66,9 @@ type Params struct {
 	NoShowMost       uint64       `json:"noShowMost"`   // recent no-shows that count at most: deposits grow to 1 + NoShowMost times the rate
 	VoidBurn         uint64       `json:"voidBurn"`     // percent of a deal's collateral burned when it is accepted but not active in time
 	LossBurn         uint64       `json:"lossBurn"`     // percent of it burned when the deal's sector is lost
+	RepairPrice      uint64       `json:"repairPrice"`  // percent of a lost deal's price that the bid for its repair offers at most
+	RepairBy         uint64       `json:"repairBy"`     // blocks from the loss of a copy in which bids for its repair may match
+	RepairFetch      chain.Amount `json:"repairFetch"`  // allowance for buying the data of a repair, per GiB of piece
 	FaultFee         chain.Amount `json:"faultFee"`     // per GiB of sector that missed its window undeclared
 	SkipFee          chain.Amount `json:"skipFee"`      // per GiB of sector skipped in a proof or declared too late
 
@@ -113,6 +118,7 @@ func Devnet() *Params {
 	p.StateRetention = 1000
 	p.MinSectorLife, p.MaxSectorLife = 60, 2_000_000
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 60, 20_000, 1_000
+	p.RepairBy = 1_200
 	return p
 }
 
@@ -133,6 +139,7 @@ func Testnet() *Params {
 	p.StateRetention = 50_000
 	p.MinSectorLife, p.MaxSectorLife = 3_600, 23_652_000
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 3_600, 604_800, 43_200
+	p.RepairBy = 129_600
 	return p
 }
 
@@ -154,6 +161,7 @@ func Mainnet() *Params {
 	p.StateRetention = 100_000
 	p.MinSectorLife, p.MaxSectorLife = 14_400, 26_280_000
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 14_400, 432_000, 14_400
+	p.RepairBy = 201_600
 	return p
 }
 
@@ -165,12 +173,13 @@ func common() *Params {
 		MatchDelay: 3, MatchVisits: 64, MatchSearches: 1_024, MatchesPerBlock: 256, MaxCopies: 16,
 		QueueItems:   1_000,
 		BaseFeeStart: chain.Atto(1_000_000), BaseFeeFloor: chain.Atto(100_000),
+		ProofFee: chain.Atto(100_000), ProofTries: 3,
 		BeaconCharge:     chain.PDR(1),
 		PreCommitDeposit: chain.PDR(1), SectorPledge: chain.PDR(10),
 		NoShowDeposit: chain.PDR(1), NoShowFloor: chain.Atto(chain.AttoPerPDR / 1000),
-		NoShowMost: 9, VoidBurn: 10, LossBurn: 20,
+		NoShowMost: 9, VoidBurn: 10, LossBurn: 20, RepairPrice: 125, RepairFetch: chain.PDR(1),
 		FaultFee:      chain.Atto(chain.AttoPerPDR / 10),
 		SkipFee:       chain.Atto(chain.AttoPerPDR / 20),
-		UnitSignature: 500, UnitHash: 1, UnitPoseidon: 200, UnitWrite: 50,
+		UnitSignature: 1_700, UnitHash: 1, UnitPoseidon: 100, UnitWrite: 50,
 	}
 }

@@ -36,7 +36,15 @@ func BenchmarkUnits(b *testing.B) {
 			copy(nodes[:], sum[:])
 		})
 	})
-	b.Run("poseidon", func(b *testing.B) {
+	for _, kernel := range poseidon.Kernels() {
+		b.Run("poseidon/rows/"+kernel.Name, func(b *testing.B) {
+			h, err := poseidon.New(8)
+			must(b, err)
+			nodes, parents := make([][32]byte, 8*rowHashes), make([][32]byte, rowHashes)
+			measureMany(b, rowHashes, func() { must(b, kernel.HashRow(h, nodes, parents)) })
+		})
+	}
+	b.Run("poseidon/alone", func(b *testing.B) {
 		nodes := make([][32]byte, 8)
 		measure(b, func() {
 			sum, err := poseidon.Hash(nodes)
@@ -46,12 +54,19 @@ func BenchmarkUnits(b *testing.B) {
 	})
 }
 
-func measure(b *testing.B, f func()) {
+// rowHashes is how many hashes of a row are measured at once: as many as one
+// sector's challenges have on a level, about.
+const rowHashes = 8
+
+func measure(b *testing.B, f func()) { measureMany(b, 1, f) }
+
+// measureMany measures something that is done many times by each call.
+func measureMany(b *testing.B, many int, f func()) {
 	start := processorTime(b)
 	for b.Loop() {
 		f()
 	}
-	spent := float64((processorTime(b) - start).Nanoseconds()) / float64(b.N)
+	spent := float64((processorTime(b) - start).Nanoseconds()) / float64(b.N*many)
 	b.ReportMetric(spent, "cpu-ns/op")
 	b.ReportMetric(spent/unitNanoseconds, "units")
 }

@@ -51,6 +51,9 @@ const (
 	EventChannelSettling  EventKind = 33 // Channel
 	EventChannelCollected EventKind = 34 // Channel, To, Amount
 	EventBeaconSkipped    EventKind = 40 // Reason, From: who is charged, Amount: burned
+	EventRepairOrdered    EventKind = 50 // Order: the chain's bid, Deal: the lost one, Index: the client's bid, From: client, Amount: escrow
+	EventRepairEnded      EventKind = 51 // Deal: the lost one, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
+	EventFetchRepaid      EventKind = 52 // Deal, Miner, Amount: its allowance for having bought the data
 )
 
 var eventNames = map[EventKind]string{
@@ -63,6 +66,7 @@ var eventNames = map[EventKind]string{
 	EventDealPaid: "dealPaid", EventDealEnded: "dealEnded", EventChannelOpened: "channelOpened",
 	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",
 	EventChannelSettling: "channelSettling", EventChannelCollected: "channelCollected", EventBeaconSkipped: "beaconSkipped",
+	EventRepairOrdered: "repairOrdered", EventRepairEnded: "repairEnded", EventFetchRepaid: "fetchRepaid",
 }
 
 // String returns the kind's name, as JSON shows it.

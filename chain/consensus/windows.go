@@ -13,7 +13,7 @@ func windowProofUnits(s *state, b *chain.SubmitWindowProof) uint64 {
 	var m chain.Miner
 	var part chain.Partition
 	if !s.load(chain.MinerKey(b.Miner), &m) || !s.load(place{b.Miner, b.Deadline, b.Partition}.key(), &part) {
-		return s.params.UnitWrite
+		return 0 // refused before anything is done
 	}
 	proven := uint64(bits.OnesCount64(part.Live &^ b.Skipped))
 	changed := uint64(bits.OnesCount64(part.Recovering | part.Live&b.Skipped))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/filecoin-project/go-state-types/abi"
 
+	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/porep"
 	"github.com/perdure/perdure/porep/graph"
 )
@@ -36,6 +37,24 @@ func (p *Params) sealUnits(proof abi.RegisteredSealProof, count uint64) uint64 {
 func (p *Params) windowUnits(proof abi.RegisteredSealProof, sectors uint64) uint64 {
 	_, levels := treeOf(proof)
 	return sectors * (p.WindowChallenges*(levels*p.UnitPoseidon+p.UnitHash) + p.UnitPoseidon)
+}
+
+// ordinaryUnits is more than any message without a proof takes.
+const ordinaryUnits = 400_000
+
+// MostUnits bounds what a message of a kind takes, whatever it says, for
+// whoever signs a MaxFee before a node works the fee out.
+func (p *Params) MostUnits(k chain.Kind) uint64 {
+	most := uint64(ordinaryUnits)
+	for _, proof := range p.SealProofs {
+		switch k {
+		case chain.KindProveCommit:
+			most = max(most, p.sealUnits(proof, min(PartChallenges, p.PoRepChallenges))+ordinaryUnits)
+		case chain.KindSubmitWindowProof:
+			most = max(most, p.windowUnits(proof, chain.PartitionSectors)+ordinaryUnits)
+		}
+	}
+	return most
 }
 
 // treeOf returns what a registered proof fixes and the levels of its sealed

@@ -2,6 +2,7 @@ package explorer
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,6 +76,8 @@ func (a *API) problemOf(err error) (*Problem, bool) {
 		p = problem(http.StatusGone, "that height is no longer kept")
 		p.Oldest = a.node.Store().Oldest()
 		return p, true
+	case errors.Is(err, context.DeadlineExceeded):
+		return problem(http.StatusNotFound, "the header after that height is not there yet"), true
 	case errors.Is(err, state.ErrFuture):
 		return problem(http.StatusNotFound, "that height is not committed yet"), true
 	}

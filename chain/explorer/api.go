@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/state"
+	"github.com/perdure/perdure/chain/state/proof"
 )
 
 // Backend is the node behind the API.
@@ -24,6 +25,9 @@ type Backend interface {
 	Messages(ctx context.Context, h chain.Height) ([][]byte, error)
 	// Submit hands a message to the mempool; a *consensus.Refusal says why not.
 	Submit(ctx context.Context, raw []byte) error
+	// Prove returns the proof of a key's record in the state of a height, under
+	// the header after it, for which it waits until ctx ends.
+	Prove(ctx context.Context, k chain.Key, at chain.Height) (*proof.Bundle, error)
 	// Synced reports whether the node follows the head of the chain.
 	Synced() bool
 	// Peers is the number of connected peers.

@@ -200,7 +200,12 @@ func TestProof(t *testing.T) {
 		r := decode[Record](t, api.Handler(), "/v1/state/deal/"+hex.EncodeToString([]byte(k.ID))+"?proof=true")
 		hash, err := hex.DecodeString(r.AppHash)
 		must(t, err)
-		record, err := proof.Verify(r.Proof, hash, k)
+		b, err := proof.DecodeBundle(r.Proof)
+		must(t, err)
+		if want := fmt.Sprintf("header %d", n.store.View().Height()); string(b.Headers[0].Light) != want || r.Height+1 != n.store.View().Height() {
+			t.Errorf("deal %d: proof at height %d under %q, want %q", id, r.Height, b.Headers[0].Light, want)
+		}
+		record, err := proof.Verify(b.Path, hash, b.Key())
 		if err != nil || !bytes.Equal(record, r.CBOR) || r.Exists != exists || (record != nil) != exists {
 			t.Errorf("deal %d: proof shows %x, answer %+v: %v", id, record, r, err)
 		}

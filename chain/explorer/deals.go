@@ -8,7 +8,7 @@ import (
 // Deal is one copy of one piece on one miner.
 type Deal struct {
 	ID            uint64       `json:"id"`
-	Bid           uint64       `json:"bid"` // order
+	Bid           uint64       `json:"bid"` // order; of a repair: the client's
 	Ask           uint64       `json:"ask"` // order
 	State         string       `json:"state"`
 	Client        string       `json:"client"`
@@ -35,6 +35,26 @@ type Deal struct {
 	End           chain.Height `json:"end,omitempty"`
 	PaidThrough   chain.Height `json:"paidThrough,omitempty"`
 	FaultBlocks   uint64       `json:"faultBlocks"` // of the term, not paid because of faults
+	Repair        *Repair      `json:"repair,omitempty"`
+}
+
+// Repair is what makes a bid of the chain's own, or the deal that came of it,
+// the repair of a lost copy.
+type Repair struct {
+	Deal    uint64       `json:"deal"`    // the lost one
+	Bid     uint64       `json:"bid"`     // the client's, whose copies both are
+	Term    chain.Height `json:"term"`    // the last height of the lost deal's term
+	By      chain.Height `json:"by"`      // the last height at which a bid for it may match
+	Price   chain.Amount `json:"price"`   // of the lost deal, per GiB per block
+	Fetch   chain.Amount `json:"fetch"`   // the new miner's allowance for buying the data
+	Reserve chain.Amount `json:"reserve"` // locked in the deal beyond its price
+}
+
+func repairOf(s *chain.Succession) *Repair {
+	if s == nil {
+		return nil
+	}
+	return &Repair{s.Deal, s.Bid, s.Term, s.By, s.Price, s.Fetch, s.Reserve}
 }
 
 // DealDetail is a deal as of a height.
@@ -48,7 +68,8 @@ func (n names) dealOf(d *chain.Deal) *Deal {
 		Miner: n.minerText(d.Miner), PieceCID: cidText(d.PieceCID), PaddedSize: d.PaddedSize, PayloadRoot: cidText(d.PayloadRoot),
 		Part: d.Part, Parts: d.Parts, Duration: d.Duration, Price: d.Price, Total: d.Total, Unspent: d.Unspent, Collateral: d.Collateral,
 		ClientDeposit: d.ClientDeposit, MinerDeposit: d.MinerDeposit, Matched: d.Matched, FetchBy: d.FetchBy, ActivateBy: d.ActivateBy,
-		Accepted: d.Accepted, Activated: d.Activated, End: d.End, PaidThrough: d.PaidThrough, FaultBlocks: d.FaultBlocks}
+		Accepted: d.Accepted, Activated: d.Activated, End: d.End, PaidThrough: d.PaidThrough, FaultBlocks: d.FaultBlocks,
+		Repair: repairOf(d.Succeeds)}
 	if d.Committed {
 		out.Sector = &d.Sector
 	}

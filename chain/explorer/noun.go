@@ -29,8 +29,8 @@ func init() {
 	for name, f := range map[string]func(names, reflect.Value) any{
 		"UpdateMiner.Miner": miner, "PreCommitSectors.Miner": miner, "ProveCommit.Miner": miner, "SubmitWindowProof.Miner": miner,
 		"DeclareFaults.Miner": miner, "DeclareRecoveries.Miner": miner, "AcceptData.Miner": miner, "AskTerms.Miner": miner,
-		"Deal.Miner": miner, "Sector.Miner": miner, "Miner.ID": miner, "Validator.Miner": miner,
-		"BidTerms.Allow": miners, "BidTerms.Deny": miners, "Order.Miners": miners,
+		"Deal.Miner": miner, "Sector.Miner": miner, "Miner.ID": miner, "Validator.Miner": miner, "Holder.Miner": miner,
+		"BidTerms.Allow": miners, "BidTerms.Deny": miners, "Order.Miners": miners, "Copies.Allow": miners, "Copies.Deny": miners,
 		"BidTerms.ClientPeer": peer, "Deal.ClientPeer": peer, "Peer.ID": peer,
 		"Peer.Addrs":    func(_ names, v reflect.Value) any { return addrTexts(v.Interface().([][]byte)) },
 		"Sector.Proven": slots, "Partition.Live": slots, "Partition.Faulty": slots, "Partition.Recovering": slots,

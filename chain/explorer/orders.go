@@ -22,7 +22,7 @@ type Bid struct {
 	Deny          []string     `json:"deny"`
 	ClientPeer    string       `json:"clientPeer"`
 	CopiesLeft    uint64       `json:"copiesLeft"`
-	Miners        []string     `json:"miners"` // so far
+	Miners        []string     `json:"miners"` // so far; of a repair: that have copies already
 }
 
 // Ask is a miner's offer to store.
@@ -52,6 +52,7 @@ type Order struct {
 	Ended     chain.Height `json:"ended,omitempty"` // block in which it ended
 	Bid       *Bid         `json:"bid,omitempty"`
 	Ask       *Ask         `json:"ask,omitempty"`
+	Repair    *Repair      `json:"repair,omitempty"`
 }
 
 // OrderDetail is an order as of a height.
@@ -73,7 +74,7 @@ func orderState(o *chain.Order, k *index.Kept) string {
 }
 
 func (n names) orderOf(o *chain.Order, k *index.Kept) *Order {
-	out := &Order{ID: o.ID, Side: "ask", State: orderState(o, k), Owner: n.address(o.Owner), Placed: o.Placed, Matchable: o.Matchable,
+	out := &Order{ID: o.ID, Side: "ask", Repair: repairOf(o.Succeeds), State: orderState(o, k), Owner: n.address(o.Owner), Placed: o.Placed, Matchable: o.Matchable,
 		Locked: o.Locked, NoShows: o.NoShows, Ended: k.Ended}
 	if k.Ended != 0 {
 		out.Locked = chain.Amount{}

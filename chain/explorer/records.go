@@ -2,8 +2,11 @@ package explorer
 
 import (
 	"encoding/hex"
+	"fmt"
+	"net/http"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/state"
 )
 
 // Record is a record of the state tree, or the absence of one.
@@ -14,7 +17,7 @@ type Record struct {
 	CBOR    []byte         `json:"cbor,omitempty"`  // canonical encoding, base64
 	Value   map[string]any `json:"value,omitempty"` // the same, readable
 	AppHash string         `json:"appHash"`         // of Height: CID bytes, hexadecimal; in the header of Height + 1
-	Proof   []byte         `json:"proof,omitempty"` // CAR of the path from the app hash, base64
+	Proof   []byte         `json:"proof,omitempty"` // proof bundle as perdure state verify reads it, base64
 	AsOf
 }
 
@@ -87,18 +90,9 @@ func (a *API) record(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree, global := &q.view.Tree, q.global
-	if q.given("height") {
-		h, err := parseNumber("height", q.values.Get("height"))
-		if err != nil {
-			return nil, err
-		}
-		if tree, err = a.node.Store().At(chain.Height(h)); err != nil {
-			return nil, err
-		}
-		if global, err = tree.Global(); err != nil {
-			return nil, err
-		}
+	tree, global, err := a.treeOf(q, proven == 1)
+	if err != nil {
+		return nil, err
 	}
 	out := &Record{Table: k.Table.String(), Key: hexText([]byte(k.ID)), AppHash: hexText(tree.AppHash()),
 		AsOf: AsOf{tree.Height(), clock(global.Time)}}
@@ -106,14 +100,52 @@ func (a *API) record(q *query) (any, error) {
 		return nil, err
 	}
 	if out.Exists = out.CBOR != nil; out.Exists {
-		v := newNoun(k.Table, k.ID)
-		if err := chain.Decode(out.CBOR, v); err != nil {
+		if out.Value, err = Readable(a.params.Network, k, out.CBOR); err != nil {
 			return nil, err
 		}
-		out.Value = q.noun(v)
 	}
-	if proven == 1 {
-		out.Proof, err = tree.Proof(k)
+	if proven == 0 {
+		return out, nil
 	}
+	b, err := a.node.Prove(q.context(), k, tree.Height())
+	if err != nil {
+		return nil, err
+	}
+	out.Proof, err = chain.Encode(b)
 	return out, err
+}
+
+// treeOf is the state that a record is asked of: that of the height that is
+// given, otherwise the newest, or the newest whose app hash is in a header.
+func (a *API) treeOf(q *query, proven bool) (*state.Tree, *chain.Global, error) {
+	h := q.view.Height()
+	switch {
+	case q.given("height"):
+		n, err := parseNumber("height", q.values.Get("height"))
+		if err != nil {
+			return nil, nil, err
+		}
+		h = chain.Height(n)
+	case !proven:
+		return &q.view.Tree, q.global, nil
+	case h == 0:
+		return nil, nil, problem(http.StatusServiceUnavailable, "there is no header yet that a proof could stand under")
+	default:
+		h--
+	}
+	tree, err := a.node.Store().At(h)
+	if err != nil {
+		return nil, nil, err
+	}
+	global, err := tree.Global()
+	return tree, global, err
+}
+
+// Readable decodes a record as the API shows it.
+func Readable(n chain.Network, k chain.Key, record []byte) (map[string]any, error) {
+	v := newNoun(k.Table, k.ID)
+	if err := chain.Decode(record, v); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", chain.FormatPath(k, n), err)
+	}
+	return names{n}.noun(v), nil
 }

@@ -15,6 +15,7 @@ import (
 	cmtconfig "github.com/cometbft/cometbft/config"
 	cmtnode "github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/proxy"
+	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/types"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -64,6 +65,7 @@ type Node struct {
 	databases map[string]*engineDB
 	app       *app.App
 	comet     *cmtnode.Node
+	votes     sm.Store // CometBFT's state: the validators of each height
 	registry  *prometheus.Registry
 	listener  net.Listener
 	server    *http.Server
@@ -194,6 +196,7 @@ func (n *Node) openEngine(o Options, doc *types.GenesisDoc, k *keys) error {
 		return fmt.Errorf("open engine: %w", err)
 	}
 	n.comet = comet
+	n.votes = sm.NewStore(n.databases["state"], sm.StoreOptions{})
 	return nil
 }
 

@@ -113,6 +113,20 @@ func (m *market) bid(o *chain.Order) {
 	o.Locked, err = share.Mul(t.Copies)
 	must(m.t, err)
 	o.Bid, o.Copies, o.Owner = t, t.Copies, owner(m.src.below(4))
+	if m.src.below(4) == 0 {
+		m.ownBid(o)
+	}
+}
+
+// ownBid turns a bid into one of the chain's own: for one copy, with all of an
+// escrow locked, and closed to the owner of one miner.
+func (m *market) ownBid(o *chain.Order) {
+	price, err := chain.DealPrice(o.Bid.MaxPrice, o.Bid.PaddedSize, o.Bid.Duration)
+	must(m.t, err)
+	o.Locked, err = price.Add(chain.Atto(m.src.below(100)))
+	must(m.t, err)
+	o.Bid.Copies, o.Copies, o.Succeeds = 1, 1, &chain.Succession{Deal: 1, Bid: 1}
+	o.Owners = []chain.Address{owner(100 + m.src.below(4))}
 }
 
 func (m *market) ask(o *chain.Order) {
@@ -239,11 +253,7 @@ func (m *market) checkTrades(out *Outcome) {
 		if bid.Bid.MaxPrice.Less(ask.Ask.Price) {
 			m.t.Fatalf("bid %d at %s traded with ask %d at %s", bid.ID, bid.Bid.MaxPrice, ask.ID, ask.Ask.Price)
 		}
-		highest, _, err := m.rules.Share(bid.Bid, bid.NoShows)
-		must(m.t, err)
-		if sum, err := t.Total.Add(t.Refund); err != nil || sum != highest {
-			m.t.Fatalf("price %s and refund %s are not the %s that was locked", t.Total, t.Refund, highest)
-		}
+		m.checkLock(bid, &t)
 		m.sold[ask.ID] += bid.Bid.PaddedSize
 		if m.sold[ask.ID] > ask.Ask.Capacity {
 			m.t.Fatalf("ask %d sold %d of %d bytes", ask.ID, m.sold[ask.ID], ask.Ask.Capacity)
@@ -258,6 +268,23 @@ func (m *market) checkTrades(out *Outcome) {
 		if uint64(len(m.copies[bid.ID])) > bid.Bid.Copies {
 			m.t.Fatalf("bid %d has more copies than it asked for", bid.ID)
 		}
+	}
+}
+
+// checkLock checks that a trade accounts for all that a bid has locked for a copy.
+func (m *market) checkLock(bid *chain.Order, t *Trade) {
+	m.t.Helper()
+	price, deposit, err := m.rules.Share(bid.Bid, bid.NoShows)
+	must(m.t, err)
+	want, back := price, t.Refund
+	if bid.Succeeds != nil {
+		want, deposit, back = bid.Locked, chain.Amount{}, t.Reserve
+	}
+	if sum, err := t.Total.Add(back); err != nil || sum != want || t.ClientDeposit != deposit {
+		m.t.Fatalf("price %s, the rest %s and deposit %s are not the %s and %s that were locked", t.Total, back, t.ClientDeposit, want, deposit)
+	}
+	if bid.Succeeds != nil && slices.Contains(bid.Owners, t.Ask.Owner) {
+		m.t.Fatalf("bid %d of the chain's own traded with an owner that it excludes", bid.ID)
 	}
 }
 

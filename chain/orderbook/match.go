@@ -78,7 +78,8 @@ type Trade struct {
 	Bid, Ask      *chain.Order
 	Total         chain.Amount // price of the deal, from the bid's lock
 	Refund        chain.Amount // what the bid had locked beyond it: repaid to the client at once
-	ClientDeposit chain.Amount // from the bid's lock
+	Reserve       chain.Amount // of a bid of the chain's own, what it had locked beyond it: stays with the deal
+	ClientDeposit chain.Amount // from the bid's lock; none of a bid of the chain's own
 	Collateral    chain.Amount // from the ask's escrow
 	MinerDeposit  chain.Amount // from the ask's escrow
 }
@@ -206,24 +207,21 @@ func (m *matcher) visit(bid, ask *entry) {
 func (m *matcher) trade(bid, ask *entry) error {
 	t := Trade{Bid: bid.order, Ask: ask.order}
 	terms := bid.order.Bid
-	price, deposit, err := m.rules.Share(terms, bid.order.NoShows)
+	total, err := chain.DealPrice(ask.order.Ask.Price, terms.PaddedSize, terms.Duration)
 	if err != nil {
 		return err
 	}
-	if t.Total, err = chain.DealPrice(ask.order.Ask.Price, terms.PaddedSize, terms.Duration); err != nil {
+	t.Total = total
+	if err := m.payFrom(bid.order, &t); err != nil {
 		return err
 	}
-	if t.Refund, err = price.Sub(t.Total); err != nil {
-		return err
-	}
-	t.ClientDeposit = deposit
 	t.Collateral, t.MinerDeposit, err = m.rules.Stake(ask.order.Ask, terms.PaddedSize, ask.order.NoShows)
 	if err != nil {
 		return err
 	}
 	buyer, seller := m.edit(bid), m.edit(ask)
 	b, a := buyer.order, seller.order
-	if err := spend(&b.Locked, price, deposit); err != nil {
+	if err := spend(&b.Locked, t.Total, t.Refund, t.Reserve, t.ClientDeposit); err != nil {
 		return err
 	}
 	if err := spend(&a.Locked, t.Collateral, t.MinerDeposit); err != nil {
@@ -235,6 +233,22 @@ func (m *matcher) trade(bid, ask *entry) error {
 	buyer.filled, seller.filled = b.Copies == 0, m.sellsOut(a)
 	m.out.Trades = append(m.out.Trades, t)
 	return nil
+}
+
+// payFrom says what of a bid's lock goes where, beside the price of the deal.
+func (m *matcher) payFrom(bid *chain.Order, t *Trade) error {
+	if bid.Succeeds != nil { // for one copy, nobody to blame if it is not fetched: all goes into the deal
+		var err error
+		t.Reserve, err = bid.Locked.Sub(t.Total)
+		return err
+	}
+	price, deposit, err := m.rules.Share(bid.Bid, bid.NoShows)
+	if err != nil {
+		return err
+	}
+	t.ClientDeposit = deposit
+	t.Refund, err = price.Sub(t.Total)
+	return err
 }
 
 func spend(from *chain.Amount, amounts ...chain.Amount) error {

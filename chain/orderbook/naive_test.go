@@ -171,8 +171,12 @@ func (w *walk) visit(b, a *chain.Order) {
 		return
 	}
 	total, _ := chain.DealPrice(a.Ask.Price, b.Bid.PaddedSize, b.Bid.Duration)
-	price, deposit, _ := w.rules.Share(b.Bid, b.NoShows)
-	b.Locked = less(b.Locked, price, deposit)
+	if b.Succeeds != nil {
+		b.Locked = chain.Amount{} // all goes into the deal
+	} else {
+		price, deposit, _ := w.rules.Share(b.Bid, b.NoShows)
+		b.Locked = less(b.Locked, price, deposit)
+	}
 	collateral, stake, _ := w.rules.Stake(a.Ask, b.Bid.PaddedSize, a.NoShows)
 	a.Locked = less(a.Locked, collateral, stake)
 	b.Copies--

@@ -20,7 +20,8 @@ import (
 //	    bid PRICE size=KIB [copies=N] [owner=O] ...
 //	    keys of both: placed=HEIGHT (1) tie=N (0) expiry=HEIGHT (1000) noshows=N
 //	    of asks: min= max= (KiB; 1 and 64) shortest= longest= (1 and 100) collateral= (0) locked= (ample)
-//	    of bids: duration= (10) collateral= (0) allow=1,2 deny=1,2
+//	    of bids: duration= (10) collateral= (0) allow=1,2 deny=1,2; escrow=: one of the chain's own with so much
+//	    locked, which not=OWNERS may not have
 //	cancel ID
 //	match [at=HEIGHT]                         one block: its trades, orders filled and the book after it
 //
@@ -87,7 +88,11 @@ func (s *script) matched() string {
 	must(s.t, err)
 	var b strings.Builder
 	for _, t := range out.Trades {
-		fmt.Fprintf(&b, "bid %d takes ask %d (miner %d) for %s, %s repaid\n", t.Bid.ID, t.Ask.ID, t.Ask.Ask.Miner, t.Total, t.Refund)
+		fmt.Fprintf(&b, "bid %d takes ask %d (miner %d) for %s, %s repaid", t.Bid.ID, t.Ask.ID, t.Ask.Ask.Miner, t.Total, t.Refund)
+		if t.Bid.Succeeds != nil {
+			fmt.Fprintf(&b, ", %s stays with the deal", t.Reserve)
+		}
+		b.WriteByte('\n')
 	}
 	for _, o := range out.Filled {
 		fmt.Fprintf(&b, "%d filled\n", o.ID)
@@ -143,6 +148,13 @@ func (s *script) parse(fields []string) *chain.Order {
 			Duration: a.number("duration", 10), MaxPrice: price, Copies: a.number("copies", 1), Expiry: expiry,
 			MinCollateral: chain.Atto(a.number("collateral", 0) << 20), Allow: a.list("allow"), Deny: a.list("deny")}
 		o.Copies, o.Owner = o.Bid.Copies, owner(a.number("owner", 50+o.ID))
+		if a.of["escrow"] != "" {
+			o.Succeeds, o.Locked = &chain.Succession{}, chain.Atto(a.number("escrow", 0))
+			for _, n := range a.list("not") {
+				o.Owners = append(o.Owners, owner(n))
+			}
+			return o
+		}
 		price, deposit, err := s.rules.Share(o.Bid, o.NoShows)
 		must(s.t, err)
 		share, err := price.Add(deposit)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/state/proof"
 	"github.com/perdure/perdure/chain/wallet"
 )
 
@@ -40,8 +41,11 @@ func New(base string) *Client {
 // Base is the node's URL.
 func (c *Client) Base() string { return c.base }
 
-// Close lets go of idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close lets go of idle connections. It never fails.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
 
 // do sends a request and returns the body of a good answer, to be closed.
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
@@ -167,17 +171,45 @@ const reconnect = 500 * time.Millisecond
 // gap, until ctx ends or each fails. A feed that breaks is opened again where
 // it broke; one that is no longer kept is a *PrunedError.
 func (c *Client) Follow(ctx context.Context, from chain.Height, each func(*consensus.Update) error) error {
+	return c.follow(ctx, from, "", func(u *consensus.Update, _ *bufio.Reader) error { return each(u) })
+}
+
+// FollowProven is Follow with the proof of each Update's state, which is not
+// checked: the global record in the root that names the Update's hash. more
+// says that the next Update is on its way already.
+func (c *Client) FollowProven(ctx context.Context, from chain.Height, each func(u *consensus.Update, b *proof.Bundle, more bool) error) error {
+	return c.follow(ctx, from, "&proof=true", func(u *consensus.Update, r *bufio.Reader) error {
+		raw, err := readFrame(r, proof.MaxBundle)
+		if err != nil {
+			return &brokenFeed{err}
+		}
+		b, err := proof.DecodeBundle(raw)
+		if err != nil {
+			return fmt.Errorf("feed of %s: update %d: %w", c.base, u.Height, err)
+		}
+		return each(u, b, r.Buffered() > 0)
+	})
+}
+
+// brokenFeed marks an error after which the feed is opened again.
+type brokenFeed struct{ error }
+
+func (c *Client) follow(ctx context.Context, from chain.Height, how string, each func(*consensus.Update, *bufio.Reader) error) error {
 	for {
 		var failed error
-		err := c.feed(ctx, from, func(u *consensus.Update) error {
+		err := c.feed(ctx, from, how, func(u *consensus.Update, r *bufio.Reader) error {
 			if u.Height != from {
 				return fmt.Errorf("feed of %s: update %d where %d is next", c.base, u.Height, from)
 			}
-			if failed = each(u); failed != nil {
-				return failed
+			err := each(u, r)
+			var broken *brokenFeed
+			if failed = err; errors.As(err, &broken) {
+				failed = nil
 			}
-			from++
-			return nil
+			if err == nil {
+				from++
+			}
+			return err
 		})
 		var pruned *PrunedError
 		if failed != nil || ctx.Err() != nil || errors.As(err, &pruned) {
@@ -198,16 +230,16 @@ func asError(p *PrunedError) error {
 	return p
 }
 
-// feed reads one connection's worth of Updates.
-func (c *Client) feed(ctx context.Context, from chain.Height, each func(*consensus.Update) error) error {
-	body, err := c.do(ctx, http.MethodGet, fmt.Sprintf("%s?from=%d", PathUpdates, from), nil)
+// feed reads one connection's worth of Updates; each may read what comes with one.
+func (c *Client) feed(ctx context.Context, from chain.Height, how string, each func(*consensus.Update, *bufio.Reader) error) error {
+	body, err := c.do(ctx, http.MethodGet, fmt.Sprintf("%s?from=%d%s", PathUpdates, from, how), nil)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
 	r := bufio.NewReader(body)
 	for {
-		raw, err := readUpdate(r)
+		raw, err := readFrame(r, maxUpdate)
 		if err != nil {
 			return err
 		}
@@ -215,21 +247,21 @@ func (c *Client) feed(ctx context.Context, from chain.Height, each func(*consens
 		if err := chain.Decode(raw, u); err != nil {
 			return fmt.Errorf("feed of %s: %w", c.base, err)
 		}
-		if err := each(u); err != nil {
+		if err := each(u, r); err != nil {
 			return err
 		}
 	}
 }
 
-// readUpdate reads one Update behind its length.
-func readUpdate(r io.Reader) ([]byte, error) {
+// readFrame reads what stands behind its length.
+func readFrame(r io.Reader, most uint32) ([]byte, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {
 		return nil, err
 	}
 	n := binary.BigEndian.Uint32(size[:])
-	if n > maxUpdate {
-		return nil, fmt.Errorf("update of %d bytes exceeds %d", n, maxUpdate)
+	if n > most {
+		return nil, fmt.Errorf("frame of %d bytes exceeds %d", n, most)
 	}
 	var b bytes.Buffer // grows with what arrives, not with what is announced
 	if _, err := io.CopyN(&b, r, int64(n)); err != nil {

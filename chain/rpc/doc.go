@@ -9,10 +9,26 @@
 //	GET  /v1/raw/receipts/HASH               wallet.Inclusion, as soon as there is one (long poll)
 //	GET  /v1/updates?from=HEIGHT             Updates, each behind its length (u32BE), without gap and without end
 //
-// Bodies are CBOR; refusals are RFC 9457 problems with the code of the rules.
+// With these a reader needs to believe nobody; chain/rpc/light does it:
+//
+//	GET  /v1/raw/proofs/TABLE/KEY?height=H   proof.Bundle of one header; without height the newest that has one
+//	GET  /v1/raw/headers/HEIGHT              header, votes and validators of a height, 0 for the newest: CometBFT's
+//	                                         LightBlock in protobuf, as soon as there is one (long poll)
+//	GET  /v1/raw/blocks/CID                  a block of the state tree of a kept height
+//	POST /v1/raw/evidence                    evidence of misbehaviour: CometBFT's Evidence in protobuf
+//	GET  /v1/updates?from=HEIGHT&proof=true  after each Update, behind its length, the proof.Bundle of the global record
+//	                                         of its state, whose root names the Update's hash
+//
+// Bodies are CBOR unless said otherwise; refusals are RFC 9457 problems with
+// the code of the rules.
 package rpc
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"github.com/perdure/perdure/chain"
+)
 
 // The paths of the endpoints.
 const (
@@ -21,15 +37,27 @@ const (
 	PathMessages = "/v1/raw/messages"
 	PathReceipts = "/v1/raw/receipts/"
 	PathUpdates  = "/v1/updates"
+	PathProofs   = "/v1/raw/proofs/"
+	PathHeaders  = "/v1/raw/headers/"
+	PathBlocks   = "/v1/raw/blocks/"
+	PathEvidence = "/v1/raw/evidence"
 )
+
+// Newest asks for the proof in the newest state whose app hash stands in a header.
+const Newest = chain.Height(math.MaxUint64)
 
 const (
 	contentCBOR    = "application/cbor"
+	contentProto   = "application/protobuf"
 	contentProblem = "application/problem+json"
 	// maxUpdate bounds one Update of the feed in bytes.
 	maxUpdate = 64 << 20
 	// maxRecord bounds one record in bytes.
 	maxRecord = 4 << 20
+	// maxEvidence bounds evidence in bytes.
+	maxEvidence = 1 << 20
+	// headerTime is how long a node waits for a header or proof before it says not yet.
+	headerTime = 5 * time.Second
 	// pollTime is how long a node waits for a receipt before it says not yet.
 	pollTime = 20 * time.Second
 )

@@ -12,9 +12,15 @@ const (
 	maxPages  = 200 // of a list: what comes after is not looked at
 )
 
+// Explorer is a node's explorer API; a Client is one.
+type Explorer interface {
+	// JSON reads the answer to a path into v.
+	JSON(ctx context.Context, path string, v any) error
+}
+
 // List reads a list of the node's explorer API, page by page: its first 20,000
 // items as JSON into T.
-func List[T any](ctx context.Context, c *Client, path string, query url.Values) ([]T, error) {
+func List[T any](ctx context.Context, c Explorer, path string, query url.Values) ([]T, error) {
 	query = maps.Clone(query)
 	query.Set("limit", fmt.Sprint(pageLimit))
 	var out []T

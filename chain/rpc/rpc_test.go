@@ -3,15 +3,18 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"go.uber.org/goleak"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/state/proof"
 	"github.com/perdure/perdure/chain/wallet"
 )
 
@@ -63,6 +66,49 @@ func (f *fake) Updates(ctx context.Context, from chain.Height, each func([]byte)
 		}
 	}
 	return errCut
+}
+
+// bundle is a proof under a header of no meaning.
+func bundle(k chain.Key, at chain.Height) *proof.Bundle {
+	return &proof.Bundle{Version: proof.BundleVersion, Headers: []proof.Header{{Light: []byte{byte(at + 1)}}},
+		Table: k.Table, ID: []byte(k.ID), Path: []byte("path")}
+}
+
+func (f *fake) Prove(ctx context.Context, k chain.Key, at chain.Height) (*proof.Bundle, error) {
+	switch tip := chain.Height(len(f.updates)); {
+	case at == Newest:
+		at = tip - 1
+	case at < f.oldest:
+		return nil, &PrunedError{Oldest: f.oldest}
+	case at >= tip:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return bundle(k, at), nil
+}
+
+func (f *fake) Header(_ context.Context, h chain.Height) ([]byte, error) {
+	if h > 9 {
+		return nil, fmt.Errorf("header %d: %w", h, ErrNotFound)
+	}
+	return []byte{byte(h)}, nil
+}
+
+func (f *fake) StateBlock(c cid.Cid) ([]byte, error) {
+	if c == proof.LinkOf([]byte("lie")) {
+		return []byte("truth"), nil
+	}
+	for _, b := range f.records {
+		if proof.LinkOf(b) == c {
+			return b, nil
+		}
+	}
+	return nil, ErrNotFound
+}
+
+func (f *fake) Report(raw []byte) error {
+	f.got = append(f.got, raw)
+	return f.refusal
 }
 
 func serve(t *testing.T, f *fake) *Client {
@@ -162,11 +208,71 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowProven reads the feed with proofs, through cuts.
+func TestFollowProven(t *testing.T) {
+	f := &fake{oldest: 1}
+	for h := chain.Height(1); h <= 8; h++ {
+		f.updates = append(f.updates, encode(t, &consensus.Update{Version: consensus.UpdateVersion, Height: h}))
+	}
+	c := serve(t, f)
+	next, stop := chain.Height(1), errors.New("stop")
+	err := c.FollowProven(t.Context(), 1, func(u *consensus.Update, b *proof.Bundle, _ bool) error {
+		if u.Height != next || b.Key() != chain.GlobalKey() || b.Headers[0].Light[0] != byte(next+1) {
+			t.Fatalf("update %d with %+v, want %d", u.Height, b, next)
+		}
+		if next++; next == 8 { // the last has no header after it yet
+			return stop
+		}
+		return nil
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("follow ended at %d: %v", next, err)
+	}
+}
+
+// TestProofs reads what proves: proofs, headers, blocks.
+func TestProofs(t *testing.T) {
+	record := encode(t, &chain.Beacon{Skipped: true})
+	f := &fake{oldest: 2, updates: make([][]byte, 8), records: map[chain.Key][]byte{chain.DealKey(7): record}}
+	c, ctx := serve(t, f), t.Context()
+	for at, want := range map[chain.Height]byte{Newest: 8, 3: 4} {
+		b, err := c.Prove(ctx, chain.DealKey(7), at)
+		if err != nil || b.Key() != chain.DealKey(7) || b.Headers[0].Light[0] != want || string(b.Path) != "path" {
+			t.Errorf("proof at %d is %+v, %v", at, b, err)
+		}
+	}
+	var pruned *PrunedError
+	if _, err := c.Prove(ctx, chain.DealKey(7), 1); !errors.As(err, &pruned) || pruned.Oldest != 2 {
+		t.Errorf("proof of what is pruned: %v", err)
+	}
+	if _, err := c.Prove(ctx, chain.Key{Table: chain.TableDeal, ID: "short"}, 3); err == nil || !strings.Contains(err.Error(), "no key of 5 bytes") {
+		t.Errorf("proof of a key of no shape: %v", err)
+	}
+	if raw, err := c.Header(ctx, 5); err != nil || len(raw) != 1 || raw[0] != 5 {
+		t.Errorf("header is %x, %v", raw, err)
+	}
+	if _, err := c.Header(ctx, 10); !errors.Is(err, ErrNotFound) {
+		t.Errorf("header of the future: %v", err)
+	}
+	if raw, err := c.Block(ctx, proof.LinkOf(record)); err != nil || string(raw) != string(record) {
+		t.Errorf("block is %x, %v", raw, err)
+	}
+	if _, err := c.Block(ctx, proof.LinkOf([]byte("other"))); !errors.Is(err, ErrNotFound) {
+		t.Errorf("block that is not there: %v", err)
+	}
+	if _, err := c.Block(ctx, proof.LinkOf([]byte("lie"))); err == nil || !strings.Contains(err.Error(), "expected bafy") {
+		t.Errorf("another block than was asked for: %v", err)
+	}
+	if err := c.Report(ctx, []byte("evidence")); err != nil || string(f.got[0]) != "evidence" {
+		t.Errorf("evidence: %v, node got %q", err, f.got)
+	}
+}
+
 func FuzzReadUpdate(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 0x80})
 	f.Add([]byte{255, 255, 255, 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		raw, err := readUpdate(strings.NewReader(string(b)))
+		raw, err := readFrame(strings.NewReader(string(b)), maxUpdate)
 		if err != nil {
 			return
 		}

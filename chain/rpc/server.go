@@ -12,10 +12,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	cbg "github.com/whyrusleeping/cbor-gen"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/state/proof"
 	"github.com/perdure/perdure/chain/wallet"
 )
 
@@ -31,14 +33,26 @@ type Backend interface {
 	// Updates calls each with the encoded Updates from a height on, as blocks
 	// are committed, until ctx ends or each fails.
 	Updates(ctx context.Context, from chain.Height, each func(raw []byte) error) error
+	// Prove returns the proof of a key's record in the state of a height, with
+	// one header, and waits for the header until ctx ends. Newest is the newest
+	// state that has one.
+	Prove(ctx context.Context, k chain.Key, at chain.Height) (*proof.Bundle, error)
+	// Header returns a height's header, votes and validators as CometBFT encodes
+	// a LightBlock, and waits for it until ctx ends; 0 is the newest.
+	Header(ctx context.Context, h chain.Height) ([]byte, error)
+	// StateBlock returns a block of the state tree of a kept height, ErrNotFound for
+	// one that there is not.
+	StateBlock(c cid.Cid) ([]byte, error)
+	// Report takes evidence of misbehaviour as CometBFT encodes it.
+	Report(raw []byte) error
 }
 
-// PrunedError is returned for Updates that are no longer kept.
+// PrunedError is returned for what a node no longer keeps.
 type PrunedError struct{ Oldest chain.Height }
 
 // Error implements error.
 func (e *PrunedError) Error() string {
-	return fmt.Sprintf("updates before height %d are no longer kept", e.Oldest)
+	return fmt.Sprintf("what is older than height %d is no longer kept", e.Oldest)
 }
 
 // Handler serves the raw endpoints of a backend.
@@ -51,6 +65,11 @@ func Handler(b Backend) http.Handler {
 	mux.HandleFunc("POST "+PathMessages, s.submit)
 	mux.HandleFunc("GET "+PathReceipts+"{hash}", s.receipt)
 	mux.HandleFunc("GET "+PathUpdates, s.updates)
+	mux.HandleFunc("GET "+PathProofs+"{table}/{key}", s.prove)
+	mux.HandleFunc("GET "+PathProofs+"{table}/{$}", s.prove)
+	mux.HandleFunc("GET "+PathHeaders+"{height}", s.header)
+	mux.HandleFunc("GET "+PathBlocks+"{cid}", s.block)
+	mux.HandleFunc("POST "+PathEvidence, s.report)
 	return mux
 }
 
@@ -83,14 +102,23 @@ func reply(w http.ResponseWriter, v cbg.CBORMarshaler) {
 
 func (s server) params(w http.ResponseWriter, _ *http.Request) { reply(w, s.node.Params()) }
 
-func (s server) record(w http.ResponseWriter, r *http.Request) {
+// keyOf reads table and key from the path.
+func keyOf(r *http.Request) (chain.Key, error) {
 	table, ok := chain.ParseTable(r.PathValue("table"))
 	id, err := hex.DecodeString(r.PathValue("key"))
 	if !ok || err != nil || len(id) > 64 {
-		refuse(w, http.StatusBadRequest, errors.New("want a table's name and a key in hexadecimal"))
+		return chain.Key{}, errors.New("want a table's name and a key in hexadecimal")
+	}
+	return chain.Key{Table: table, ID: string(id)}, nil
+}
+
+func (s server) record(w http.ResponseWriter, r *http.Request) {
+	k, err := keyOf(r)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	raw, err := s.node.Record(chain.Key{Table: table, ID: string(id)})
+	raw, err := s.node.Record(k)
 	switch {
 	case err != nil:
 		refuse(w, http.StatusBadRequest, err)
@@ -134,31 +162,58 @@ func (s server) receipt(w http.ResponseWriter, r *http.Request) {
 // feedStall is how long a reader of the feed may let one Update wait.
 const feedStall = 30 * time.Second
 
+// feed writes frames to one reader.
+type feed struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	started bool
+}
+
+// write sends frames, each behind its length.
+func (f *feed) write(frames ...[]byte) error {
+	f.started = true
+	f.w.Header().Set("Content-Type", contentCBOR)
+	if err := f.control.SetWriteDeadline(time.Now().Add(feedStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	for _, raw := range frames {
+		if _, err := f.w.Write(binary.BigEndian.AppendUint32(nil, uint32(len(raw)))); err != nil {
+			return err
+		}
+		if _, err := f.w.Write(raw); err != nil {
+			return err
+		}
+	}
+	return f.control.Flush()
+}
+
 func (s server) updates(w http.ResponseWriter, r *http.Request) {
 	from, err := strconv.ParseUint(r.URL.Query().Get("from"), 10, 63)
-	if err != nil {
-		refuse(w, http.StatusBadRequest, fmt.Errorf("from: %w", err))
+	proven := r.URL.Query().Get("proof")
+	if err != nil || proven != "" && proven != "true" && proven != "false" {
+		refuse(w, http.StatusBadRequest, errors.New("want from, a height, and proof, true or false"))
 		return
 	}
-	control := http.NewResponseController(w)
-	started := false
-	err = s.node.Updates(r.Context(), chain.Height(from), func(raw []byte) error {
-		started = true
-		w.Header().Set("Content-Type", contentCBOR)
-		if err := control.SetWriteDeadline(time.Now().Add(feedStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	f := &feed{w: w, control: http.NewResponseController(w)}
+	next := chain.Height(from)
+	err = s.node.Updates(r.Context(), next, func(raw []byte) error {
+		if proven != "true" {
+			return f.write(raw)
+		}
+		b, err := s.node.Prove(r.Context(), chain.GlobalKey(), next)
+		if err != nil {
 			return err
 		}
-		if _, err := w.Write(binary.BigEndian.AppendUint32(nil, uint32(len(raw)))); err != nil {
+		bundle, err := chain.Encode(b)
+		if err != nil {
 			return err
 		}
-		if _, err := w.Write(raw); err != nil {
-			return err
-		}
-		return control.Flush()
+		next++
+		return f.write(raw, bundle)
 	})
 	var pruned *PrunedError
 	switch {
-	case started:
+	case f.started:
 		return // the reader sees the end of the stream
 	case errors.As(err, &pruned):
 		refuse(w, http.StatusGone, err)

@@ -39,12 +39,21 @@ func (i *Inclusion) Err() error {
 }
 
 // feeHeadroom is by how many times the present fee a message may pay: the base
-// fee can double about six blocks in a row at most before a stuck message would.
+// fee can rise for eighteen full blocks in a row before a message is stuck.
 const feeHeadroom = 8
 
-// maxUnits is what a message without an expensive proof costs at most, used
-// to bound its fee before the node works it out.
-const maxUnits = 400_000
+// urgentHeadroom is the same for what costs the sender more than its fee if it
+// comes late: forty full blocks. Only the fee of the block is ever paid.
+const urgentHeadroom = 100
+
+// headroom is how many times the present fee a kind of message may pay.
+func headroom(k chain.Kind) uint64 {
+	switch k {
+	case chain.KindDeclareFaults, chain.KindDeclareRecoveries, chain.KindAcceptData, chain.KindProveCommit:
+		return urgentHeadroom
+	}
+	return feeHeadroom
+}
 
 // Sender signs and sends the messages of one key. It may be used from many
 // goroutines: nonces are handed out in order.
@@ -169,7 +178,11 @@ func (s *Sender) Encode(ctx context.Context, body chain.Body, nonce uint64) ([]b
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", body.Kind(), err)
 	}
-	limit, err := g.BaseFee.Mul(feeHeadroom * (uint64(len(b)) + maxUnits))
+	price := g.BaseFee
+	if body.Kind() == chain.KindSubmitWindowProof {
+		price = params.ProofFee
+	}
+	limit, err := price.Mul(headroom(body.Kind()) * (uint64(len(b)) + params.MostUnits(body.Kind())))
 	if err == nil {
 		limit, err = limit.Add(s.tip)
 	}

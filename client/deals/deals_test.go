@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -188,5 +189,28 @@ func TestOtherKey(t *testing.T) {
 	o.ChainID = "elsewhere"
 	if _, err := m.Place(t.Context(), o); err == nil {
 		t.Error("placed on another chain")
+	}
+}
+
+// TestFollowsRepairs: the deal of a repair is news about the object whose copy
+// was lost, and nobody dials its miner, which buys the piece from another.
+func TestFollowsRepairs(t *testing.T) {
+	o := &files.Object{Number: 1, Copies: 2, Spool: "here", Pieces: []files.Piece{{Bid: files.Bid{State: files.BidOver, Order: 7}}}}
+	lost := &chain.Deal{ID: 1, Bid: 7, Miner: 1000, State: chain.DealLost}
+	matched := &chain.Deal{ID: 3, Bid: 7, Miner: 1002, State: chain.DealMatched, Succeeds: &chain.Succession{Deal: 1, Bid: 7}}
+	n := &news{height: 9, deals: []*chain.Deal{lost, matched}, ended: map[uint64]string{1: "lost"}}
+	if !n.touches(o) {
+		t.Fatal("the news are not about the object")
+	}
+	var stages []Stage
+	for _, e := range n.note(o, &o.Pieces[0]) {
+		stages = append(stages, e.Stage)
+	}
+	if !slices.Equal(stages, []Stage{StageVoid, StageMatched}) || o.Pieces[0].Deals[1].Succeeds != 1 {
+		t.Errorf("stages %v, deals %+v", stages, o.Pieces[0].Deals)
+	}
+	a := &attendant{objects: map[uint64]*files.Object{1: o}}
+	if ids := newDialer(a).wanted(); len(ids) != 0 {
+		t.Errorf("miners %v are dialled for a repair", ids)
 	}
 }

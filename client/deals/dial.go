@@ -55,7 +55,8 @@ func (d *dialer) run(ctx context.Context) {
 	}
 }
 
-// wanted are the miners of matched deals whose pieces are here.
+// wanted are the miners of matched deals whose pieces are here. The miner of a
+// repair buys the piece from those that hold the other copies.
 func (d *dialer) wanted() []chain.MinerID {
 	var out []chain.MinerID
 	seen := map[chain.MinerID]bool{}
@@ -76,7 +77,7 @@ func (d *dialer) wanted() []chain.MinerID {
 	return out
 }
 
-func waits(d *files.Deal) bool { return d.State == chain.DealMatched.String() }
+func waits(d *files.Deal) bool { return d.State == chain.DealMatched.String() && d.Succeeds == 0 }
 
 func (d *dialer) begin(id chain.MinerID) bool {
 	d.mu.Lock()

@@ -285,7 +285,7 @@ func (n *news) note(o *files.Object, p *files.Piece) []Event {
 	}
 	if n.gone[p.Bid.Order] && p.Bid.State == files.BidStands {
 		p.Bid.State, p.Bid.Reason = files.BidOver, n.why[p.Bid.Order]
-		for range o.Copies - min(o.Copies, uint64(len(p.Deals))) {
+		for range o.Copies - min(o.Copies, p.Matched()) {
 			out = append(out, Event{Stage: StageVoid, Object: o.Number, Part: p.Part, Order: p.Bid.Order, Height: n.height,
 				Reason: "no miner: the bid is " + p.Bid.Reason})
 		}

@@ -222,6 +222,32 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// TestRepairedCopy: the deal that the chain made for a lost copy takes its place.
+func TestRepairedCopy(t *testing.T) {
+	for _, c := range []struct {
+		repair   string
+		state    string
+		settled  bool
+		problems int
+	}{
+		{"matched", "open", false, 0},
+		{"active", "active", true, 0},
+		{"completed", "active", true, 0},
+		{"void", "partial", true, 2},
+	} {
+		p := Piece{Bid: Bid{State: BidOver}, Deals: []Deal{{ID: 1, State: "active"}, {ID: 2, State: "lost", Reason: "lost"}}}
+		for _, s := range []chain.DealState{chain.DealMatched, chain.DealAccepted, chain.DealActive, chain.DealCompleted, chain.DealVoid} {
+			if s.String() == c.repair {
+				p.Note(&chain.Deal{ID: 3, State: s, Succeeds: &chain.Succession{Deal: 2}}, "")
+			}
+		}
+		o := &Object{Copies: 2, Pieces: []Piece{p}}
+		if o.State() != c.state || o.Settled() != c.settled || len(o.Problems()) != c.problems || p.Matched() != 2 {
+			t.Errorf("repair %s: state %s, settled %v, %d matched, problems %q", c.repair, o.State(), o.Settled(), p.Matched(), o.Problems())
+		}
+	}
+}
+
 // TestNote keeps a deal's reason and tells whether something changed.
 func TestNote(t *testing.T) {
 	var p Piece

@@ -88,7 +88,8 @@ type Deal struct {
 	ActiveAt chain.Height `json:"activeAt,omitempty"`
 	End      chain.Height `json:"end,omitempty"`
 	Sector   uint64       `json:"sector,omitempty"`
-	Reason   string       `json:"reason,omitempty"` // why it ended
+	Reason   string       `json:"reason,omitempty"`   // why it ended
+	Succeeds uint64       `json:"succeeds,omitempty"` // the lost deal whose copy the chain had repaired by this one
 }
 
 // Pending reports whether the deal may still become active.
@@ -132,6 +133,16 @@ func (o *Object) Settled() bool {
 	return true
 }
 
+// Matched is how many copies the bid itself has matched, repairs not counted.
+func (p *Piece) Matched() (n uint64) {
+	for i := range p.Deals {
+		if p.Deals[i].Succeeds == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Landed reports whether every bid has landed, or was refused.
 func (o *Object) Landed() bool {
 	for i := range o.Pieces {
@@ -157,7 +168,7 @@ func (o *Object) Count() (wanted, active, pending uint64) {
 			}
 		}
 		if p.Bid.State == BidNone || p.Bid.State == BidStands {
-			wait += o.Copies - min(o.Copies, uint64(len(p.Deals)))
+			wait += o.Copies - min(o.Copies, p.Matched())
 		}
 		wanted, active, pending = wanted+o.Copies, active+live, pending+wait
 	}
@@ -180,6 +191,16 @@ func (o *Object) State() string {
 	return "void"
 }
 
+// replaced reports whether a deal has ended and another has its copy, or may still get it.
+func (p *Piece) replaced(id uint64) bool {
+	for i := range p.Deals {
+		if d := &p.Deals[i]; d.Succeeds == id && (d.Active() || d.Pending() || d.State == chain.DealCompleted.String() || p.replaced(d.ID)) {
+			return true
+		}
+	}
+	return false
+}
+
 // Problems lists in one line each why copies are missing.
 func (o *Object) Problems() []string {
 	var out []string
@@ -190,11 +211,11 @@ func (o *Object) Problems() []string {
 			continue
 		}
 		for j := range p.Deals {
-			if d := &p.Deals[j]; !d.Active() && !d.Pending() && d.State != chain.DealCompleted.String() {
+			if d := &p.Deals[j]; !d.Active() && !d.Pending() && d.State != chain.DealCompleted.String() && !p.replaced(d.ID) {
 				out = append(out, fmt.Sprintf("piece %d of %d: deal %d with miner %d is %s", p.Part+1, len(o.Pieces), d.ID, d.Miner, reasonOr(d.Reason, d.State)))
 			}
 		}
-		if n := uint64(len(p.Deals)); p.Bid.State == BidOver && n < o.Copies {
+		if n := p.Matched(); p.Bid.State == BidOver && n < o.Copies {
 			out = append(out, fmt.Sprintf("piece %d of %d: %d of %d copies found no miner: bid %d is %s",
 				p.Part+1, len(o.Pieces), o.Copies-n, o.Copies, p.Bid.Order, reasonOr(p.Bid.Reason, "over")))
 		}
@@ -215,6 +236,9 @@ func (p *Piece) Note(on *chain.Deal, reason string) bool {
 	d := Deal{
 		ID: on.ID, Miner: on.Miner, State: on.State.String(), Price: on.Price, Total: on.Total, Matched: on.Matched,
 		FetchBy: on.FetchBy, Accepted: on.Accepted, ActiveAt: on.Activated, End: on.End, Reason: reason,
+	}
+	if on.Succeeds != nil {
+		d.Succeeds = on.Succeeds.Deal
 	}
 	if on.Committed {
 		d.Sector = on.Sector

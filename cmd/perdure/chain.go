@@ -20,7 +20,10 @@ func newChainHead(g *globals) *cobra.Command {
 		Use: "head", Short: "Show the newest block", Args: cobra.NoArgs,
 		Long: "Show the newest block that the node has committed.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			node := g.dial()
+			node, err := g.dial()
+			if err != nil {
+				return err
+			}
 			defer node.Close()
 			at, err := node.Global(cmd.Context())
 			if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // openReader opens the client of --home without a key: it reads, and signs nothing.
 func (g *globals) openReader(cmd *cobra.Command) (*client.Client, error) {
-	return client.Open(client.Options{Home: g.Home, Node: g.nodeURL()})
+	return g.open(client.Options{})
 }
 
 // openClient opens the client of --home with the wallet's key.
@@ -22,7 +22,18 @@ func (g *globals) openClient(cmd *cobra.Command) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.Open(client.Options{Home: g.Home, Node: g.nodeURL(), Key: key, Log: warnings(cmd)})
+	return g.open(client.Options{Key: key, Log: warnings(cmd)})
+}
+
+// open opens the client of --home over the node of --node.
+func (g *globals) open(o client.Options) (*client.Client, error) {
+	o.Home = g.Home
+	node, err := g.dial()
+	if err != nil {
+		return nil, err
+	}
+	o.Chain = node
+	return client.Open(o)
 }
 
 // warnings writes to standard error what goes wrong beside a command's own work.
@@ -75,7 +86,7 @@ are settled and collected. It runs until it is stopped, beside other commands.`,
 			if err != nil {
 				return err
 			}
-			c, err := client.Open(client.Options{Home: g.Home, Node: g.nodeURL(), Key: key, Log: logger(cmd)})
+			c, err := g.open(client.Options{Key: key, Log: logger(cmd)})
 			if err != nil {
 				return err
 			}

@@ -59,7 +59,7 @@ func TestDevnet(t *testing.T) {
 	params.BlockMillis = 100
 	params.ActivateBy, params.FetchBy = 3000, 2000 // blocks are many times quicker than work is
 	w, err := devnet.StartWorld(ctx, devnet.WorldOptions{
-		Options: devnet.Options{Dir: t.TempDir(), Params: params, EngineLog: "none"}, Miners: 2, SectorSize: 2 << 10})
+		Options: devnet.Options{Dir: t.TempDir(), Validators: 2, Params: params, EngineLog: "none"}, Miners: 2, SectorSize: 2 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +73,7 @@ func TestDevnet(t *testing.T) {
 	root := s.storeAndFetch()
 	s.look(root)
 	s.trade(w)
+	s.light(w, root)
 }
 
 // storeAndFetch returns the root of what it stored.
@@ -121,7 +122,7 @@ func (s *session) look(root string) {
 		s.t.Errorf("sectors are %+v", sectors)
 	}
 	for _, args := range [][]string{{"status"}, {"chain", "head"}, {"chain", "block", "1"}, {"market", "book"}, {"miner", "deadlines", "t01001"},
-		{"state", "get", "global"}, {"state", "get", "sector", "t01000/1"}, {"channel", "list"}, {"wallet", "balance"}} {
+		{"state", "get", "global"}, {"state", "get", "sector/t01000/1"}, {"channel", "list"}, {"wallet", "balance"}} {
 		var any map[string]any
 		s.object(&any, args...)
 		if len(any) == 0 {
@@ -129,16 +130,92 @@ func (s *session) look(root string) {
 		}
 		s.run(args...)
 	}
-	proof := filepath.Join(s.t.TempDir(), "proof")
-	var made struct {
-		AppHash string
-		Exists  bool
+	s.prove()
+}
+
+// prove writes proofs to files and checks them offline.
+func (s *session) prove() {
+	file := filepath.Join(s.t.TempDir(), "proof")
+	type shown struct {
+		Path, AppHash, Header string
+		Exists                bool
+		Value                 map[string]any
 	}
-	s.object(&made, "state", "proof", "miner", "t01000", "-o", proof)
-	s.run("state", "verify", proof, "miner", "t01000", "--app-hash", made.AppHash)
-	if _, _, code := s.try("state", "verify", proof, "deal", "1", "--app-hash", made.AppHash); code != exitFailed || !made.Exists {
-		s.t.Errorf("a proof of a miner proves a deal: exit code %d", code)
+	var made, checked shown
+	s.object(&made, "state", "proof", "miner", "t01000", "-o", file)
+	if !made.Exists || made.Path != "miner/t01000" || made.Value["id"] != "t01000" {
+		s.t.Errorf("proof of a miner shows %+v", made)
 	}
+	s.object(&checked, "state", "verify", file, "miner/t01000", "--trust", made.Header)
+	if checked.AppHash != made.AppHash || checked.Value["id"] != "t01000" {
+		s.t.Errorf("the file shows %+v, want %+v", checked, made)
+	}
+	s.run("state", "verify", file, "--app-hash", made.AppHash)
+	garbage := filepath.Join(s.t.TempDir(), "garbage")
+	if err := os.WriteFile(garbage, []byte("garbage"), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	wrong := strings.Replace(made.Header, ":", ":0", 1)
+	for want, args := range map[string][]string{
+		"found one of miner/t01000":       {file, "deal/1", "--trust", made.Header},
+		"expected hash":                   {file, "--trust", wrong[:len(wrong)-1]},
+		"has no way to it":                {file, "--trust", "1:" + strings.Repeat("00", 32)},
+		"it stands under app hash":        {file, "--app-hash", "01711220" + strings.Repeat("00", 32)},
+		"not a proof bundle":              {garbage, "--trust", made.Header},
+		"give what you trust":             {file},
+		"want HEIGHT:HASH, the hash with": {file, "--trust", "12"},
+	} {
+		if _, problems, code := s.try(append([]string{"state", "verify"}, args...)...); code == 0 || !strings.Contains(problems, want) {
+			s.t.Errorf("verify %q: exit code %d, %q, want %q", args, code, problems, want)
+		}
+	}
+	earlier := made.Header
+	s.object(&made, "state", "proof", "deal/1", "-o", file, "--trust", earlier)
+	s.object(&checked, "state", "verify", file, "--trust", earlier)
+	if checked.Path != "deal/1" || !checked.Exists || checked.Header != made.Header {
+		s.t.Errorf("from an earlier header the file shows %+v, want %+v", checked, made)
+	}
+}
+
+// light runs commands that believe no node.
+func (s *session) light(w *devnet.World, root string) {
+	var made struct{ Header string }
+	s.object(&made, "state", "proof", "global", "-o", filepath.Join(s.t.TempDir(), "proof"))
+	with := func(args ...string) []string { return append(args, "--light", "--witness", w.Nodes[1].API()) }
+	if _, problems, code := s.try(with("wallet", "balance")...); code != exitFailed || !strings.Contains(problems, "give one with --trust") {
+		s.t.Errorf("light without trust: exit code %d, %s", code, problems)
+	}
+	if _, problems, code := s.try("wallet", "balance", "--light", "--trust", made.Header); code != exitUsage || !strings.Contains(problems, "no witness") {
+		s.t.Errorf("light without a witness: exit code %d, %s", code, problems)
+	}
+	var balance struct{ Balance string }
+	s.object(&balance, with("wallet", "balance", "--trust", made.Header)...)
+	if balance.Balance == "" || balance.Balance == "0" {
+		s.t.Errorf("balance is %q", balance.Balance)
+	}
+	var deal struct{ Value struct{ State string } }
+	s.object(&deal, with("state", "get", "deal/1")...) // the header is remembered
+	if deal.Value.State != "active" {
+		s.t.Errorf("deal 1 is %+v", deal)
+	}
+	var sent struct{ Height uint64 }
+	s.object(&sent, with("wallet", "send", "t01000", "1PDR")...)
+	if sent.Height == 0 {
+		s.t.Error("a transfer has no height")
+	}
+	if _, problems, code := s.try(with("status")...); code != 0 || !strings.Contains(problems, "not verified: ") {
+		s.t.Errorf("light status: exit code %d, %q", code, problems)
+	}
+	if _, problems, code := s.try(with("miner", "run")...); code != exitUsage || !strings.Contains(problems, "--light is for clients") {
+		s.t.Errorf("light miner: exit code %d, %q", code, problems)
+	}
+	out := filepath.Join(s.t.TempDir(), "out")
+	s.run(with("get", root, "-o", out)...)
+	in := filepath.Join(s.t.TempDir(), "in")
+	if err := os.WriteFile(in, []byte(strings.Repeat("light ", 50)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.run(with("put", in, "--copies", "1", "--yes")...)
 }
 
 // trade moves money and orders.

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perdure/perdure/chain"
-	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
@@ -112,7 +111,10 @@ const defaultLife = 10
 
 // expiry is the last height of an order placed now that lives for so many blocks.
 func expiry(ctx context.Context, g *globals, life uint64) (chain.Height, error) {
-	node := g.dial()
+	node, err := g.dial()
+	if err != nil {
+		return 0, err
+	}
 	defer node.Close()
 	p, err := node.Params(ctx)
 	if err != nil {
@@ -169,7 +171,10 @@ func runMarketAsk(cmd *cobra.Command, g *globals, o askOptions) error {
 	if err != nil {
 		return usage(err)
 	}
-	node := g.dial()
+	node, err := g.dial()
+	if err != nil {
+		return err
+	}
 	defer node.Close()
 	t := chain.AskTerms{
 		Miner: id, Price: chain.Amount(o.price), Capacity: uint64(o.capacity), MinPiece: uint64(o.minPiece),
@@ -185,7 +190,7 @@ func runMarketAsk(cmd *cobra.Command, g *globals, o askOptions) error {
 }
 
 // completeAsk fills what the flags left open from the network and the miner.
-func completeAsk(ctx context.Context, node *rpc.Client, t *chain.AskTerms) error {
+func completeAsk(ctx context.Context, node dialled, t *chain.AskTerms) error {
 	p, err := node.Params(ctx)
 	if err != nil {
 		return err

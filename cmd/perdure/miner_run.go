@@ -64,12 +64,18 @@ type minerJSON struct {
 	Config string `json:"config"`
 }
 
+// errMinerLight is returned to who wants a miner to verify its node.
+var errMinerLight = errors.New("--light is for clients: a miner runs beside a node of its own")
+
 func runMinerInit(cmd *cobra.Command, g *globals, o minerInitOptions) error {
 	proof, err := sectorProof(o.sector)
 	if err != nil {
 		return usage(fmt.Errorf("--sector-size %s: %w", o.sector, err))
 	}
-	node := g.dial()
+	if g.Light {
+		return usage(errMinerLight)
+	}
+	node := g.plain()
 	defer node.Close()
 	payer := *g
 	payer.Home = o.wallet
@@ -122,6 +128,9 @@ at the next start. HOME/miner.json says where its own API and its host are.`,
 }
 
 func runMinerRun(cmd *cobra.Command, g *globals) error {
+	if g.Light {
+		return usage(errMinerLight)
+	}
 	cfg, err := daemon.LoadConfig(daemon.ConfigPath(g.Home))
 	if err != nil {
 		return err

@@ -64,7 +64,10 @@ func runMinerSectors(cmd *cobra.Command, g *globals, args []string) error {
 type sectorList map[string]any
 
 func sectorsOnChain(ctx context.Context, g *globals, path string) (sectorList, error) {
-	node := g.dial()
+	node, err := g.dial()
+	if err != nil {
+		return nil, err
+	}
 	defer node.Close()
 	var raw json.RawMessage
 	if err := node.JSON(ctx, path, &raw); err != nil {

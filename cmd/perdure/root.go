@@ -24,6 +24,9 @@ const (
 type globals struct {
 	Home           string // directory of configuration and data (PERDURE_HOME); empty if there is none
 	Node           string // URL of a node's API (PERDURE_NODE)
+	Light          bool   // believe no node: verify its answers
+	Trust          string // HEIGHT:HASH of a header that the user trusts
+	Witness        []string
 	From           string // address that signs and pays
 	JSON           bool   // one JSON object on standard output, nothing else there
 	Yes            bool   // ask nothing
@@ -49,6 +52,9 @@ standard output; progress and errors go to standard error.`)
 	flags := root.PersistentFlags()
 	flags.StringVar(&g.Home, "home", "", "directory of configuration and data (PERDURE_HOME; default ~/.perdure)")
 	flags.StringVar(&g.Node, "node", "", "URL of a node's API (PERDURE_NODE)")
+	flags.BoolVar(&g.Light, "light", false, "believe no node: verify its answers from a trusted header on")
+	flags.StringVar(&g.Trust, "trust", "", "header of the chain that you trust, HEIGHT:HASH; --light remembers where it came to in --home")
+	flags.StringSliceVar(&g.Witness, "witness", nil, "URLs of other nodes' APIs, whose headers --light compares")
 	flags.StringVar(&g.From, "from", "", "address that signs and pays")
 	flags.BoolVar(&g.JSON, "json", false, "write one JSON object to standard output")
 	flags.BoolVar(&g.Yes, "yes", false, "ask nothing")

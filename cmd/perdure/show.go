@@ -10,26 +10,22 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-
-	"github.com/perdure/perdure/chain/rpc"
 )
 
 // defaultNode is where a node on this machine serves its API.
 const defaultNode = "http://127.0.0.1:26660"
 
-// dial returns a client of the node of --node; the caller closes it.
-func (g *globals) dial() *rpc.Client {
-	if g.Node == "" {
-		return rpc.New(defaultNode)
-	}
-	return rpc.New(g.Node)
-}
-
 // ask writes what the node answers to a path of its API: as it is with --json,
 // otherwise for people, who see these columns of its lists, or all.
 func ask(cmd *cobra.Command, g *globals, path string, columns ...string) error {
-	node := g.dial()
+	node, err := g.dial()
+	if err != nil {
+		return err
+	}
 	defer node.Close()
+	if g.Light {
+		fmt.Fprintf(cmd.ErrOrStderr(), "not verified: %s%s is shown as %s says it\n", node.Base(), path, node.Base())
+	}
 	var raw json.RawMessage
 	if err := node.JSON(cmd.Context(), path, &raw); err != nil {
 		return err

@@ -6,17 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/rpc/light"
 	"github.com/perdure/perdure/chain/state/proof"
 )
 
 // stateKeys is the help about keys.
-const stateKeys = `TABLE and KEY are: global; account ADDRESS; miner t01000; sector t01000/NUMBER;
-partition t01000/DEADLINE/INDEX; order, deal, channel or beacon NUMBER (beacon: a
-height); queue or replay HEX.`
+const stateKeys = `PATH is global, account/ADDRESS, miner/t01000, sector/t01000/NUMBER,
+partition/t01000/DEADLINE/INDEX, order/NUMBER, deal/NUMBER, channel/NUMBER,
+beacon/HEIGHT, queue/HEX or replay/HEX. It may be given as table and key, too:
+miner t01000.`
 
 // newStateCommand returns the group of commands that read the chain's state.
 func newStateCommand(g *globals) *cobra.Command {
@@ -24,15 +28,15 @@ func newStateCommand(g *globals) *cobra.Command {
 		newStateGet(g), newStateProof(g), newStateVerify(g))
 }
 
-// parseStateKey reads TABLE and KEY.
+// parseStateKey reads PATH, or a table and a key.
 func parseStateKey(args []string) (chain.Key, error) {
-	table, ok := chain.ParseTable(args[0])
-	if !ok {
-		return chain.Key{}, usage(fmt.Errorf("unknown table %q; see perdure state --help", args[0]))
+	path := args[0]
+	if len(args) > 1 {
+		path += "/" + args[1]
 	}
-	k, err := chain.ParseKey(table, append(args, "")[1])
+	k, err := chain.ParsePath(path)
 	if err != nil {
-		return k, usage(err)
+		return k, usage(fmt.Errorf("%w; see perdure state --help", err))
 	}
 	return k, nil
 }
@@ -44,41 +48,90 @@ func statePath(k chain.Key) string {
 // newStateGet returns the command that shows a record.
 func newStateGet(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "get TABLE [KEY]", Short: "Show a record of the newest state", Args: cobra.RangeArgs(1, 2),
-		Long: "Show a record of the newest state.\n\n" + stateKeys, Example: "  perdure state get sector t01000/1",
+		Use: "get PATH", Short: "Show a record of the newest state", Args: cobra.RangeArgs(1, 2),
+		Long:    "Show a record of the newest state. With --light it is proven.\n\n" + stateKeys,
+		Example: "  perdure state get sector/t01000/1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := parseStateKey(args)
 			if err != nil {
 				return err
 			}
-			return ask(cmd, g, statePath(k))
+			node, err := g.dial()
+			if err != nil {
+				return err
+			}
+			defer node.Close()
+			verified, ok := node.(*light.Node)
+			if !ok {
+				return ask(cmd, g, statePath(k))
+			}
+			shown, err := verified.Show(cmd.Context(), k)
+			if err != nil {
+				return err
+			}
+			return answerShown(cmd, g, shown)
 		},
 	}
 }
 
-// proofJSON is a proof that was fetched or checked.
-type proofJSON struct {
-	Table   string       `json:"table"`
-	Key     string       `json:"key"`
-	Exists  bool         `json:"exists"` // the proof shows a record; otherwise that there is none
-	Height  chain.Height `json:"height,omitempty"`
-	AppHash string       `json:"appHash"`
-	CBOR    string       `json:"cbor,omitempty"` // the record, hexadecimal
-	Bytes   int          `json:"bytes"`          // of the proof
-	File    string       `json:"file,omitempty"`
+// shownJSON is what a proof shows.
+type shownJSON struct {
+	Path    string         `json:"path"`
+	Exists  bool           `json:"exists"`            // the proof shows a record; otherwise that there is none
+	Value   map[string]any `json:"value,omitempty"`   // the record, readable
+	CBOR    string         `json:"cbor,omitempty"`    // the record, hexadecimal
+	ChainID string         `json:"chainId,omitempty"` // by the header
+	Height  chain.Height   `json:"height,omitempty"`  // of the state
+	AppHash string         `json:"appHash"`
+	Header  string         `json:"header,omitempty"` // HEIGHT:HASH of the header with the app hash
+	Time    *time.Time     `json:"time,omitempty"`   // of that header
+	Bytes   int            `json:"bytes,omitempty"`  // of the file
+	File    string         `json:"file,omitempty"`
+}
+
+// shownRecord is the part that does not depend on a header.
+func shownRecord(k chain.Key, record, appHash []byte) (*shownJSON, error) {
+	out := &shownJSON{Path: chain.FormatPath(k, chain.Testnet), Exists: record != nil,
+		CBOR: hex.EncodeToString(record), AppHash: hex.EncodeToString(appHash)}
+	var err error
+	if out.Exists {
+		out.Value, err = explorer.Readable(chain.Testnet, k, record)
+	}
+	return out, err
+}
+
+func shownOf(s *light.Shown) (*shownJSON, error) {
+	out, err := shownRecord(s.Key, s.Record, s.AppHash)
+	if err != nil {
+		return nil, err
+	}
+	at := s.Time.UTC()
+	out.ChainID, out.Height, out.Header, out.Time = s.ChainID, s.Height, s.Header.String(), &at
+	return out, nil
+}
+
+func answerShown(cmd *cobra.Command, g *globals, s *light.Shown) error {
+	out, err := shownOf(s)
+	if err != nil {
+		return err
+	}
+	return answer(cmd, g, out)
 }
 
 // newStateProof returns the command that fetches a proof.
 func newStateProof(g *globals) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
-		Use: "proof TABLE [KEY] -o FILE", Short: "Fetch and check the proof of a record, or of its absence", Args: cobra.RangeArgs(1, 2),
-		Long: `Fetch the proof of a record of the newest state, or that there is none, check it and
-write it to FILE: a CAR of the blocks from the app hash to the record. The app hash
-of a height stands in the header of the block after it.
+		Use: "proof PATH -o FILE", Short: "Fetch and check the proof of a record, or of its absence", Args: cobra.RangeArgs(1, 2),
+		Long: `Fetch the proof of a record of the newest provable state, or that there is none,
+check it and write it to FILE: the header after that state with the votes for it and
+the validators, and the state nodes from the app hash to the record. Who trusts that
+header can verify the file offline. With --trust HEIGHT:HASH the file also has a way
+of headers from that one to the last, for those who trust it and not this node.
 
 ` + stateKeys,
-		RunE: func(cmd *cobra.Command, args []string) error { return runStateProof(cmd, g, args, out) },
+		Example: "  perdure state proof deal/17 --trust 1200:6F0C... -o deal.proof",
+		RunE:    func(cmd *cobra.Command, args []string) error { return runStateProof(cmd, g, args, out) },
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "file of the proof, - for standard output")
 	require(cmd, "output")
@@ -93,76 +146,114 @@ func runStateProof(cmd *cobra.Command, g *globals, args []string, out string) er
 	if out == "-" && g.JSON {
 		return usage(errors.New("standard output is either the proof or, with --json, the answer"))
 	}
-	node := g.dial()
-	defer node.Close()
-	var got struct {
-		Height  chain.Height `json:"height"`
-		AppHash string       `json:"appHash"`
-		CBOR    []byte       `json:"cbor"`
-		Proof   []byte       `json:"proof"`
-	}
-	if err := node.JSON(cmd.Context(), statePath(k)+"?proof=true", &got); err != nil {
+	trust, err := g.trusted()
+	if err != nil {
 		return err
 	}
-	checked, err := checkProof(k, got.Proof, got.AppHash)
+	node := g.plain()
+	defer node.Close()
+	bundle, shown, err := light.Gather(cmd.Context(), node, k, trust, time.Now())
 	if err != nil {
-		return fmt.Errorf("the node's proof: %w", err)
+		return err
 	}
-	if checked.CBOR != hex.EncodeToString(got.CBOR) {
-		return errors.New("the node's proof shows another record than its answer")
+	raw, err := chain.Encode(bundle)
+	if err != nil {
+		return fmt.Errorf("encode proof: %w", err)
 	}
-	checked.Height, checked.File = got.Height, out
-	if err := writeOutput(cmd, out, func(w io.Writer) error { _, err := w.Write(got.Proof); return err }); err != nil {
+	if err := writeOutput(cmd, out, func(w io.Writer) error { _, err := w.Write(raw); return err }); err != nil {
 		return err
 	}
 	if out == "-" {
 		return nil
 	}
-	return answer(cmd, g, checked)
-}
-
-// checkProof says what a proof shows under an app hash.
-func checkProof(k chain.Key, car []byte, appHash string) (*proofJSON, error) {
-	top, err := hex.DecodeString(appHash)
+	made, err := shownOf(shown)
 	if err != nil {
-		return nil, fmt.Errorf("app hash: %w", err)
+		return err
 	}
-	record, err := proof.Verify(car, top, k)
-	if err != nil {
-		return nil, err
-	}
-	return &proofJSON{Table: k.Table.String(), Key: hex.EncodeToString([]byte(k.ID)), Exists: record != nil,
-		AppHash: appHash, CBOR: hex.EncodeToString(record), Bytes: len(car)}, nil
+	made.Bytes, made.File = len(raw), out
+	return answer(cmd, g, made)
 }
 
 // newStateVerify returns the command that checks a proof without a node.
 func newStateVerify(g *globals) *cobra.Command {
 	var appHash string
 	cmd := &cobra.Command{
-		Use: "verify FILE TABLE [KEY] --app-hash HEX", Short: "Check a proof without a node", Args: cobra.RangeArgs(2, 3),
-		Long: "Check a proof that perdure state proof wrote against an app hash that you trust.\nExit code 1 if it proves nothing.\n\n" + stateKeys,
+		Use: "verify FILE [PATH] --trust HEIGHT:HASH | --app-hash HEX", Short: "Check a proof without a node", Args: cobra.RangeArgs(1, 3),
+		Long: `Check a proof that perdure state proof wrote, without a node, and show the record. The
+header of --trust is the one after the state, or an older one within the network's
+trust period from which the file has a way: each header on it is signed by validators
+of the one before. --app-hash trusts the app hash of the state itself, whatever the
+headers say. With PATH the proof must be of that record. Exit code 1 if it proves
+nothing.
+
+` + stateKeys,
+		Example: "  perdure state verify deal.proof deal/17 --trust 1200:6F0C...",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := parseStateKey(args[1:])
-			if err != nil {
-				return err
+			if (g.Trust == "") == (appHash == "") {
+				return usage(errors.New("give what you trust: --trust HEIGHT:HASH or --app-hash HEX"))
 			}
-			in, err := openInput(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			defer in.Close()
-			var car bytes.Buffer
-			if _, err := io.Copy(&car, io.LimitReader(in, proof.MaxBytes+1)); err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
-			}
-			checked, err := checkProof(k, car.Bytes(), appHash)
-			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
-			}
-			return answer(cmd, g, checked)
+			return runStateVerify(cmd, g, args, appHash)
 		},
 	}
-	cmd.Flags().StringVar(&appHash, "app-hash", "", "app hash, in hexadecimal")
-	require(cmd, "app-hash")
+	cmd.Flags().StringVar(&appHash, "app-hash", "", "app hash of the state, in hexadecimal")
 	return cmd
+}
+
+func runStateVerify(cmd *cobra.Command, g *globals, args []string, appHash string) error {
+	trust, err := g.trusted()
+	if err != nil {
+		return err
+	}
+	top, err := hex.DecodeString(appHash)
+	if err != nil {
+		return usage(fmt.Errorf("--app-hash: %w", err))
+	}
+	b, err := readProof(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	if len(args) > 1 {
+		k, err := parseStateKey(args[1:])
+		if err != nil {
+			return err
+		}
+		if k != b.Key() {
+			return fmt.Errorf("%s: expected a proof of %s, found one of %s", args[0],
+				chain.FormatPath(k, chain.Testnet), chain.FormatPath(b.Key(), chain.Testnet))
+		}
+	}
+	if trust.IsZero() {
+		record, err := light.ShowUnder(b, top)
+		if err != nil {
+			return fmt.Errorf("%s: %w", args[0], err)
+		}
+		out, err := shownRecord(b.Key(), record, top)
+		if err != nil {
+			return err
+		}
+		return answer(cmd, g, out)
+	}
+	shown, err := light.Check(b, trust, time.Now())
+	if err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	return answerShown(cmd, g, shown)
+}
+
+// readProof reads a file of state proof; - is standard input.
+func readProof(cmd *cobra.Command, path string) (*proof.Bundle, error) {
+	in, err := openInput(cmd, path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	var raw bytes.Buffer
+	if _, err := io.Copy(&raw, io.LimitReader(in, proof.MaxBundle+1)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	b, err := proof.DecodeBundle(raw.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return b, nil
 }

@@ -93,7 +93,10 @@ func runWalletBalance(cmd *cobra.Command, g *globals, text string) error {
 	if err != nil {
 		return err
 	}
-	node := g.dial()
+	node, err := g.dial()
+	if err != nil {
+		return err
+	}
 	defer node.Close()
 	acc, err := node.Account(cmd.Context(), a)
 	if err != nil {
@@ -133,7 +136,10 @@ the transfer is in a block.`,
 
 // send signs a message with the wallet, waits for its block and says so.
 func send(cmd *cobra.Command, g *globals, body chain.Body) error {
-	node := g.dial()
+	node, err := g.dial()
+	if err != nil {
+		return err
+	}
 	defer node.Close()
 	sender, err := openSender(g, node)
 	if err != nil {

@@ -177,7 +177,7 @@ var places = []struct {
 }{
 	{[]string{"github.com/filecoin-project/go-hamt-ipld", "github.com/filecoin-project/go-amt-ipld"},
 		[]string{"chain/state", "chain/state/proof"}, "the state tree's form is chain/state's business alone"},
-	{[]string{comet}, []string{"chain/app", "chain/node", "chain/rpc"},
+	{[]string{comet}, []string{"chain/app", "chain/node", "chain/rpc/light"},
 		"the engine can be replaced only if few packages name it"},
 	{[]string{libp2p + "/go-libp2p/p2p", libp2p + "/go-libp2p/core/host", libp2p + "/go-libp2p/core/network"},
 		[]string{"retrieval/p2p", "miner/daemon", "client/daemon"}, "sockets belong to retrieval/p2p and the daemons"},

@@ -15,6 +15,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/chain/state/proof"
 	"github.com/perdure/perdure/chain/state/snapshot"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/retrieval"
@@ -31,7 +32,8 @@ var packages = []struct {
 		chain.Keys{}, chain.Peer{}, chain.CreateMiner{}, chain.UpdateMiner{}, chain.Miner{},
 		chain.SectorPiece{}, chain.PreCommit{}, chain.PreCommitSectors{}, chain.ProveCommit{},
 		chain.SubmitWindowProof{}, chain.DeclareFaults{}, chain.DeclareRecoveries{}, chain.Sector{}, chain.Partition{},
-		chain.BidTerms{}, chain.PlaceBid{}, chain.AskTerms{}, chain.PlaceAsk{}, chain.CancelOrder{}, chain.Place{}, chain.Order{},
+		chain.BidTerms{}, chain.PlaceBid{}, chain.AskTerms{}, chain.PlaceAsk{}, chain.CancelOrder{}, chain.Place{},
+		chain.Succession{}, chain.Order{}, chain.Holder{}, chain.Copies{},
 		chain.AcceptData{}, chain.SettleDeals{}, chain.Deal{},
 		chain.Voucher{}, chain.SignedVoucher{}, chain.OpenChannel{}, chain.TopUpChannel{}, chain.RedeemVoucher{},
 		chain.SettleChannel{}, chain.CollectChannel{}, chain.Lane{}, chain.Channel{},
@@ -42,6 +44,7 @@ var packages = []struct {
 	{"chain/consensus/cbor_gen.go", "consensus", []any{
 		consensus.Params{}, consensus.Change{}, consensus.Event{}, consensus.Receipt{}, consensus.Update{},
 	}},
+	{"chain/state/proof/cbor_gen.go", "proof", []any{proof.Header{}, proof.Bundle{}}},
 	{"chain/index/cbor_gen.go", "index", []any{index.Block{}, index.Message{}, index.Kept{}}},
 	{"chain/state/snapshot/cbor_gen.go", "snapshot", []any{snapshot.Manifest{}}},
 	{"retrieval/cbor_gen.go", "retrieval", []any{

@@ -13,6 +13,8 @@ import (
 	"testing"
 )
 
+func init() { children["full"] = sealUnderLimit }
+
 // sealUnderLimit seals a sector in a directory while no file may grow beyond each
 // of some sizes in turn, as on a disk that is full there, then without a limit.
 // The same sector is asked every time.

@@ -14,11 +14,11 @@ import (
 // childEnv names what this test program does when it is started as a child.
 const childEnv = "PERDURE_SEAL_CHILD"
 
-// children are what a child may do; the arguments are its command line.
+// children are what a child may do; the arguments are its command line. What only
+// some systems can is added where it is.
 var children = map[string]func(args []string) error{
 	"hold": holdLock,
 	"seal": sealChild,
-	"full": sealUnderLimit,
 }
 
 // runChild does what the environment asks of a child and reports whether it was

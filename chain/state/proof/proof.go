@@ -99,27 +99,46 @@ func (g *given) Block(c cid.Cid) ([]byte, error) {
 // app hash, or nil if it shows that there is none. It accepts only what Make
 // would write for this app hash and key, apart from the order of the blocks.
 func Verify(car, appHash []byte, k chain.Key) ([]byte, error) {
+	_, record, err := Open(car, appHash, k)
+	return record, err
+}
+
+// Open is Verify, and returns the root record as well.
+func Open(car, appHash []byte, k chain.Key) (*Root, []byte, error) {
 	top, err := LinkOfAppHash(appHash)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	blocks, err := parse(car, top)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	g := &given{blocks: blocks, read: map[cid.Cid]bool{}}
 	root, err := ReadRoot(g, top)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	record, err := Find(g, root, k)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(g.read) != len(g.blocks) {
-		return nil, fmt.Errorf("%w: %d blocks are off the path", ErrMalformed, len(g.blocks)-len(g.read))
+		return nil, nil, fmt.Errorf("%w: %d blocks are off the path", ErrMalformed, len(g.blocks)-len(g.read))
 	}
-	return record, nil
+	return root, record, nil
+}
+
+// carHeaderSize is the size in bytes of every proof's header.
+var carHeaderSize = len(CARHeader(LinkOf(nil)))
+
+// AppHashOf returns the app hash under which a proof claims to stand.
+func AppHashOf(car []byte) ([]byte, error) {
+	const after = len("\x67version\x01")
+	if len(car) < carHeaderSize {
+		return nil, fmt.Errorf("%w: %d bytes are no CARv1", ErrMalformed, len(car))
+	}
+	end := carHeaderSize - after
+	return bytes.Clone(car[end-LinkSize : end]), nil
 }
 
 // parse reads the blocks of a CAR under the one root and checks each against its CID.
@@ -129,7 +148,7 @@ func parse(car []byte, top cid.Cid) (map[cid.Cid][]byte, error) {
 	}
 	rest, ok := bytes.CutPrefix(car, CARHeader(top))
 	if !ok {
-		return nil, fmt.Errorf("%w: not a CARv1 under this app hash", ErrMalformed)
+		return nil, errRoot(car, top)
 	}
 	blocks := map[cid.Cid][]byte{}
 	for len(rest) > 0 {
@@ -153,4 +172,17 @@ func parse(car []byte, top cid.Cid) (map[cid.Cid][]byte, error) {
 		blocks[c] = section[LinkSize:]
 	}
 	return blocks, nil
+}
+
+// errRoot says what a CAR with another header than the wanted one has.
+func errRoot(car []byte, want cid.Cid) error {
+	raw, err := AppHashOf(car)
+	if err != nil {
+		return err
+	}
+	found, err := cid.Cast(raw)
+	if err != nil || !bytes.HasPrefix(car, CARHeader(found)) {
+		return fmt.Errorf("%w: not a CARv1 with one root", ErrMalformed)
+	}
+	return fmt.Errorf("%w: it stands under app hash %x, expected %x", ErrMalformed, raw, want.Bytes())
 }

@@ -1,0 +1,197 @@
+package light
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/rpc"
+	"github.com/perdure/perdure/chain/state/proof"
+	"github.com/perdure/perdure/chain/wallet"
+	"github.com/perdure/perdure/internal/devnet"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	// CometBFT never ends these: its cache of seen messages, its log's files.
+	// Others end when their sleep is over, hence more than one look.
+	left := error(nil)
+	for range 5 {
+		left = goleak.Find(
+			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/internal/guard.NewWithInterval[...].func2"),
+			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/p2p.(*Switch).reconnectToPeer"), // sleeps for long first
+			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.OpenAutoFile.func1"),
+			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.(*AutoFile).closeFileRoutine"))
+		if left == nil {
+			break
+		}
+	}
+	if code == 0 && left != nil {
+		fmt.Fprintln(os.Stderr, left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// network is a real one of two validators, whose first node is asked through a
+// backend that may lie and whose second is the witness.
+type network struct {
+	*devnet.Network
+	t     *testing.T
+	ctx   context.Context
+	trust Trust
+}
+
+func startNetwork(t *testing.T) *network {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	d, err := devnet.Start(devnet.Options{Dir: t.TempDir(), Validators: 2, Gated: true, EngineLog: "none"})
+	must(t, err)
+	t.Cleanup(func() { must(t, d.Close()) })
+	n := &network{Network: d, t: t, ctx: ctx}
+	must(t, d.Advance(ctx, 2))
+	raw, err := d.Nodes[0].Header(ctx, 1)
+	must(t, err)
+	first, err := decodeHeader(raw)
+	must(t, err)
+	n.trust = Trust{1, first.Hash()}
+	return n
+}
+
+// through is a verifying client of the first node through a backend over it.
+func (n *network) through(l *liar) *Node {
+	n.t.Helper()
+	l.Backend = n.Nodes[0].Node
+	c, err := New(Options{Node: serve(n.t, l), Witnesses: []string{n.Nodes[1].API()}, Trust: n.trust})
+	must(n.t, err)
+	n.t.Cleanup(func() { must(n.t, c.Close()) })
+	return c
+}
+
+// TestRealNode sends money through an honest node and reads everything back,
+// then asks the same node through a proxy that lies.
+func TestRealNode(t *testing.T) {
+	n := startNetwork(t)
+	honest := n.through(&liar{})
+	sender, err := wallet.NewSender(honest, n.Faucet(), chain.Amount{})
+	must(t, err)
+	to, err := chain.AddressOfKey([]byte("a private key of thirty-two byte"))
+	must(t, err)
+	var sent *wallet.Inclusion
+	must(t, n.During(n.ctx, func(ctx context.Context) error {
+		for range 2 { // the second relies on the nonce that the first has left
+			if sent, err = sender.Send(ctx, &chain.Transfer{To: to, Amount: chain.PDR(3)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	acc, err := honest.Account(n.ctx, to)
+	if err != nil || acc.Balance != chain.PDR(6) {
+		t.Fatalf("account is %+v, %v", acc, err)
+	}
+	n.followed(honest, chain.Hash(sent.Receipt.Hash))
+	p, err := honest.Params(n.ctx)
+	if err != nil || p.ChainID != n.Params.ChainID {
+		t.Errorf("params are %+v, %v", p, err)
+	}
+	n.lies(to, sent)
+}
+
+// followed finds a message's receipt in the feed of Updates.
+func (n *network) followed(c *Node, message chain.Hash) {
+	n.t.Helper()
+	found := errors.New("found")
+	next := chain.Height(1)
+	err := c.Follow(n.ctx, next, func(u *consensus.Update) error {
+		if u.Height != next {
+			n.t.Fatalf("update %d, want %d", u.Height, next)
+		}
+		next++
+		for i := range u.Receipts {
+			if u.Receipts[i].Hash == [32]byte(message) {
+				return found
+			}
+		}
+		return nil
+	})
+	if !errors.Is(err, found) {
+		n.t.Errorf("the message is not in the feed: %v", err)
+	}
+}
+
+func (n *network) lies(who chain.Address, sent *wallet.Inclusion) {
+	account := func(c *Node) error { _, err := c.Account(n.ctx, who); return err }
+	again := func(c *Node) error {
+		must(n.t, account(c))
+		must(n.t, n.Advance(n.ctx, 1))
+		_, err := c.Update(n.ctx, n.Height()-1)
+		must(n.t, err)
+		return account(c)
+	}
+	for _, c := range []struct {
+		name, want string
+		lie        liar
+		ask        func(*Node) error
+	}{
+		{"wrong record", "expected a path from app hash", liar{prove: func(b *proof.Bundle) { b.Path[len(b.Path)-1]++ }}, account},
+		{"stale record", "which was shown before", liar{prove: staleAccount()}, again},
+		{"wrong header", "not a header with its votes", liar{prove: func(b *proof.Bundle) { b.Headers[0].Light[60]++ }}, account},
+		{"forged update", "expected hash", liar{update: func(u *consensus.Update) { u.Proposer[0]++ }},
+			func(c *Node) error { _, err := c.Update(n.ctx, sent.Height); return err }},
+		{"wrong receipt", "expected Transfer of", liar{await: func(in *wallet.Inclusion) { in.Receipt.Code = uint64(consensus.CodeFailed) }},
+			func(c *Node) error { _, err := c.Await(n.ctx, sent.Receipt.Hash); return err }},
+		{"forged receipt and update", "expected hash", liar{
+			await:  func(in *wallet.Inclusion) { in.Receipt.Fee = chain.Atto(0) },
+			update: func(u *consensus.Update) { u.Receipts = nil }},
+			func(c *Node) error { _, err := c.Await(n.ctx, sent.Receipt.Hash); return err }},
+		{"wrong parameters", "expected bafy", liar{block: func(raw []byte) []byte { return raw[1:] }},
+			func(c *Node) error { _, err := c.Params(n.ctx); return err }},
+	} {
+		client := n.through(&c.lie)
+		if err := c.ask(client); err == nil || !strings.Contains(err.Error(), c.want) {
+			n.t.Errorf("%s: want %q, have %v", c.name, c.want, err)
+		}
+	}
+}
+
+// staleAccount makes a node repeat its first proof of an account for ever.
+func staleAccount() func(*proof.Bundle) {
+	repeat := stale()
+	return func(b *proof.Bundle) {
+		if b.Table == chain.TableAccount {
+			repeat(b)
+		}
+	}
+}
+
+// TestRealFile proves an account of a real node as a file.
+func TestRealFile(t *testing.T) {
+	n := startNetwork(t)
+	must(t, n.Advance(n.ctx, 3))
+	who, err := chain.AddressOfKey(n.Faucet())
+	must(t, err)
+	node := rpc.New(n.Nodes[0].API())
+	defer node.Close()
+	for _, trusted := range []Trust{{}, n.trust} {
+		b, shown, err := Gather(n.ctx, node, chain.AccountKey(who), trusted, time.Now())
+		must(t, err)
+		var acc chain.Account
+		must(t, chain.Decode(shown.Record, &acc))
+		if shown.Height < 4 || acc.Balance.IsZero() {
+			t.Errorf("shown is %+v, account %+v", shown, acc)
+		}
+		raw, err := chain.Encode(b)
+		must(t, err)
+		t.Logf("%d headers, %d bytes, path %d", len(b.Headers), len(raw), len(b.Path))
+	}
+}
