@@ -219,6 +219,12 @@ func (s *Supply) Check() error {
 	return nil
 }
 
+// Issuance is how far new money is issued.
+type Issuance struct {
+	Unissued Amount // still to be issued: neither minted nor booked for power
+	Index    Amount // what a byte proven since genesis has earned, in attoPDR / 2^32
+}
+
 // Validator is a member of the vote set.
 type Validator struct {
 	PubKey    []byte  `cborgen:"maxlen=32"` // ed25519
@@ -234,6 +240,7 @@ type Global struct {
 	Height      Height
 	Time        uint64 // Unix seconds of the block; for readers, no rule uses it
 	Supply      Supply
+	Issuance    Issuance
 	BaseFee     Amount // attoPDR per byte and per unit of the next block's ordinary lane
 	Power       uint64 // proven bytes of all miners
 	NextMiner   MinerID

@@ -54,6 +54,8 @@ const (
 	EventRepairOrdered    EventKind = 50 // Order: the chain's bid, Deal: the lost one, Index: the client's bid, From: client, Amount: escrow
 	EventRepairEnded      EventKind = 51 // Deal: the lost one, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
 	EventFetchRepaid      EventKind = 52 // Deal, Miner, Amount: its allowance for having bought the data
+	EventBlockReward      EventKind = 60 // To: reward address of the block's proposer, Amount: minted
+	EventPowerReward      EventKind = 61 // Miner, Index: deadline whose partition was proven, Amount: minted
 )
 
 var eventNames = map[EventKind]string{
@@ -66,6 +68,7 @@ var eventNames = map[EventKind]string{
 	EventDealPaid: "dealPaid", EventDealEnded: "dealEnded", EventChannelOpened: "channelOpened",
 	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",
 	EventChannelSettling: "channelSettling", EventChannelCollected: "channelCollected", EventBeaconSkipped: "beaconSkipped",
+	EventBlockReward: "blockReward", EventPowerReward: "powerReward",
 	EventRepairOrdered: "repairOrdered", EventRepairEnded: "repairEnded", EventFetchRepaid: "fetchRepaid",
 }
 
@@ -112,10 +115,9 @@ type Update struct {
 	Receipts []Receipt `cborgen:"maxlen=1000000"`
 }
 
-// Hash is what the state's root commits to: the SHA-256 of the update's
-// encoding with the texts for people (Receipt.Error, Event.Reason) left empty,
-// so that a clearer sentence in a later version is no fork.
-func (u *Update) Hash() ([32]byte, error) {
+// Bare is the update without the texts for people (Receipt.Error, Event.Reason):
+// what Hash covers, so that a clearer sentence in a later version is no fork.
+func (u *Update) Bare() *Update {
 	bare := *u
 	bare.Events, bare.Receipts = slices.Clone(u.Events), slices.Clone(u.Receipts)
 	for i := range bare.Events {
@@ -124,6 +126,11 @@ func (u *Update) Hash() ([32]byte, error) {
 	for i := range bare.Receipts {
 		bare.Receipts[i].Error = ""
 	}
-	b, err := chain.Encode(&bare)
+	return &bare
+}
+
+// Hash is what the state's root commits to: the SHA-256 of Bare's encoding.
+func (u *Update) Hash() ([32]byte, error) {
+	b, err := chain.Encode(u.Bare())
 	return sha256.Sum256(b), err
 }

@@ -260,13 +260,13 @@ func referenceNode(b *testing.B, h benchHome) (*Node, *reference, string) {
 	config := engineConfig(h.dir, h.config, &genesis.Params, hasty)
 	n := &Node{}
 	n.life, n.end = context.WithCancel(context.Background())
-	db, err := n.openDB(&cmtconfig.DBContext{ID: "pairs", Config: config})
+	db, err := n.opensDB(false)(&cmtconfig.DBContext{ID: "pairs", Config: config})
 	if err != nil {
 		b.Fatal(err)
 	}
 	a := newReference(db)
 	n.comet, err = cmtnode.NewNode(config, k.sign, k.node, proxy.NewConnSyncLocalClientCreator(a),
-		func() (*types.GenesisDoc, error) { return doc, nil }, n.openDB,
+		func() (*types.GenesisDoc, error) { return doc, nil }, n.opensDB(false),
 		cmtnode.DefaultMetricsProvider(config.Instrumentation), cmtlog.NewNopLogger())
 	if err != nil {
 		b.Fatal(errors.Join(err, n.Close()))
