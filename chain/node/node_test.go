@@ -53,7 +53,12 @@ var secret = []byte("a private key of thirty-two byte")
 // newHome makes the home of a chain with one validator and one account.
 func newHome(t *testing.T) (string, *Config) {
 	t.Helper()
-	home := tempDir(t)
+	return newHomeIn(t, tempDir(t))
+}
+
+// newHomeIn is newHome in a directory of the test's.
+func newHomeIn(t *testing.T, home string) (string, *Config) {
+	t.Helper()
 	id, err := Init(home)
 	if err != nil {
 		t.Fatal(err)
@@ -73,9 +78,15 @@ func newHome(t *testing.T) (string, *Config) {
 	if err := SaveGenesis(home, doc); err != nil {
 		t.Fatal(err)
 	}
+	c := localConfig()
+	return home, &c
+}
+
+// localConfig is a config that picks free ports.
+func localConfig() Config {
 	c := DefaultConfig()
 	c.API, c.RPC, c.P2P = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	return home, &c
+	return c
 }
 
 // tempDir is t.TempDir for homes of nodes: CometBFT saves its address book in a
