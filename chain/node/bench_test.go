@@ -276,14 +276,14 @@ func kvstoreNode(b *testing.B) *Node {
 	config := engineConfig(home, c, &genesis.Params, hasty)
 	m := config.Mempool
 	m.Type, m.Size, m.CacheSize, m.Recheck = cmtconfig.MempoolTypeFlood, 2*benchRoom, 2*benchRoom, false
-	n := &Node{}
+	n := &Node{databases: map[string]*engineDB{}}
 	n.life, n.end = context.WithCancel(b.Context())
-	db, err := n.opensDB(false)(&cmtconfig.DBContext{ID: "kvstore", Config: config})
+	db, err := n.openDB(&cmtconfig.DBContext{ID: "kvstore", Config: config})
 	if err != nil {
 		b.Fatal(err)
 	}
 	n.comet, err = cmtnode.NewNode(config, k.sign, k.node, proxy.NewConnSyncLocalClientCreator(kvstore.NewApplication(db)),
-		func() (*types.GenesisDoc, error) { return doc, nil }, n.opensDB(false),
+		func() (*types.GenesisDoc, error) { return doc, nil }, n.openDB,
 		cmtnode.DefaultMetricsProvider(config.Instrumentation), cmtlog.NewNopLogger())
 	if err != nil {
 		b.Fatal(errors.Join(err, n.Close()))

@@ -51,13 +51,13 @@ func TestMain(m *testing.M) {
 var secret = []byte("a private key of thirty-two byte")
 
 // newHome makes the home of a chain with one validator and one account.
-func newHome(t *testing.T) (string, *Config) {
+func newHome(t testing.TB) (string, *Config) {
 	t.Helper()
 	return newHomeIn(t, tempDir(t))
 }
 
 // newHomeIn is newHome in a directory of the test's.
-func newHomeIn(t *testing.T, home string) (string, *Config) {
+func newHomeIn(t testing.TB, home string) (string, *Config) {
 	t.Helper()
 	id, err := Init(home)
 	if err != nil {
@@ -92,7 +92,7 @@ func localConfig() Config {
 // tempDir is t.TempDir for homes of nodes: CometBFT saves its address book in a
 // goroutine that nobody can wait for, so the directory may have to be removed
 // more than once.
-func tempDir(t *testing.T) string {
+func tempDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "perdure-node-*")
 	if err != nil {
@@ -111,7 +111,7 @@ func tempDir(t *testing.T) string {
 }
 
 // run starts a node and returns it with what stops it and gives Run's error.
-func run(t *testing.T, o Options) (*Node, func() error) {
+func run(t testing.TB, o Options) (*Node, func() error) {
 	t.Helper()
 	n, err := New(o)
 	if err != nil {
