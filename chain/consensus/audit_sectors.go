@@ -141,8 +141,8 @@ func (a *audit) checkPartitions() error {
 			want = c.partitions[id]
 			delete(c.partitions, id)
 		}
-		if p.Live != want.Live || p.Faulty != want.Faulty || p.Recovering&^p.Faulty != 0 || p.Live>>len(p.Sectors) != 0 {
-			a.wrong("partition %x has live %b faulty %b recovering %b, its sectors say %b %b", id, p.Live, p.Faulty, p.Recovering, want.Live, want.Faulty)
+		if p.Live != want.Live || p.Faulty != want.Faulty || (p.Recovering|p.Charged)&^p.Faulty != 0 || p.Live>>len(p.Sectors) != 0 {
+			a.wrong("partition %x has live %b faulty %b recovering %b charged %b, its sectors say %b %b", id, p.Live, p.Faulty, p.Recovering, p.Charged, want.Live, want.Faulty)
 		}
 		for slot, number := range p.Sectors {
 			if want.Live>>slot&1 != 0 && want.Sectors[slot] != number {
