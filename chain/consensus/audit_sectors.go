@@ -166,8 +166,7 @@ func (a *audit) checkPartitions() error {
 func (a *audit) queuedCloses() (map[string]bool, error) {
 	closing := map[string]bool{}
 	err := a.records.ForEach(chain.TableQueue, func(id string, record []byte) error {
-		head := binary.BigEndian.Uint64([]byte(id[len(id)-8:])) == 0
-		if head || chain.Queue(id[0]) != chain.QueueDeadlineClose {
+		if q, _, index := chain.ParseQueueID(id); index == 0 || q != chain.QueueDeadlineClose {
 			return nil
 		}
 		var item chain.QueueItem
