@@ -54,6 +54,7 @@ func (n *network) checkInvariants() {
 	}
 	checkBook(n)
 	must(n.t, Audit(n.params, n.view))
+	n.checkBorder()
 }
 
 // ForEach implements Records.

@@ -72,6 +72,7 @@ func (s *state) addPower(m *chain.Miner) error {
 	size, err := sectorSize(m.SealProof)
 	m.Power += size
 	s.global.Power += size
+	s.powerChanged(m)
 	return err
 }
 
@@ -80,6 +81,7 @@ func (s *state) takePower(m *chain.Miner) error {
 	size, err := sectorSize(m.SealProof)
 	m.Power -= size
 	s.global.Power -= size
+	s.powerChanged(m)
 	return err
 }
 

@@ -366,11 +366,7 @@ func (s *state) expireSector(item *chain.QueueItem) error {
 		return err
 	}
 	s.store(placeOf(sec).key(), part)
-	addr, err := chain.MinerAddress(sec.Miner)
-	if err != nil {
-		return err
-	}
-	if err := s.unlock(addr, sec.Pledge); err != nil {
+	if err := s.releasePledge(sec.Miner, sec.Pledge); err != nil {
 		return err
 	}
 	sec.State, sec.Pledge, sec.FaultSince = chain.SectorExpired, chain.Amount{}, 0

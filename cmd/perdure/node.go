@@ -276,5 +276,9 @@ func validators(n *node.Node) []chain.Validator {
 	if err := chain.Decode(raw, &global); err != nil {
 		return nil
 	}
-	return global.Validators
+	voters, err := consensus.Voters(n, global.Height+1)
+	if err != nil {
+		return nil
+	}
+	return voters
 }
