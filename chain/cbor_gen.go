@@ -3205,7 +3205,7 @@ func (t *Sector) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufPartition = []byte{135}
+var lengthBufPartition = []byte{137}
 
 func (t *Partition) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -3265,6 +3265,17 @@ func (t *Partition) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Earning (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Earning)); err != nil {
+		return err
+	}
+
+	// t.RewardIndex (chain.Amount) (struct)
+	if err := t.RewardIndex.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
 	// t.Closes (chain.Height) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Closes)); err != nil {
@@ -3293,7 +3304,7 @@ func (t *Partition) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 7 {
+	if extra != 9 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -3408,6 +3419,29 @@ func (t *Partition) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.ProvenThrough = Height(extra)
+
+	}
+	// t.Earning (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Earning = uint64(extra)
+
+	}
+	// t.RewardIndex (chain.Amount) (struct)
+
+	{
+
+		if err := t.RewardIndex.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.RewardIndex: %w", err)
+		}
 
 	}
 	// t.Closes (chain.Height) (uint64)
@@ -4488,7 +4522,7 @@ func (t *Succession) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufOrder = []byte{144}
+var lengthBufOrder = []byte{145}
 
 func (t *Order) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -4546,6 +4580,11 @@ func (t *Order) MarshalCBOR(w io.Writer) error {
 
 	// t.Locked (chain.Amount) (struct)
 	if err := t.Locked.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Deposit (chain.Amount) (struct)
+	if err := t.Deposit.MarshalCBOR(cw); err != nil {
 		return err
 	}
 
@@ -4639,7 +4678,7 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 16 {
+	if extra != 17 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -4735,6 +4774,15 @@ func (t *Order) UnmarshalCBOR(r io.Reader) (err error) {
 
 		if err := t.Locked.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.Locked: %w", err)
+		}
+
+	}
+	// t.Deposit (chain.Amount) (struct)
+
+	{
+
+		if err := t.Deposit.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Deposit: %w", err)
 		}
 
 	}
@@ -7864,6 +7912,76 @@ func (t *Supply) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
+var lengthBufIssuance = []byte{130}
+
+func (t *Issuance) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufIssuance); err != nil {
+		return err
+	}
+
+	// t.Unissued (chain.Amount) (struct)
+	if err := t.Unissued.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Index (chain.Amount) (struct)
+	if err := t.Index.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Issuance) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Issuance{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 2 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Unissued (chain.Amount) (struct)
+
+	{
+
+		if err := t.Unissued.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Unissued: %w", err)
+		}
+
+	}
+	// t.Index (chain.Amount) (struct)
+
+	{
+
+		if err := t.Index.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Index: %w", err)
+		}
+
+	}
+	return nil
+}
+
 var lengthBufValidator = []byte{133}
 
 func (t *Validator) MarshalCBOR(w io.Writer) error {
@@ -8312,7 +8430,7 @@ func (t *Candidate) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufGlobal = []byte{142}
+var lengthBufGlobal = []byte{143}
 
 func (t *Global) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -8346,6 +8464,11 @@ func (t *Global) MarshalCBOR(w io.Writer) error {
 
 	// t.Supply (chain.Supply) (struct)
 	if err := t.Supply.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Issuance (chain.Issuance) (struct)
+	if err := t.Issuance.MarshalCBOR(cw); err != nil {
 		return err
 	}
 
@@ -8458,7 +8581,7 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 14 {
+	if extra != 15 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -8510,6 +8633,15 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 
 		if err := t.Supply.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.Supply: %w", err)
+		}
+
+	}
+	// t.Issuance (chain.Issuance) (struct)
+
+	{
+
+		if err := t.Issuance.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Issuance: %w", err)
 		}
 
 	}

@@ -86,6 +86,7 @@ type Order struct {
 	State     OrderState
 	Tie       [32]byte // SHA-256(beacon at Matchable || owner), set when Matchable is reached
 	Locked    Amount   // funds still held for it
+	Deposit   Amount   // held beside them, repaid unless it is cancelled before it rests
 	NoShows   uint64   // recent no-shows of its side when it was placed: its deposits are 1 + NoShows times the rate
 	Bid       *BidTerms
 	Ask       *AskTerms

@@ -134,6 +134,8 @@ type Partition struct {
 	Recovering    uint64   // faulty, and to be proven in the next window
 	ProvenPeriods uint64   // 1 + index of the last period that was proven or had nothing to prove; 0: none
 	ProvenThrough Height   // height that accepted the last proof
+	Earning       uint64   // slots that the last accepted proof covered: they earn until the next
+	RewardIndex   Amount   // Issuance.Index when it was accepted
 	Closes        Height   // last height of the window that closes next; 0: nothing live, none is queued
 }
 

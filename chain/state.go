@@ -223,12 +223,19 @@ func (s *Supply) Check() error {
 	return nil
 }
 
+// Issuance is how far new money is issued.
+type Issuance struct {
+	Unissued Amount // still to be issued: neither minted nor booked for power
+	Index    Amount // what a byte proven since genesis has earned, in attoPDR / 2^32
+}
+
 // Global is the record of everything there is one of.
 type Global struct {
 	RuleVersion uint64
 	Height      Height
 	Time        uint64 // Unix seconds of the block; for readers, no rule uses it
 	Supply      Supply
+	Issuance    Issuance
 	BaseFee     Amount // attoPDR per byte and per unit of the next block's ordinary lane
 	Power       uint64 // proven bytes of all miners
 	NextMiner   MinerID

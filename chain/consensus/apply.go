@@ -69,6 +69,9 @@ func (s *state) apply(b *Block) (*Update, []Result, error) {
 		return nil, nil, fmt.Errorf("apply beacon: %w", err)
 	}
 	reward := s.rewardOf(b.Proposer)
+	if err := s.issue(reward); err != nil {
+		return nil, nil, fmt.Errorf("issue: %w", err)
+	}
 	used, results := lanes{}, make([]Result, len(b.Messages))
 	for i, raw := range b.Messages {
 		var err error

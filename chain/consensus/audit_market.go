@@ -9,7 +9,7 @@ func (a *audit) countMarket() error {
 		if err := a.checkOrder(o); err != nil {
 			return err
 		}
-		return addTo(&a.locked, o.Locked)
+		return addTo(&a.locked, o.Locked, o.Deposit)
 	})
 	if err != nil {
 		return err

@@ -21,8 +21,20 @@ type bound struct {
 // cannot overflow.
 const maxSpan = 1 << 40
 
-// Validate refuses parameters that no chain can run with.
+// maxIssuance keeps Issuance.Index, which grows by at most 2^32 for each
+// attoPDR issued, below 2^128: 2^95 attoPDR, some 4 x 10^10 PDR.
+var maxIssuance = chain.PDR(39_614_081_257)
+
+// Validate refuses parameters that no chain can run with, and such as make a
+// cheat pay (Margins).
 func (p *Params) Validate() error {
+	if err := p.checkBounds(); err != nil {
+		return err
+	}
+	return p.checkMargins()
+}
+
+func (p *Params) checkBounds() error {
 	if len(p.ChainID) == 0 || len(p.ChainID) > MaxChainID {
 		return fmt.Errorf("chainId of %d bytes, want 1 to %d", len(p.ChainID), MaxChainID)
 	}
@@ -41,6 +53,9 @@ func (p *Params) Validate() error {
 		if b.value < b.least || b.value > b.top {
 			return fmt.Errorf("%s is %d, want %d to %d", b.name, b.value, b.least, b.top)
 		}
+	}
+	if maxIssuance.Less(p.IssuanceTotal) {
+		return fmt.Errorf("issuanceTotal is %s, want at most %s", p.IssuanceTotal, maxIssuance)
 	}
 	if p.BaseFeeFloor.IsZero() || p.BaseFeeStart.Less(p.BaseFeeFloor) {
 		return fmt.Errorf("baseFeeFloor must be positive and at most baseFeeStart")
@@ -75,6 +90,7 @@ func (p *Params) bounds() []bound {
 		{"maxOrderLife", p.MaxOrderLife, 1, maxSpan},
 		{"minDuration", p.MinDuration, 1, maxSpan},
 		{"maxCopies", p.MaxCopies, 1, 64}, // as many as an Order record lists
+		{"collateralSpan", p.CollateralSpan, 0, maxSpan},
 		{"noShowForget", p.NoShowForget, 1, maxSpan},
 		{"noShowMost", p.NoShowMost, 0, 1 << 16},
 		{"voidBurn", p.VoidBurn, 0, 100},
@@ -98,6 +114,9 @@ func (p *Params) bounds() []bound {
 		{"trustPeriod", p.TrustPeriod, 1, p.EvidenceAge * 2 / 3}, // blocks may come half again as fast as blockMillis says
 		{"unbonding", p.Unbonding, p.EvidenceAge, maxSpan},
 		{"slashShare", p.SlashShare, 1, 100},
+		{"issuanceHalfLife", p.IssuanceHalfLife, 1 << 10, 1<<32 - 1}, // shorter ones miss the half by more than a part in 4,096
+		{"issuanceFullPower", p.IssuanceFullPower, 1, 1 << 63},
+		{"proposerShare", p.ProposerShare, 0, 100},
 		{"unitSignature", p.UnitSignature, 1, 1 << 24},
 		{"unitHash", p.UnitHash, 1, 1 << 24},
 		{"unitPoseidon", p.UnitPoseidon, 1, 1 << 24},

@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 64}
+var lengthBufParams = []byte{152, 70}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -370,6 +370,17 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.OrderDeposit (chain.Amount) (struct)
+	if err := t.OrderDeposit.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.CollateralSpan (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.CollateralSpan)); err != nil {
+		return err
+	}
+
 	// t.VoidBurn (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.VoidBurn)); err != nil {
@@ -406,6 +417,29 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 
 	// t.SkipFee (chain.Amount) (struct)
 	if err := t.SkipFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.IssuanceTotal (chain.Amount) (struct)
+	if err := t.IssuanceTotal.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.IssuanceHalfLife (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.IssuanceHalfLife)); err != nil {
+		return err
+	}
+
+	// t.IssuanceFullPower (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.IssuanceFullPower)); err != nil {
+		return err
+	}
+
+	// t.ProposerShare (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.ProposerShare)); err != nil {
 		return err
 	}
 
@@ -455,7 +489,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 64 {
+	if extra != 70 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -1192,6 +1226,29 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		t.NoShowMost = uint64(extra)
 
 	}
+	// t.OrderDeposit (chain.Amount) (struct)
+
+	{
+
+		if err := t.OrderDeposit.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.OrderDeposit: %w", err)
+		}
+
+	}
+	// t.CollateralSpan (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.CollateralSpan = uint64(extra)
+
+	}
 	// t.VoidBurn (uint64) (uint64)
 
 	{
@@ -1273,6 +1330,57 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		if err := t.SkipFee.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.SkipFee: %w", err)
 		}
+
+	}
+	// t.IssuanceTotal (chain.Amount) (struct)
+
+	{
+
+		if err := t.IssuanceTotal.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.IssuanceTotal: %w", err)
+		}
+
+	}
+	// t.IssuanceHalfLife (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.IssuanceHalfLife = uint64(extra)
+
+	}
+	// t.IssuanceFullPower (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.IssuanceFullPower = uint64(extra)
+
+	}
+	// t.ProposerShare (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.ProposerShare = uint64(extra)
 
 	}
 	// t.UnitSignature (uint64) (uint64)

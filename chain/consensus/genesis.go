@@ -74,10 +74,14 @@ func GenesisUpdate(g *Genesis) (*Update, error) {
 		RuleVersion: RuleVersion, BaseFee: g.Params.BaseFeeStart, VotersFrom: []chain.Height{1},
 		NextMiner: chain.FirstMinerID, NextOrder: 1, NextDeal: 1, NextChannel: 1,
 	}
+	global.Issuance.Unissued = g.Params.IssuanceTotal
 	var changes []Change
 	var err error
 	if changes, global.Supply, err = g.accounts(); err != nil {
 		return nil, fmt.Errorf("genesis: %w", err)
+	}
+	if _, err := global.Supply.Minted.Add(g.Params.IssuanceTotal); err != nil {
+		return nil, fmt.Errorf("genesis: money of accounts and issuance: %w", err)
 	}
 	validators, err := g.validators()
 	if err != nil {

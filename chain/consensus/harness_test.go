@@ -71,12 +71,16 @@ type network struct {
 	vals   []string          // validators' names, in order
 	newest []chain.Validator // the newest vote set before the last block
 	guilty bool              // the last block brought evidence
+	minted chain.Amount      // by genesis
 }
 
-// testParams are devnet's with short spans.
+// testParams are devnet's. Nothing is issued and asks stake what they like,
+// unless a test asks for it, so that a script shows the money of its messages alone.
 func testParams() *Params {
 	p := Devnet()
 	p.ChainID = "perdure-test"
+	p.IssuanceTotal, p.CollateralSpan = chain.Amount{}, 0
+	p.FaultFee, p.SkipFee = chain.Atto(chain.AttoPerPDR/10), chain.Atto(chain.AttoPerPDR/20)
 	return p
 }
 
@@ -116,6 +120,7 @@ func newNetwork(t testing.TB, p *Params, verify Verifier, accounts []named, vali
 	u, err := GenesisUpdate(g)
 	must(t, err)
 	n.view = new(mapView).after(u)
+	n.minted = n.global().Supply.Minted
 	return n
 }
 

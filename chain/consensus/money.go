@@ -110,6 +110,17 @@ func shift(from, to *chain.Amount, amount chain.Amount) error {
 	return nil
 }
 
+// mint makes new money, free from the start.
+func (s *state) mint(to chain.Address, amount chain.Amount) (err error) {
+	if s.global.Supply.Minted, err = s.global.Supply.Minted.Add(amount); err != nil {
+		return err
+	}
+	if s.global.Supply.Accounts, err = s.global.Supply.Accounts.Add(amount); err != nil {
+		return err
+	}
+	return s.credit(to, amount)
+}
+
 // lock takes free money out of circulation; the caller's record holds it.
 func (s *state) lock(from chain.Address, amount chain.Amount) error {
 	if err := s.debit(from, amount); err != nil {

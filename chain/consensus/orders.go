@@ -80,7 +80,7 @@ func applyPlaceBid(s *state, m *chain.Message, b *chain.PlaceBid) (uint64, error
 	if err != nil {
 		return 0, refuse(CodeFailed, "price of the bid: %v", err)
 	}
-	if err := s.lock(m.From, o.Locked); err != nil {
+	if err := s.lockOrder(m.From, o); err != nil {
 		return 0, err
 	}
 	return s.placeOrder(o, o.Bid.Expiry), nil
@@ -185,7 +185,7 @@ func applyPlaceAsk(s *state, m *chain.Message, b *chain.PlaceAsk) (uint64, error
 	if err != nil {
 		return 0, err
 	}
-	if err := s.lock(addr, o.Locked); err != nil {
+	if err := s.lockOrder(addr, o); err != nil {
 		return 0, err
 	}
 	return s.placeOrder(o, t.Expiry), nil
@@ -213,6 +213,9 @@ func (s *state) checkAsk(miner *chain.Miner, t *chain.AskTerms) error {
 		return refuse(CodeFailed, "least duration of %d blocks is longer than the longest of %d", t.MinDuration, t.MaxDuration)
 	case t.MaxDuration < p.MinDuration || t.MaxDuration > p.MaxDuration():
 		return refuse(CodeFailed, "longest duration of %d blocks, want %d to %d", t.MaxDuration, p.MinDuration, p.MaxDuration())
+	}
+	if err := p.checkStake(t); err != nil {
+		return err
 	}
 	return s.checkExpiry(t.Expiry)
 }
@@ -253,6 +256,9 @@ func applyCancelOrder(s *state, m *chain.Message, b *chain.CancelOrder) (uint64,
 	if !mine {
 		return 0, refuse(CodeFailed, "order %d is another's", o.ID)
 	}
+	if err := s.spoilOrder(o); err != nil {
+		return 0, err
+	}
 	return 0, s.endOrder(o, EventOrderCancelled, "cancelled")
 }
 
@@ -277,12 +283,16 @@ func (s *state) endOrder(o *chain.Order, kind EventKind, reason string) error {
 			return err
 		}
 	}
-	if err := s.unlock(to, o.Locked); err != nil {
+	held, err := o.Locked.Add(o.Deposit)
+	if err != nil {
+		return err
+	}
+	if err := s.unlock(to, held); err != nil {
 		return err
 	}
 	s.book = s.book.Remove(o.ID)
 	s.remove(chain.OrderKey(o.ID))
-	s.emit(Event{Kind: kind, Order: o.ID, Amount: o.Locked, Reason: reason})
+	s.emit(Event{Kind: kind, Order: o.ID, Amount: held, Reason: reason})
 	if o.Succeeds == nil || kind == EventOrderFilled {
 		return nil
 	}

@@ -70,15 +70,22 @@ type Params struct {
 	SectorPledge     chain.Amount `json:"sectorPledge"`     // per GiB of sector
 	NoShowDeposit    chain.Amount `json:"noShowDeposit"`    // of each side, per GiB of piece; at least NoShowFloor
 	NoShowFloor      chain.Amount `json:"noShowFloor"`
-	NoShowForget     uint64       `json:"noShowForget"` // blocks after which one no-show is forgotten
-	NoShowMost       uint64       `json:"noShowMost"`   // recent no-shows that count at most: deposits grow to 1 + NoShowMost times the rate
-	VoidBurn         uint64       `json:"voidBurn"`     // percent of a deal's collateral burned when it is accepted but not active in time
-	LossBurn         uint64       `json:"lossBurn"`     // percent of it burned when the deal's sector is lost
-	RepairPrice      uint64       `json:"repairPrice"`  // percent of a lost deal's price that the bid for its repair offers at most
-	RepairBy         uint64       `json:"repairBy"`     // blocks from the loss of a copy in which bids for its repair may match
-	RepairFetch      chain.Amount `json:"repairFetch"`  // allowance for buying the data of a repair, per GiB of piece
-	FaultFee         chain.Amount `json:"faultFee"`     // per GiB of sector that missed its window undeclared
-	SkipFee          chain.Amount `json:"skipFee"`      // per GiB of sector skipped in a proof or declared too late
+	NoShowForget     uint64       `json:"noShowForget"`   // blocks after which one no-show is forgotten
+	NoShowMost       uint64       `json:"noShowMost"`     // recent no-shows that count at most: deposits grow to 1 + NoShowMost times the rate
+	OrderDeposit     chain.Amount `json:"orderDeposit"`   // of each order; burned if it is cancelled before it rests in the book
+	CollateralSpan   uint64       `json:"collateralSpan"` // blocks of its price that an ask stakes at least; 0: left to the parties
+	VoidBurn         uint64       `json:"voidBurn"`       // percent of a deal's collateral burned when it is accepted but not active in time
+	LossBurn         uint64       `json:"lossBurn"`       // percent of it burned when the deal's sector is lost
+	RepairPrice      uint64       `json:"repairPrice"`    // percent of a lost deal's price that the bid for its repair offers at most
+	RepairBy         uint64       `json:"repairBy"`       // blocks from the loss of a copy in which bids for its repair may match
+	RepairFetch      chain.Amount `json:"repairFetch"`    // allowance for buying the data of a repair, per GiB of piece
+	FaultFee         chain.Amount `json:"faultFee"`       // per GiB of sector that missed its window undeclared
+	SkipFee          chain.Amount `json:"skipFee"`        // per GiB of sector skipped in a proof or declared too late
+
+	IssuanceTotal     chain.Amount `json:"issuanceTotal"`     // issued in all, beyond the money of genesis
+	IssuanceHalfLife  uint64       `json:"issuanceHalfLife"`  // blocks in which half of what is left is issued
+	IssuanceFullPower uint64       `json:"issuanceFullPower"` // proven bytes from which on power's whole share is issued
+	ProposerShare     uint64       `json:"proposerShare"`     // percent of a block's issuance for its proposer; proven power has the rest
 
 	UnitSignature uint64 `json:"unitSignature"` // units of checking one signature; a unit is about an eighth of a microsecond of one core
 	UnitHash      uint64 `json:"unitHash"`      // of one SHA-256
@@ -128,6 +135,9 @@ func Devnet() *Params {
 	p.StateRetention = 1000
 	p.MinSectorLife, p.MaxSectorLife = 60, 2_000_000
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 60, 20_000, 1_000
+	p.IssuanceTotal, p.IssuanceHalfLife, p.IssuanceFullPower = chain.PDR(1_000_000), 172_800, 1<<50 // a day
+	p.CollateralSpan = 90
+	p.FaultFee, p.SkipFee = chain.Atto(chain.AttoPerPDR/500), chain.Atto(chain.AttoPerPDR/1000)
 	p.RepairBy = 1_200
 	return p
 }
@@ -151,6 +161,8 @@ func Testnet() *Params {
 	p.StateRetention = 50_000
 	p.MinSectorLife, p.MaxSectorLife = 3_600, 23_652_000
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 3_600, 604_800, 43_200
+	p.IssuanceTotal, p.IssuanceHalfLife, p.IssuanceFullPower = chain.PDR(1_000_000_000), 7_884_000, 1<<54 // half a year
+	p.CollateralSpan = 302_400                                                                            // a week
 	p.RepairBy = 129_600
 	return p
 }
@@ -175,6 +187,8 @@ func Mainnet() *Params {
 	p.StateRetention = 100_000
 	p.MinSectorLife, p.MaxSectorLife = 14_400, 26_280_000
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 14_400, 432_000, 14_400
+	p.IssuanceTotal, p.IssuanceHalfLife, p.IssuanceFullPower = chain.PDR(1_000_000_000), 21_024_000, 1<<54 // four years
+	p.CollateralSpan = 432_000                                                                             // thirty days
 	p.RepairBy = 201_600
 	return p
 }
@@ -191,6 +205,7 @@ func common() *Params {
 		BeaconCharge:     chain.Atto(chain.AttoPerPDR / 100),
 		PreCommitDeposit: chain.PDR(1), SectorPledge: chain.PDR(10),
 		NoShowDeposit: chain.PDR(1), NoShowFloor: chain.Atto(chain.AttoPerPDR / 1000),
+		OrderDeposit: chain.Atto(chain.AttoPerPDR / 1000), ProposerShare: 25,
 		NoShowMost: 9, VoidBurn: 10, LossBurn: 20, RepairPrice: 125, RepairFetch: chain.PDR(1),
 		GenesisShare: 40, SlashShare: 20,
 		FaultFee:      chain.Atto(chain.AttoPerPDR / 10),

@@ -56,6 +56,8 @@ const (
 	EventRepairOrdered    EventKind = 50 // Order: the chain's bid, Deal: the lost one, Index: the client's bid, From: client, Amount: escrow
 	EventRepairEnded      EventKind = 51 // Deal: the lost one, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
 	EventFetchRepaid      EventKind = 52 // Deal, Miner, Amount: its allowance for having bought the data
+	EventBlockReward      EventKind = 60 // To: reward address of the block's proposer, Amount: minted
+	EventPowerReward      EventKind = 61 // Miner, Index: deadline whose partition was proven, Amount: minted
 )
 
 var eventNames = map[EventKind]string{
@@ -69,6 +71,7 @@ var eventNames = map[EventKind]string{
 	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",
 	EventChannelSettling: "channelSettling", EventChannelCollected: "channelCollected", EventBeaconSkipped: "beaconSkipped",
 	EventVotesChanged: "votesChanged", EventEquivocation: "equivocation",
+	EventBlockReward: "blockReward", EventPowerReward: "powerReward",
 	EventRepairOrdered: "repairOrdered", EventRepairEnded: "repairEnded", EventFetchRepaid: "fetchRepaid",
 }
 

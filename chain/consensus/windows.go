@@ -88,6 +88,9 @@ func (s *state) acceptWindowProof(at place, part *chain.Partition, open post.Dea
 		return err
 	}
 	part.Recovering &^= skipped
+	if err := s.releaseReward(at, part, proven); err != nil {
+		return err
+	}
 	part.ProvenPeriods, part.ProvenThrough = open.Period+1, s.global.Height
 	err = s.slots(at.miner, part, proven, func(sec *chain.Sector) error {
 		if sec.State == chain.SectorFaulty {

@@ -14,14 +14,6 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte
 
-// Supply sums all money, in attoPDR.
-type Supply struct {
-	Minted   chain.Amount `json:"minted"`
-	Burned   chain.Amount `json:"burned"`
-	Accounts chain.Amount `json:"accounts"` // free, of accounts and miners
-	Locked   chain.Amount `json:"locked"`   // in orders, deals, pledge, deposits and channels
-}
-
 // IndexStatus says how far the index is.
 type IndexStatus struct {
 	Ready  bool         `json:"ready"`
@@ -70,7 +62,7 @@ func (a *API) status(q *query) (any, error) {
 	s := &Status{ChainID: a.params.ChainID, Network: a.params.Name, AppHash: hexText(q.view.AppHash()), RuleVersion: g.RuleVersion,
 		Synced: a.node.Synced(), Peers: a.node.Peers(), NodeID: a.config.NodeID, Version: a.config.Version,
 		OldestHeight: a.node.Store().Oldest(), BaseFee: g.BaseFee,
-		Supply:     Supply{g.Supply.Minted, g.Supply.Burned, g.Supply.Accounts, g.Supply.Locked},
+		Supply:     supplyOf(g),
 		PowerBytes: g.Power, Miners: g.NextMiner - chain.FirstMinerID, Deals: g.NextDeal - 1, Orders: g.NextOrder - 1,
 		BookOrders: q.view.Book().Len(), Channels: g.NextChannel - 1, Validators: len(voters), AsOf: q.asOf()}
 	if slices.ContainsFunc(a.params.SealProofs, small) {

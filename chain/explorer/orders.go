@@ -48,6 +48,7 @@ type Order struct {
 	Placed    chain.Height `json:"placed"`
 	Matchable chain.Height `json:"matchable"` // from here on it may match
 	Locked    chain.Amount `json:"locked"`
+	Deposit   chain.Amount `json:"deposit"`         // held beside it, burned if the order is cancelled before it rests
 	NoShows   uint64       `json:"noShows"`         // recent ones of its side when it was placed
 	Ended     chain.Height `json:"ended,omitempty"` // block in which it ended
 	Bid       *Bid         `json:"bid,omitempty"`
@@ -75,9 +76,9 @@ func orderState(o *chain.Order, k *index.Kept) string {
 
 func (n names) orderOf(o *chain.Order, k *index.Kept) *Order {
 	out := &Order{ID: o.ID, Side: "ask", Repair: repairOf(o.Succeeds), State: orderState(o, k), Owner: n.address(o.Owner), Placed: o.Placed, Matchable: o.Matchable,
-		Locked: o.Locked, NoShows: o.NoShows, Ended: k.Ended}
+		Locked: o.Locked, Deposit: o.Deposit, NoShows: o.NoShows, Ended: k.Ended}
 	if k.Ended != 0 {
-		out.Locked = chain.Amount{}
+		out.Locked, out.Deposit = chain.Amount{}, chain.Amount{}
 	}
 	if b := o.Bid; b != nil {
 		out.Side = "bid"

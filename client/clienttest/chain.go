@@ -72,11 +72,13 @@ const (
 var ClientMoney = chain.PDR(1000)
 
 // NewChain starts a chain with long windows, so that no test meets a deadline.
+// Nothing is issued, so that money moves by the tests' messages alone.
 func NewChain(t testing.TB) *Chain {
 	t.Helper()
 	p := consensus.Devnet()
 	p.ChainID, p.Window, p.StateRetention, p.FetchBy, p.ActivateBy = "clienttest", 10_000, 100_000, 1_000, 2_000
 	p.BlockMillis = 20
+	p.IssuanceTotal, p.CollateralSpan = chain.Amount{}, 0
 	c := &Chain{t: t, params: p, receipts: map[chain.Hash]*wallet.Inclusion{}, block: make(chan struct{})}
 	g := &consensus.Genesis{Params: *p, Validators: []consensus.GenesisValidator{{PubKey: make([]byte, 32), Power: 1, Reward: c.text(ClientKey + 100)}}}
 	for n := byte(ClientKey); n < ClientKey+richKeys; n++ {

@@ -149,6 +149,8 @@ func TestPrice(t *testing.T) {
 		}
 		deposit, err := situation().Params.NoShowFloor.Mul(c.copies)
 		must(t, err)
+		deposit, err = deposit.Add(situation().Params.OrderDeposit)
+		must(t, err)
 		total, err := chain.Sum(q.Price, q.Fees, q.Deposits)
 		must(t, err)
 		if q.Deposits != deposit || q.Total != total || q.Fees.IsZero() {
@@ -159,8 +161,10 @@ func TestPrice(t *testing.T) {
 	dear.Account = &chain.Account{NoShows: 2, NoShowAt: 10}
 	q, err := dear.Price(terms(1, 0))
 	must(t, err)
-	if want, _ := dear.Params.NoShowFloor.Mul(3); q.Deposits != want {
-		t.Errorf("deposit after two no-shows %s, want %s", q.Deposits, want)
+	noShow, err := dear.Params.NoShowFloor.Mul(3)
+	must(t, err)
+	if want, _ := noShow.Add(dear.Params.OrderDeposit); q.Deposits != want {
+		t.Errorf("deposits after two no-shows %s, want %s", q.Deposits, want)
 	}
 }
 

@@ -17,7 +17,7 @@ type Quote struct {
 	Missing  uint64       // copies that no ask takes at the highest price
 	Highest  chain.Amount // dearest price taken, attoPDR per GiB per block
 	Price    chain.Amount // of those copies over the whole duration, attoPDR
-	Deposits chain.Amount // no-show deposits, repaid when the miners hold the data
+	Deposits chain.Amount // of no-shows, repaid when the miners hold the data, and of the orders, repaid when they are filled
 	Fees     chain.Amount // of the messages, burned
 	Total    chain.Amount // Price + Deposits + Fees
 	MaxPrice chain.Amount // the highest price that the bids would allow
@@ -110,7 +110,10 @@ func (s *Situation) charge(q *Quote, terms []chain.BidTerms) error {
 			deposit, err = deposit.Mul(t.Copies)
 		}
 		if err == nil {
-			q.Deposits, err = q.Deposits.Add(deposit)
+			q.Deposits, err = chain.Sum(q.Deposits, deposit, s.Params.OrderDeposit)
+		}
+		if err == nil {
+			q.Locked, err = q.Locked.Add(s.Params.OrderDeposit)
 		}
 		if err != nil {
 			return err

@@ -25,7 +25,7 @@ miner t01000.`
 // newStateCommand returns the group of commands that read the chain's state.
 func newStateCommand(g *globals) *cobra.Command {
 	return newGroup("state", "Read records of the chain's state, with proofs", stateKeys,
-		newStateGet(g), newStateProof(g), newStateVerify(g))
+		newStateGet(g), newStateProof(g), newStateVerify(g), newStateSupply(g), newStateParameters(g))
 }
 
 // parseStateKey reads PATH, or a table and a key.

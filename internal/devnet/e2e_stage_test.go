@@ -294,7 +294,7 @@ func checkMoney(t *testing.T, tree *state.Tree) {
 		free = append(free, m.Balance)
 		locked = append(locked, m.Deposits, m.Pledge)
 	})
-	each(t, tree, chain.TableOrder, func(o *chain.Order) { locked = append(locked, o.Locked) })
+	each(t, tree, chain.TableOrder, func(o *chain.Order) { locked = append(locked, o.Locked, o.Deposit) })
 	each(t, tree, chain.TableChannel, func(c *chain.Channel) { locked = append(locked, c.Balance) })
 	each(t, tree, chain.TableDeal, func(d *chain.Deal) { locked = append(locked, heldBy(d)...) })
 	for _, c := range []struct {

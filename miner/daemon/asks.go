@@ -143,10 +143,18 @@ func (a *asks) terms(ctx context.Context, c AskConfig, capacity uint64) (*chain.
 		}
 		return otherwise
 	}
+	least, err := p.LeastCollateral(c.Price)
+	if err != nil {
+		return nil, err
+	}
+	stake := c.Collateral
+	if stake.Less(least) {
+		stake = least
+	}
 	return &chain.AskTerms{
 		Miner: a.d.id, Price: c.Price, Capacity: capacity,
 		MinPiece: minPiece, MaxPiece: min(params.SectorSize(), capacity),
 		MinDuration: or(c.MinDuration, p.MinDuration), MaxDuration: or(c.MaxDuration, p.MaxSectorLife/4),
-		Collateral: c.Collateral, Expiry: g.Height + chain.Height(or(c.Life, p.MaxOrderLife/2)),
+		Collateral: stake, Expiry: g.Height + chain.Height(or(c.Life, p.MaxOrderLife/2)),
 	}, nil
 }

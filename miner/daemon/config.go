@@ -88,7 +88,7 @@ type RetrievalConfig struct {
 type AskConfig struct {
 	Capacity    string       `toml:"capacity" json:"capacity"`        // padded bytes, such as "64MiB"
 	Price       chain.Amount `toml:"price" json:"price"`              // attoPDR per GiB per block
-	Collateral  chain.Amount `toml:"collateral" json:"collateral"`    // attoPDR per GiB
+	Collateral  chain.Amount `toml:"collateral" json:"collateral"`    // attoPDR per GiB; at least what the network asks for
 	MinDuration uint64       `toml:"min_duration" json:"minDuration"` // blocks
 	MaxDuration uint64       `toml:"max_duration" json:"maxDuration"` // blocks
 	Life        uint64       `toml:"life" json:"life"`                // blocks until the ask expires and is placed again

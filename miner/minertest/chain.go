@@ -42,11 +42,13 @@ const (
 	clientKey = 2
 )
 
-// New starts a chain with one miner. change adjusts its parameters.
+// New starts a chain with one miner, on which nothing is issued and asks stake
+// what they like. change adjusts its parameters.
 func New(t *testing.T, change func(*consensus.Params)) *Chain {
 	t.Helper()
 	p := consensus.Devnet()
 	p.ChainID = "minertest"
+	p.IssuanceTotal, p.CollateralSpan = chain.Amount{}, 0
 	if change != nil {
 		change(p)
 	}

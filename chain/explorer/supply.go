@@ -1,0 +1,42 @@
+package explorer
+
+import (
+	"github.com/perdure/perdure/chain"
+)
+
+// Supply sums all money, in attoPDR: minted = accounts + locked + burned.
+type Supply struct {
+	Minted   chain.Amount `json:"minted"`
+	Burned   chain.Amount `json:"burned"`
+	Accounts chain.Amount `json:"accounts"` // free, of accounts and miners
+	Locked   chain.Amount `json:"locked"`   // in orders, deals, pledge, deposits and channels
+	Unissued chain.Amount `json:"unissued"` // still to be issued
+}
+
+func supplyOf(g *chain.Global) Supply {
+	s := &g.Supply
+	return Supply{s.Minted, s.Burned, s.Accounts, s.Locked, g.Issuance.Unissued}
+}
+
+// SupplyDetail is the money at a height and what the next block issues.
+type SupplyDetail struct {
+	Supply
+	Emission   chain.Amount `json:"emission"`   // of the next block, at most
+	PowerBytes uint64       `json:"powerBytes"` // proven bytes that share in it
+	AsOf
+}
+
+func (a *API) supply(q *query) (any, error) {
+	if err := q.ready(); err != nil {
+		return nil, err
+	}
+	_, g, err := a.treeOf(q, false)
+	if err != nil {
+		return nil, err
+	}
+	emission, err := a.params.Emission(g.Issuance.Unissued)
+	if err != nil {
+		return nil, err
+	}
+	return &SupplyDetail{supplyOf(g), emission, g.Power, AsOf{g.Height, clock(g.Time)}}, nil
+}
