@@ -6,7 +6,7 @@ MACHINE := ./porep/seal/... ./post/prove/... ./chain/state/... ./chain/mempool/.
            ./chain/app/... ./chain/node/... ./chain/rpc/... ./chain/index/... ./chain/explorer/... \
            ./retrieval/... ./miner/... ./client/...
 
-.PHONY: build test check race e2e fuzz bench bench-page generate vectors lint
+.PHONY: build test check race e2e chaos fuzz bench bench-page generate vectors lint
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o perdure ./cmd/perdure
@@ -26,6 +26,13 @@ race:
 # Whole networks, with processes killed and proofs broken: minutes, not seconds.
 e2e:
 	PERDURE_E2E=1 $(GO) test -count=1 -timeout 40m -v -run E2E ./internal/devnet/...
+
+# Seven validators and seven miners through what a plan drawn from SEED does to
+# them, for BLOCKS blocks: a quarter of an hour on two cores.
+SEED    ?= 1
+BLOCKS  ?= 2000
+chaos:
+	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_CHAOS_BLOCKS=$(BLOCKS) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EChaos$$' ./internal/devnet
 
 # Every fuzz target for FUZZ each.
 fuzz:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/mempool"
 	"github.com/perdure/perdure/chain/state"
+	"github.com/perdure/perdure/chain/state/snapshot"
 )
 
 // Config is what New needs. Store and Params are required.
@@ -24,6 +26,12 @@ type Config struct {
 	// BLS secret; both empty for a node that does not vote.
 	ConsensusKey []byte
 	BeaconSecret []byte
+
+	// Snapshots are offered to peers; nil: none.
+	Snapshots *snapshot.Archive
+	// Retain, if set, says after a commit which block is the oldest that must stay.
+	Retain func(tip chain.Height) chain.Height
+	Log    *slog.Logger // nil: none
 
 	Mempool mempool.Limits     // zero: mempool.DefaultLimits
 	Workers int                // goroutines that verify; 0: as many as cores
@@ -44,6 +52,11 @@ type App struct {
 	secret []byte
 	gate   func(context.Context, chain.Height) error
 	memo   *memo
+	log    *slog.Logger
+
+	snapshots *snapshot.Archive
+	retain    func(chain.Height) chain.Height
+	receiving receiving
 
 	slots      chan struct{} // bounds the signatures that are checked at once outside of blocks
 	proofSlots chan struct{} // the same of proofs
@@ -73,7 +86,11 @@ func New(c Config) *App {
 	if c.Verify == nil {
 		c.Verify = consensus.Direct{}
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	return &App{
+		log: c.Log, snapshots: c.Snapshots, retain: c.Retain,
 		store: c.Store, params: c.Params, key: c.ConsensusKey, secret: c.BeaconSecret, gate: c.Gate,
 		memo: newMemo(c.Verify, c.Workers), slots: make(chan struct{}, c.Workers),
 		proofSlots: make(chan struct{}, max(1, c.Workers/2)),

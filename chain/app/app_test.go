@@ -94,7 +94,7 @@ func TestFullBlocks(t *testing.T) {
 	}
 }
 
-// TestEvents finds what tx_search of CometBFT indexes.
+// TestEvents sees what subscribers select messages by.
 func TestEvents(t *testing.T) {
 	e := newEngine(t, 1)
 	e.submit(e.transfer(1, 2, 0, 5))

@@ -53,7 +53,11 @@ func (a *App) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	if err := a.afterCommit(a.finalized); err != nil {
 		return nil, a.fail(fmt.Errorf("commit height %d: mempool: %w", v.Height(), err))
 	}
-	return &abci.ResponseCommit{}, nil
+	r := &abci.ResponseCommit{}
+	if a.retain != nil {
+		r.RetainHeight = int64(a.retain(v.Height()))
+	}
+	return r, nil
 }
 
 // afterCommit tells counters and mempool of the block that was committed.
@@ -145,7 +149,7 @@ func txResults(p *consensus.Params, txs int, b *consensus.Block, results []conse
 	return out
 }
 
-// messageEvent is what CometBFT's tx_search finds messages by:
+// messageEvent is what subscribers of CometBFT's websocket select messages by:
 // message.kind='Transfer', message.sender='t1...', message.id=7.
 func messageEvent(p *consensus.Params, r *consensus.Result, raw []byte) abci.Event {
 	e := abci.Event{Type: "message", Attributes: []abci.EventAttribute{{Key: "kind", Value: r.Kind.String(), Index: true}}}

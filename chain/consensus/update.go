@@ -118,10 +118,9 @@ type Update struct {
 	Receipts []Receipt `cborgen:"maxlen=1000000"`
 }
 
-// Hash is what the state's root commits to: the SHA-256 of the update's
-// encoding with the texts for people (Receipt.Error, Event.Reason) left empty,
-// so that a clearer sentence in a later version is no fork.
-func (u *Update) Hash() ([32]byte, error) {
+// Bare is the update without the texts for people (Receipt.Error, Event.Reason):
+// what Hash covers, so that a clearer sentence in a later version is no fork.
+func (u *Update) Bare() *Update {
 	bare := *u
 	bare.Events, bare.Receipts = slices.Clone(u.Events), slices.Clone(u.Receipts)
 	for i := range bare.Events {
@@ -130,6 +129,11 @@ func (u *Update) Hash() ([32]byte, error) {
 	for i := range bare.Receipts {
 		bare.Receipts[i].Error = ""
 	}
-	b, err := chain.Encode(&bare)
+	return &bare
+}
+
+// Hash is what the state's root commits to: the SHA-256 of Bare's encoding.
+func (u *Update) Hash() ([32]byte, error) {
+	b, err := chain.Encode(u.Bare())
 	return sha256.Sum256(b), err
 }

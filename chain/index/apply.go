@@ -27,12 +27,20 @@ func (x *Index) Apply(raw []byte, messages [][]byte) error {
 	if u.Height != at.height+1 {
 		return &GapError{Tip: at.height, Got: u.Height}
 	}
-	next := &tip{first: at.first, height: u.Height, update: sha256.Sum256(raw), chainID: at.chainID}
+	next := &tip{first: x.firstKept(at.first, u.Height), height: u.Height, update: sha256.Sum256(raw), chainID: at.chainID}
 	b := block{x: x, u: u}
 	if err := b.decode(messages); err != nil {
 		return fmt.Errorf("index block %d: %w", u.Height, err)
 	}
-	if err := x.write(next, b.fill); err != nil {
+	err := x.write(next, func(batch *pebble.Batch) error {
+		for h := at.first; h < next.first; h++ {
+			if err := x.prune(batch, h); err != nil {
+				return fmt.Errorf("prune height %d: %w", h, err)
+			}
+		}
+		return b.fill(batch)
+	})
+	if err != nil {
 		return fmt.Errorf("index block %d: %w", u.Height, err)
 	}
 	return nil
@@ -43,7 +51,6 @@ type block struct {
 	x        *Index
 	u        *consensus.Update
 	messages []Message
-	targets  []chain.MinerID // miner that a window proof is about, by message; 0: none
 	bytes    uint64
 }
 
@@ -53,7 +60,6 @@ func (b *block) decode(raw [][]byte) error {
 		return fmt.Errorf("%d messages, %d receipts", len(raw), len(b.u.Receipts))
 	}
 	b.messages = make([]Message, len(b.u.Receipts))
-	b.targets = make([]chain.MinerID, len(b.u.Receipts))
 	for i := range b.u.Receipts {
 		m := &b.messages[i]
 		*m = Message{Height: b.u.Height, Index: uint64(i), Time: b.u.Time, Receipt: b.u.Receipts[i]}
@@ -72,7 +78,7 @@ func (b *block) decode(raw [][]byte) error {
 		m.From, m.Nonce = signed.Message.From.Bytes(), signed.Message.Nonce
 		if body, err := signed.Message.DecodeBody(); err == nil {
 			if proof, ok := body.(*chain.SubmitWindowProof); ok {
-				b.targets[i] = proof.Miner
+				m.Miner = proof.Miner
 			}
 		}
 	}
@@ -166,13 +172,22 @@ func (b *block) message(batch *pebble.Batch, m *Message) error {
 	return nil
 }
 
-// touched notes the messages of each address: those it sent and those whose
-// events name it. A message without an effect may name anybody as its sender,
-// so it is in no list.
+// touched notes the messages of each address.
 func (b *block) touched(batch *pebble.Batch) error {
-	note := func(i int, address []byte) {
-		if len(address) > 0 {
-			set(batch, in(addressPrefix(address), b.u.Height, uint32(i)), nil)
+	events := make([]*consensus.Event, len(b.u.Events))
+	for i := range events {
+		events[i] = &b.u.Events[i]
+	}
+	return touches(b.u.Height, b.messages, events, func(key []byte) { set(batch, key, nil) })
+}
+
+// touches calls note with the row of each message of a block in the list of
+// each address: of who sent it and of whom its events name. A message without
+// an effect may name anybody as its sender, so it is in no list.
+func touches(h chain.Height, messages []Message, events []*consensus.Event, note func(key []byte)) error {
+	address := func(i int, a []byte) {
+		if len(a) > 0 {
+			note(in(addressPrefix(a), h, uint32(i)))
 		}
 	}
 	miner := func(i int, id chain.MinerID) error {
@@ -183,25 +198,23 @@ func (b *block) touched(batch *pebble.Batch) error {
 		if err != nil {
 			return fmt.Errorf("miner %d: %w", id, err)
 		}
-		note(i, a.Bytes())
+		address(i, a.Bytes())
 		return nil
 	}
-	for i := range b.messages {
-		if !b.messages[i].Effect() {
-			continue
-		}
-		note(i, b.messages[i].From)
-		if err := miner(i, b.targets[i]); err != nil {
-			return err
+	for i := range messages {
+		if m := &messages[i]; m.Effect() {
+			address(i, m.From)
+			if err := miner(i, m.Miner); err != nil {
+				return err
+			}
 		}
 	}
-	for i := range b.u.Events {
-		e := &b.u.Events[i]
+	for _, e := range events {
 		if e.Message == 0 {
 			continue
 		}
-		note(int(e.Message-1), e.From)
-		note(int(e.Message-1), e.To)
+		address(int(e.Message-1), e.From)
+		address(int(e.Message-1), e.To)
 		if err := miner(int(e.Message-1), e.Miner); err != nil {
 			return err
 		}
@@ -248,6 +261,7 @@ func (b *block) change(batch *pebble.Batch, c *consensus.Change, ended map[chain
 		return fmt.Errorf("decode last form of %s %x: %w", c.Table, c.ID, err)
 	}
 	kept.Ended, kept.Reason = b.u.Height, ended[c.Key()]
+	set(batch, append(append(endedPrefix(b.u.Height), byte(c.Table)), c.ID...), nil)
 	return put(batch, keptKey(c.Key()), kept)
 }
 

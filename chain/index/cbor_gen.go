@@ -310,7 +310,7 @@ func (t *Block) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufMessage = []byte{135}
+var lengthBufMessage = []byte{136}
 
 func (t *Message) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -367,6 +367,12 @@ func (t *Message) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
 	// t.Receipt (consensus.Receipt) (struct)
 	if err := t.Receipt.MarshalCBOR(cw); err != nil {
 		return err
@@ -393,7 +399,7 @@ func (t *Message) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 7 {
+	if extra != 8 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -487,6 +493,20 @@ func (t *Message) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.Size = uint64(extra)
+
+	}
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
 
 	}
 	// t.Receipt (consensus.Receipt) (struct)

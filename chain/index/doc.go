@@ -29,6 +29,11 @@
 //	l ID           orders that are live
 //	p A ID         orders by owner
 //	c A ID         channels by payer and by payee
+//	z H table ID   orders and channels that ended in a block
+//
+// What is older than Keep heights goes with the blocks that come: blocks,
+// messages, events, and the orders and channels that ended then. Deals and
+// sectors stay, as they do in the state.
 //
 // Lists are read by keyset: a [Page] names the last row that was seen.
 package index

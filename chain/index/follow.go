@@ -27,13 +27,15 @@ func (x *Index) Run(ctx context.Context, src Source) error {
 		changed := src.Store.Changed() // before the tip is read, so that no commit is missed
 		if view := src.Store.View(); view != nil {
 			if !checked {
-				if err := x.check(src.Store); err != nil {
+				var err error
+				if checked, err = x.check(src.Store, view); err != nil {
 					return err
 				}
-				checked = true
 			}
-			if err := x.catchUp(ctx, src, view); err != nil {
-				return err
+			if checked {
+				if err := x.catchUp(ctx, src, view); err != nil {
+					return err
+				}
 			}
 		}
 		select {
@@ -44,26 +46,30 @@ func (x *Index) Run(ctx context.Context, src Source) error {
 	}
 }
 
-// check drops a tip that is not of the store's chain.
-func (x *Index) check(s *state.Store) error {
+// check drops a tip that is not of the store's chain. It reports false while
+// that cannot be told: a store that was rolled back is one block behind.
+func (x *Index) check(s *state.Store, view *state.View) (bool, error) {
 	_, height, ok := x.Tip()
 	if !ok {
-		return nil
+		return true, nil
+	}
+	if height == view.Height()+1 {
+		return false, nil
 	}
 	raw, err := s.Update(height)
 	switch {
 	case errors.Is(err, state.ErrPruned), errors.Is(err, state.ErrFuture):
 	case err != nil:
-		return fmt.Errorf("check index: %w", err)
+		return false, fmt.Errorf("check index: %w", err)
 	default:
 		x.mu.RLock()
 		same := x.tip.update == sha256.Sum256(raw)
 		x.mu.RUnlock()
 		if same {
-			return nil
+			return true, nil
 		}
 	}
-	return x.clear()
+	return true, x.clear()
 }
 
 // clear empties the index.

@@ -1,10 +1,13 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -35,6 +38,7 @@ type Config struct {
 	Dir     string // directory of the database
 	ChainID string // an index of another chain is made anew
 	FS      vfs.FS // nil: the disk
+	Keep    uint64 // heights of history that are kept; 0: all
 }
 
 // Index is the database. All methods may be called from many goroutines; Run
@@ -45,6 +49,8 @@ type Index struct {
 	db    *pebble.DB
 	fatal *fatalLog
 	users sync.WaitGroup // of db; uses may nest
+
+	keep atomic.Uint64 // heights of history that are kept
 
 	mu     sync.RWMutex
 	closed bool
@@ -61,6 +67,7 @@ func Open(c Config) (*Index, error) {
 	cache := pebble.NewCache(16 << 20)
 	defer cache.Unref()
 	x := &Index{chainID: c.ChainID, fatal: &fatalLog{}, moved: make(chan struct{})}
+	x.Keep(cmp.Or(c.Keep, math.MaxUint64))
 	opts := &pebble.Options{FS: fs, Cache: cache, Logger: x.fatal, FormatMajorVersion: pebble.FormatNewest}
 	err := x.fatal.guard(func() (err error) {
 		x.db, err = pebble.Open(c.Dir, opts)

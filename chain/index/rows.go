@@ -33,7 +33,8 @@ type Message struct {
 	Time    uint64 // Unix seconds of the block
 	From    []byte `cborgen:"maxlen=64"` // address bytes of who signed it
 	Nonce   uint64
-	Size    uint64 // bytes
+	Size    uint64        // bytes
+	Miner   chain.MinerID // that a window proof is about; 0: none
 	Receipt consensus.Receipt
 }
 
@@ -97,6 +98,9 @@ func channelPrefix(a []byte) []byte { return named('c', 0, a) }
 func sectorPrefix(m chain.MinerID) []byte { return number([]byte{'s'}, m) }
 
 func keptKey(k chain.Key) []byte { return append([]byte{'k', byte(k.Table)}, k.ID...) }
+
+// endedPrefix is of the orders and channels that ended in a block.
+func endedPrefix(h chain.Height) []byte { return number([]byte{'z'}, uint64(h)) }
 
 func hashKey(h [32]byte) []byte { return append([]byte{'h'}, h[:]...) }
 

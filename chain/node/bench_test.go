@@ -278,12 +278,12 @@ func kvstoreNode(b *testing.B) *Node {
 	m.Type, m.Size, m.CacheSize, m.Recheck = cmtconfig.MempoolTypeFlood, 2*benchRoom, 2*benchRoom, false
 	n := &Node{}
 	n.life, n.end = context.WithCancel(b.Context())
-	db, err := n.openDB(&cmtconfig.DBContext{ID: "kvstore", Config: config})
+	db, err := n.opensDB(false)(&cmtconfig.DBContext{ID: "kvstore", Config: config})
 	if err != nil {
 		b.Fatal(err)
 	}
 	n.comet, err = cmtnode.NewNode(config, k.sign, k.node, proxy.NewConnSyncLocalClientCreator(kvstore.NewApplication(db)),
-		func() (*types.GenesisDoc, error) { return doc, nil }, n.openDB,
+		func() (*types.GenesisDoc, error) { return doc, nil }, n.opensDB(false),
 		cmtnode.DefaultMetricsProvider(config.Instrumentation), cmtlog.NewNopLogger())
 	if err != nil {
 		b.Fatal(errors.Join(err, n.Close()))

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/internal/lifecycle"
 )
 
@@ -30,7 +31,9 @@ type Config struct {
 	// error or none.
 	EngineLog string `toml:"engine_log"`
 
-	Mempool MempoolConfig `toml:"mempool"`
+	Mempool   MempoolConfig   `toml:"mempool"`
+	Retention RetentionConfig `toml:"retention"`
+	Snapshots SnapshotConfig  `toml:"snapshots"`
 }
 
 // MempoolConfig bounds what waits for a block; 0 is the default.
@@ -40,10 +43,28 @@ type MempoolConfig struct {
 	PerSender uint64 `toml:"per_sender"`
 }
 
+// RetentionConfig says how much of the past the node keeps, in heights behind
+// the newest. What is kept is never less than three proving periods, and blocks
+// never less than evidence counts.
+type RetentionConfig struct {
+	Blocks uint64 `toml:"blocks"` // CometBFT's blocks; 0: as the network keeps states
+	State  uint64 `toml:"state"`  // states and Updates; 0: as the network keeps them
+	Index  uint64 `toml:"index"`  // the explorer's history; 0: all of it
+	// Disk is the space that all three and the snapshots may take, such as
+	// "200GiB"; the largest is kept shorter while they take more. Empty: any.
+	Disk string `toml:"disk"`
+}
+
+// SnapshotConfig says which snapshots the node writes for others to start from.
+type SnapshotConfig struct {
+	Interval uint64 `toml:"interval"` // heights between two; 0: a quarter of the network's states
+	Keep     uint64 `toml:"keep"`     // how many are kept; 0: none is written
+}
+
 // DefaultConfig is what a new home gets.
 func DefaultConfig() Config {
 	return Config{Moniker: "perdure", API: "127.0.0.1:26660", RPC: "127.0.0.1:26657", P2P: "0.0.0.0:26656",
-		Peers: []string{}, Seeds: []string{}, EngineLog: "error"}
+		Peers: []string{}, Seeds: []string{}, EngineLog: "error", Snapshots: SnapshotConfig{Keep: 2}}
 }
 
 // configFile is the name of the config file in a home.
@@ -68,6 +89,11 @@ func (c *Config) validate() error {
 	for _, a := range []struct{ key, value string }{{"api", c.API}, {"p2p", c.P2P}} {
 		if !strings.Contains(a.value, ":") {
 			return fmt.Errorf("%s is %q, want host:port", a.key, a.value)
+		}
+	}
+	if c.Retention.Disk != "" {
+		if _, err := chain.ParseSize(c.Retention.Disk); err != nil {
+			return fmt.Errorf("retention.disk: %w", err)
 		}
 	}
 	return nil

@@ -12,7 +12,6 @@ import (
 // the whole process with it. Here it finds nothing, and ends.
 type engineDB struct {
 	dbm.DB
-	name   string // CometBFT's ID of it
 	mu     sync.RWMutex
 	closed bool
 }

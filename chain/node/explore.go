@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"path/filepath"
 	"runtime/debug"
 
 	"github.com/perdure/perdure/chain"
@@ -17,7 +16,7 @@ var _ explorer.Backend = (*Node)(nil)
 
 // explore opens the index and returns the explorer's handlers over it.
 func explore(n *Node) (http.Handler, error) {
-	x, err := index.Open(index.Config{Dir: filepath.Join(n.home, "index"), ChainID: n.params.ChainID})
+	x, err := index.Open(index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Keep: n.keeper.index.most})
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +25,7 @@ func explore(n *Node) (http.Handler, error) {
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
-	n.explorer = api
+	n.explorer, n.index = api, x
 	return api.Handler(), nil
 }
 

@@ -23,6 +23,9 @@ import (
 func genesisPath(home string) string { return filepath.Join(home, "genesis.json") }
 func beaconPath(home string) string  { return filepath.Join(home, "beacon_key.json") }
 func cometHome(home string) string   { return filepath.Join(home, "comet") }
+func stateDir(home string) string    { return filepath.Join(home, "state") }
+func indexDir(home string) string    { return filepath.Join(home, "index") }
+func snapshotDir(home string) string { return filepath.Join(home, "snapshots") }
 func nodeKeyPath(home string) string {
 	return filepath.Join(cometHome(home), "config", "node_key.json")
 }

@@ -1,14 +1,13 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,8 +23,10 @@ import (
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/mempool"
 	"github.com/perdure/perdure/chain/state"
+	"github.com/perdure/perdure/chain/state/snapshot"
 )
 
 // Options is what New needs; only Home is required.
@@ -34,6 +35,11 @@ type Options struct {
 	Config *Config      // nil: the home's config.toml
 	Log    *slog.Logger // nil: none
 	Pace   Pace         // zero: what the network's block time asks for
+	Sync   *Sync        // nil: a node without blocks fetches them all
+
+	// Patience is how long the node waits for a peer that has the blocks it
+	// lacks before it stops with a BehindError; 0: half a minute.
+	Patience time.Duration
 
 	// Gate, if set, is waited for before this node proposes a block.
 	Gate func(context.Context, chain.Height) error
@@ -51,7 +57,12 @@ type Node struct {
 	log      *slog.Logger
 
 	store     *state.Store
-	databases []*engineDB
+	snapshots *snapshot.Archive
+	index     *index.Index // nil if another handler than the explorer's is mounted
+	keeper    *keeper
+	patience  time.Duration
+	peers     peerBlocks
+	databases map[string]*engineDB
 	app       *app.App
 	comet     *cmtnode.Node
 	votes     sm.Store // CometBFT's state: the validators of each height
@@ -71,7 +82,8 @@ type Node struct {
 // New opens a node: state, CometBFT with what is to be replayed, and the API's
 // listener. Nothing answers before Run.
 func New(o Options) (n *Node, err error) {
-	n = &Node{home: o.Home, log: o.Log, registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	n = &Node{home: o.Home, log: o.Log, registry: prometheus.NewRegistry(), failed: make(chan error, 1),
+		databases: map[string]*engineDB{}, patience: cmp.Or(o.Patience, patience)}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -105,11 +117,12 @@ func New(o Options) (n *Node, err error) {
 	if n.identity, err = LoadIdentity(o.Home); err != nil {
 		return n, err
 	}
-	if n.store, err = state.Open(state.Config{Dir: filepath.Join(o.Home, "state"), Params: n.params}); err != nil {
+	if err := n.openStores(); err != nil {
 		return n, err
 	}
 	n.app = app.New(app.Config{Store: n.store, Params: n.params, ConsensusKey: n.identity.ConsensusKey,
-		BeaconSecret: keys.beacon, Mempool: n.config.limits(), Gate: n.gated(o.Gate)})
+		BeaconSecret: keys.beacon, Mempool: n.config.limits(), Gate: n.gated(o.Gate),
+		Snapshots: n.snapshots, Retain: n.keeper.retain, Log: n.log.With("part", "app")})
 	if err := n.openEngine(o, doc, keys); err != nil {
 		return n, err
 	}
@@ -117,6 +130,21 @@ func New(o Options) (n *Node, err error) {
 		o.Mount = explore
 	}
 	return n, n.openAPI(o.Mount)
+}
+
+// openStores opens the state and the snapshots, and reads what is to be kept of them.
+func (n *Node) openStores() (err error) {
+	if n.store, err = state.Open(state.Config{Dir: stateDir(n.home), Params: n.params}); err != nil {
+		return err
+	}
+	if n.snapshots, err = snapshot.Open(snapshotDir(n.home)); err != nil {
+		return err
+	}
+	if n.keeper, err = newKeeper(n); err != nil {
+		return err
+	}
+	n.store.Keep(n.keeper.state.most)
+	return nil
 }
 
 // gated makes a gate that lets nobody wait longer than the node lives.
@@ -153,45 +181,47 @@ func (n *Node) openEngine(o Options, doc *types.GenesisDoc, k *keys) error {
 	}
 	logger := engineLog{n.log.With("part", "engine"), engineLevels[n.config.EngineLog], n}
 	config := engineConfig(o.Home, &n.config, n.params, o.Pace)
+	if o.Sync != nil {
+		if err := o.Sync.configure(config, n.params); err != nil {
+			return err
+		}
+	}
 	if err := config.ValidateBasic(); err != nil {
 		return fmt.Errorf("engine config: %w", err)
 	}
 	comet, err := cmtnode.NewNode(config, k.sign, k.node, proxy.NewConnSyncLocalClientCreator(n.app),
-		func() (*types.GenesisDoc, error) { return doc, nil }, n.openDB,
+		func() (*types.GenesisDoc, error) { return doc, nil }, n.opensDB(o.Sync != nil),
 		cmtnode.DefaultMetricsProvider(config.Instrumentation), logger)
 	if err != nil {
 		return fmt.Errorf("open engine: %w", err)
 	}
 	n.comet = comet
-	n.votes = sm.NewStore(n.database("state"), sm.StoreOptions{})
+	n.votes = sm.NewStore(n.databases["state"], sm.StoreOptions{})
 	return nil
 }
 
 // engineStopped notes that consensus cannot go on and reports whether that is
 // worth a line: a gate that ends with the node ends consensus, too.
 func (n *Node) engineStopped(why string) bool {
-	select {
-	case n.failed <- errors.New(why):
-	default:
-	}
+	n.stop(fmt.Errorf("engine: %s", why))
 	return n.life.Err() == nil
 }
 
-// openDB opens a database of CometBFT's and remembers it: the engine does not
-// close all of them.
-func (n *Node) openDB(c *cmtconfig.DBContext) (dbm.DB, error) {
-	db, err := cmtconfig.DefaultDBProvider(c)
-	if err != nil {
-		return nil, err
+// opensDB opens a database of CometBFT's and remembers it: the engine does not
+// close all of them. When the two are open that must agree, it looks at them.
+func (n *Node) opensDB(syncs bool) cmtconfig.DBProvider {
+	return func(c *cmtconfig.DBContext) (dbm.DB, error) {
+		db, err := cmtconfig.DefaultDBProvider(c)
+		if err != nil {
+			return nil, err
+		}
+		n.databases[c.ID] = &engineDB{DB: db}
+		blocks := n.databases["blockstore"]
+		if c.ID == "state" && blocks != nil {
+			err = errors.Join(mendSync(blocks, db), n.checkHalves(blocks, syncs))
+		}
+		return n.databases[c.ID], err
 	}
-	n.databases = append(n.databases, &engineDB{DB: db, name: c.ID})
-	return n.databases[len(n.databases)-1], nil
-}
-
-// database is the engine's open database of a name.
-func (n *Node) database(name string) *engineDB {
-	i := slices.IndexFunc(n.databases, func(d *engineDB) bool { return d.name == name })
-	return n.databases[i]
 }
 
 // pickPort replaces port 0 by a free one.
@@ -220,6 +250,8 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 	})
 	n.runExplorer()
+	n.serving.Go(func() { n.keeper.run(n.life) })
+	n.serving.Go(func() { n.watchPeers(n.life, n.patience) })
 	if err := n.comet.Start(); err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}
@@ -229,10 +261,14 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	case <-n.life.Done():
 		return nil
-	case err := <-n.app.Failed(): // more telling than what the engine makes of it
+	case err := <-n.app.Failed():
 		return stopped(ctx, err)
 	case err := <-n.failed:
-		return stopped(ctx, fmt.Errorf("engine: %w", err))
+		select {
+		case err = <-n.app.Failed(): // more telling than what the engine makes of it
+		default:
+		}
+		return stopped(ctx, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/state/proof"
@@ -31,13 +32,24 @@ func (s *Store) commit(b *staged) error {
 		return fmt.Errorf("write: %w", err)
 	}
 	s.recent.advance(b.update.Changes, b.height) // before anyone sees the new tip
+	s.publish(b, oldest)
+	return nil
+}
+
+// publish makes what was written the state that readers see.
+func (s *Store) publish(b *staged, oldest chain.Height) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tip = &View{Tree: Tree{store: s, height: b.height, cid: b.cid, root: b.root}, book: b.book}
 	s.oldest = oldest
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return nil
+}
+
+// writeTip notes the newest height and its root.
+func (s *Store) writeTip(batch *pebble.Batch, h chain.Height, root cid.Cid) {
+	set(batch, heightKey(prefixRoot, h), root.Bytes())
+	set(batch, tipKey, append(append([]byte{formatVersion}, heightKey(0, h)[1:]...), root.Bytes()...))
 }
 
 // fill puts all that a block changes into a batch and returns the oldest height
@@ -46,9 +58,8 @@ func (s *Store) fill(batch *pebble.Batch, b *staged) (chain.Height, error) {
 	if err := s.writeBlocks(batch, b); err != nil {
 		return 0, err
 	}
-	set(batch, heightKey(prefixRoot, b.height), b.cid.Bytes())
+	s.writeTip(batch, b.height, b.cid)
 	set(batch, heightKey(prefixUpdate, b.height), b.raw)
-	set(batch, tipKey, append(append([]byte{formatVersion}, heightKey(0, b.height)[1:]...), b.cid.Bytes()...))
 	if err := s.writeReceipts(batch, b); err != nil {
 		return 0, err
 	}
@@ -125,7 +136,7 @@ func (s *Store) refs(d [32]byte, known bool) (stored bool, r refs, err error) {
 // that stays.
 func (s *Store) prune(batch *pebble.Batch, b *staged) (chain.Height, error) {
 	oldest := s.Oldest()
-	keep := chain.Height(s.params.StateRetention)
+	keep := chain.Height(s.keep.Load())
 	for range pruneAtOnce {
 		if oldest+keep >= b.height {
 			break

@@ -249,14 +249,19 @@ func (d *differ) amtChild(p place, height uint64, owned bool) (*amtNode, error) 
 	if err != nil {
 		return nil, err
 	}
-	n := &amtNode{height: height - 1}
-	if err := n.read(cbg.NewCborReader(bytes.NewReader(b)), owned); err != nil {
+	n, err := readAMTNode(b, height-1, owned)
+	if err != nil {
 		return nil, fmt.Errorf("decode node %s: %w", p.link, err)
 	}
 	return n, nil
 }
 
-// amtRoot reads the tuple [bitWidth, height, count, node].
+// readAMTNode reads a node below the top.
+func readAMTNode(block []byte, height uint64, owned bool) (*amtNode, error) {
+	n := &amtNode{height: height}
+	return n, n.read(cbg.NewCborReader(bytes.NewReader(block)), owned)
+}
+
 func (d *differ) amtRoot(c cid.Cid, owned bool) (*amtNode, error) {
 	if !c.Defined() {
 		return nil, nil
@@ -265,18 +270,25 @@ func (d *differ) amtRoot(c cid.Cid, owned bool) (*amtNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := cbg.NewCborReader(bytes.NewReader(b))
-	n := &amtNode{}
-	var skip uint64
-	for _, v := range []*uint64{&skip, &skip, &n.height, &skip} { // the tuple's head, then its numbers
-		if _, *v, err = r.ReadHeader(); err != nil {
-			return nil, fmt.Errorf("decode AMT %s: %w", c, err)
-		}
-	}
-	if err := n.read(r, owned); err != nil {
+	n, err := readAMTRoot(b, owned)
+	if err != nil {
 		return nil, fmt.Errorf("decode AMT %s: %w", c, err)
 	}
 	return n, nil
+}
+
+// readAMTRoot reads the tuple [bitWidth, height, count, node].
+func readAMTRoot(block []byte, owned bool) (*amtNode, error) {
+	r := cbg.NewCborReader(bytes.NewReader(block))
+	n := &amtNode{}
+	var skip uint64
+	var err error
+	for _, v := range []*uint64{&skip, &skip, &n.height, &skip} { // the tuple's head, then its numbers
+		if _, *v, err = r.ReadHeader(); err != nil {
+			return nil, err
+		}
+	}
+	return n, n.read(r, owned)
 }
 
 // read reads the tuple [bitmap, [link], [value]]; values are links if owned.

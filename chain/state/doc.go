@@ -18,6 +18,7 @@
 //	o height            root CID of a kept height
 //	u height            encoded Update of a kept height
 //	h hash              height, index and effect of a message's receipt
+//	x                   a restore is under way
 //
 // # Pruning
 //
@@ -30,4 +31,13 @@
 // blocks in the journal of d are deleted, except those that have references
 // again or were dropped again later: a later journal names these. So no block
 // of a kept height is ever deleted, and every other one is in time.
+//
+// # Snapshots and the way back
+//
+// An [Export] writes the tree of a kept height as a CAR, unfolded in one fixed
+// order, out of a Pebble snapshot. A [Restore] fills an empty store from it: it
+// knows from the app hash which block must come next, counts references as
+// blocks come, and rebuilds the order book at the end. Package snapshot keeps
+// such CARs as files. [Store.Rollback] makes the height before the tip the
+// newest one.
 package state

@@ -21,6 +21,9 @@ var tipKey = []byte{'t'}
 
 const tipSize = 1 + 8 + 36
 
+// restoringKey is there while a snapshot is restored and not whole yet.
+var restoringKey = []byte{'x'}
+
 func digestKey(prefix byte, d [32]byte) []byte { return append([]byte{prefix}, d[:]...) }
 
 func heightKey(prefix byte, h chain.Height) []byte {

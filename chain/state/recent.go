@@ -63,6 +63,13 @@ func (r *recent) advance(changes []consensus.Change, h chain.Height) {
 	}
 }
 
+// forget starts anew, without a state.
+func (r *recent) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.height, r.now, r.old, r.size = 0, nil, nil, 0
+}
+
 func (r *recent) keep(k chain.Key, e record) {
 	if r.now == nil || r.size > recentBytes {
 		r.now, r.old, r.size = map[chain.Key]record{}, r.now, 0

@@ -1,10 +1,12 @@
 package state
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -38,6 +40,7 @@ type Config struct {
 	Params *consensus.Params // of the network; their CID stands in every root
 	FS     vfs.FS            // nil: the disk
 	Cache  int64             // bytes of block cache; 0: 32 MiB
+	Keep   uint64            // heights that are kept; 0: Params.StateRetention
 }
 
 // Store is the state's database. All methods may be called from many
@@ -51,6 +54,8 @@ type Store struct {
 	life   sync.RWMutex // held for reading during every use of db
 	db     *pebble.DB   // nil once closed
 	writer sync.Mutex   // Stage, Commit, Genesis
+
+	keep atomic.Uint64 // heights that are kept behind the tip
 
 	mu      sync.RWMutex
 	tip     *View // nil before genesis
@@ -69,6 +74,7 @@ func Open(c Config) (*Store, error) {
 	}
 	s := &Store{params: c.Params, paramsRaw: raw, paramsCID: proof.LinkOf(raw),
 		fatal: &fatalLog{}, changed: make(chan struct{})}
+	s.Keep(cmp.Or(c.Keep, c.Params.StateRetention))
 	cache := pebble.NewCache(max(c.Cache, 1))
 	if c.Cache == 0 {
 		cache = pebble.NewCache(32 << 20)
@@ -116,6 +122,13 @@ func (s *Store) Close() error {
 
 // load reads the tip, the oldest kept height and the order book.
 func (s *Store) load() error {
+	broken, err := s.get(restoringKey)
+	if err != nil {
+		return err
+	}
+	if broken != nil {
+		return s.clear(false)
+	}
 	b, err := s.get(tipKey)
 	if err != nil || b == nil {
 		return err
@@ -131,8 +144,8 @@ func (s *Store) load() error {
 	if err != nil {
 		return err
 	}
-	if tree.root.Params != s.paramsCID {
-		return fmt.Errorf("state belongs to a network of other parameters (%s, not %s)", tree.root.Params, s.paramsCID)
+	if err := s.checkParams(tree.root); err != nil {
+		return err
 	}
 	book, err := rebuild(tree)
 	if err != nil {
@@ -142,6 +155,14 @@ func (s *Store) load() error {
 		return err
 	}
 	s.tip, s.recent.height = &View{Tree: *tree, book: book}, tree.height
+	return nil
+}
+
+// checkParams refuses a root of another network's parameters.
+func (s *Store) checkParams(r *proof.Root) error {
+	if r.Params != s.paramsCID {
+		return fmt.Errorf("state belongs to a network of other parameters (%s, not %s)", r.Params, s.paramsCID)
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 type demoOptions struct {
 	file           string
 	miners, copies int
+	lose           int
 	sector         size
 	public, keep   bool
 }
@@ -33,14 +34,22 @@ func newDemoCommand(g *globals) *cobra.Command {
 host, keys and disk, a client), store a file on it, wait until every miner that
 holds a copy has proven it in two windows, fetch it back with a payment for each
 chunk, and say what was stored, proven, paid and put on chain. Exit code 0 only if
-all of it holds. It takes about two minutes on two cores.`,
-		Example: "  perdure demo\n  perdure demo --file photos --copies 3 --json",
+all of it holds. It takes about two minutes on two cores.
+
+With --lose N, N miners that hold copies are switched off for good once all copies
+are proven, and the client, too. Their sectors become faulty and, on this network
+after one proving period, are lost; their pledge burns; the chain itself bids for
+new copies out of their collateral and the unspent pay; other miners buy the data
+from those that hold it, seal and prove it. Then the file is fetched. That takes
+two to three minutes more.`,
+		Example: "  perdure demo\n  perdure demo --file photos --copies 3 --json\n  perdure demo --lose 1",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, g, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.file, "file", "", "file or directory to store (default 1 MiB of random content)")
 	f.IntVar(&o.miners, "miners", 3, "miners")
 	f.IntVar(&o.copies, "copies", 2, "copies, each on another miner")
+	f.IntVar(&o.lose, "lose", 0, "miners with a copy to switch off for good; fewer than copies")
 	f.Var(&o.sector, "sector-size", "size of the miners' sectors: 2KiB or 8MiB")
 	f.BoolVar(&o.public, "public", false, "store the content as it is, not encrypted")
 	f.BoolVar(&o.keep, "keep", false, "leave the network up until Ctrl-C, and its directory after that")
@@ -61,11 +70,15 @@ func runDemo(cmd *cobra.Command, g *globals, o demoOptions) error {
 	if g.JSON {
 		out = newScreen(cmd.ErrOrStderr())
 	}
-	report, err := demo(cmd, g, o, devnet.DemoOptions{
+	options := devnet.DemoOptions{
 		World: devnet.WorldOptions{Miners: o.miners, SectorSize: uint64(o.sector), Options: devnet.Options{
 			Dir: dir, EngineLog: "none", Log: slog.New(slog.NewTextHandler(logFile, nil))}},
-		File: o.file, Copies: o.copies, Public: o.public, Show: out,
-	})
+		File: o.file, Copies: o.copies, Lose: o.lose, Public: o.public, Show: out,
+	}
+	if o.lose > 0 {
+		options.World.Params, options.World.Level = devnet.LoseParams(), true
+	}
+	report, err := demo(cmd, g, o, options)
 	out.clear()
 	switch {
 	case cmd.Context().Err() != nil && !o.keep:

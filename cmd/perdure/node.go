@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +29,11 @@ A chain of four, each on its own machine or port:
   perdure node genesis --network devnet --chain-id try-4 --account ADDRESS=1000000PDR \
       -o genesis.json n0/validator.json n1/validator.json n2/validator.json n3/validator.json
   perdure node init --home nI --genesis genesis.json --peers PEER,PEER,PEER     (each)
-  perdure node run --home nI                                        (each)`,
-		newNodeInit(g), newNodeGenesis(g), newNodeRun(g))
+  perdure node run --home nI                                        (each)
+
+A node that joins an old chain starts from a snapshot of its peers:
+  perdure node run --home n --sync-from http://HOST:26657,http://OTHER:26657 --trust HEIGHT:HASH`,
+		newNodeInit(g), newNodeGenesis(g), newNodeRun(g), newNodeRollback(g), newNodeReset(g))
 }
 
 // nodeInitOptions are the flags of node init.
@@ -245,40 +247,4 @@ func runNodeGenesis(cmd *cobra.Command, g *globals, network, chainID string, acc
 		return fmt.Errorf("write genesis: %w", err)
 	}
 	return answer(cmd, g, made)
-}
-
-// newNodeRun returns the command that runs a node.
-func newNodeRun(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use: "run", Short: "Run the node until it is stopped", Args: cobra.NoArgs,
-		Long: `Run the node of --home until it is stopped. Its API serves what docs/api.md says,
-/metrics and /health/*; CometBFT's own JSON-RPC stands beside it.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, err := node.New(node.Options{Home: g.Home, Log: logger(cmd)})
-			if err != nil {
-				return err
-			}
-			identity := n.Identity()
-			votes := slices.ContainsFunc(validators(n), func(v chain.Validator) bool { return slices.Equal(v.PubKey, identity.ConsensusKey) })
-			logger(cmd).Info("node opened", "api", n.API(), "rpc", n.RPC(), "peer", n.Peer(), "validator", votes)
-			return errors.Join(n.Run(cmd.Context()), n.Close())
-		},
-	}
-}
-
-// validators are those of the newest state, if there is one.
-func validators(n *node.Node) []chain.Validator {
-	raw, err := n.Record(chain.GlobalKey())
-	if err != nil || raw == nil {
-		return nil
-	}
-	var global chain.Global
-	if err := chain.Decode(raw, &global); err != nil {
-		return nil
-	}
-	voters, err := consensus.Voters(n, global.Height+1)
-	if err != nil {
-		return nil
-	}
-	return voters
 }

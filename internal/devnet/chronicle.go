@@ -18,6 +18,19 @@ type Proof struct {
 	Sectors []uint64 // proven, ascending
 }
 
+// holds reports whether a sector is among the proven ones.
+func (p *Proof) holds(sector uint64) bool { return slices.Contains(p.Sectors, sector) }
+
+// Happened is an event and the height of its block.
+type Happened struct {
+	Height chain.Height
+	consensus.Event
+}
+
+// kept are the kinds of events that a Chronicle remembers as they are.
+var kept = map[consensus.EventKind]bool{consensus.EventSectorFaulty: true, consensus.EventSectorEnded: true,
+	consensus.EventRepairOrdered: true, consensus.EventRepairEnded: true, consensus.EventFetchRepaid: true}
+
 // Chronicle is what a follower of the whole chain has seen. Its methods may be
 // called from many goroutines.
 type Chronicle struct {
@@ -26,6 +39,8 @@ type Chronicle struct {
 	height   chain.Height
 	deals    map[uint64]chain.Deal
 	proofs   []Proof
+	happened []Happened
+	payers   map[uint64]string       // by channel: address bytes
 	redeemed map[uint64]chain.Amount // by channel
 	messages uint64
 	err      error
@@ -33,7 +48,7 @@ type Chronicle struct {
 
 // NewChronicle returns an empty chronicle; Follow fills it.
 func NewChronicle() *Chronicle {
-	return &Chronicle{changed: make(chan struct{}), deals: map[uint64]chain.Deal{}, redeemed: map[uint64]chain.Amount{}}
+	return &Chronicle{changed: make(chan struct{}), deals: map[uint64]chain.Deal{}, payers: map[uint64]string{}, redeemed: map[uint64]chain.Amount{}}
 }
 
 // Follow takes in the Updates of a node from a height on until ctx ends.
@@ -72,7 +87,12 @@ func (c *Chronicle) take(u *consensus.Update) error {
 }
 
 func (c *Chronicle) event(h chain.Height, e *consensus.Event) (err error) {
+	if kept[e.Kind] {
+		c.happened = append(c.happened, Happened{h, *e})
+	}
 	switch e.Kind {
+	case consensus.EventChannelOpened:
+		c.payers[e.Channel] = string(e.From)
 	case consensus.EventSectorProven:
 		i := slices.IndexFunc(c.proofs, func(p Proof) bool { return p.Miner == e.Miner && p.Height == h })
 		if i < 0 {
@@ -156,19 +176,35 @@ func (c *Chronicle) Proofs() []Proof {
 func (c *Chronicle) Proven(miner chain.MinerID, sector uint64) int {
 	n := 0
 	for _, p := range c.Proofs() {
-		if p.Miner == miner && slices.Contains(p.Sectors, sector) {
+		if p.Miner == miner && p.holds(sector) {
 			n++
 		}
 	}
 	return n
 }
 
-// Redeemed is what payees took out of all channels so far, attoPDR.
-func (c *Chronicle) Redeemed() (chain.Amount, error) {
+// Happened returns the events of a kind so far, oldest first. It remembers
+// faults, ends of sectors, and repairs.
+func (c *Chronicle) Happened(kind consensus.EventKind) (out []Happened) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.happened {
+		if e.Kind == kind {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Redeemed is what payees took out of a payer's channels so far, attoPDR.
+func (c *Chronicle) Redeemed(payer chain.Address) (chain.Amount, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var sum chain.Amount
-	for _, a := range c.redeemed {
+	for id, a := range c.redeemed {
+		if c.payers[id] != string(payer.Bytes()) {
+			continue
+		}
 		var err error
 		if sum, err = sum.Add(a); err != nil {
 			return sum, err

@@ -22,6 +22,7 @@ type DemoOptions struct {
 	World  WorldOptions // Dir is required
 	File   string       // file or directory; empty: a file of random content
 	Copies int
+	Lose   int    // miners with a copy that are switched off for good once all copies are proven
 	Public bool   // store it as it is, not encrypted
 	Show   Screen // hears of everything as it happens
 }
@@ -53,7 +54,7 @@ type Demo struct {
 // NewDemo starts the network of a demo. Close stops it.
 func NewDemo(ctx context.Context, o DemoOptions) (d *Demo, err error) {
 	d = &Demo{o: o, seen: NewChronicle(), begun: time.Now(), report: Report{
-		Pieces: []ReportPiece{}, Deals: []ReportDeal{}, Proofs: []ReportProof{}, copies: o.Copies, private: !o.Public}}
+		Pieces: []ReportPiece{}, Deals: []ReportDeal{}, Proofs: []ReportProof{}, copies: o.Copies, lose: o.Lose, private: !o.Public}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -62,6 +63,9 @@ func NewDemo(ctx context.Context, o DemoOptions) (d *Demo, err error) {
 	}()
 	if o.Copies < 1 || o.Copies > o.World.Miners {
 		return d, fmt.Errorf("%d copies on %d miners: want at least one copy and no more than miners", o.Copies, o.World.Miners)
+	}
+	if err := o.checkLose(); err != nil {
+		return d, err
 	}
 	if o.File != "" { // look before a network is started for it
 		if _, err := os.Stat(o.File); err != nil {
@@ -148,7 +152,7 @@ func (d *Demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context, string) error{d.put, d.prove, d.get, d.redeem, d.close} {
+	for _, step := range []func(context.Context, string) error{d.put, d.prove, d.lose, d.get, d.redeem, d.close} {
 		if err := step(ctx, path); err != nil {
 			return err
 		}

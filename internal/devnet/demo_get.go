@@ -52,7 +52,7 @@ func (d *Demo) redeem(ctx context.Context, _ string) error {
 	var err error
 	last := d.seen.Height() + patience
 	waitErr := d.seen.Wait(ctx, func() bool {
-		sum, err = d.seen.Redeemed()
+		sum, err = d.seen.Redeemed(d.World.Client)
 		return err != nil || !sum.Less(d.report.Retrieval.Paid) || d.seen.Height() >= last
 	})
 	d.report.Retrieval.Redeemed = sum

@@ -59,6 +59,60 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// TestE2EDemoLose switches off one of two miners with a copy: the report tells of
+// fault, loss, the chain's bid and the copy on the third miner, proven.
+func TestE2EDemoLose(t *testing.T) {
+	endToEnd(t)
+	ctx := limited(t)
+	params := LoseParams()
+	params.BlockMillis, params.Window = 150, 10
+	params.ActivateBy, params.FetchBy = 3000, 2000
+	file, show := filepath.Join(t.TempDir(), "file"), new(lines)
+	if err := os.WriteFile(file, some(1000, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := NewDemo(ctx, DemoOptions{
+		World: WorldOptions{Options: Options{Dir: t.TempDir(), Params: params}, Miners: 3, SectorSize: 2 << 10, Level: true},
+		File:  file, Copies: 2, Lose: 1, Show: show,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := d.Run(ctx)
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	said := strings.Join(show.all, "\n")
+	if err != nil || !report.OK {
+		t.Fatalf("demo: %v, %q\n%s", err, report.Problems, said)
+	}
+	for _, l := range report.Losses {
+		if l.NewMiner == l.Miner || !(l.OffAt < l.FaultAt && l.FaultAt < l.LostAt && l.LostAt == l.OrderedAt && l.OrderedAt < l.ActiveAt && l.ActiveAt < l.ProvenAt) {
+			t.Errorf("loss is %+v", l)
+		}
+		if l.Allowance.IsZero() || l.Escrow.IsZero() || !strings.Contains(said, "the chain bids for another copy") {
+			t.Errorf("repair paid %s of %s, said was\n%s", l.Allowance, l.Escrow, said)
+		}
+	}
+	if len(report.Losses) != len(report.Pieces) {
+		t.Errorf("%d losses of %d pieces with one of two miners", len(report.Losses), len(report.Pieces))
+	}
+}
+
+// TestDemoLoseRefuses what cannot be repaired.
+func TestDemoLoseRefuses(t *testing.T) {
+	for _, o := range []DemoOptions{
+		{World: WorldOptions{Miners: 3}, Copies: 2, Lose: 2},
+		{World: WorldOptions{Miners: 2}, Copies: 2, Lose: 1},
+		{World: WorldOptions{Miners: 2}, Copies: 1, Lose: -1},
+	} {
+		o.Show = new(lines)
+		if _, err := NewDemo(t.Context(), o); err == nil {
+			t.Errorf("%d miners, %d copies, %d to be lost: taken", o.World.Miners, o.Copies, o.Lose)
+		}
+	}
+}
+
 // fine is a report of which everything holds.
 func fine() *Report {
 	price := chain.Atto(3)
@@ -75,15 +129,23 @@ func TestJudge(t *testing.T) {
 		t.Errorf("nothing is wrong, but %q", good.Problems)
 	}
 	for name, spoil := range map[string]func(*Report){
-		"a copy is not active":   func(r *Report) { r.Deals[1].ActiveAt = 0 },
-		"a copy is missing":      func(r *Report) { r.Deals = r.Deals[:1] },
-		"nothing was stored":     func(r *Report) { r.Pieces, r.Deals = nil, nil },
-		"one proof too few":      func(r *Report) { r.Proofs = r.Proofs[:3] },
-		"another content":        func(r *Report) { r.Retrieval.SHA256 = "ac" },
-		"no content":             func(r *Report) { r.Retrieval.SHA256, r.File.SHA256 = "", "" },
-		"paid too much":          func(r *Report) { r.Retrieval.Paid, r.Retrieval.Redeemed = chain.Atto(7), chain.Atto(7) },
-		"paid nothing":           func(r *Report) { r.Retrieval = ReportRetrieval{SHA256: "ab", Chunks: 2} },
-		"redeemed less":          func(r *Report) { r.Retrieval.Redeemed = chain.Atto(5) },
+		"a copy is not active": func(r *Report) { r.Deals[1].ActiveAt = 0 },
+		"a copy is missing":    func(r *Report) { r.Deals = r.Deals[:1] },
+		"nothing was stored":   func(r *Report) { r.Pieces, r.Deals = nil, nil },
+		"one proof too few":    func(r *Report) { r.Proofs = r.Proofs[:3] },
+		"another content":      func(r *Report) { r.Retrieval.SHA256 = "ac" },
+		"no content":           func(r *Report) { r.Retrieval.SHA256, r.File.SHA256 = "", "" },
+		"paid too much":        func(r *Report) { r.Retrieval.Paid, r.Retrieval.Redeemed = chain.Atto(7), chain.Atto(7) },
+		"paid nothing":         func(r *Report) { r.Retrieval = ReportRetrieval{SHA256: "ab", Chunks: 2} },
+		"redeemed less":        func(r *Report) { r.Retrieval.Redeemed = chain.Atto(5) },
+		"nothing was lost":     func(r *Report) { r.lose = 1 },
+		"lost and not repaired": func(r *Report) {
+			r.lose, r.Losses = 1, []ReportLoss{{Miner: "t01000", FaultAt: 11, LostAt: 12, OrderedAt: 12, Slashed: chain.Atto(1)}}
+		},
+		"repaired by a holder": func(r *Report) {
+			r.lose, r.Losses = 1, []ReportLoss{{Miner: "t01000", FaultAt: 11, LostAt: 12, OrderedAt: 12, Slashed: chain.Atto(1),
+				NewMiner: "t01001", ActiveAt: 13, ProvenAt: 14}}
+		},
 		"redeemed more than due": func(r *Report) { r.Retrieval.Redeemed = chain.Atto(9) },
 	} {
 		r := fine()

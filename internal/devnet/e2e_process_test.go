@@ -35,10 +35,33 @@ type town struct {
 	miners []*process
 }
 
+// site is where a node lives: an address, and what its command line begins
+// with. The zero site is this host's loopback, with free ports.
+type site struct {
+	ip   string
+	wrap []string
+}
+
+// addresses are the host:port of the API, JSON-RPC and peers of a node there.
+func (s site) addresses(t *testing.T) (out [3]string) {
+	t.Helper()
+	for j, port := range []string{"26660", "26657", "26656"} {
+		if out[j] = s.ip + ":" + port; s.ip != "" {
+			continue
+		}
+		var err error
+		if out[j], err = freePort(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
 // process is a running command that is killed at the test's end.
 type process struct {
 	name string
 	args []string
+	wrap []string // command that runs the command
 	env  []string // beside the test's own
 	cmd  *exec.Cmd
 	done chan error
@@ -64,7 +87,13 @@ func newTown(t *testing.T) *town {
 func (w *town) home(name string) string { return filepath.Join(w.dir, name) }
 
 func (w *town) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, w.binary, args...)
+	return w.wrapped(ctx, nil, args...)
+}
+
+// wrapped is a command that another one runs.
+func (w *town) wrapped(ctx context.Context, wrap []string, args ...string) *exec.Cmd {
+	line := append(append(wrap[:len(wrap):len(wrap)], w.binary), args...)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), "PERDURE_PASSPHRASE="+Passphrase, "PERDURE_HOME=", "PERDURE_NODE=")
 	return cmd
 }
@@ -91,7 +120,12 @@ func (w *town) run(out any, args ...string) {
 // start runs a command until it is killed. Its output goes to a file.
 func (w *town) start(name string, args ...string) *process {
 	w.t.Helper()
-	p := &process{name: name, args: args}
+	return w.startAt(site{}, name, args...)
+}
+
+func (w *town) startAt(at site, name string, args ...string) *process {
+	w.t.Helper()
+	p := &process{name: name, args: args, wrap: at.wrap}
 	w.t.Cleanup(func() {
 		p.kill()
 		if w.t.Failed() {
@@ -110,7 +144,7 @@ func (w *town) restart(p *process) {
 		w.t.Fatal(err)
 	}
 	defer log.Close()
-	p.cmd, p.done = w.command(context.Background(), p.args...), make(chan error, 1)
+	p.cmd, p.done = w.wrapped(context.Background(), p.wrap, p.args...), make(chan error, 1)
 	p.cmd.Env = append(p.cmd.Env, p.env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
@@ -140,20 +174,19 @@ func (w *town) newWallet(name string) string {
 // startNodes makes and runs a chain of n validators on which the accounts have money.
 func (w *town) startNodes(n int, accounts ...string) {
 	w.t.Helper()
+	w.startNodesAt(make([]site, n), accounts...)
+}
+
+// startNodesAt is startNodes with a validator at each site.
+func (w *town) startNodesAt(sites []site, accounts ...string) {
+	w.t.Helper()
 	genesis := w.home("genesis.json")
 	args := []string{"node", "genesis", "--network", "devnet", "--chain-id", "town-1", "-o", genesis}
 	for _, a := range accounts {
 		args = append(args, "--account", a+"=1000000PDR")
 	}
-	for i := range n {
-		home := w.home(fmt.Sprintf("node%d", i))
-		var ports [3]string
-		for j := range ports {
-			var err error
-			if ports[j], err = freePort(); err != nil {
-				w.t.Fatal(err)
-			}
-		}
+	for i, at := range sites {
+		home, ports := w.home(fmt.Sprintf("node%d", i)), at.addresses(w.t)
 		w.run(nil, "node", "init", "--home", home, "--api", ports[0], "--rpc", ports[1], "--p2p", ports[2], "--local-peers",
 			"--reward", accounts[0])
 		args = append(args, filepath.Join(home, "validator.json"))
@@ -161,12 +194,12 @@ func (w *town) startNodes(n int, accounts ...string) {
 	}
 	var made struct{ Peers []string }
 	w.run(&made, args...)
-	for i := range n {
+	for i, at := range sites {
 		name := fmt.Sprintf("node%d", i)
 		w.run(nil, "node", "init", "--home", w.home(name), "--genesis", genesis, "--peers", strings.Join(made.Peers, ","))
-		w.nodes = append(w.nodes, w.start(name, "node", "run", "--home", w.home(name)))
+		w.nodes = append(w.nodes, w.startAt(at, name, "node", "run", "--home", w.home(name)))
 	}
-	for i := range n {
+	for i := range sites {
 		w.reach(i, 2)
 	}
 }

@@ -52,9 +52,15 @@ func setStage(t *testing.T, miners int) *stage {
 
 func setStageWith(t *testing.T, miners int, p *consensus.Params) *stage {
 	t.Helper()
+	return setStageOf(t, WorldOptions{Miners: miners}, p)
+}
+
+// setStageOf is setStage with other options of the world.
+func setStageOf(t *testing.T, o WorldOptions, p *consensus.Params) *stage {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	o := WorldOptions{Options: Options{Dir: t.TempDir(), Params: p, Gated: true}, Miners: miners, SectorSize: 2 << 10}
+	o.Options, o.SectorSize = Options{Dir: t.TempDir(), Params: p, Gated: true}, 2<<10
 	if os.Getenv("PERDURE_E2E_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}

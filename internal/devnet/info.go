@@ -86,10 +86,10 @@ func (w *World) Wait(ctx context.Context) error {
 	defer cancel()
 	failed := make(chan error, len(w.Nodes)+len(w.Miners))
 	for i, n := range w.Nodes {
-		go watch(ctx, n.done, failed, fmt.Sprintf("node %d", i))
+		go watch(ctx, n.done, failed, fmt.Sprintf("node %d", i), func() bool { return false })
 	}
 	for _, m := range w.Miners {
-		go watch(ctx, m.done, failed, "miner "+chain.FormatMiner(m.ID, w.Params.Network))
+		go watch(ctx, m.done, failed, "miner "+chain.FormatMiner(m.ID, w.Params.Network), m.stopped.Load)
 	}
 	select {
 	case <-ctx.Done():
@@ -99,11 +99,15 @@ func (w *World) Wait(ctx context.Context) error {
 	}
 }
 
-// watch reports the end of a part, and leaves it to whoever stops the part.
-func watch(ctx context.Context, done chan error, failed chan<- error, name string) {
+// watch reports the end of a part unless it was meant to stop, and leaves what
+// it ended with to whoever stops it.
+func watch(ctx context.Context, done chan error, failed chan<- error, name string, meant func() bool) {
 	select {
 	case err := <-done:
 		done <- err
+		if meant() {
+			return
+		}
 		failed <- fmt.Errorf("%s stopped by itself: %w", name, err)
 	case <-ctx.Done():
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
@@ -44,14 +45,14 @@ type Miner struct {
 	Owner chain.Address // and worker: one key
 	Home  string
 
-	log    *slog.Logger
-	daemon *daemon.Daemon
-	cancel context.CancelFunc
-	done   chan error
+	log     *slog.Logger
+	daemon  *daemon.Daemon
+	cancel  context.CancelFunc
+	done    chan error
+	stopped atomic.Bool // by Stop
 }
 
-// What a devnet's miner starts with. Prices are one half above each other, so
-// that a book of three tells them apart.
+// What a devnet's miner starts with.
 var (
 	genesisMoney = chain.PDR(1_000_000) // of each key in genesis
 	minerFund    = chain.PDR(10_000)    // moved to the miner's balance
@@ -62,8 +63,9 @@ var (
 // askSectors is how many sectors' worth of space a miner offers.
 const askSectors = 16
 
-// initMiner registers the miner of a home, whose key genesis gave money to.
-func initMiner(ctx context.Context, node *rpc.Client, home string, index int, proof abi.RegisteredSealProof) error {
+// initMiner registers the miner of a home, whose key genesis gave money to. Its
+// price is step halves above the first one's.
+func initMiner(ctx context.Context, node *rpc.Client, home string, step int, proof abi.RegisteredSealProof) error {
 	keys := Keystore(home)
 	worker, err := keys.Default()
 	if err != nil {
@@ -77,7 +79,7 @@ func initMiner(ctx context.Context, node *rpc.Client, home string, index int, pr
 	if err != nil {
 		return err
 	}
-	cfg, err := minerConfig(index, proof)
+	cfg, err := minerConfig(step, proof)
 	if err != nil {
 		return err
 	}
@@ -90,7 +92,7 @@ func initMiner(ctx context.Context, node *rpc.Client, home string, index int, pr
 	return err
 }
 
-func minerConfig(index int, proof abi.RegisteredSealProof) (daemon.Config, error) {
+func minerConfig(step int, proof abi.RegisteredSealProof) (daemon.Config, error) {
 	cfg := daemon.DefaultConfig()
 	size, err := proof.SectorSize()
 	if err != nil {
@@ -99,7 +101,7 @@ func minerConfig(index int, proof abi.RegisteredSealProof) (daemon.Config, error
 	cfg.Sealing.Reserve = "0"
 	cfg.Ask.Capacity = chain.FormatSize(askSectors * uint64(size))
 	cfg.Ask.Collateral = askStake
-	cfg.Ask.Price, err = askPrice.MulDiv(uint64(2+index), 2)
+	cfg.Ask.Price, err = askPrice.MulDiv(uint64(2+step), 2)
 	return cfg, err
 }
 
@@ -122,6 +124,7 @@ func (m *Miner) Start(ctx context.Context, node string) error {
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel, m.done = cancel, make(chan error, 1)
+	m.stopped.Store(false)
 	go func() {
 		err := m.daemon.Run(run)
 		if err != nil {
@@ -154,6 +157,7 @@ func (m *Miner) Stop() error {
 	if m.cancel == nil {
 		return nil
 	}
+	m.stopped.Store(true)
 	m.cancel()
 	err := <-m.done
 	m.cancel, m.daemon = nil, nil

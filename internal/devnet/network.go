@@ -72,7 +72,7 @@ func Start(o Options) (n *Network, err error) {
 	if o.Gated {
 		n.gate = newGate()
 		if n.opts.Pace == (node.Pace{}) {
-			n.opts.Pace = node.Pace{Commit: time.Millisecond, Propose: gatedPropose, Hasty: true}
+			n.opts.Pace = node.Pace{Commit: time.Millisecond, Propose: gatedPropose, Hasty: true, Gossip: 5 * time.Millisecond}
 		}
 	}
 	defer func() {

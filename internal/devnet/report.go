@@ -18,11 +18,13 @@ type Report struct {
 	Pieces    []ReportPiece   `json:"pieces"`
 	Deals     []ReportDeal    `json:"deals"`
 	Proofs    []ReportProof   `json:"proofs"`
+	Losses    []ReportLoss    `json:"losses,omitempty"` // with --lose: copies whose miners were switched off
 	Retrieval ReportRetrieval `json:"retrieval"`
 	Chain     ReportChain     `json:"chain"`
 
 	Problems []string `json:"-"` // why it is not OK
 	copies   int
+	lose     int // miners
 	private  bool
 	seconds  float64
 	messages uint64
@@ -106,6 +108,7 @@ func (r *Report) judge() {
 			wrong("miner %s has %d accepted window proofs, want %d", miner, n, leastProofs)
 		}
 	}
+	r.judgeLosses(wrong)
 	if r.File.SHA256 == "" || r.Retrieval.SHA256 != r.File.SHA256 {
 		wrong("what was fetched has SHA-256 %q, what was stored %q", r.Retrieval.SHA256, r.File.SHA256)
 	}
@@ -117,6 +120,44 @@ func (r *Report) judge() {
 		wrong("paid was %s, redeemed %s", r.Retrieval.Paid, r.Retrieval.Redeemed)
 	}
 	r.OK = len(r.Problems) == 0
+}
+
+// judgeLosses lists what does not hold of the copies that were lost.
+func (r *Report) judgeLosses(wrong func(format string, args ...any)) {
+	off := map[string]bool{}
+	for i := range r.Losses {
+		l := &r.Losses[i]
+		off[l.Miner] = true
+		for _, step := range []struct {
+			name string
+			at   chain.Height
+		}{{"found faulty", l.FaultAt}, {"lost", l.LostAt}, {"ordered anew", l.OrderedAt}, {"active again", l.ActiveAt}, {"proven again", l.ProvenAt}} {
+			if step.at == 0 {
+				wrong("the copy of deal %d was not %s", l.Deal, step.name)
+			}
+		}
+		if l.Slashed.IsZero() {
+			wrong("miner %s lost a copy and no pledge", l.Miner)
+		}
+		for _, d := range r.Deals {
+			if d.Miner == l.NewMiner && d.PieceCID == r.pieceOf(l.Deal) {
+				wrong("miner %s has two copies of a piece", l.NewMiner)
+			}
+		}
+	}
+	if len(off) != r.lose {
+		wrong("%d miners with a copy were switched off, want %d", len(off), r.lose)
+	}
+}
+
+// pieceOf is the piece of a deal.
+func (r *Report) pieceOf(deal uint64) string {
+	for _, d := range r.Deals {
+		if d.ID == deal {
+			return d.PieceCID
+		}
+	}
+	return ""
 }
 
 // Summary writes the report for people.
@@ -139,6 +180,12 @@ func (r *Report) Summary(w io.Writer) error {
 	}
 	for _, p := range r.Proofs {
 		line("proven", "by %s at height %d: sectors %v", p.Miner, p.Height, p.Sectors)
+	}
+	for _, l := range r.Losses {
+		line("lost", "deal %d: %s off at height %d, faulty at %d (%s), lost at %d: %s of pledge burned", l.Deal, l.Miner, l.OffAt, l.FaultAt,
+			l.Fault, l.LostAt, l.Slashed.Human())
+		line("repaired", "by the chain's order %d at height %d: deal %d with %s, active at %d, proven at %d", l.Order, l.OrderedAt, l.NewDeal,
+			l.NewMiner, l.ActiveAt, l.ProvenAt)
 	}
 	x := r.Retrieval
 	line("fetched", "%s in %d chunks and %.1f s, SHA-256 %s", bytesText(x.Bytes), x.Chunks, x.Seconds, x.SHA256)

@@ -26,6 +26,9 @@ type WorldOptions struct {
 	Options
 	Miners     int    // a network found in Dir keeps its number
 	SectorSize uint64 // bytes; 0: 8 MiB
+	// Level lets new miners all ask one price. Otherwise each asks for half of the
+	// first one's more than the one before, so that a book tells them apart.
+	Level bool
 }
 
 // World is a network with miners and the wallet of a client. Below its
@@ -38,6 +41,7 @@ type World struct {
 
 	log   *slog.Logger
 	proof abi.RegisteredSealProof
+	level bool
 }
 
 // defaultSector is the size of sectors in bytes unless the options say another.
@@ -52,7 +56,7 @@ func StartWorld(ctx context.Context, o WorldOptions) (w *World, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	w = &World{Wallet: filepath.Join(o.Dir, "wallet"), log: o.Log}
+	w = &World{Wallet: filepath.Join(o.Dir, "wallet"), log: o.Log, level: o.Level}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -136,7 +140,11 @@ func (w *World) startMiners(ctx context.Context) error {
 func (w *World) startMiner(ctx context.Context, i int) error {
 	c := w.Network.Client(i % len(w.Nodes))
 	defer c.Close()
-	if err := initMiner(ctx, c, w.Miners[i].Home, i, w.proof); err != nil {
+	step := i
+	if w.level {
+		step = 0
+	}
+	if err := initMiner(ctx, c, w.Miners[i].Home, step, w.proof); err != nil {
 		return err
 	}
 	return w.Miners[i].Start(ctx, c.Base())

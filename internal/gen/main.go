@@ -16,6 +16,7 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/state/proof"
+	"github.com/perdure/perdure/chain/state/snapshot"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/retrieval"
 )
@@ -45,6 +46,7 @@ var packages = []struct {
 	}},
 	{"chain/state/proof/cbor_gen.go", "proof", []any{proof.Header{}, proof.Bundle{}}},
 	{"chain/index/cbor_gen.go", "index", []any{index.Block{}, index.Message{}, index.Kept{}}},
+	{"chain/state/snapshot/cbor_gen.go", "snapshot", []any{snapshot.Manifest{}}},
 	{"retrieval/cbor_gen.go", "retrieval", []any{
 		retrieval.Ask{}, retrieval.Offer{}, retrieval.Pay{}, retrieval.Standing{}, retrieval.Run{}, retrieval.Want{},
 		retrieval.End{}, retrieval.Tick{}, retrieval.Cancel{}, retrieval.Bye{}, retrieval.Error{},

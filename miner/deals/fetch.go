@@ -40,7 +40,7 @@ func (d *Deals) startFetch(ctx context.Context, rec *miner.Deal) {
 }
 
 // fetch gets a piece, unless it is here already, and checks that it is the one
-// that the client bid for.
+// that the bid names.
 func (d *Deals) fetch(ctx context.Context, rec *miner.Deal) error {
 	select {
 	case d.slots <- struct{}{}:
@@ -49,25 +49,42 @@ func (d *Deals) fetch(ctx context.Context, rec *miner.Deal) error {
 		return ctx.Err()
 	}
 	path := d.disk.Piece(rec.Deal.PieceCID)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		if err := d.disk.Room(rec.Deal.PaddedSize); err != nil {
-			return err
-		}
-		if err := d.fetcher.Fetch(ctx, &rec.Deal, path); err != nil {
-			return fmt.Errorf("piece of deal %d: %w", rec.ID, err)
-		}
+	bought, err := d.obtain(ctx, rec, path)
+	if err != nil {
+		return fmt.Errorf("piece of deal %d: %w", rec.ID, err)
 	}
 	got, err := commitFile(path)
 	if err != nil {
 		return err
 	}
-	if got.CID != rec.Deal.PieceCID || got.PaddedSize != rec.Deal.PaddedSize {
-		problem := fmt.Sprintf("client sent piece %s of %d bytes, the deal is for %s of %d",
-			got.CID, got.PaddedSize, rec.Deal.PieceCID, rec.Deal.PaddedSize)
-		d.cfg.Log.Error("wrong piece dropped", "deal", rec.ID, "problem", problem)
-		return errors.Join(os.Remove(path), d.move(rec.ID, miner.DealFetching, miner.DealDiscarded, problem))
+	if got.CID == rec.Deal.PieceCID && got.PaddedSize == rec.Deal.PaddedSize {
+		return d.move(rec.ID, miner.DealFetching, miner.DealFetched, "")
 	}
-	return d.move(rec.ID, miner.DealFetching, miner.DealFetched, "")
+	problem := fmt.Sprintf("sent was piece %s of %d bytes, the deal is for %s of %d",
+		got.CID, got.PaddedSize, rec.Deal.PieceCID, rec.Deal.PaddedSize)
+	d.cfg.Log.Error("wrong piece dropped", "deal", rec.ID, "problem", problem)
+	if rec.Deal.Succeeds != nil {
+		return errors.Join(os.Remove(path), d.wrongPurchase(rec, bought, problem))
+	}
+	return errors.Join(os.Remove(path), d.move(rec.ID, miner.DealFetching, miner.DealDiscarded, problem))
+}
+
+// obtain brings the piece to path unless it is there: from the deal's client,
+// or for a repair from the holders of other copies.
+func (d *Deals) obtain(ctx context.Context, rec *miner.Deal, path string) (miner.Purchase, error) {
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return miner.Purchase{}, err
+	}
+	if err := d.disk.Room(rec.Deal.PaddedSize); err != nil {
+		return miner.Purchase{}, err
+	}
+	if rec.Deal.Succeeds == nil {
+		return miner.Purchase{}, d.fetcher.Fetch(ctx, &rec.Deal, path)
+	}
+	if d.cfg.Buyer == nil {
+		return miner.Purchase{}, miner.ErrNoSeller
+	}
+	return d.buy(ctx, rec, path)
 }
 
 func commitFile(path string) (piece.Info, error) {

@@ -58,16 +58,22 @@ func Make(blocks Blocks, appHash []byte, k chain.Key) ([]byte, error) {
 	if _, err := Find(r, root, k); err != nil {
 		return nil, err
 	}
-	out := carHeader(top)
+	out := CARHeader(top)
 	for i, c := range r.order {
-		out = binary.AppendUvarint(out, uint64(LinkSize+len(r.data[i])))
-		out = append(append(out, c.Bytes()...), r.data[i]...)
+		out = AppendSection(out, c, r.data[i])
 	}
 	return out, nil
 }
 
-// carHeader is the length-prefixed dag-cbor {"roots": [root], "version": 1}.
-func carHeader(root cid.Cid) []byte {
+// AppendSection appends a block to a CAR.
+func AppendSection(car []byte, c cid.Cid, block []byte) []byte {
+	car = binary.AppendUvarint(car, uint64(LinkSize+len(block)))
+	return append(append(car, c.Bytes()...), block...)
+}
+
+// CARHeader is how a CARv1 under one root begins: the
+// length-prefixed dag-cbor {"roots": [root], "version": 1}.
+func CARHeader(root cid.Cid) []byte {
 	body := []byte("\xa2\x65roots\x81\xd8\x2a\x58\x25\x00")
 	body = append(append(body, root.Bytes()...), "\x67version\x01"...)
 	return append(binary.AppendUvarint(nil, uint64(len(body))), body...)
@@ -123,7 +129,7 @@ func Open(car, appHash []byte, k chain.Key) (*Root, []byte, error) {
 }
 
 // carHeaderSize is the size in bytes of every proof's header.
-var carHeaderSize = len(carHeader(LinkOf(nil)))
+var carHeaderSize = len(CARHeader(LinkOf(nil)))
 
 // AppHashOf returns the app hash under which a proof claims to stand.
 func AppHashOf(car []byte) ([]byte, error) {
@@ -140,7 +146,7 @@ func parse(car []byte, top cid.Cid) (map[cid.Cid][]byte, error) {
 	if len(car) > MaxBytes {
 		return nil, fmt.Errorf("%w: %d bytes exceed %d", ErrMalformed, len(car), MaxBytes)
 	}
-	rest, ok := bytes.CutPrefix(car, carHeader(top))
+	rest, ok := bytes.CutPrefix(car, CARHeader(top))
 	if !ok {
 		return nil, errRoot(car, top)
 	}
@@ -175,7 +181,7 @@ func errRoot(car []byte, want cid.Cid) error {
 		return err
 	}
 	found, err := cid.Cast(raw)
-	if err != nil || !bytes.HasPrefix(car, carHeader(found)) {
+	if err != nil || !bytes.HasPrefix(car, CARHeader(found)) {
 		return fmt.Errorf("%w: not a CARv1 with one root", ErrMalformed)
 	}
 	return fmt.Errorf("%w: it stands under app hash %x, expected %x", ErrMalformed, raw, want.Bytes())

@@ -1,0 +1,155 @@
+package index
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+)
+
+// pruneAtOnce bounds how many heights one block prunes: one is the rule, more
+// only after the retention was lowered.
+const pruneAtOnce = 16
+
+// Keep changes how many heights of history are kept. What is too old goes with
+// the next blocks, some heights at a time.
+func (x *Index) Keep(heights uint64) { x.keep.Store(heights) }
+
+// Size is the space that the database takes on the disk, in bytes.
+func (x *Index) Size() uint64 {
+	done, err := x.use()
+	if err != nil {
+		return 0
+	}
+	defer done()
+	return x.db.Metrics().DiskSpaceUsage()
+}
+
+// Compact gives back the space of what was deleted. It reads and writes all
+// that is stored, beside everything else.
+func (x *Index) Compact(ctx context.Context) error {
+	done, err := x.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return x.fatal.guard(func() error { return x.db.Compact(ctx, []byte{0}, []byte{0xff}, true) })
+}
+
+// firstKept is where the history begins once a height is in.
+func (x *Index) firstKept(first, height chain.Height) chain.Height {
+	keep := chain.Height(x.keep.Load())
+	if height-first < keep {
+		return first
+	}
+	return min(height-keep+1, first+pruneAtOnce)
+}
+
+// prune removes the rows of a height.
+func (x *Index) prune(batch *pebble.Batch, h chain.Height) error {
+	var messages []Message
+	err := every(x, number([]byte{'m'}, uint64(h)), func(key []byte, m *Message) error {
+		messages = append(messages, *m)
+		remove(batch, key)
+		return x.forgetPlace(batch, m)
+	})
+	if err != nil {
+		return err
+	}
+	var events []*consensus.Event
+	err = every(x, number([]byte{'e'}, uint64(h)), func(key []byte, e *consensus.Event) error {
+		events = append(events, e)
+		remove(batch, key)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := touches(h, messages, events, func(key []byte) { remove(batch, key) }); err != nil {
+		return err
+	}
+	remove(batch, number([]byte{'b'}, uint64(h)))
+	return x.pruneEnded(batch, h)
+}
+
+// forgetPlace removes the place of a message's hash, unless it stands elsewhere.
+func (x *Index) forgetPlace(batch *pebble.Batch, m *Message) error {
+	raw, err := x.get(hashKey(m.Receipt.Hash))
+	if err != nil {
+		return err
+	}
+	if at, ok := place(raw); ok && at.Height == m.Height {
+		remove(batch, hashKey(m.Receipt.Hash))
+	}
+	return nil
+}
+
+// pruneEnded removes the orders and channels that ended at a height.
+func (x *Index) pruneEnded(batch *pebble.Batch, h chain.Height) error {
+	prefix := endedPrefix(h)
+	return x.scan(prefix, func(key, _ []byte) error {
+		remove(batch, key)
+		k := chain.Key{Table: chain.Table(key[len(prefix)]), ID: string(key[len(prefix)+1:])}
+		kept, err := x.Kept(k)
+		if err != nil || kept == nil {
+			return err
+		}
+		remove(batch, keptKey(k))
+		id := binary.BigEndian.Uint64([]byte(k.ID))
+		if k.Table == chain.TableOrder {
+			o := new(chain.Order)
+			if err := chain.Decode(kept.Record, o); err != nil {
+				return fmt.Errorf("decode order %d: %w", id, err)
+			}
+			remove(batch, number([]byte{'o'}, id))
+			remove(batch, number(ownerPrefix(o.Owner.Bytes()), id))
+			return nil
+		}
+		c := new(chain.Channel)
+		if err := chain.Decode(kept.Record, c); err != nil {
+			return fmt.Errorf("decode channel %d: %w", id, err)
+		}
+		remove(batch, number(channelPrefix(c.Payer.Bytes()), id))
+		remove(batch, number(channelPrefix(c.Payee.Bytes()), id))
+		return nil
+	})
+}
+
+// scan goes through all rows under a prefix; each may keep the key.
+func (x *Index) scan(prefix []byte, each func(key, value []byte) error) (err error) {
+	done, err := x.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	it, err := x.db.NewIter(bounds(prefix, true, nil))
+	if err != nil {
+		return fmt.Errorf("read index: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := each(append([]byte(nil), it.Key()...), it.Value()); err != nil {
+			return err
+		}
+	}
+	return it.Error()
+}
+
+// every is scan for rows that hold a noun.
+func every[T any, P interface {
+	*T
+	chain.CBOR
+}](x *Index, prefix []byte, each func(key []byte, v P) error) error {
+	return x.scan(prefix, func(key, value []byte) error {
+		v := P(new(T))
+		if err := chain.Decode(value, v); err != nil {
+			return fmt.Errorf("decode row %c: %w", prefix[0], err)
+		}
+		return each(key, v)
+	})
+}

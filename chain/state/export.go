@@ -1,0 +1,142 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/state/proof"
+)
+
+// Export is the state of one height on its way into a snapshot. It reads the
+// database as it was when it was opened, so that blocks may go on and heights
+// may be pruned meanwhile. It must be closed: until then nothing that was
+// deleted since gives its space back.
+type Export struct {
+	Height  chain.Height
+	AppHash []byte
+
+	store *Store
+	root  cid.Cid
+	snap  *pebble.Snapshot
+}
+
+// Export opens the state of a kept height for export.
+func (s *Store) Export(h chain.Height) (*Export, error) {
+	s.life.RLock()
+	if s.db == nil {
+		s.life.RUnlock()
+		return nil, ErrClosed
+	}
+	e := &Export{Height: h, store: s, snap: s.db.NewSnapshot()}
+	s.life.RUnlock()
+	var err error
+	if e.AppHash, err = e.get(heightKey(prefixRoot, h)); err == nil && e.AppHash == nil {
+		err = ErrPruned
+	}
+	if err == nil {
+		e.root, err = proof.LinkOfAppHash(e.AppHash)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("export state of height %d: %w", h, err), e.Close())
+	}
+	return e, nil
+}
+
+// Close ends the export.
+func (e *Export) Close() error { return e.snap.Close() }
+
+// exportBuffer is about how many bytes are written at once.
+const exportBuffer = 1 << 18
+
+// Write writes the state as a CAR: the tree unfolded, from the root down and
+// from left to right, a block once for each place where it hangs. The first
+// blocks are the root, the parameters and the Update that made this state, as
+// its hash covers it. The same state gives the same bytes on every node.
+func (e *Export) Write(ctx context.Context, to io.Writer) error {
+	buffer := proof.CARHeader(e.root)
+	for todo := from(e.root); ; {
+		b, more := todo.next()
+		if !more || len(buffer) >= exportBuffer {
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("export state of height %d: %w", e.Height, err)
+			}
+			if _, err := to.Write(buffer); err != nil {
+				return fmt.Errorf("export state of height %d: %w", e.Height, err)
+			}
+			buffer = buffer[:0]
+		}
+		if !more {
+			return nil
+		}
+		block, err := e.block(b)
+		if err == nil {
+			err = todo.step(block)
+		}
+		if err != nil {
+			return fmt.Errorf("export state of height %d: %w", e.Height, err)
+		}
+		buffer = proof.AppendSection(buffer, b.link, block)
+	}
+}
+
+func (e *Export) block(b branch) ([]byte, error) {
+	if b.kind == kindUpdate {
+		return e.update(b.link)
+	}
+	d, err := proof.Digest(b.link)
+	if err != nil {
+		return nil, fmt.Errorf("block %s: %w", b.link, err)
+	}
+	block, err := e.get(digestKey(prefixNode, d))
+	if err != nil {
+		return nil, fmt.Errorf("read block %s: %w", b.link, err)
+	}
+	if block == nil {
+		return nil, fmt.Errorf("block %s: %w", b.link, proof.ErrNoBlock)
+	}
+	return block, nil
+}
+
+// update is the Update of the height in the form that its hash covers.
+func (e *Export) update(want cid.Cid) ([]byte, error) {
+	raw, err := e.get(heightKey(prefixUpdate, e.Height))
+	if err != nil {
+		return nil, fmt.Errorf("read update: %w", err)
+	}
+	u := new(consensus.Update)
+	if err := chain.Decode(raw, u); err != nil {
+		return nil, fmt.Errorf("decode update: %w", err)
+	}
+	bare, err := chain.Encode(u.Bare())
+	if err != nil {
+		return nil, fmt.Errorf("encode update: %w", err)
+	}
+	if have := proof.LinkOf(bare); have != want {
+		return nil, fmt.Errorf("update is %s, the root names %s", have, want)
+	}
+	return bare, nil
+}
+
+func (e *Export) get(key []byte) ([]byte, error) {
+	e.store.life.RLock()
+	defer e.store.life.RUnlock()
+	if e.store.db == nil {
+		return nil, ErrClosed
+	}
+	v, closer, err := e.snap.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := append(make([]byte, 0, len(v)), v...)
+	return out, closer.Close()
+}
