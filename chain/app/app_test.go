@@ -224,6 +224,79 @@ func TestProposals(t *testing.T) {
 	}
 }
 
+// TestForeignContributions shows validators contributions that are signatures
+// of the right kind, but another validator's or another height's.
+func TestForeignContributions(t *testing.T) {
+	e := newEngine(t, 3)
+	e.block()
+	e.vote()
+	m := e.members[0]
+	c, drawn, err := m.app.contributionTo(chain.Height(e.height)+1, m.store.View())
+	if err != nil || !drawn {
+		t.Fatalf("nobody is drawn: %v", err)
+	}
+	later := consensus.BeaconMessage(testChain, chain.Height(e.height)+2, [32]byte(c.message[len(c.message)-32:]))
+	for _, o := range e.members {
+		for message, right := range map[string]bool{string(c.message): bytes.Equal(o.key, c.validator.PubKey), string(later): false} {
+			signature, err := consensus.SignBeacon(o.secret, []byte(message))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := e.accepts(m, [][]byte{beaconTx(signature)}); got != right {
+				t.Errorf("a contribution of the drawn validator and height: %t, accepted: %t", right, got)
+			}
+		}
+	}
+}
+
+// TestLimitsOfProposals shows validators blocks that are one message too full
+// for their lane, by bytes and by units, and that hold the same one message less.
+func TestLimitsOfProposals(t *testing.T) {
+	for name, tune := range map[string]func(*consensus.Params){
+		"bytes": func(p *consensus.Params) { p.MaxMessageBytes, p.MaxBlockBytes = 1<<10, 2<<10 },
+		"units": func(p *consensus.Params) { p.MaxBlockUnits = 12_000 },
+	} {
+		e := newEngine(t, 1, tune)
+		var txs [][]byte
+		for nonce := uint64(0); ; nonce++ {
+			txs = append(txs, e.transfer(1, 2, nonce, 1))
+			if e.accepts(e.members[0], txs) {
+				continue
+			}
+			b := blockOf(e.height+1, e.time(), e.proposer().address, nil, txs)
+			r, err := e.members[0].app.rehearse(e.members[0].store.View(), b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if nonce < 2 || r.results[nonce].Code != consensus.CodeNoRoom {
+				t.Errorf("%s: message %d of a block is refused: %s", name, nonce, r.results[nonce].Error)
+			}
+			break
+		}
+	}
+}
+
+// TestProofsFirst shows validators window proofs in places where none may stand.
+func TestProofsFirst(t *testing.T) {
+	e := newMiner(t, 1)
+	proof, pay := e.windowProof(minerAccount, "ok"), e.transfer(1, 2, 0, 5)
+	other := e.sign(minerAccount, chain.Message{MaxFee: chain.PDR(1), Tip: chain.Atto(1)}, e.opening())
+	for name, c := range map[string]struct {
+		txs  [][]byte
+		want bool
+	}{
+		"proof, transfer":           {[][]byte{proof, pay}, true},
+		"transfer, proof":           {[][]byte{pay, proof}, false},
+		"the proof twice":           {[][]byte{proof, proof}, false},
+		"two of one partition":      {[][]byte{proof, other}, false},
+		"wrong proof, its own cost": {[][]byte{other, pay}, true},
+	} {
+		if got := e.accepts(e.members[0], c.txs); got != c.want {
+			t.Errorf("%s: accepted: %t", name, got)
+		}
+	}
+}
+
 // TestExtensions shows validators vote extensions of bad voters.
 func TestExtensions(t *testing.T) {
 	e := newEngine(t, 3)

@@ -80,7 +80,7 @@ func (a *audit) checkCandidates() error {
 func (a *audit) checkBound() error {
 	due := map[chain.MinerID]*big.Int{}
 	err := a.records.ForEach(chain.TableQueue, func(id string, record []byte) error {
-		if binary.BigEndian.Uint64([]byte(id[len(id)-8:])) == 0 || chain.Queue(id[0]) != chain.QueuePledgeFree {
+		if q, _, index := chain.ParseQueueID(id); index == 0 || q != chain.QueuePledgeFree {
 			return nil
 		}
 		var item chain.QueueItem

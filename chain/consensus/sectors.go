@@ -302,7 +302,7 @@ func (s *state) activate(sec *chain.Sector) error {
 		end := s.lastWindow(m, sec.Deadline, sec.Expiration)
 		s.enqueue(chain.QueueSectorExpire, end, chain.QueueItem{Owner: m.ID, ID: sec.Number})
 		m.Sectors++
-		return s.addPower(m)
+		return s.addPower(m, 1)
 	})
 	if err != nil {
 		return err
@@ -358,6 +358,13 @@ func (s *state) expireSector(item *chain.QueueItem) error {
 	part := new(chain.Partition)
 	if !s.load(key, sec) || !sec.Live() || !s.load(placeOf(sec).key(), part) {
 		return nil
+	}
+	miner, err := s.miner(sec.Miner)
+	if err != nil {
+		return err
+	}
+	if s.lastWindow(miner, sec.Deadline, sec.Expiration) > s.global.Height {
+		return nil // it was extended, which has put another item into the queue
 	}
 	if err := s.settle(sec, s.provenThrough(sec)); err != nil {
 		return err

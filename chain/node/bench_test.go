@@ -1,3 +1,5 @@
+//go:build unix
+
 package node
 
 import (
@@ -9,16 +11,9 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
-
-	"github.com/cometbft/cometbft/abci/example/kvstore"
-	cmtconfig "github.com/cometbft/cometbft/config"
-	cmtlog "github.com/cometbft/cometbft/libs/log"
-	"github.com/cometbft/cometbft/mempool"
-	cmtnode "github.com/cometbft/cometbft/node"
-	"github.com/cometbft/cometbft/proxy"
-	"github.com/cometbft/cometbft/types"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -28,58 +23,161 @@ import (
 // put everything into one line.
 const benchSenders = 512
 
-// hasty lets a single validator make blocks as fast as they come.
+// hasty lets validators make blocks as fast as they come.
 var hasty = Pace{Commit: time.Millisecond, Hasty: true}
 
-// BenchmarkTransfers measures how many transfers a chain of one validator
-// carries: messages signed beforehand go into the node, in process and from all
-// cores, and are counted when the block that holds them is committed and synced.
-// Admission (with its signature check) and blocks run at the same time.
+// BenchmarkTransfers measures how many transfers a chain carries whose
+// validators run in this process, on loopback: messages signed beforehand go
+// into the nodes, in process and from all cores, each sender's into one node,
+// and are counted when the block that holds them is committed and synced on the
+// first. Admission, with its signature check, and blocks run at the same time.
 //
-// "perdure" is a node with the devnet's limits; "kvstore" is CometBFT's own
-// example application under the same engine configuration, with transactions
-// of the same size, no signatures and CometBFT's mempool: what the engine
-// itself carries. An operation is one transfer.
+// The reference in the same run is a key-value store with one signature a
+// message (see reference) under the same engine configuration and mempool type,
+// with messages of the same size and the same load. An operation is one transfer.
+// "ratio" is of messages a second; "cpu-ratio" is of messages a second of
+// processor time, which other programs on the machine disturb less.
 func BenchmarkTransfers(b *testing.B) {
-	b.Run("perdure", benchPerdure)
-	b.Run("kvstore", benchKVStore)
-}
-
-func benchPerdure(b *testing.B) {
-	secrets := make([][]byte, benchSenders)
-	for i := range secrets {
-		secrets[i] = binary.BigEndian.AppendUint64(make([]byte, chain.PrivateKeySize-8), uint64(i)+1)
-	}
-	messages := signedTransfers(b, secrets, b.N)
-	home, config := benchHome(b, secrets)
-	config.Mempool.PerSender = uint64(b.N)
-	n, err := New(Options{Home: home, Config: config, Pace: hasty})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	awaitHeight(n, 2)
-	first := n.Store().View().Height()
-	b.ResetTimer()
-	load(b, messages, func() int { return int(n.Stats().Messages) },
-		func(raw []byte) error { return n.Submit(ctx, raw) }, n.Store().Changed)
-	b.StopTimer()
-	report(b, int64(n.Store().View().Height()-first))
-	if s := n.Stats(); s.Failed != 0 {
-		b.Errorf("%d of %d transfers failed", s.Failed, s.Messages)
-	}
-	cancel()
-	if err := errors.Join(<-done, n.Close()); err != nil {
-		b.Fatal(err)
+	for _, validators := range []int{1, 4} {
+		b.Run(fmt.Sprintf("validators=%d", validators), func(b *testing.B) {
+			secrets := make([][]byte, benchSenders)
+			for i := range secrets {
+				secrets[i] = binary.BigEndian.AppendUint64(make([]byte, chain.PrivateKeySize-8), uint64(i)+1)
+			}
+			messages := signedTransfers(b, secrets, b.N)
+			pairs := signedPairs(b, secrets, b.N, len(messages[0]))
+			store := startReference(b, benchHomes(b, secrets, validators))
+			reference, referenceCPU := carry(b, store, pairs)
+			perdure := startPerdure(b, benchHomes(b, secrets, validators))
+			rate, rateCPU := carry(b, perdure, messages)
+			for _, n := range perdure.nodes {
+				if s := n.Stats(); s.Failed != 0 {
+					b.Errorf("%d of %d transfers failed", s.Failed, s.Messages)
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(rate, "transfers/s")
+			b.ReportMetric(reference, "reference/s")
+			b.ReportMetric(rate/reference, "ratio")
+			b.ReportMetric(rateCPU/referenceCPU, "cpu-ratio")
+			b.ReportMetric(float64(b.N)/float64(max(perdure.blocks(), 1)), "transfers/block")
+		})
 	}
 }
 
-// report adds the figures that the page quotes.
-func report(b *testing.B, blocks int64) {
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "transfers/s")
-	b.ReportMetric(float64(b.N)/float64(max(blocks, 1)), "transfers/block")
+// carrier is a chain under load.
+type carrier interface {
+	submit(sender int, raw []byte) error
+	committed() int // messages in blocks of the first node
+	// moved returns a channel that is closed when committed may have grown.
+	moved() <-chan struct{}
+	close() error
+}
+
+// benchRoom is how many messages may wait for a block at once.
+const benchRoom = 10_000
+
+// carry submits messages from all cores, with at most benchRoom of them under
+// way, and returns how many a second were carried until all were in blocks, and
+// how many a second of processor time.
+func carry(b *testing.B, c carrier, messages [][]byte) (rate, rateCPU float64) {
+	b.Helper()
+	await := func(least int) {
+		for {
+			moved := c.moved()
+			if c.committed() >= least {
+				return
+			}
+			<-moved
+		}
+	}
+	start, used := time.Now(), processorTime(b)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(messages); i = int(next.Add(1)) - 1 {
+				await(i - benchRoom)
+				if err := c.submit(i%benchSenders, messages[i]); err != nil {
+					b.Errorf("message %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if b.Failed() {
+		b.FailNow()
+	}
+	await(len(messages))
+	n := float64(len(messages))
+	rate, rateCPU = n/time.Since(start).Seconds(), n/(processorTime(b)-used).Seconds()
+	if err := c.close(); err != nil {
+		b.Fatal(err)
+	}
+	return rate, rateCPU
+}
+
+// processorTime is what this process has used of all cores.
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// cluster is a chain of real nodes.
+type cluster struct {
+	nodes []*Node
+	first chain.Height // of the first node when the load began
+	last  chain.Height
+	stop  context.CancelFunc
+	done  chan error
+}
+
+func startPerdure(b *testing.B, homes []benchHome) *cluster {
+	b.Helper()
+	c := &cluster{done: make(chan error, len(homes))}
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	for _, h := range homes {
+		for _, n := range c.nodes {
+			h.config.Peers = append(h.config.Peers, n.Peer())
+		}
+		n, err := New(Options{Home: h.dir, Config: h.config, Pace: hasty})
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.nodes = append(c.nodes, n)
+		go func() { c.done <- n.Run(ctx) }()
+	}
+	for _, n := range c.nodes {
+		awaitHeight(n, 2)
+	}
+	c.first = c.nodes[0].Store().View().Height()
+	return c
+}
+
+func (c *cluster) submit(sender int, raw []byte) error {
+	return c.nodes[sender%len(c.nodes)].Submit(context.Background(), raw)
+}
+
+func (c *cluster) committed() int         { return int(c.nodes[0].Stats().Messages) }
+func (c *cluster) moved() <-chan struct{} { return c.nodes[0].Store().Changed() }
+func (c *cluster) blocks() int64          { return int64(c.last - c.first) }
+
+func (c *cluster) close() error {
+	c.last = c.nodes[0].Store().View().Height()
+	c.stop()
+	var errs []error
+	for range c.nodes {
+		errs = append(errs, <-c.done)
+	}
+	for _, n := range c.nodes {
+		errs = append(errs, n.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func awaitHeight(n *Node, h chain.Height) {
@@ -89,41 +187,6 @@ func awaitHeight(n *Node, h chain.Height) {
 			return
 		}
 		<-changed
-	}
-}
-
-// benchRoom is how many messages may wait for a block at once.
-const benchRoom = 10_000
-
-// load submits messages from all cores, with at most benchRoom of them under
-// way, and returns when committed says that all are in blocks. changed returns
-// a channel that is closed when that may have moved.
-func load(b *testing.B, messages [][]byte, committed func() int, submit func([]byte) error, changed func() <-chan struct{}) {
-	await := func(least int) {
-		for {
-			moved := changed()
-			if committed() >= least {
-				return
-			}
-			<-moved
-		}
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(messages); i = int(next.Add(1)) - 1 {
-				await(i - benchRoom)
-				if err := submit(messages[i]); err != nil {
-					b.Errorf("message %d: %v", i, err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if !b.Failed() {
-		await(len(messages))
 	}
 }
 
@@ -180,19 +243,15 @@ func signedTransfer(from, to []byte, nonce uint64) ([]byte, error) {
 
 const benchChain = "node-bench-1"
 
-// benchHome makes the home of a chain with one validator and rich accounts.
-func benchHome(b *testing.B, secrets [][]byte) (string, *Config) {
+// benchHome is the home of one validator.
+type benchHome struct {
+	dir    string
+	config *Config
+}
+
+// benchHomes makes the homes of a chain's validators, which know of rich accounts.
+func benchHomes(b *testing.B, secrets [][]byte, validators int) []benchHome {
 	b.Helper()
-	home, err := os.MkdirTemp("", "bench-node-")
-	if err != nil {
-		b.Fatal(err)
-	}
-	// Not b.TempDir, which must be empty: CometBFT may write its address book late.
-	b.Cleanup(func() { _ = os.RemoveAll(home) })
-	id, err := Init(home)
-	if err != nil {
-		b.Fatal(err)
-	}
 	p := consensus.Devnet()
 	p.ChainID = benchChain
 	g := &consensus.Genesis{}
@@ -202,127 +261,37 @@ func benchHome(b *testing.B, secrets [][]byte) (string, *Config) {
 			b.Fatal(err)
 		}
 		g.Accounts = append(g.Accounts, consensus.GenesisAccount{Address: chain.FormatAddress(who, p.Network), Balance: chain.PDR(1_000)})
-		if len(g.Validators) == 0 {
-			g.Validators = append(g.Validators, id.Validator(1, who, p.Network))
+	}
+	var homes []benchHome
+	for i := range validators {
+		dir, err := os.MkdirTemp("", "bench-node-")
+		if err != nil {
+			b.Fatal(err)
 		}
+		// Not b.TempDir, which must be empty: CometBFT may write its address book late.
+		b.Cleanup(func() { _ = os.RemoveAll(dir) })
+		id, err := Init(dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		reward, err := chain.AddressOfKey(secrets[i])
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.Validators = append(g.Validators, id.Validator(1, reward, p.Network))
+		c := DefaultConfig()
+		c.API, c.RPC, c.P2P, c.EngineLog, c.LocalPeers = "127.0.0.1:0", "", "127.0.0.1:0", "none", true
+		homes = append(homes, benchHome{dir, &c})
 	}
 	g.Params = *p
 	doc, err := MakeGenesis(g, time.Now())
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := SaveGenesis(home, doc); err != nil {
-		b.Fatal(err)
-	}
-	c := DefaultConfig()
-	c.API, c.RPC, c.P2P, c.EngineLog = "127.0.0.1:0", "", "127.0.0.1:0", "none"
-	return home, &c
-}
-
-// transferSize is about the size of a transfer message in bytes.
-const transferSize = 190
-
-func benchKVStore(b *testing.B) {
-	messages := make([][]byte, b.N)
-	for i := range messages {
-		messages[i] = fmt.Appendf(nil, "%012d=%0*d", i, transferSize-13, i)
-	}
-	n := kvstoreNode(b)
-	defer n.Close()
-	var c included
-	c.changed = make(chan struct{})
-	sub, err := n.comet.EventBus().SubscribeUnbuffered(b.Context(), "bench", types.EventQueryNewBlock)
-	if err != nil {
-		b.Fatal(err)
-	}
-	followed := make(chan struct{})
-	go func() {
-		defer close(followed)
-		c.follow(sub)
-	}()
-	if err := n.comet.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.ResetTimer()
-	load(b, messages, c.count, func(raw []byte) error {
-		return n.comet.Mempool().CheckTx(raw, nil, mempool.TxInfo{})
-	}, c.moved)
-	b.StopTimer()
-	report(b, c.blocks)
-	if err := n.Close(); err != nil {
-		b.Fatal(err)
-	}
-	<-followed
-}
-
-// kvstoreNode makes a node of CometBFT's example application; of our Node only
-// its engine is there.
-func kvstoreNode(b *testing.B) *Node {
-	b.Helper()
-	home, c := benchHome(b, [][]byte{secret})
-	doc, genesis, err := LoadGenesis(home)
-	if err != nil {
-		b.Fatal(err)
-	}
-	doc.AppState, doc.ConsensusParams.ABCI.VoteExtensionsEnableHeight = nil, 0
-	doc.ConsensusParams.Version.App = kvstore.AppVersion
-	k, err := loadKeys(home)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if c.P2P, err = pickPort(c.P2P); err != nil {
-		b.Fatal(err)
-	}
-	config := engineConfig(home, c, &genesis.Params, hasty)
-	m := config.Mempool
-	m.Type, m.Size, m.CacheSize, m.Recheck = cmtconfig.MempoolTypeFlood, 2*benchRoom, 2*benchRoom, false
-	n := &Node{}
-	n.life, n.end = context.WithCancel(b.Context())
-	db, err := n.opensDB(false)(&cmtconfig.DBContext{ID: "kvstore", Config: config})
-	if err != nil {
-		b.Fatal(err)
-	}
-	n.comet, err = cmtnode.NewNode(config, k.sign, k.node, proxy.NewConnSyncLocalClientCreator(kvstore.NewApplication(db)),
-		func() (*types.GenesisDoc, error) { return doc, nil }, n.opensDB(false),
-		cmtnode.DefaultMetricsProvider(config.Instrumentation), cmtlog.NewNopLogger())
-	if err != nil {
-		b.Fatal(errors.Join(err, n.Close()))
-	}
-	return n
-}
-
-// included counts the transactions of blocks.
-type included struct {
-	mu      sync.Mutex
-	txs     int
-	blocks  int64
-	changed chan struct{} // closed at the next block
-}
-
-func (c *included) follow(sub types.Subscription) {
-	for {
-		select {
-		case e := <-sub.Out():
-			c.mu.Lock()
-			c.txs += len(e.Data().(types.EventDataNewBlock).Block.Txs)
-			c.blocks++
-			close(c.changed)
-			c.changed = make(chan struct{})
-			c.mu.Unlock()
-		case <-sub.Canceled():
-			return
+	for _, h := range homes {
+		if err := SaveGenesis(h.dir, doc); err != nil {
+			b.Fatal(err)
 		}
 	}
-}
-
-func (c *included) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.txs
-}
-
-func (c *included) moved() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.changed
+	return homes
 }
