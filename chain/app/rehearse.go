@@ -71,6 +71,11 @@ func blockKey(b *consensus.Block) [32]byte {
 		number(1)
 		part(b.Beacon)
 	}
+	number(uint64(len(b.Evidence)))
+	for i := range b.Evidence {
+		part(b.Evidence[i].Address)
+		number(uint64(b.Evidence[i].Height))
+	}
 	number(uint64(len(b.Messages)))
 	for _, m := range b.Messages {
 		part(m)

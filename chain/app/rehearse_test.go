@@ -14,7 +14,8 @@ import (
 // TestBlockKey changes each part of a block: every change is another block.
 func TestBlockKey(t *testing.T) {
 	base := func() *consensus.Block {
-		return &consensus.Block{Height: 1, Time: 2, Proposer: []byte("p"), Beacon: []byte("b"), Messages: [][]byte{{1}, {2, 3}}}
+		return &consensus.Block{Height: 1, Time: 2, Proposer: []byte("p"), Beacon: []byte("b"), Messages: [][]byte{{1}, {2, 3}},
+			Evidence: []consensus.Evidence{{Address: []byte("a"), Height: 1}}}
 	}
 	seen := map[[32]byte]string{blockKey(base()): "nothing"}
 	try := func(what string, change func(*consensus.Block)) {
@@ -29,14 +30,17 @@ func TestBlockKey(t *testing.T) {
 		"Height": func(b *consensus.Block) { b.Height++ }, "Time": func(b *consensus.Block) { b.Time++ },
 		"Proposer": func(b *consensus.Block) { b.Proposer = []byte("q") }, "Beacon": func(b *consensus.Block) { b.Beacon = nil },
 		"Messages": func(b *consensus.Block) { b.Messages = b.Messages[:1] },
+		"Evidence": func(b *consensus.Block) { b.Evidence = nil },
 	} {
 		try(name, change)
 	}
+	try("other offender", func(b *consensus.Block) { b.Evidence[0].Address = []byte("b") })
+	try("other offence", func(b *consensus.Block) { b.Evidence[0].Height++ })
 	try("empty beacon", func(b *consensus.Block) { b.Beacon = []byte{} })
 	try("cut elsewhere", func(b *consensus.Block) { b.Messages = [][]byte{{1, 2}, {3}} })
 	try("other order", func(b *consensus.Block) { b.Messages = [][]byte{{2, 3}, {1}} })
-	if fields := reflect.TypeFor[consensus.Block]().NumField(); fields != 5 {
-		t.Errorf("a block has %d fields, blockKey and this test know of 5", fields)
+	if fields := reflect.TypeFor[consensus.Block]().NumField(); fields != 6 {
+		t.Errorf("a block has %d fields, blockKey and this test know of 6", fields)
 	}
 }
 
@@ -51,7 +55,7 @@ func TestExecutedOnce(t *testing.T) {
 		if !e.accepts(judged, txs) {
 			t.Fatalf("%s: a valid block is refused", text)
 		}
-		b := blockOf(e.height+1, e.time(), e.proposer().address, txs)
+		b := blockOf(e.height+1, e.time(), e.proposer().address, nil, txs)
 		before := judged.app.rehearsals.find(blockKey(b))
 		update, _, err := judged.app.execute(judged.store.View(), b)
 		if err != nil {

@@ -182,7 +182,7 @@ func (s *scene) drawn() string {
 	s.t.Helper()
 	var base chain.Beacon
 	s.record(chain.BeaconKey(BeaconBase(s.height+1)), &base)
-	i, ok := Contributor(s.global().Validators, s.height+1, base.Value)
+	i, ok := Contributor(s.voters(s.height), s.height+1, base.Value)
 	if !ok {
 		return ""
 	}
