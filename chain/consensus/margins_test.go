@@ -1,6 +1,11 @@
 package consensus
 
 import (
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,5 +98,55 @@ func TestSheet(t *testing.T) {
 	}
 	if len(sheet) != len(paramUnits) {
 		t.Errorf("%d parameters, %d units: some unit is of no parameter", len(sheet), len(paramUnits))
+	}
+}
+
+const (
+	marginsBegin = "<!-- margins: written by go test ./chain/consensus -run EconomicsPage -update -->\n"
+	marginsEnd   = "<!-- end of margins -->\n"
+)
+
+// marginTable writes the inequalities of the three networks, in PDR.
+func marginTable(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, p := range []*Params{Devnet(), Testnet(), Mainnet()} {
+		fmt.Fprintf(&b, "| %s | per | gain | penalty | chance | margin |\n|---|---|---|---|---|---|\n", p.Name)
+		margins, err := Margins(p)
+		must(t, err)
+		for i := range margins {
+			m := &margins[i]
+			left, err := chain.AmountFromBig(m.Left()) // TestMargins wants all of them to hold
+			must(t, err)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %d %% | %s |\n", m.Name, m.Unit, digits(m.Gain), digits(m.Penalty), m.Detection, digits(left))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// digits is an amount in PDR with four digits that count.
+func digits(a chain.Amount) string {
+	f, _ := new(big.Float).Quo(new(big.Float).SetInt(a.Big()), big.NewFloat(chain.AttoPerPDR)).Float64()
+	return strconv.FormatFloat(f, 'g', 4, 64)
+}
+
+// TestEconomicsPage holds docs/economics.md to the numbers of the code.
+func TestEconomicsPage(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "economics.md")
+	page, err := os.ReadFile(path)
+	must(t, err)
+	before, rest, ok := strings.Cut(string(page), marginsBegin)
+	_, after, ok2 := strings.Cut(rest, marginsEnd)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the margins", path)
+	}
+	want := before + marginsBegin + marginTable(t) + marginsEnd + after
+	if *updateGolden {
+		must(t, os.WriteFile(path, []byte(want), 0o644))
+		return
+	}
+	if string(page) != want {
+		t.Errorf("%s lists other margins: run go test ./chain/consensus -run EconomicsPage -update", path)
 	}
 }

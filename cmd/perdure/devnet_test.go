@@ -240,7 +240,7 @@ func (s *session) trade(w *devnet.World) {
 	}
 	miner := &session{s.t, s.ctx, s.node, w.Miners[0].Home}
 	var placed struct{ ID uint64 }
-	miner.object(&placed, "market", "ask", "--miner", "t01000", "--price", "9", "--capacity", "2KiB")
+	miner.object(&placed, "market", "ask", "--miner", "t01000", "--price", "9", "--capacity", "2KiB", "--collateral", "1000")
 	miner.run("market", "cancel", jsonNumber(placed.ID))
 	var offer struct{ Running bool }
 	miner.object(&offer, "miner", "ask", "set", "--price", "5")
