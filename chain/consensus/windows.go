@@ -92,17 +92,17 @@ func (s *state) acceptWindowProof(at place, part *chain.Partition, open post.Dea
 		return err
 	}
 	part.ProvenPeriods, part.ProvenThrough = open.Period+1, s.global.Height
-	err = s.slots(at.miner, part, proven, func(sec *chain.Sector) error {
-		if sec.State == chain.SectorFaulty {
-			if err := s.recover(sec, part); err != nil {
-				return err
-			}
+	faulty := part.Faulty
+	for ; proven != 0; proven &= proven - 1 {
+		slot := proven & -proven
+		err := s.slots(at.miner, part, slot&faulty, func(sec *chain.Sector) error { return s.recover(sec, part) })
+		if err != nil {
+			return err
 		}
-		s.emit(Event{Kind: EventSectorProven, Miner: at.miner, Sector: sec.Number, Index: open.Period})
-		return nil
-	})
+		s.emit(Event{Kind: EventSectorProven, Miner: at.miner, Sector: part.Sectors[bits.TrailingZeros64(slot)], Index: open.Period})
+	}
 	s.store(at.key(), part)
-	return err
+	return nil
 }
 
 // closeDeadline is due at the last height of a partition's window.
