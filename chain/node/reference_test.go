@@ -258,15 +258,20 @@ func referenceNode(b *testing.B, h benchHome) (*Node, *reference, string) {
 		b.Fatal(err)
 	}
 	config := engineConfig(h.dir, h.config, &genesis.Params, hasty)
-	n := &Node{}
+	n := &Node{databases: map[string]*engineDB{}}
+	open := func(c *cmtconfig.DBContext) (dbm.DB, error) {
+		db, err := cmtconfig.DefaultDBProvider(c)
+		n.databases[c.ID] = &engineDB{DB: db}
+		return n.databases[c.ID], err
+	}
 	n.life, n.end = context.WithCancel(context.Background())
-	db, err := n.opensDB(false)(&cmtconfig.DBContext{ID: "pairs", Config: config})
+	db, err := open(&cmtconfig.DBContext{ID: "pairs", Config: config})
 	if err != nil {
 		b.Fatal(err)
 	}
 	a := newReference(db)
 	n.comet, err = cmtnode.NewNode(config, k.sign, k.node, proxy.NewConnSyncLocalClientCreator(a),
-		func() (*types.GenesisDoc, error) { return doc, nil }, n.opensDB(false),
+		func() (*types.GenesisDoc, error) { return doc, nil }, open,
 		cmtnode.DefaultMetricsProvider(config.Instrumentation), cmtlog.NewNopLogger())
 	if err != nil {
 		b.Fatal(errors.Join(err, n.Close()))
