@@ -1104,7 +1104,110 @@ func (t *UpdateMiner) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufMiner = []byte{147}
+var lengthBufBudget = []byte{131}
+
+func (t *Budget) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufBudget); err != nil {
+		return err
+	}
+
+	// t.Period (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Period)); err != nil {
+		return err
+	}
+
+	// t.Proven (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Proven)); err != nil {
+		return err
+	}
+
+	// t.Used (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Used)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *Budget) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Budget{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 3 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Period (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Period = uint64(extra)
+
+	}
+	// t.Proven (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Proven = uint64(extra)
+
+	}
+	// t.Used (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Used = uint64(extra)
+
+	}
+	return nil
+}
+
+var lengthBufMiner = []byte{148}
 
 func (t *Miner) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -1238,6 +1341,11 @@ func (t *Miner) MarshalCBOR(w io.Writer) error {
 
 	}
 
+	// t.Budget (chain.Budget) (struct)
+	if err := t.Budget.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
 	// t.NoShows (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.NoShows)); err != nil {
@@ -1272,7 +1380,7 @@ func (t *Miner) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 19 {
+	if extra != 20 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -1557,6 +1665,15 @@ func (t *Miner) UnmarshalCBOR(r io.Reader) (err error) {
 			}
 
 		}
+	}
+	// t.Budget (chain.Budget) (struct)
+
+	{
+
+		if err := t.Budget.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Budget: %w", err)
+		}
+
 	}
 	// t.NoShows (uint64) (uint64)
 
@@ -2552,7 +2669,270 @@ func (t *DeclareRecoveries) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufSector = []byte{148}
+var lengthBufTerminateSectors = []byte{130}
+
+func (t *TerminateSectors) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufTerminateSectors); err != nil {
+		return err
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Sectors ([]uint64) (slice)
+	if len(t.Sectors) > 64 {
+		return xerrors.Errorf("Slice value in field t.Sectors was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Sectors))); err != nil {
+		return err
+	}
+	for _, v := range t.Sectors {
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(v)); err != nil {
+			return err
+		}
+
+	}
+	return nil
+}
+
+func (t *TerminateSectors) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = TerminateSectors{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 2 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
+
+	}
+	// t.Sectors ([]uint64) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 64 {
+		return fmt.Errorf("t.Sectors: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Sectors = make([]uint64, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				maj, extra, err = cr.ReadHeader()
+				if err != nil {
+					return err
+				}
+				if maj != cbg.MajUnsignedInt {
+					return fmt.Errorf("wrong type for uint64 field")
+				}
+				t.Sectors[i] = uint64(extra)
+
+			}
+
+		}
+	}
+	return nil
+}
+
+var lengthBufExtendSectors = []byte{131}
+
+func (t *ExtendSectors) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufExtendSectors); err != nil {
+		return err
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Sectors ([]uint64) (slice)
+	if len(t.Sectors) > 512 {
+		return xerrors.Errorf("Slice value in field t.Sectors was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Sectors))); err != nil {
+		return err
+	}
+	for _, v := range t.Sectors {
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(v)); err != nil {
+			return err
+		}
+
+	}
+
+	// t.Expiration (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Expiration)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *ExtendSectors) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = ExtendSectors{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 3 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
+
+	}
+	// t.Sectors ([]uint64) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 512 {
+		return fmt.Errorf("t.Sectors: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Sectors = make([]uint64, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				maj, extra, err = cr.ReadHeader()
+				if err != nil {
+					return err
+				}
+				if maj != cbg.MajUnsignedInt {
+					return fmt.Errorf("wrong type for uint64 field")
+				}
+				t.Sectors[i] = uint64(extra)
+
+			}
+
+		}
+	}
+	// t.Expiration (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Expiration = Height(extra)
+
+	}
+	return nil
+}
+
+var lengthBufSector = []byte{149}
 
 func (t *Sector) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -2713,6 +3093,12 @@ func (t *Sector) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.FaultAge (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.FaultAge)); err != nil {
+		return err
+	}
+
 	// t.PaidThrough (chain.Height) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.PaidThrough)); err != nil {
@@ -2741,7 +3127,7 @@ func (t *Sector) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 20 {
+	if extra != 21 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -3057,6 +3443,20 @@ func (t *Sector) UnmarshalCBOR(r io.Reader) (err error) {
 		t.FaultSince = Height(extra)
 
 	}
+	// t.FaultAge (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.FaultAge = uint64(extra)
+
+	}
 	// t.PaidThrough (chain.Height) (uint64)
 
 	{
@@ -3074,7 +3474,7 @@ func (t *Sector) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufPartition = []byte{137}
+var lengthBufPartition = []byte{138}
 
 func (t *Partition) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -3119,6 +3519,12 @@ func (t *Partition) MarshalCBOR(w io.Writer) error {
 	// t.Recovering (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Recovering)); err != nil {
+		return err
+	}
+
+	// t.Charged (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Charged)); err != nil {
 		return err
 	}
 
@@ -3173,7 +3579,7 @@ func (t *Partition) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 9 {
+	if extra != 10 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -3260,6 +3666,20 @@ func (t *Partition) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.Recovering = uint64(extra)
+
+	}
+	// t.Charged (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Charged = uint64(extra)
 
 	}
 	// t.ProvenPeriods (uint64) (uint64)

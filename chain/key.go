@@ -49,6 +49,9 @@ func formatKey(k Key, n Network) string {
 		return fmt.Sprintf("%s/%d", FormatMiner(numbers[0], n), numbers[1])
 	case k.Table == TablePartition && len(k.ID) == 16:
 		return fmt.Sprintf("%s/%d/%d", FormatMiner(numbers[0], n), numbers[1]>>32, numbers[1]&(1<<32-1))
+	case k.Table == TableQueue && len(k.ID) == 16:
+		q, h, index := ParseQueueID(k.ID)
+		return fmt.Sprintf("%d/%d/%d", h, q, index)
 	case k.Table.Shape() == ShapeDense && len(k.ID) == 8:
 		return strconv.FormatUint(numbers[0], 10)
 	}
@@ -58,7 +61,7 @@ func formatKey(k Key, n Network) string {
 // ParseKey reads the key of a table's record as people write it: nothing for
 // global, an address for account, t01000 for miner, t01000/7 for sector,
 // t01000/DEADLINE/INDEX for partition, a number for order, deal, channel and
-// beacon, hexadecimal for queue and replay.
+// beacon, HEIGHT/QUEUE/INDEX for queue, hexadecimal for replay.
 func ParseKey(t Table, s string) (Key, error) {
 	switch t {
 	case TableGlobal:
@@ -81,11 +84,33 @@ func ParseKey(t Table, s string) (Key, error) {
 		}
 		return dense(t, id), nil
 	}
+	if t == TableQueue {
+		return parseQueueKey(s)
+	}
 	raw, err := hex.DecodeString(s)
 	if err != nil || len(raw) == 0 || len(raw) > 64 {
 		return Key{}, fmt.Errorf("key %q: want 1 to 64 bytes in hexadecimal", s)
 	}
 	return Key{Table: t, ID: string(raw)}, nil
+}
+
+// parseQueueKey reads HEIGHT/QUEUE/INDEX.
+func parseQueueKey(s string) (Key, error) {
+	parts := strings.Split(s, "/")
+	var n [3]uint64
+	for i, text := range parts {
+		var err error
+		if len(parts) != len(n) {
+			break
+		}
+		if n[i], err = strconv.ParseUint(text, 10, 64-queueBits); err != nil {
+			return Key{}, fmt.Errorf("key %q: want HEIGHT/QUEUE/INDEX", s)
+		}
+	}
+	if len(parts) != len(n) || n[1] >= 1<<queueBits {
+		return Key{}, fmt.Errorf("key %q: want HEIGHT/QUEUE/INDEX", s)
+	}
+	return QueueKey(Queue(n[1]), Height(n[0]), n[2]), nil
 }
 
 // parseMinerKey reads a miner and the numbers behind it.

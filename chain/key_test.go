@@ -22,6 +22,7 @@ func TestParseKey(t *testing.T) {
 		{TableDeal, "3", DealKey(3)},
 		{TableChannel, "4", ChannelKey(4)},
 		{TableBeacon, "99", BeaconKey(99)},
+		{TableQueue, "5/9/2", QueueKey(QueueDealEnd, 5, 2)},
 		{TableReplay, "ff00", Key{TableReplay, "\xff\x00"}},
 	} {
 		got, err := ParseKey(c.table, c.text)
@@ -39,7 +40,7 @@ func TestParseKey(t *testing.T) {
 	}{
 		{TableGlobal, "1"}, {TableAccount, "me"}, {TableMiner, "1000"}, {TableMiner, "t01000/1"}, {TableSector, "t01000"},
 		{TableSector, "t01000/x"}, {TablePartition, "t01000/1"}, {TablePartition, "t01000/1/4294967296"}, {TableOrder, "-1"},
-		{TableDeal, ""}, {TableQueue, "xyz"}, {TableReplay, ""},
+		{TableDeal, ""}, {TableQueue, "xyz"}, {TableQueue, "5/32/1"}, {TableQueue, "5/1"}, {TableQueue, "-5/1/1"}, {TableReplay, ""},
 	} {
 		if k, err := ParseKey(c.table, c.text); err == nil {
 			t.Errorf("%s %q is key %x", c.table, c.text, k.ID)

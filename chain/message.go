@@ -31,6 +31,8 @@ const (
 	KindSubmitWindowProof Kind = 22
 	KindDeclareFaults     Kind = 23
 	KindDeclareRecoveries Kind = 24
+	KindTerminateSectors  Kind = 25
+	KindExtendSectors     Kind = 26
 	KindPlaceBid          Kind = 30
 	KindPlaceAsk          Kind = 31
 	KindCancelOrder       Kind = 32
@@ -50,7 +52,8 @@ var kindNames = [...]struct {
 	{KindTransfer, "Transfer"}, {KindCreateMiner, "CreateMiner"}, {KindUpdateMiner, "UpdateMiner"},
 	{KindPreCommitSectors, "PreCommitSectors"}, {KindProveCommit, "ProveCommit"},
 	{KindSubmitWindowProof, "SubmitWindowProof"}, {KindDeclareFaults, "DeclareFaults"},
-	{KindDeclareRecoveries, "DeclareRecoveries"}, {KindPlaceBid, "PlaceBid"}, {KindPlaceAsk, "PlaceAsk"},
+	{KindDeclareRecoveries, "DeclareRecoveries"}, {KindTerminateSectors, "TerminateSectors"},
+	{KindExtendSectors, "ExtendSectors"}, {KindPlaceBid, "PlaceBid"}, {KindPlaceAsk, "PlaceAsk"},
 	{KindCancelOrder, "CancelOrder"}, {KindAcceptData, "AcceptData"}, {KindSettleDeals, "SettleDeals"},
 	{KindOpenChannel, "OpenChannel"}, {KindTopUpChannel, "TopUpChannel"}, {KindRedeemVoucher, "RedeemVoucher"},
 	{KindSettleChannel, "SettleChannel"}, {KindCollectChannel, "CollectChannel"},
@@ -222,6 +225,10 @@ func NewBody(k Kind) (Body, bool) {
 		return new(DeclareFaults), true
 	case KindDeclareRecoveries:
 		return new(DeclareRecoveries), true
+	case KindTerminateSectors:
+		return new(TerminateSectors), true
+	case KindExtendSectors:
+		return new(ExtendSectors), true
 	}
 	return newMarketBody(k)
 }

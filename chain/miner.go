@@ -42,6 +42,14 @@ type UpdateMiner struct {
 // Kind implements Body.
 func (*UpdateMiner) Kind() Kind { return KindUpdateMiner }
 
+// Budget is how much a miner has proven and failed to prove of late, in parts of
+// 1/65,536 of a sector-window; both are counted down from period to period.
+type Budget struct {
+	Period uint64 // of the miner: the counts are as of it
+	Proven uint64
+	Used   uint64 // by faults that cost no fine; a worse fault counts more than once
+}
+
 // Miner is the record of a miner.
 type Miner struct {
 	ID          MinerID
@@ -61,6 +69,7 @@ type Miner struct {
 	Power       uint64   // proven bytes
 	Deadlines   []uint64 `cborgen:"maxlen=96"` // live sectors assigned to each deadline
 	Partitions  []uint64 `cborgen:"maxlen=96"` // partitions ever made in each deadline
+	Budget      Budget   // for faults that cost no fine
 	NoShows     uint64   // recent deals that went void before they were active
 	NoShowAt    Height   // of the last one
 }

@@ -83,8 +83,8 @@ func TestKeysDiffer(t *testing.T) {
 	p := &SubmitWindowProof{Miner: 1, Period: 2, Deadline: 3, Partition: 4}
 	keys := []Key{GlobalKey(), AccountKey(a), MinerKey(1), MinerKey(256), SectorKey(1, 2), SectorKey(2, 1), PartitionKey(1, 2, 3),
 		PartitionKey(1, 3, 2), OrderKey(1), DealKey(1), ChannelKey(1), BeaconKey(1), ReplayKey(p), VoidKey([]byte("x")),
-		QueueKey(QueueDealEnd, 5, 1), QueueKey(QueueDealEnd, 5, 0), QueueKey(QueueOrderExpire, 5, 1)}
-	lengths := map[Shape][]int{ShapeSingle: {0}, ShapeDense: {8}, ShapeOwned: {16}, ShapeBytes: {17, 21, 32, 33}}
+		QueueKey(QueueDealEnd, 5, 1), QueueKey(QueueDealEnd, 5, 0), QueueKey(QueueOrderExpire, 5, 1), QueueKey(QueueDealEnd, 6, 0)}
+	lengths := map[Shape][]int{ShapeSingle: {0}, ShapeDense: {8}, ShapeOwned: {16}, ShapeBytes: {21, 32, 33}}
 	for i, k := range keys {
 		if slices.Contains(keys[:i], k) {
 			t.Errorf("key %d of table %s is there twice", i, k.Table)
@@ -98,6 +98,12 @@ func TestKeysDiffer(t *testing.T) {
 	}
 	if !OrderKey(255).Less(OrderKey(256)) || !MinerKey(9).Less(OrderKey(1)) || OrderKey(1).Less(OrderKey(1)) {
 		t.Error("keys are not ordered by table and number")
+	}
+	if q, h, i := ParseQueueID(QueueKey(QueueEnd-1, 1<<40, 1<<50).ID); q != QueueEnd-1 || h != 1<<40 || i != 1<<50 {
+		t.Errorf("a queue's key is read as queue %d, height %d, index %d", q, h, i)
+	}
+	if QueueEnd > 1<<queueBits {
+		t.Error("a queue's key has no room for so many queues")
 	}
 }
 

@@ -47,7 +47,7 @@ func (*ProveCommit) Kind() Kind { return KindProveCommit }
 
 // SubmitWindowProof proves one partition in its open window. It has no nonce;
 // its replay key is (miner, period, deadline, partition), and its fee comes
-// from the miner's balance.
+// from the miner's balance, or from the sender's if that is too small.
 type SubmitWindowProof struct {
 	Miner     MinerID
 	Period    uint64 // index of the miner's proving period, from 0
@@ -79,6 +79,25 @@ type DeclareRecoveries struct {
 // Kind implements Body.
 func (*DeclareRecoveries) Kind() Kind { return KindDeclareRecoveries }
 
+// TerminateSectors ends active or faulty sectors before their term, at a price.
+type TerminateSectors struct {
+	Miner   MinerID
+	Sectors []uint64 `cborgen:"maxlen=64"`
+}
+
+// Kind implements Body.
+func (*TerminateSectors) Kind() Kind { return KindTerminateSectors }
+
+// ExtendSectors moves the expiration of active sectors to a later height.
+type ExtendSectors struct {
+	Miner      MinerID
+	Sectors    []uint64 `cborgen:"maxlen=512"`
+	Expiration Height
+}
+
+// Kind implements Body.
+func (*ExtendSectors) Kind() Kind { return KindExtendSectors }
+
 // SectorState is a sector's place in its life.
 type SectorState uint64
 
@@ -90,11 +109,12 @@ const (
 	SectorExpired      SectorState = 4 // term over; record kept so that the number is not reused
 	SectorDropped      SectorState = 5 // pre-commit expired unproven
 	SectorLost         SectorState = 6 // faulty for FaultMaxAge periods
+	SectorTerminated   SectorState = 7 // ended by its miner before its term
 )
 
 // String returns the state's name, as JSON shows it.
 func (s SectorState) String() string {
-	names := [...]string{"unknown", "preCommitted", "active", "faulty", "expired", "dropped", "lost"}
+	names := [...]string{"unknown", "preCommitted", "active", "faulty", "expired", "dropped", "lost", "terminated"}
 	if int(s) >= len(names) {
 		return names[0]
 	}
@@ -121,7 +141,8 @@ type Sector struct {
 	Deadline     uint64
 	Partition    uint64
 	Slot         uint64 // place in the partition
-	FaultSince   Height // 0: not faulty
+	FaultSince   Height // from which its fault counts, earlier ones that are not forgiven included; 0: not faulty
+	FaultAge     uint64 // blocks of fault that counted when it last recovered, of which proven heights forgive a part
 	PaidThrough  Height // deal pay of this sector is settled up to and including here
 }
 
@@ -132,6 +153,7 @@ type Partition struct {
 	Live          uint64   // to be proven or faulty
 	Faulty        uint64   // without power
 	Recovering    uint64   // faulty, and to be proven in the next window
+	Charged       uint64   // faulty, and the window that closes next is settled: fined, covered by the budget or proven before
 	ProvenPeriods uint64   // 1 + index of the last period that was proven or had nothing to prove; 0: none
 	ProvenThrough Height   // height that accepted the last proof
 	Earning       uint64   // slots that the last accepted proof covered: they earn until the next

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/minio/sha256-simd"
@@ -20,7 +21,7 @@ const (
 	TableDeal      Table = 6  // by deal ID: Deal
 	TableChannel   Table = 7  // by channel ID: Channel
 	TableBeacon    Table = 8  // by height: Beacon
-	TableQueue     Table = 9  // by queue<<56|height, index: QueueItem; index 0 is the QueueHead
+	TableQueue     Table = 9  // by height, index<<5|queue: QueueItem; index 0 is the QueueHead
 	TableReplay    Table = 10 // by replay key, void key or failure key: Empty
 	TableCopies    Table = 11 // by order ID of a bid: Copies
 	TableEnd       Table = 12
@@ -42,9 +43,9 @@ func (t Table) Shape() Shape {
 	switch t {
 	case TableGlobal:
 		return ShapeSingle
-	case TableAccount, TableReplay, TableQueue:
+	case TableAccount, TableReplay:
 		return ShapeBytes
-	case TableSector, TablePartition:
+	case TableSector, TablePartition, TableQueue:
 		return ShapeOwned
 	}
 	return ShapeDense
@@ -178,8 +179,19 @@ type QueueItem struct {
 }
 
 // QueueKey is the key of item index (from 1) of a queue at a height; index 0 is its head.
+// What is due at neighbouring heights lies side by side in the tree, so that
+// looking for it costs a block the same however much is due later.
 func QueueKey(q Queue, h Height, index uint64) Key {
-	return Key{TableQueue, string(be64(be64([]byte{byte(q)}, uint64(h)), index))}
+	return owned(TableQueue, uint64(h), index<<queueBits|uint64(q))
+}
+
+// queueBits is how many bits of a queue's key tell which queue it is.
+const queueBits = 5
+
+// ParseQueueID reads the key of the queue table that QueueKey has made.
+func ParseQueueID(id string) (q Queue, h Height, index uint64) {
+	n := binary.BigEndian.Uint64([]byte(id[8:]))
+	return Queue(n & (1<<queueBits - 1)), Height(binary.BigEndian.Uint64([]byte(id[:8]))), n >> queueBits
 }
 
 // Cursor is how far a queue is worked off: everything below Height, and at

@@ -31,6 +31,8 @@ var rules = map[chain.Kind]rule{
 	chain.KindSubmitWindowProof: on(windowProofUnits, applyWindowProof),
 	chain.KindDeclareFaults:     on(declareFaultsUnits, applyDeclareFaults),
 	chain.KindDeclareRecoveries: on(declareRecoveriesUnits, applyDeclareRecoveries),
+	chain.KindTerminateSectors:  on(terminateUnits, applyTerminate),
+	chain.KindExtendSectors:     on(extendUnits, applyExtend),
 	chain.KindPlaceBid:          on(placeBidUnits, applyPlaceBid),
 	chain.KindPlaceAsk:          on(placeAskUnits, applyPlaceAsk),
 	chain.KindCancelOrder:       on(cancelOrderUnits, applyCancelOrder),

@@ -141,8 +141,8 @@ func (a *audit) checkPartitions() error {
 			want = c.partitions[id]
 			delete(c.partitions, id)
 		}
-		if p.Live != want.Live || p.Faulty != want.Faulty || p.Recovering&^p.Faulty != 0 || p.Live>>len(p.Sectors) != 0 {
-			a.wrong("partition %x has live %b faulty %b recovering %b, its sectors say %b %b", id, p.Live, p.Faulty, p.Recovering, want.Live, want.Faulty)
+		if p.Live != want.Live || p.Faulty != want.Faulty || (p.Recovering|p.Charged)&^p.Faulty != 0 || p.Live>>len(p.Sectors) != 0 {
+			a.wrong("partition %x has live %b faulty %b recovering %b charged %b, its sectors say %b %b", id, p.Live, p.Faulty, p.Recovering, p.Charged, want.Live, want.Faulty)
 		}
 		for slot, number := range p.Sectors {
 			if want.Live>>slot&1 != 0 && want.Sectors[slot] != number {
@@ -166,8 +166,7 @@ func (a *audit) checkPartitions() error {
 func (a *audit) queuedCloses() (map[string]bool, error) {
 	closing := map[string]bool{}
 	err := a.records.ForEach(chain.TableQueue, func(id string, record []byte) error {
-		head := binary.BigEndian.Uint64([]byte(id[len(id)-8:])) == 0
-		if head || chain.Queue(id[0]) != chain.QueueDeadlineClose {
+		if q, _, index := chain.ParseQueueID(id); index == 0 || q != chain.QueueDeadlineClose {
 			return nil
 		}
 		var item chain.QueueItem

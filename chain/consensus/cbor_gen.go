@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 63}
+var lengthBufParams = []byte{152, 68}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -378,6 +378,35 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.StandingFee (chain.Amount) (struct)
+	if err := t.StandingFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.FaultBudget (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.FaultBudget)); err != nil {
+		return err
+	}
+
+	// t.BudgetPeriods (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.BudgetPeriods)); err != nil {
+		return err
+	}
+
+	// t.FaultForgive (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.FaultForgive)); err != nil {
+		return err
+	}
+
+	// t.TerminationBurn (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.TerminationBurn)); err != nil {
+		return err
+	}
+
 	// t.IssuanceTotal (chain.Amount) (struct)
 	if err := t.IssuanceTotal.MarshalCBOR(cw); err != nil {
 		return err
@@ -447,7 +476,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 63 {
+	if extra != 68 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -1190,6 +1219,71 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		if err := t.SkipFee.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.SkipFee: %w", err)
 		}
+
+	}
+	// t.StandingFee (chain.Amount) (struct)
+
+	{
+
+		if err := t.StandingFee.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.StandingFee: %w", err)
+		}
+
+	}
+	// t.FaultBudget (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.FaultBudget = uint64(extra)
+
+	}
+	// t.BudgetPeriods (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.BudgetPeriods = uint64(extra)
+
+	}
+	// t.FaultForgive (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.FaultForgive = uint64(extra)
+
+	}
+	// t.TerminationBurn (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.TerminationBurn = uint64(extra)
 
 	}
 	// t.IssuanceTotal (chain.Amount) (struct)

@@ -1,17 +1,19 @@
 package consensus
 
 import (
+	"math/bits"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/post"
 )
 
 // grade says how a fault came to light. In each the sector's power is gone at
-// once and its deals earn nothing; a worse grade costs a higher fee.
+// once and its deals earn nothing; a worse grade costs more.
 type grade int
 
 // The grades, from the best to the worst.
 const (
-	gradeDeclared grade = iota // before the cut-off
+	gradeDeclared grade = iota // before the cut-off, or faulty since a window before
 	gradeSkipped               // left out of a window proof
 	gradeLate                  // declared after the cut-off
 	gradeMissed                // no proof came
@@ -22,50 +24,125 @@ func (g grade) String() string {
 	return [...]string{"declared", "skipped", "declared late", "missed"}[g]
 }
 
-// fee is what a fault of this grade costs, per GiB of sector.
+// fee is what a fault of this grade costs, per GiB of sector, if the budget does
+// not cover it.
 func (g grade) fee(p *Params) chain.Amount {
 	switch g {
 	case gradeDeclared:
-		return chain.Amount{}
+		return p.StandingFee
 	case gradeMissed:
 		return p.FaultFee
 	}
 	return p.SkipFee
 }
 
-// fail makes an active sector faulty. Its deals are settled for the heights that
-// proofs cover so far; part still says which those are. The caller stores part.
-func (s *state) fail(sec *chain.Sector, part *chain.Partition, g grade) error {
+// weight is what a fault of this grade takes of the budget if that covers it:
+// worse ones cost more there too.
+func (g grade) weight() uint64 { return [...]uint64{1, 2, 2, 4}[g] }
+
+// fail makes active sectors of a partition, those in the slots of set, faulty.
+// Their deals are settled for the heights that proofs cover so far; part still
+// says which those are. The caller stores part.
+//
+// What was declared in time is paid for when the window closes that it is not
+// proven in; every other fault at once, and not again at that close. Returned are
+// the slots that earlier faults count against.
+func (s *state) fail(at place, part *chain.Partition, set uint64, g grade) (again uint64, err error) {
+	if set == 0 {
+		return 0, nil
+	}
+	err = s.slots(at.miner, part, set, func(sec *chain.Sector) error {
+		err := s.failOne(sec, part)
+		if sec.FaultSince < s.global.Height {
+			again |= slotBit(sec)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	part.Faulty |= set
+	count := uint64(bits.OnesCount64(set))
+	err = s.changeMiner(at.miner, func(m *chain.Miner) error {
+		if open, ok := s.params.Schedule().At(uint64(m.PeriodStart), uint64(s.global.Height)); g != gradeDeclared || ok && open.Index == at.deadline {
+			part.Charged |= set
+		}
+		m.Faulty += count
+		return s.takePower(m, count)
+	})
+	if err != nil {
+		return 0, err
+	}
+	covered, fee := count, chain.Amount{}
+	if g != gradeDeclared {
+		if covered, fee, err = s.fine(at.miner, count, g); err != nil {
+			return 0, err
+		}
+	}
+	for i := uint64(0); set != 0; set, i = set&(set-1), i+1 {
+		e := Event{Kind: EventSectorFaulty, Miner: at.miner, Sector: part.Sectors[bits.TrailingZeros64(set)], Reason: g.String()}
+		if i >= covered {
+			e.Amount = fee
+		}
+		s.emit(e)
+	}
+	return again, nil
+}
+
+// failOne settles a sector and writes it as faulty. What is not forgiven yet of
+// earlier faults counts as if it were part of this one, so that nobody dodges
+// the loss by a proof now and then.
+func (s *state) failOne(sec *chain.Sector, part *chain.Partition) error {
+	healthy := uint64(s.global.Height - sec.PaidThrough) // since it was activated or recovered
+	carried := sec.FaultAge - min(sec.FaultAge, healthy/s.params.FaultForgive)
 	if err := s.settle(sec, max(sec.PaidThrough, part.ProvenThrough)); err != nil {
 		return err
 	}
-	sec.State, sec.FaultSince = chain.SectorFaulty, s.global.Height
+	sec.State, sec.FaultSince, sec.FaultAge = chain.SectorFaulty, s.global.Height-chain.Height(carried), 0
 	s.store(chain.SectorKey(sec.Miner, sec.Number), sec)
-	part.Faulty |= slotBit(sec)
-	err := s.changeMiner(sec.Miner, func(m *chain.Miner) error {
-		m.Faulty++
-		return s.takePower(m)
+	return nil
+}
+
+// fine charges a miner for count faults of a grade: as many as its budget covers
+// are taken from that, each of the others costs the fee.
+func (s *state) fine(id chain.MinerID, count uint64, g grade) (covered uint64, fee chain.Amount, err error) {
+	err = s.changeMiner(id, func(m *chain.Miner) error {
+		size, err := sectorSize(m.SealProof)
+		if err != nil {
+			return err
+		}
+		covered = s.spendBudget(m, count, g.weight())
+		fee, err = chain.PerGiB(g.fee(s.params), size)
+		return err
 	})
+	if err != nil || covered == count {
+		return covered, fee, err
+	}
+	sum, err := fee.Mul(count - covered)
+	if err != nil {
+		sum = chain.MaxAmount()
+	}
+	_, err = s.penalize(id, sum)
+	return covered, fee, err
+}
+
+// fineStanding charges for sectors of a partition that were faulty, and known to
+// be, all through a window that closes.
+func (s *state) fineStanding(at place, set uint64) error {
+	if set == 0 {
+		return nil
+	}
+	count := uint64(bits.OnesCount64(set))
+	covered, fee, err := s.fine(at.miner, count, gradeDeclared)
 	if err != nil {
 		return err
 	}
-	fee, err := s.chargeFault(sec, g)
-	s.emit(Event{Kind: EventSectorFaulty, Miner: sec.Miner, Sector: sec.Number, Amount: fee, Reason: g.String()})
-	return err
-}
-
-// chargeFault fines the miner for a fault and returns the fee.
-func (s *state) chargeFault(sec *chain.Sector, g grade) (chain.Amount, error) {
-	size, err := sectorSize(sec.SealProof)
+	sum, err := fee.Mul(count - covered)
 	if err != nil {
-		return chain.Amount{}, err
+		sum = chain.MaxAmount()
 	}
-	fee, err := chain.PerGiB(g.fee(s.params), size)
-	if err != nil || fee.IsZero() {
-		return chain.Amount{}, err
-	}
-	_, err = s.penalize(sec.Miner, fee)
-	return fee, err
+	s.emit(Event{Kind: EventSectorsFined, Miner: at.miner, Index: count, Amount: sum})
+	return nil
 }
 
 // settle releases the pay of a sector's deals for the heights up to and
@@ -79,17 +156,16 @@ func (s *state) settle(sec *chain.Sector, through chain.Height) error {
 }
 
 // recover makes a faulty sector active again by an accepted proof. Heights up
-// to and including this one earn nothing. The caller stores part.
-func (s *state) recover(sec *chain.Sector, part *chain.Partition) error {
+// to and including this one earn nothing. The caller stores part and counts the
+// sector's power.
+func (s *state) recover(sec *chain.Sector, part *chain.Partition) {
+	sec.FaultAge = uint64(s.global.Height - sec.FaultSince)
 	sec.State, sec.FaultSince, sec.PaidThrough = chain.SectorActive, 0, s.global.Height
 	s.store(chain.SectorKey(sec.Miner, sec.Number), sec)
 	part.Faulty &^= slotBit(sec)
 	part.Recovering &^= slotBit(sec)
+	part.Charged &^= slotBit(sec)
 	s.emit(Event{Kind: EventSectorRecovered, Miner: sec.Miner, Sector: sec.Number})
-	return s.changeMiner(sec.Miner, func(m *chain.Miner) error {
-		m.Faulty--
-		return s.addPower(m)
-	})
 }
 
 // lose ends a sector that was faulty for too long: its pledge is burned and its
@@ -126,9 +202,11 @@ func applyDeclareFaults(s *state, m *chain.Message, b *chain.DeclareFaults) (uin
 	return 0, s.declare(m, b.Miner, b.Sectors, func(sec *chain.Sector, part *chain.Partition, late bool) error {
 		switch {
 		case sec.State == chain.SectorActive && late:
-			return s.fail(sec, part, gradeLate)
+			_, err := s.fail(placeOf(sec), part, slotBit(sec), gradeLate)
+			return err
 		case sec.State == chain.SectorActive:
-			return s.fail(sec, part, gradeDeclared)
+			_, err := s.fail(placeOf(sec), part, slotBit(sec), gradeDeclared)
+			return err
 		case part.Recovering&slotBit(sec) != 0:
 			part.Recovering &^= slotBit(sec)
 			return nil

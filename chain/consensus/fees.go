@@ -96,7 +96,7 @@ func (s *state) admitNonce(m *chain.Message) error {
 	return nil
 }
 
-// admitProof checks who may send a window proof and makes the miner its payer.
+// admitProof checks who may send a window proof and finds its payer.
 func (s *state) admitProof(a *admitted, p *chain.SubmitWindowProof) error {
 	miner, err := s.miner(p.Miner)
 	if err != nil {
@@ -113,8 +113,22 @@ func (s *state) admitProof(a *admitted, p *chain.SubmitWindowProof) error {
 	if err := s.admitOnce(a, p, miner); err != nil {
 		return err
 	}
-	a.payer, err = chain.MinerAddress(p.Miner)
+	a.payer, err = s.proofPayer(p.Miner, from, a.fee)
 	return err
+}
+
+// proofPayer is who pays for a window proof: the miner, or its sender if the
+// miner has too little free, so that a fine keeps no miner from proving what it has.
+func (s *state) proofPayer(id chain.MinerID, from chain.Address, fee chain.Amount) (chain.Address, error) {
+	addr, err := chain.MinerAddress(id)
+	if err != nil {
+		return addr, err
+	}
+	free, err := s.balance(addr)
+	if err != nil || free.Less(fee) {
+		return from, err
+	}
+	return addr, nil
 }
 
 // admitOnce stands in for the nonce: a proof counts in its window alone, once

@@ -161,7 +161,7 @@ func (m *market) line() string {
 	number := rapid.IntRange(1, 12).Draw(m.rt, "number")
 	price := m.of("0", "1000000PDR", "2000000PDR", "3000000PDR")
 	size := m.of("128", "256", "1KiB", "2KiB")
-	switch rapid.IntRange(0, 17).Draw(m.rt, "kind") { // numbers that come twice are drawn more often
+	switch rapid.IntRange(0, 18).Draw(m.rt, "kind") { // numbers that come twice are drawn more often
 	case 0, 1:
 		return fmt.Sprintf("%s: bid piece=p%d size=%s price=%s duration=%d copies=%d collateral=%s expiry=+%d", client, number, size,
 			price, number*2, 1+number%3, m.of("0", "1000000PDR"), 2+number)
@@ -182,6 +182,8 @@ func (m *market) line() string {
 		return fmt.Sprintf("%s: prove miner=%d sector=%d proof=%s", worker, id, number+20*(number%2), m.of("ok", "ok", "no"))
 	case 13:
 		return fmt.Sprintf("%s: %s miner=%d sectors=%d", worker, m.of("declare-faults", "declare-recoveries"), id, number)
+	case 17:
+		return fmt.Sprintf("%s: %s miner=%d sectors=%d expires=+%d", worker, m.of("terminate", "extend", "extend"), id, m.some(number), 20+number)
 	case 14:
 		return fmt.Sprintf("%s: settle deals=%d,%d", client, m.recent(g.NextDeal), m.recent(g.NextDeal))
 	case 15, 16:
@@ -189,6 +191,14 @@ func (m *market) line() string {
 	}
 	return fmt.Sprintf("%s: transfer to=%s amount=%s tip=%s", m.of(client, worker), m.of("t01000", "t01001", "alice", "dave"),
 		m.of("1", "3PDR", "900PDR"), m.of("0", "0.1PDR"))
+}
+
+// some is the number of a sector, mostly of one that was made for a deal.
+func (m *market) some(number int) uint64 {
+	if m.number > 100 && m.mostly() {
+		return m.recent(m.number + 1)
+	}
+	return uint64(number)
 }
 
 // precommitDeal puts a deal into a sector in which it fits, mostly.

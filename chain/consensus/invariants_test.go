@@ -8,11 +8,10 @@ import (
 	"github.com/perdure/perdure/chain/orderbook"
 )
 
-// bookAfter is the book that a follower keeps by applying an update.
-func bookAfter(before *mapView, u *Update, after *mapView) *orderbook.Book {
-	book := new(orderbook.Book)
-	if before.book != nil {
-		book = before.book
+// bookAfter is the book that a follower keeps by applying an update to the one before.
+func bookAfter(book *orderbook.Book, u *Update) *orderbook.Book {
+	if book == nil {
+		book = new(orderbook.Book)
 	}
 	for _, c := range u.Changes {
 		if c.Table != chain.TableOrder {

@@ -44,7 +44,7 @@ type Params struct {
 	MaxMessageBytes uint64 `json:"maxMessageBytes"`
 	MaxBlockBytes   uint64 `json:"maxBlockBytes"`
 	MaxBlockUnits   uint64 `json:"maxBlockUnits"`  // verification and state work of a block
-	QueueItems      uint64 `json:"queueItems"`     // due items worked off a block; the rest carries over
+	QueueItems      uint64 `json:"queueItems"`     // due items of each queue worked off a block; the rest carries over. A partition missed is one, which is 32 sectors
 	StateRetention  uint64 `json:"stateRetention"` // heights whose state and Updates are kept
 
 	SettleDelay   uint64 `json:"settleDelay"` // from SettleChannel to CollectChannel
@@ -62,17 +62,22 @@ type Params struct {
 	SectorPledge     chain.Amount `json:"sectorPledge"`     // per GiB of sector
 	NoShowDeposit    chain.Amount `json:"noShowDeposit"`    // of each side, per GiB of piece; at least NoShowFloor
 	NoShowFloor      chain.Amount `json:"noShowFloor"`
-	NoShowForget     uint64       `json:"noShowForget"`   // blocks after which one no-show is forgotten
-	NoShowMost       uint64       `json:"noShowMost"`     // recent no-shows that count at most: deposits grow to 1 + NoShowMost times the rate
-	OrderDeposit     chain.Amount `json:"orderDeposit"`   // of each order; burned if it is cancelled before it rests in the book
-	CollateralSpan   uint64       `json:"collateralSpan"` // blocks of its price that an ask stakes at least; 0: left to the parties
-	VoidBurn         uint64       `json:"voidBurn"`       // percent of a deal's collateral burned when it is accepted but not active in time
-	LossBurn         uint64       `json:"lossBurn"`       // percent of it burned when the deal's sector is lost
-	RepairPrice      uint64       `json:"repairPrice"`    // percent of a lost deal's price that the bid for its repair offers at most
-	RepairBy         uint64       `json:"repairBy"`       // blocks from the loss of a copy in which bids for its repair may match
-	RepairFetch      chain.Amount `json:"repairFetch"`    // allowance for buying the data of a repair, per GiB of piece
-	FaultFee         chain.Amount `json:"faultFee"`       // per GiB of sector that missed its window undeclared
-	SkipFee          chain.Amount `json:"skipFee"`        // per GiB of sector skipped in a proof or declared too late
+	NoShowForget     uint64       `json:"noShowForget"`    // blocks after which one no-show is forgotten
+	NoShowMost       uint64       `json:"noShowMost"`      // recent no-shows that count at most: deposits grow to 1 + NoShowMost times the rate
+	OrderDeposit     chain.Amount `json:"orderDeposit"`    // of each order; burned if it is cancelled before it rests in the book
+	CollateralSpan   uint64       `json:"collateralSpan"`  // blocks of its price that an ask stakes at least; 0: left to the parties
+	VoidBurn         uint64       `json:"voidBurn"`        // percent of a deal's collateral burned when it is accepted but not active in time
+	LossBurn         uint64       `json:"lossBurn"`        // percent of it burned when the deal's sector is lost
+	RepairPrice      uint64       `json:"repairPrice"`     // percent of a lost deal's price that the bid for its repair offers at most
+	RepairBy         uint64       `json:"repairBy"`        // blocks from the loss of a copy in which bids for its repair may match
+	RepairFetch      chain.Amount `json:"repairFetch"`     // allowance for buying the data of a repair, per GiB of piece
+	FaultFee         chain.Amount `json:"faultFee"`        // per GiB of sector that missed its window undeclared
+	SkipFee          chain.Amount `json:"skipFee"`         // per GiB of sector skipped in a proof or declared too late
+	StandingFee      chain.Amount `json:"standingFee"`     // per GiB of sector and window that it was declared, or stayed, faulty for
+	FaultBudget      uint64       `json:"faultBudget"`     // percent of the sector-windows proven of late that may fail without a fine
+	BudgetPeriods    uint64       `json:"budgetPeriods"`   // proving periods that "of late" means; younger miners have no budget
+	FaultForgive     uint64       `json:"faultForgive"`    // proven blocks that make one block of an earlier fault forgotten
+	TerminationBurn  uint64       `json:"terminationBurn"` // percent of a sector's pledge burned when its miner ends it early
 
 	IssuanceTotal     chain.Amount `json:"issuanceTotal"`     // issued in all, beyond the money of genesis
 	IssuanceHalfLife  uint64       `json:"issuanceHalfLife"`  // blocks in which half of what is left is issued
@@ -127,8 +132,8 @@ func Devnet() *Params {
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 60, 20_000, 1_000
 	p.IssuanceTotal, p.IssuanceHalfLife, p.IssuanceFullPower = chain.PDR(1_000_000), 172_800, 1<<50 // a day
 	p.CollateralSpan = 90
-	p.FaultFee, p.SkipFee = chain.Atto(chain.AttoPerPDR/500), chain.Atto(chain.AttoPerPDR/1000)
-	p.RepairBy = 1_200
+	p.FaultFee, p.SkipFee, p.StandingFee = chain.Atto(chain.AttoPerPDR/500), chain.Atto(chain.AttoPerPDR/1000), chain.Atto(chain.AttoPerPDR/2000)
+	p.RepairBy, p.QueueItems = 1_200, 50
 	return p
 }
 
@@ -151,7 +156,7 @@ func Testnet() *Params {
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 3_600, 604_800, 43_200
 	p.IssuanceTotal, p.IssuanceHalfLife, p.IssuanceFullPower = chain.PDR(1_000_000_000), 7_884_000, 1<<54 // half a year
 	p.CollateralSpan = 302_400                                                                            // a week
-	p.RepairBy = 129_600
+	p.RepairBy, p.QueueItems = 129_600, 250
 	return p
 }
 
@@ -175,7 +180,7 @@ func Mainnet() *Params {
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 14_400, 432_000, 14_400
 	p.IssuanceTotal, p.IssuanceHalfLife, p.IssuanceFullPower = chain.PDR(1_000_000_000), 21_024_000, 1<<54 // four years
 	p.CollateralSpan = 432_000                                                                             // thirty days
-	p.RepairBy = 201_600
+	p.RepairBy, p.QueueItems = 201_600, 700
 	return p
 }
 
@@ -185,7 +190,6 @@ func common() *Params {
 		Network:          chain.Testnet,
 		WindowChallenges: 10, PoRepChallenges: 180,
 		MatchDelay: 3, MatchVisits: 64, MatchSearches: 1_024, MatchesPerBlock: 256, MaxCopies: 16,
-		QueueItems:   1_000,
 		BaseFeeStart: chain.Atto(1_000_000), BaseFeeFloor: chain.Atto(100_000),
 		ProofFee: chain.Atto(100_000), ProofTries: 3,
 		BeaconCharge:     chain.PDR(1),
@@ -193,8 +197,10 @@ func common() *Params {
 		NoShowDeposit: chain.PDR(1), NoShowFloor: chain.Atto(chain.AttoPerPDR / 1000),
 		OrderDeposit: chain.Atto(chain.AttoPerPDR / 1000), ProposerShare: 25,
 		NoShowMost: 9, VoidBurn: 10, LossBurn: 20, RepairPrice: 125, RepairFetch: chain.PDR(1),
-		FaultFee:      chain.Atto(chain.AttoPerPDR / 10),
-		SkipFee:       chain.Atto(chain.AttoPerPDR / 20),
+		FaultFee:    chain.Atto(chain.AttoPerPDR / 10),
+		SkipFee:     chain.Atto(chain.AttoPerPDR / 20),
+		StandingFee: chain.Atto(chain.AttoPerPDR / 40),
+		FaultBudget: 4, BudgetPeriods: 30, FaultForgive: 9, TerminationBurn: 50,
 		UnitSignature: 1_700, UnitHash: 1, UnitPoseidon: 100, UnitWrite: 50,
 	}
 }

@@ -67,19 +67,19 @@ func sectorSize(proof abi.RegisteredSealProof) (uint64, error) {
 	return p.SectorSize(), nil
 }
 
-// addPower gives a sector's power to its miner.
-func (s *state) addPower(m *chain.Miner) error {
+// addPower gives the power of so many sectors to their miner.
+func (s *state) addPower(m *chain.Miner, sectors uint64) error {
 	size, err := sectorSize(m.SealProof)
-	m.Power += size
-	s.global.Power += size
+	m.Power += sectors * size
+	s.global.Power += sectors * size
 	return err
 }
 
-// takePower takes a sector's power from its miner.
-func (s *state) takePower(m *chain.Miner) error {
+// takePower takes the power of so many sectors from their miner.
+func (s *state) takePower(m *chain.Miner, sectors uint64) error {
 	size, err := sectorSize(m.SealProof)
-	m.Power -= size
-	s.global.Power -= size
+	m.Power -= sectors * size
+	s.global.Power -= sectors * size
 	return err
 }
 
@@ -244,10 +244,11 @@ func (s *state) unseat(sec *chain.Sector, part *chain.Partition) error {
 	part.Live &^= slotBit(sec)
 	part.Faulty &^= slotBit(sec)
 	part.Recovering &^= slotBit(sec)
+	part.Charged &^= slotBit(sec)
 	return s.changeMiner(sec.Miner, func(m *chain.Miner) (err error) {
 		if sec.State == chain.SectorFaulty {
 			m.Faulty--
-		} else if err := s.takePower(m); err != nil {
+		} else if err := s.takePower(m, 1); err != nil {
 			return err
 		}
 		m.Sectors--

@@ -302,7 +302,7 @@ func (s *state) activate(sec *chain.Sector) error {
 		end := s.lastWindow(m, sec.Deadline, sec.Expiration)
 		s.enqueue(chain.QueueSectorExpire, end, chain.QueueItem{Owner: m.ID, ID: sec.Number})
 		m.Sectors++
-		return s.addPower(m)
+		return s.addPower(m, 1)
 	})
 	if err != nil {
 		return err
@@ -359,6 +359,13 @@ func (s *state) expireSector(item *chain.QueueItem) error {
 	if !s.load(key, sec) || !sec.Live() || !s.load(placeOf(sec).key(), part) {
 		return nil
 	}
+	miner, err := s.miner(sec.Miner)
+	if err != nil {
+		return err
+	}
+	if s.lastWindow(miner, sec.Deadline, sec.Expiration) > s.global.Height {
+		return nil // it was extended, which has put another item into the queue
+	}
 	if err := s.settle(sec, s.provenThrough(sec)); err != nil {
 		return err
 	}
@@ -366,15 +373,20 @@ func (s *state) expireSector(item *chain.QueueItem) error {
 		return err
 	}
 	s.store(placeOf(sec).key(), part)
-	addr, err := chain.MinerAddress(sec.Miner)
-	if err != nil {
-		return err
-	}
-	if err := s.unlock(addr, sec.Pledge); err != nil {
+	if err := s.releasePledge(sec.Miner, sec.Pledge); err != nil {
 		return err
 	}
 	sec.State, sec.Pledge, sec.FaultSince = chain.SectorExpired, chain.Amount{}, 0
 	s.store(key, sec)
 	s.emit(Event{Kind: EventSectorEnded, Miner: sec.Miner, Sector: sec.Number, Reason: "expired"})
 	return nil
+}
+
+// releasePledge frees pledge of a sector that has ended.
+func (s *state) releasePledge(id chain.MinerID, amount chain.Amount) error {
+	addr, err := chain.MinerAddress(id)
+	if err != nil {
+		return err
+	}
+	return s.unlock(addr, amount)
 }

@@ -162,7 +162,7 @@ func (h *history) compare() {
 		if h.params.QueueItems == 1000 && want.active && h.height-want.through > longest {
 			h.t.Fatalf("height %d: sector %d has power, last shown to be there at %d", h.height, number, want.through)
 		}
-		age := chain.Height((h.params.FaultMaxAge + 1) * h.params.Period())
+		age := chain.Height((h.params.FaultMaxAge + 3) * h.params.Period()) // earlier faults are in FaultSince
 		if h.params.QueueItems == 1000 && !want.active && h.height-sec.FaultSince > age {
 			h.t.Fatalf("height %d: sector %d is faulty since %d and not lost", h.height, number, sec.FaultSince)
 		}

@@ -20,6 +20,15 @@ func init() {
 	}
 }
 
+func init() {
+	verbs["terminate"] = func(_ *script, a args) chain.Body {
+		return &chain.TerminateSectors{Miner: a.number("miner"), Sectors: a.numbers("sectors")}
+	}
+	verbs["extend"] = func(s *script, a args) chain.Body {
+		return &chain.ExtendSectors{Miner: a.number("miner"), Sectors: a.numbers("sectors"), Expiration: s.until(a, "expires", 0)}
+	}
+}
+
 // preCommitVerb reads miner=, sectors=1,2, ticket=HEIGHT (the last one), expires=HEIGHT
 // (a thousand blocks later than the least), pieces=SIZE[:DEAL],... in every sector.
 func preCommitVerb(s *script, a args) chain.Body {

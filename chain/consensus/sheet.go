@@ -41,7 +41,8 @@ var paramUnits = map[string]string{
 	"preCommitDeposit": unitSector, "sectorPledge": unitSector, "noShowDeposit": unitPiece, "noShowFloor": unitAmount,
 	"noShowForget": unitBlocks, "noShowMost": unitCount, "orderDeposit": unitAmount, "collateralSpan": "blocks of the price",
 	"voidBurn": unitShare, "lossBurn": unitShare, "repairPrice": unitShare, "repairBy": unitBlocks, "repairFetch": unitPiece,
-	"faultFee": unitSector, "skipFee": unitSector,
+	"faultFee": unitSector, "skipFee": unitSector, "standingFee": unitSector,
+	"faultBudget": unitShare, "budgetPeriods": unitPeriod, "faultForgive": unitBlocks, "terminationBurn": unitShare,
 	"issuanceTotal": unitAmount, "issuanceHalfLife": unitBlocks, "issuanceFullPower": unitBytes, "proposerShare": unitShare,
 	"unitSignature": unitWork, "unitHash": unitWork, "unitPoseidon": unitWork, "unitWrite": unitWork,
 }

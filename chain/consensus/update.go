@@ -34,9 +34,11 @@ const (
 	EventSectorPart       EventKind = 11 // Miner, Sector, Index: part
 	EventSectorActive     EventKind = 12 // Miner, Sector, Index: deadline
 	EventSectorProven     EventKind = 13 // Miner, Sector, Index: period: an accepted window proof covers it
-	EventSectorFaulty     EventKind = 14 // Miner, Sector, Reason: declared, skipped, declared late or missed; Amount: fee
+	EventSectorFaulty     EventKind = 14 // Miner, Sector, Reason: declared, skipped, declared late or missed; Amount: fine, none if the budget covers it
 	EventSectorRecovered  EventKind = 15 // Miner, Sector
-	EventSectorEnded      EventKind = 16 // Miner, Sector, Reason: expired, lost or not proven in time; Amount: pledge or deposit burned
+	EventSectorEnded      EventKind = 16 // Miner, Sector, Reason: expired, lost, terminated or not proven in time; Amount: pledge or deposit burned
+	EventSectorsFined     EventKind = 17 // Miner, Index: so many sectors of a partition were faulty all through a window, Amount: fine
+	EventSectorExtended   EventKind = 18 // Miner, Sector, Index: its expiration
 	EventOrderPlaced      EventKind = 20 // Order, From: its Owner, Miner: an ask's, Amount: locked
 	EventOrderCancelled   EventKind = 21 // Order, Amount: repaid, Reason: cancelled or expired
 	EventDealMatched      EventKind = 22 // Deal, Order: bid, Index: ask, Miner, From: client, Amount: total price, Reason: "self-trade" or empty
@@ -62,6 +64,7 @@ var eventNames = map[EventKind]string{
 	EventTransfer: "transfer", EventMinerCreated: "minerCreated", EventMinerUpdated: "minerUpdated", EventDebtPaid: "debtPaid",
 	EventSectorCommitted: "sectorCommitted", EventSectorPart: "sectorPart", EventSectorActive: "sectorActive",
 	EventSectorProven: "sectorProven", EventSectorFaulty: "sectorFaulty", EventSectorRecovered: "sectorRecovered",
+	EventSectorsFined: "sectorsFined", EventSectorExtended: "sectorExtended",
 	EventSectorEnded: "sectorEnded", EventOrderPlaced: "orderPlaced", EventOrderCancelled: "orderCancelled",
 	EventOrderFilled: "orderFilled",
 	EventDealMatched: "dealMatched", EventDealAccepted: "dealAccepted", EventDealActive: "dealActive",

@@ -9,7 +9,7 @@ type Admission struct {
 	Hash  chain.Hash
 	Kind  chain.Kind
 	From  chain.Address // who signed it
-	Payer chain.Address // who pays its fee: From, or the miner of a window proof
+	Payer chain.Address // who pays its fee: From, or the miner of a window proof if it has enough
 
 	Nonce uint64 // of From; 0 and unused for window proofs
 	Next  uint64 // From's next nonce in the view; Nonce is at least this
@@ -115,7 +115,7 @@ func (s *state) awaitWindow(a *Admission, p *chain.SubmitWindowProof) error {
 	if err != nil {
 		return refuse(CodeMalformed, "%v", err)
 	}
-	if a.Payer, err = chain.MinerAddress(p.Miner); err != nil {
+	if a.Payer, err = s.proofPayer(p.Miner, a.From, a.Fee); err != nil {
 		return refuse(CodeMalformed, "%v", err)
 	}
 	a.Replay = chain.ReplayKey(p)

@@ -81,10 +81,7 @@ func (s *state) checkWindowProof(m *chain.Miner, part *chain.Partition, open pos
 // faulty, recovering ones are whole again, the rest is proven up to and
 // including this height. Pay is not touched: it follows from ProvenThrough.
 func (s *state) acceptWindowProof(at place, part *chain.Partition, open post.Deadline, proven, skipped uint64) error {
-	err := s.slots(at.miner, part, skipped&^part.Faulty, func(sec *chain.Sector) error {
-		return s.fail(sec, part, gradeSkipped)
-	})
-	if err != nil {
+	if _, err := s.fail(at, part, skipped&^part.Faulty, gradeSkipped); err != nil {
 		return err
 	}
 	part.Recovering &^= skipped
@@ -92,17 +89,23 @@ func (s *state) acceptWindowProof(at place, part *chain.Partition, open post.Dea
 		return err
 	}
 	part.ProvenPeriods, part.ProvenThrough = open.Period+1, s.global.Height
-	faulty := part.Faulty
-	for ; proven != 0; proven &= proven - 1 {
-		slot := proven & -proven
-		err := s.slots(at.miner, part, slot&faulty, func(sec *chain.Sector) error { return s.recover(sec, part) })
-		if err != nil {
-			return err
-		}
-		s.emit(Event{Kind: EventSectorProven, Miner: at.miner, Sector: part.Sectors[bits.TrailingZeros64(slot)], Index: open.Period})
+	recovered := uint64(bits.OnesCount64(proven & part.Faulty))
+	err := s.slots(at.miner, part, proven&part.Faulty, func(sec *chain.Sector) error {
+		s.recover(sec, part)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for set := proven; set != 0; set &= set - 1 {
+		s.emit(Event{Kind: EventSectorProven, Miner: at.miner, Sector: part.Sectors[bits.TrailingZeros64(set)], Index: open.Period})
 	}
 	s.store(at.key(), part)
-	return nil
+	return s.changeMiner(at.miner, func(m *chain.Miner) error {
+		m.Faulty -= recovered
+		s.earnBudget(m, uint64(bits.OnesCount64(proven)))
+		return s.addPower(m, recovered)
+	})
 }
 
 // closeDeadline is due at the last height of a partition's window.
@@ -125,21 +128,28 @@ func (s *state) catchUp(at place, through chain.Height) error {
 }
 
 // closeWindow closes one window: sectors that it should have proven and did not
-// become faulty, recoveries that were not proven lapse, and sectors that have
-// been faulty for FaultMaxAge periods are lost. The next one is queued while
-// there is a sector left.
+// become faulty, recoveries that were not proven lapse, what was faulty before is
+// fined, and sectors that have been faulty for FaultMaxAge periods are lost. The
+// next one is queued while there is a sector left.
 func (s *state) closeWindow(at place, part *chain.Partition) error {
 	m, err := s.miner(at.miner)
 	if err != nil {
 		return err
 	}
 	open, _ := s.params.Schedule().At(uint64(m.PeriodStart), uint64(part.Closes))
+	standing, aged := part.Faulty&^part.Charged, part.Faulty
 	if part.ProvenPeriods <= open.Period {
-		if err := s.missWindow(at, part, open); err != nil {
+		again, err := s.missWindow(at, part, open)
+		if err != nil {
 			return err
 		}
+		aged |= again
 	}
-	if err := s.loseAged(at, part); err != nil {
+	if err := s.fineStanding(at, standing); err != nil {
+		return err
+	}
+	part.Charged = 0
+	if err := s.loseAged(at, part, aged); err != nil {
 		return err
 	}
 	part.Closes += chain.Height(s.params.Period())
@@ -152,26 +162,34 @@ func (s *state) closeWindow(at place, part *chain.Partition) error {
 	return nil
 }
 
-// missWindow makes faulty what an unproven window should have proven.
-func (s *state) missWindow(at place, part *chain.Partition, open post.Deadline) error {
+// missWindow makes faulty what an unproven window should have proven, and
+// returns those of it that older faults count against.
+func (s *state) missWindow(at place, part *chain.Partition, open post.Deadline) (again uint64, err error) {
 	due := part.Provable()
 	part.Recovering = 0
 	if due == 0 {
 		part.ProvenPeriods = open.Period + 1
-		return nil
+		return 0, nil
 	}
-	return s.slots(at.miner, part, due&^part.Faulty, func(sec *chain.Sector) error {
-		if sec.Activated >= chain.Height(open.Open) {
-			return nil // came while the close was waiting: its first window is the next
+	missed := due &^ part.Faulty
+	if s.global.Height > part.Closes { // sectors that came while the close was waiting have their first window ahead
+		err := s.slots(at.miner, part, missed, func(sec *chain.Sector) error {
+			if sec.Activated >= chain.Height(open.Open) {
+				missed &^= slotBit(sec)
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, err
 		}
-		return s.fail(sec, part, gradeMissed)
-	})
+	}
+	return s.fail(at, part, missed, gradeMissed)
 }
 
-// loseAged ends the sectors of a partition that were faulty for too long.
-func (s *state) loseAged(at place, part *chain.Partition) error {
+// loseAged ends the sectors in some slots of a partition that were faulty for too long.
+func (s *state) loseAged(at place, part *chain.Partition, set uint64) error {
 	age := chain.Height(s.params.FaultMaxAge * s.params.Period())
-	return s.slots(at.miner, part, part.Faulty, func(sec *chain.Sector) error {
+	return s.slots(at.miner, part, set, func(sec *chain.Sector) error {
 		if s.global.Height-sec.FaultSince < age {
 			return nil
 		}

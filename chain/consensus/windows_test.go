@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/perdure/perdure/chain"
@@ -260,5 +262,76 @@ func BenchmarkWindowProofs(b *testing.B) {
 		if _, _, err := Apply(p, n.view, n.verify, block); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// missedDeadline is a network whose next block closes a deadline of count
+// sectors, of which none was proven.
+func missedDeadline(t testing.TB, p *Params, count uint64) *network {
+	t.Helper()
+	p.MaxBlockUnits, p.MaxBlockBytes = 1<<32, 1<<26
+	p.Window, p.StateRetention = 1_000, 10_000
+	n := minerNetwork(t, p, fakeVerifier{}, 2<<10)
+	n.quiet = true
+	for first, batch := uint64(1), uint64(2_000); first <= p.Deadlines*count; first += batch {
+		batch = min(batch, p.Deadlines*count+1-first)
+		n.sealSectors(first, batch)
+		n.commitSectors(first, batch)
+	}
+	m := n.miner()
+	if m.Deadlines[0] != count {
+		t.Fatalf("%d sectors in deadline 0, want %d", m.Deadlines[0], count)
+	}
+	n.advanceTo(m.PeriodStart + chain.Height(p.Window) - 2)
+	n.quiet = false
+	return n
+}
+
+// TestMissedDeadlineCarriesOver: what closing a large deadline takes of a block
+// is bounded; the rest is closed in the blocks after it, and nothing is missed twice.
+func TestMissedDeadlineCarriesOver(t *testing.T) {
+	p := testParams()
+	n := missedDeadline(t, p, 200)
+	p.QueueItems = 3
+	var faulty []int
+	for range 4 {
+		u, _ := n.block()
+		count := 0
+		for _, e := range u.Events {
+			if e.Kind == EventSectorFaulty {
+				count++
+			}
+		}
+		faulty = append(faulty, count)
+	}
+	if want := []int{96, 96, 8, 0}; !slices.Equal(faulty, want) {
+		t.Fatalf("sectors that a block made faulty: %v, want %v", faulty, want)
+	}
+}
+
+// BenchmarkCloseMissed executes the block that closes a deadline of 10,000
+// sectors, all missed, as one block and under the cap of QueueItems, and reports
+// it in percent of the block times of mainnet and devnet.
+func BenchmarkCloseMissed(b *testing.B) {
+	const sectors = 10_000
+	p := testParams()
+	n := missedDeadline(b, p, sectors)
+	block := &Block{Height: n.height + 1, Beacon: n.contribution(beaconGiven), Proposer: proposerOf("val")}
+	for _, items := range []uint64{sectors/chain.PartitionSectors + 1, Devnet().QueueItems} {
+		b.Run(fmt.Sprintf("partitions=%d", items), func(b *testing.B) {
+			p.QueueItems = items
+			for b.Loop() {
+				u, _, err := Apply(p, n.view, n.verify, block)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if want := min(sectors, int(items)*chain.PartitionSectors); len(u.Events) != want {
+					b.Fatalf("%d sectors became faulty, want %d", len(u.Events), want)
+				}
+			}
+			per := float64(b.Elapsed().Milliseconds()) / float64(b.N)
+			b.ReportMetric(100*per/float64(Mainnet().BlockMillis), "%mainnet-block")
+			b.ReportMetric(100*per/float64(Devnet().BlockMillis), "%devnet-block")
+		})
 	}
 }

@@ -8,24 +8,26 @@ import (
 // Event is something that happened in a block. What its kind does not speak
 // of is absent.
 type Event struct {
-	Kind    string        `json:"kind"`
-	Message *uint64       `json:"message,omitempty"` // index of the message that caused it; absent: the block itself
-	Miner   string        `json:"miner,omitempty"`
-	Sector  *uint64       `json:"sector,omitempty"`
-	Order   uint64        `json:"order,omitempty"`
-	Ask     uint64        `json:"ask,omitempty"` // of a match; Order is the bid
-	Deal    uint64        `json:"deal,omitempty"`
-	Bid     uint64        `json:"bid,omitempty"`     // of a repair: the client's, whose copy is lost
-	NewDeal uint64        `json:"newDeal,omitempty"` // of a repair: the one that has the copy now; Deal is the lost one
-	Channel uint64        `json:"channel,omitempty"`
-	Lane    *uint64       `json:"lane,omitempty"`
-	Part    *uint64       `json:"part,omitempty"` // of a sector's openings
-	Line    *uint64       `json:"deadline,omitempty"`
-	Period  *uint64       `json:"period,omitempty"` // proving period of the miner
-	From    string        `json:"from,omitempty"`
-	To      string        `json:"to,omitempty"`
-	Amount  *chain.Amount `json:"amount,omitempty"`
-	Reason  string        `json:"reason,omitempty"`
+	Kind       string        `json:"kind"`
+	Message    *uint64       `json:"message,omitempty"` // index of the message that caused it; absent: the block itself
+	Miner      string        `json:"miner,omitempty"`
+	Sector     *uint64       `json:"sector,omitempty"`
+	Sectors    uint64        `json:"sectors,omitempty"` // so many were faulty all through a window
+	Order      uint64        `json:"order,omitempty"`
+	Ask        uint64        `json:"ask,omitempty"` // of a match; Order is the bid
+	Deal       uint64        `json:"deal,omitempty"`
+	Bid        uint64        `json:"bid,omitempty"`     // of a repair: the client's, whose copy is lost
+	NewDeal    uint64        `json:"newDeal,omitempty"` // of a repair: the one that has the copy now; Deal is the lost one
+	Channel    uint64        `json:"channel,omitempty"`
+	Lane       *uint64       `json:"lane,omitempty"`
+	Part       *uint64       `json:"part,omitempty"` // of a sector's openings
+	Line       *uint64       `json:"deadline,omitempty"`
+	Period     *uint64       `json:"period,omitempty"`     // proving period of the miner
+	Expiration chain.Height  `json:"expiration,omitempty"` // of an extended sector
+	From       string        `json:"from,omitempty"`
+	To         string        `json:"to,omitempty"`
+	Amount     *chain.Amount `json:"amount,omitempty"`
+	Reason     string        `json:"reason,omitempty"`
 }
 
 // eventOf writes an event with the meaning that its kind gives the fields.
@@ -47,6 +49,11 @@ func (n names) eventOf(e *consensus.Event) *Event {
 	case consensus.EventSectorCommitted, consensus.EventSectorFaulty, consensus.EventSectorRecovered,
 		consensus.EventSectorEnded, consensus.EventDealActive:
 		sector()
+	case consensus.EventSectorExtended:
+		sector()
+		out.Expiration = chain.Height(e.Index)
+	case consensus.EventSectorsFined:
+		out.Sectors = e.Index
 	case consensus.EventSectorPart:
 		sector()
 		out.Part = &e.Index

@@ -43,7 +43,7 @@ func newNoun(t chain.Table, key string) chain.CBOR {
 	case chain.TableBeacon:
 		return new(chain.Beacon)
 	case chain.TableQueue:
-		if len(key) >= 8 && key[len(key)-8:] == string(make([]byte, 8)) {
+		if _, _, index := chain.ParseQueueID(key); index == 0 {
 			return new(chain.QueueHead)
 		}
 		return new(chain.QueueItem)

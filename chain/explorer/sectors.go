@@ -66,7 +66,7 @@ func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
 }
 
 // sectorStates are the states in their order, from 1.
-var sectorStates = []string{"preCommitted", "active", "faulty", "expired", "dropped", "lost"}
+var sectorStates = []string{"preCommitted", "active", "faulty", "expired", "dropped", "lost", "terminated"}
 
 func (a *API) sectors(q *query) (any, error) {
 	m, err := q.loadMiner()

@@ -190,7 +190,7 @@ func (n *Node) openEngine(o Options, doc *types.GenesisDoc, k *keys) error {
 		return fmt.Errorf("engine config: %w", err)
 	}
 	comet, err := cmtnode.NewNode(config, k.sign, k.node, proxy.NewConnSyncLocalClientCreator(n.app),
-		func() (*types.GenesisDoc, error) { return doc, nil }, n.opensDB(o.Sync != nil),
+		func() (*types.GenesisDoc, error) { return doc, nil }, n.openHalf(o.Sync != nil),
 		cmtnode.DefaultMetricsProvider(config.Instrumentation), logger)
 	if err != nil {
 		return fmt.Errorf("open engine: %w", err)
@@ -207,20 +207,27 @@ func (n *Node) engineStopped(why string) bool {
 	return n.life.Err() == nil
 }
 
-// opensDB opens a database of CometBFT's and remembers it: the engine does not
-// close all of them. When the two are open that must agree, it looks at them.
-func (n *Node) opensDB(syncs bool) cmtconfig.DBProvider {
+// openDB opens a database of CometBFT's and remembers it: the engine does not
+// close all of them.
+func (n *Node) openDB(c *cmtconfig.DBContext) (dbm.DB, error) {
+	db, err := cmtconfig.DefaultDBProvider(c)
+	if err != nil {
+		return nil, err
+	}
+	n.databases[c.ID] = &engineDB{DB: db}
+	return n.databases[c.ID], nil
+}
+
+// openHalf is openDB that looks at the two databases that must agree, with
+// each other and with the state, once both are open.
+func (n *Node) openHalf(syncs bool) cmtconfig.DBProvider {
 	return func(c *cmtconfig.DBContext) (dbm.DB, error) {
-		db, err := cmtconfig.DefaultDBProvider(c)
-		if err != nil {
-			return nil, err
+		db, err := n.openDB(c)
+		if err != nil || c.ID != "state" {
+			return db, err
 		}
-		n.databases[c.ID] = &engineDB{DB: db}
 		blocks := n.databases["blockstore"]
-		if c.ID == "state" && blocks != nil {
-			err = errors.Join(mendSync(blocks, db), n.checkHalves(blocks, syncs))
-		}
-		return n.databases[c.ID], err
+		return db, errors.Join(mendSync(blocks, db), n.checkHalves(blocks, syncs))
 	}
 }
 

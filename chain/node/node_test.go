@@ -52,9 +52,14 @@ func TestMain(m *testing.M) {
 var secret = []byte("a private key of thirty-two byte")
 
 // newHome makes the home of a chain with one validator and one account.
-func newHome(t *testing.T) (string, *Config) {
+func newHome(t testing.TB) (string, *Config) {
 	t.Helper()
-	home := tempDir(t)
+	return newHomeIn(t, tempDir(t))
+}
+
+// newHomeIn is newHome in a directory of the test's.
+func newHomeIn(t testing.TB, home string) (string, *Config) {
+	t.Helper()
 	id, err := Init(home)
 	if err != nil {
 		t.Fatal(err)
@@ -74,15 +79,21 @@ func newHome(t *testing.T) (string, *Config) {
 	if err := SaveGenesis(home, doc); err != nil {
 		t.Fatal(err)
 	}
+	c := localConfig()
+	return home, &c
+}
+
+// localConfig is a config that picks free ports.
+func localConfig() Config {
 	c := DefaultConfig()
 	c.API, c.RPC, c.P2P = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	return home, &c
+	return c
 }
 
 // tempDir is t.TempDir for homes of nodes: CometBFT saves its address book in a
 // goroutine that nobody can wait for, so the directory may have to be removed
 // more than once.
-func tempDir(t *testing.T) string {
+func tempDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "perdure-node-*")
 	if err != nil {
@@ -101,7 +112,7 @@ func tempDir(t *testing.T) string {
 }
 
 // run starts a node and returns it with what stops it and gives Run's error.
-func run(t *testing.T, o Options) (*Node, func() error) {
+func run(t testing.TB, o Options) (*Node, func() error) {
 	t.Helper()
 	n, err := New(o)
 	if err != nil {

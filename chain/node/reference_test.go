@@ -259,19 +259,14 @@ func referenceNode(b *testing.B, h benchHome) (*Node, *reference, string) {
 	}
 	config := engineConfig(h.dir, h.config, &genesis.Params, hasty)
 	n := &Node{databases: map[string]*engineDB{}}
-	open := func(c *cmtconfig.DBContext) (dbm.DB, error) {
-		db, err := cmtconfig.DefaultDBProvider(c)
-		n.databases[c.ID] = &engineDB{DB: db}
-		return n.databases[c.ID], err
-	}
 	n.life, n.end = context.WithCancel(context.Background())
-	db, err := open(&cmtconfig.DBContext{ID: "pairs", Config: config})
+	db, err := n.openDB(&cmtconfig.DBContext{ID: "pairs", Config: config})
 	if err != nil {
 		b.Fatal(err)
 	}
 	a := newReference(db)
 	n.comet, err = cmtnode.NewNode(config, k.sign, k.node, proxy.NewConnSyncLocalClientCreator(a),
-		func() (*types.GenesisDoc, error) { return doc, nil }, open,
+		func() (*types.GenesisDoc, error) { return doc, nil }, n.openDB,
 		cmtnode.DefaultMetricsProvider(config.Instrumentation), cmtlog.NewNopLogger())
 	if err != nil {
 		b.Fatal(errors.Join(err, n.Close()))

@@ -136,16 +136,10 @@ func TestRetentionConfig(t *testing.T) {
 }
 
 // reach runs a node until it has committed a height, and stops it.
-func reach(t *testing.T, o Options, h chain.Height) {
+func reach(t testing.TB, o Options, h chain.Height) {
 	t.Helper()
 	n, stop := run(t, o)
-	for {
-		changed := n.Store().Changed()
-		if v := n.Store().View(); v != nil && v.Height() >= h {
-			break
-		}
-		<-changed
-	}
+	awaitHeight(n, h)
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

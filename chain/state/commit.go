@@ -1,9 +1,10 @@
 package state
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/ipfs/go-cid"
@@ -71,7 +72,8 @@ func set(b *pebble.Batch, k, v []byte) { _ = b.Set(k, v, nil) }
 func remove(b *pebble.Batch, k []byte) { _ = b.Delete(k, nil) }
 
 // writeBlocks writes new blocks and changed reference counts.
-func (s *Store) writeBlocks(batch *pebble.Batch, b *staged) error {
+func (s *Store) writeBlocks(batch *pebble.Batch, b *staged) (err error) {
+	changed := make([][32]byte, 0, len(b.delta))
 	for c, delta := range b.delta {
 		if delta == 0 {
 			continue
@@ -80,56 +82,54 @@ func (s *Store) writeBlocks(batch *pebble.Batch, b *staged) error {
 		if err != nil {
 			return fmt.Errorf("block %s: %w", c, err)
 		}
-		stored, old, err := s.refs(d, delta < 0)
-		if err != nil {
-			return fmt.Errorf("references of block %s: %w", c, err)
+		changed = append(changed, d)
+	}
+	slices.SortFunc(changed, func(x, y [32]byte) int { return bytes.Compare(x[:], y[:]) })
+	in, err := s.counts()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.close()) }()
+	for _, d := range changed {
+		if err := s.writeBlock(batch, b, d, in); err != nil {
+			return err
 		}
-		now := int64(old.count) + int64(delta)
-		if now < 0 || now > 1<<31 {
-			return fmt.Errorf("block %s would have %d references", c, now)
-		}
-		if !stored {
-			raw, ok := b.blocks[c]
-			if !ok {
-				return fmt.Errorf("block %s: %w", c, proof.ErrNoBlock)
-			}
-			set(batch, digestKey(prefixNode, d), raw)
-		}
-		next := refs{count: uint32(now), dropped: old.dropped}
-		if now == 0 {
-			next.dropped = b.height
-			set(batch, journalKey(b.height, d), nil)
-		}
-		if now == 1 && next.dropped == 0 {
-			if stored {
-				remove(batch, digestKey(prefixRefs, d))
-			}
-			continue
-		}
-		set(batch, digestKey(prefixRefs, d), next.bytes())
 	}
 	return nil
 }
 
-// refs returns a block's references and whether it is stored at all, which the
-// caller may know.
-func (s *Store) refs(d [32]byte, known bool) (stored bool, r refs, err error) {
-	b, err := s.read(digestKey(prefixRefs, d))
-	switch {
-	case err != nil:
-		return false, r, err
-	case b == nil && known:
-		return true, refs{count: 1}, nil
-	case b == nil:
-		n, err := s.read(digestKey(prefixNode, d))
-		if err != nil || n == nil {
-			return false, r, err
-		}
-		return true, refs{count: 1}, nil
-	case len(b) != refsSize:
-		return false, r, fmt.Errorf("%d bytes, want %d", len(b), refsSize)
+// writeBlock writes what a block changes of one of the tree's blocks.
+func (s *Store) writeBlock(batch *pebble.Batch, b *staged, d [32]byte, in *counts) error {
+	c := proof.LinkOfDigest(d)
+	delta := b.delta[c]
+	stored, old, err := in.of(d, delta < 0)
+	if err != nil {
+		return fmt.Errorf("references of block %s: %w", c, err)
 	}
-	return true, refs{binary.BigEndian.Uint32(b), chain.Height(binary.BigEndian.Uint64(b[4:]))}, nil
+	now := int64(old.count) + int64(delta)
+	if now < 0 || now > 1<<31 {
+		return fmt.Errorf("block %s would have %d references", c, now)
+	}
+	if !stored {
+		raw, ok := b.blocks[c]
+		if !ok {
+			return fmt.Errorf("block %s: %w", c, proof.ErrNoBlock)
+		}
+		set(batch, digestKey(prefixNode, d), raw)
+	}
+	next := refs{count: uint32(now), dropped: old.dropped}
+	if now == 0 {
+		next.dropped = b.height
+		set(batch, journalKey(b.height, d), nil)
+	}
+	if now == 1 && next.dropped == 0 {
+		if stored {
+			remove(batch, digestKey(prefixRefs, d))
+		}
+		return nil
+	}
+	set(batch, digestKey(prefixRefs, d), next.bytes())
+	return nil
 }
 
 // prune deletes what falls out of the retention and returns the oldest height
@@ -151,10 +151,15 @@ func (s *Store) prune(batch *pebble.Batch, b *staged) (chain.Height, error) {
 
 // pruneHeight lets go of a height: its root, Update and receipts, and the
 // blocks that the height after it dropped.
-func (s *Store) pruneHeight(batch *pebble.Batch, b *staged, h chain.Height) error {
+func (s *Store) pruneHeight(batch *pebble.Batch, b *staged, h chain.Height) (err error) {
 	if err := s.forgetReceipts(batch, h); err != nil {
 		return err
 	}
+	in, err := s.counts()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.close()) }()
 	remove(batch, heightKey(prefixRoot, h))
 	remove(batch, heightKey(prefixUpdate, h))
 	it, err := s.db.NewIter(&pebble.IterOptions{
@@ -166,7 +171,7 @@ func (s *Store) pruneHeight(batch *pebble.Batch, b *staged, h chain.Height) erro
 		var d [32]byte
 		copy(d[:], it.Key()[9:])
 		remove(batch, append([]byte{}, it.Key()...))
-		_, r, err := s.refs(d, true)
+		_, r, err := in.of(d, true)
 		if err != nil {
 			return errors.Join(err, it.Close())
 		}

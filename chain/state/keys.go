@@ -33,16 +33,3 @@ func heightKey(prefix byte, h chain.Height) []byte {
 func journalKey(h chain.Height, d [32]byte) []byte {
 	return append(heightKey(prefixJournal, h), d[:]...)
 }
-
-// refs is the number of places where a block hangs in the newest tree, and
-// the height at which it last fell to none.
-type refs struct {
-	count   uint32
-	dropped chain.Height
-}
-
-const refsSize = 12
-
-func (r refs) bytes() []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, r.count), uint64(r.dropped))
-}

@@ -510,3 +510,48 @@ func BenchmarkBlock(b *testing.B) {
 		apply(b, s, u)
 	}
 }
+
+// BenchmarkMissedSectors commits what closing a deadline of 10,000 missed sectors
+// changes: their records, and those of their 313 partitions, out of three deadlines.
+func BenchmarkMissedSectors(b *testing.B) {
+	s, err := Open(Config{Dir: b.TempDir(), Params: testParams(1000)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	const sectors = 10_000
+	put := func(into records, k chain.Key, v chain.CBOR) {
+		raw, err := chain.Encode(v)
+		if err != nil {
+			b.Fatal(err)
+		}
+		into[k] = raw
+	}
+	deadline := func(into records, d uint64, since chain.Height) {
+		for i := range uint64(sectors) {
+			number := i*3 + d
+			put(into, chain.SectorKey(1000, number), &chain.Sector{Miner: 1000, Number: number, State: chain.SectorFaulty, FaultSince: since,
+				Activated: 100_000, Expiration: 1 << 24, PreCommitted: 90_000, SeedHeight: 90_150, Deadline: d, Partition: i / 32, Slot: i % 32})
+		}
+		for i := range uint64(sectors/chain.PartitionSectors + 1) {
+			put(into, chain.PartitionKey(1000, d, i), &chain.Partition{Sectors: make([]uint64, 32), Live: 1<<32 - 1, Closes: since})
+		}
+	}
+	all := records{}
+	for d := range uint64(3) {
+		deadline(all, d, 1)
+	}
+	if _, err := s.Genesis(update(b, records{}, all, 0)); err != nil {
+		b.Fatal(err)
+	}
+	h := chain.Height(0)
+	for b.Loop() {
+		b.StopTimer()
+		h++
+		next := records{}
+		deadline(next, uint64(h)%3, h+1)
+		u := update(b, records{}, next, h)
+		b.StartTimer()
+		apply(b, s, u)
+	}
+}

@@ -64,6 +64,7 @@ type Store struct {
 
 	staged *staged
 	recent recent
+	blocks blockCache
 }
 
 // Open opens or creates the database. A store without state is ready for Genesis.
@@ -251,6 +252,9 @@ func (s *Store) Block(c cid.Cid) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("block %s: %w", c, err)
 	}
+	if b, known := s.blocks.get(d); known {
+		return b, nil
+	}
 	b, err := s.get(digestKey(prefixNode, d))
 	if err != nil {
 		return nil, fmt.Errorf("read block %s: %w", c, err)
@@ -258,6 +262,7 @@ func (s *Store) Block(c cid.Cid) ([]byte, error) {
 	if b == nil {
 		return nil, fmt.Errorf("block %s: %w", c, proof.ErrNoBlock)
 	}
+	s.blocks.put(d, b)
 	return b, nil
 }
 

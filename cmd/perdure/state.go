@@ -19,8 +19,8 @@ import (
 // stateKeys is the help about keys.
 const stateKeys = `PATH is global, account/ADDRESS, miner/t01000, sector/t01000/NUMBER,
 partition/t01000/DEADLINE/INDEX, order/NUMBER, deal/NUMBER, channel/NUMBER,
-beacon/HEIGHT, queue/HEX or replay/HEX. It may be given as table and key, too:
-miner t01000.`
+beacon/HEIGHT, queue/HEIGHT/QUEUE/INDEX (chain/SPEC.md) or replay/HEX. It may be given
+as table and key, too: miner t01000.`
 
 // newStateCommand returns the group of commands that read the chain's state.
 func newStateCommand(g *globals) *cobra.Command {

@@ -29,9 +29,10 @@ var packages = []struct {
 	{"chain/cbor_gen.go", "chain", []any{
 		chain.Message{}, chain.SignedMessage{},
 		chain.Account{}, chain.Transfer{},
-		chain.Keys{}, chain.Peer{}, chain.CreateMiner{}, chain.UpdateMiner{}, chain.Miner{},
+		chain.Keys{}, chain.Peer{}, chain.CreateMiner{}, chain.UpdateMiner{}, chain.Budget{}, chain.Miner{},
 		chain.SectorPiece{}, chain.PreCommit{}, chain.PreCommitSectors{}, chain.ProveCommit{},
-		chain.SubmitWindowProof{}, chain.DeclareFaults{}, chain.DeclareRecoveries{}, chain.Sector{}, chain.Partition{},
+		chain.SubmitWindowProof{}, chain.DeclareFaults{}, chain.DeclareRecoveries{},
+		chain.TerminateSectors{}, chain.ExtendSectors{}, chain.Sector{}, chain.Partition{},
 		chain.BidTerms{}, chain.PlaceBid{}, chain.AskTerms{}, chain.PlaceAsk{}, chain.CancelOrder{}, chain.Place{},
 		chain.Succession{}, chain.Order{}, chain.Holder{}, chain.Copies{},
 		chain.AcceptData{}, chain.SettleDeals{}, chain.Deal{},

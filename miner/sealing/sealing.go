@@ -300,4 +300,5 @@ var onChain = map[chain.SectorState][]sector.Event{
 	chain.SectorDropped:      {sector.PreCommitted, sector.Dropped},
 	chain.SectorExpired:      {sector.PreCommitted, sector.Activated, sector.Over},
 	chain.SectorLost:         {sector.PreCommitted, sector.Activated, sector.Over},
+	chain.SectorTerminated:   {sector.PreCommitted, sector.Activated, sector.Over},
 }

@@ -155,7 +155,7 @@ func (s *sim) Record(k chain.Key) ([]byte, error)   { return s.store.View().Reco
 func (s *sim) Submit(context.Context, []byte) error { return nil }
 func (s *sim) Report(raw []byte) error              { s.report = append(s.report, raw); return nil }
 func (s *sim) tip() chain.Height                    { return s.store.View().Height() }
-func (s *sim) StateBlock(c cid.Cid) ([]byte, error)      { return s.store.Block(c) }
+func (s *sim) StateBlock(c cid.Cid) ([]byte, error) { return s.store.Block(c) }
 
 func (s *sim) Await(_ context.Context, hash chain.Hash) (*wallet.Inclusion, error) {
 	for h := chain.Height(1); h < s.tip(); h++ {

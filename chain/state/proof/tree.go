@@ -129,7 +129,7 @@ func Find(blocks Blocks, r *Root, k chain.Key) ([]byte, error) {
 	var err error
 	switch k.Table.Shape() {
 	case chain.ShapeBytes:
-		b, err = findBytes(store, top, k.ID)
+		b, err = findBytes(blocks, top, k.ID)
 	case chain.ShapeDense:
 		b, err = findDense(store, top, Number(k.ID))
 	default:
@@ -137,19 +137,6 @@ func Find(blocks Blocks, r *Root, k chain.Key) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find %s %x: %w", k.Table, k.ID, err)
-	}
-	return b, nil
-}
-
-func findBytes(store reader, top cid.Cid, id string) ([]byte, error) {
-	ctx := context.Background()
-	n, err := hamt.LoadNode(ctx, store, top, HAMTOptions()...)
-	if err != nil {
-		return nil, err
-	}
-	found, b, err := n.FindRaw(ctx, id)
-	if err != nil || !found {
-		return nil, err
 	}
 	return b, nil
 }
