@@ -49,6 +49,8 @@ var story = []chapter{
 	{wait: "window", line: "worker: window-proof miner=1000"},
 	{wait: "window", line: "worker: window-proof miner=1000"},
 	{line: "client: settle deals=1", anyone: true, twice: true},
+	{line: "worker: extend miner=1000 sectors=1 expires=3000"},
+	{line: "worker: terminate miner=1000 sectors=2"},
 	{line: "client: settle-channel channel=1"},
 	{wait: "40", line: "client: collect-channel channel=1"},
 }
