@@ -529,7 +529,7 @@ func TestMemo(t *testing.T) {
 		q.Beacon([]byte(split[0]), []byte(split[1]), []byte(split[2]))
 	}
 	for _, c := range r.checks {
-		seen[c.key] = true
+		seen[c.key()] = true
 	}
 	if len(seen) != len(r.checks) {
 		t.Errorf("%d questions have %d keys", len(r.checks), len(seen))

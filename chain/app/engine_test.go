@@ -46,7 +46,7 @@ type member struct {
 // engine does what CometBFT does, with all validators in step and without
 // time: proposals in turn, votes with extensions, blocks.
 type engine struct {
-	t       *testing.T
+	t       testing.TB
 	params  *consensus.Params
 	verify  consensus.Verifier
 	genesis []byte
@@ -59,7 +59,7 @@ type engine struct {
 }
 
 // newEngine starts a chain of n validators and ten accounts with 1,000 PDR each.
-func newEngine(t *testing.T, n int, tune ...func(*consensus.Params)) *engine {
+func newEngine(t testing.TB, n int, tune ...func(*consensus.Params)) *engine {
 	t.Helper()
 	p := consensus.Devnet()
 	p.ChainID = testChain

@@ -37,7 +37,7 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	}
 	a.finalized = update
 	return &abci.ResponseFinalizeBlock{AppHash: hash, ValidatorUpdates: votes,
-		TxResults: txResults(a.params, len(req.Txs), b, results)}, nil
+		TxResults: txResults(a.params, len(req.Txs), results)}, nil
 }
 
 // Commit implements abci.Application: the staged state becomes the newest one,
@@ -130,7 +130,7 @@ func decodeAccount(raw []byte) (mempool.Account, error) {
 }
 
 // txResults makes one result for each transaction of the block.
-func txResults(p *consensus.Params, txs int, b *consensus.Block, results []consensus.Result) []*abci.ExecTxResult {
+func txResults(p *consensus.Params, txs int, results []consensus.Result) []*abci.ExecTxResult {
 	out := make([]*abci.ExecTxResult, 0, txs)
 	if txs > len(results) {
 		out = append(out, &abci.ExecTxResult{}) // the contribution
@@ -142,7 +142,7 @@ func txResults(p *consensus.Params, txs int, b *consensus.Block, results []conse
 			x.Data = binary.BigEndian.AppendUint64(nil, r.ID)
 		}
 		if hasEffect(r) {
-			x.Events = []abci.Event{messageEvent(p, r, b.Messages[i])}
+			x.Events = []abci.Event{messageEvent(p, r)}
 		}
 		out = append(out, x)
 	}
@@ -151,12 +151,9 @@ func txResults(p *consensus.Params, txs int, b *consensus.Block, results []conse
 
 // messageEvent is what subscribers of CometBFT's websocket select messages by:
 // message.kind='Transfer', message.sender='t1...', message.id=7.
-func messageEvent(p *consensus.Params, r *consensus.Result, raw []byte) abci.Event {
+func messageEvent(p *consensus.Params, r *consensus.Result) abci.Event {
 	e := abci.Event{Type: "message", Attributes: []abci.EventAttribute{{Key: "kind", Value: r.Kind.String(), Index: true}}}
-	if m, err := chain.DecodeSigned(raw); err == nil {
-		e.Attributes = append(e.Attributes, abci.EventAttribute{Key: "sender",
-			Value: chain.FormatAddress(m.Message.From, p.Network), Index: true})
-	}
+	e.Attributes = append(e.Attributes, abci.EventAttribute{Key: "sender", Value: chain.FormatAddress(r.From, p.Network), Index: true})
 	if r.ID != 0 {
 		e.Attributes = append(e.Attributes, abci.EventAttribute{Key: "id", Value: strconv.FormatUint(r.ID, 10), Index: true})
 	}

@@ -162,7 +162,8 @@ func (a *App) judge(v consensus.View, b *consensus.Block) (string, error) {
 			return "wrong contribution to the beacon", nil
 		}
 	}
-	rehearsed, err := a.rehearse(v, b)
+	// Proofs may be wrong, their senders pay; signatures may not.
+	rehearsed, sound, err := a.examine(v, b)
 	if err != nil {
 		return "", err
 	}
@@ -178,8 +179,7 @@ func (a *App) judge(v consensus.View, b *consensus.Block) (string, error) {
 			ordinary = true
 		}
 	}
-	// Proofs may be wrong, their senders pay; signatures may not.
-	if a.memo.prepare(rehearsed.checks) {
+	if sound {
 		return "", nil
 	}
 	for _, c := range rehearsed.checks {

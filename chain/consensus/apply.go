@@ -121,7 +121,7 @@ func (s *state) applyMessage(index int, raw []byte, reward chain.Address, used *
 	r := Result{Hash: chain.HashBytes(raw)}
 	a, err := s.admit(raw)
 	if a != nil {
-		r.Kind, r.Units = a.signed.Message.Kind, a.units
+		r.Kind, r.From, r.Units = a.signed.Message.Kind, a.signed.Message.From, a.units
 	}
 	if err == nil {
 		err = used.take(s.params, a)

@@ -72,6 +72,7 @@ func CodeOf(err error) Code {
 // Result is what became of one message.
 type Result struct {
 	Hash  chain.Hash
+	From  chain.Address // who signed it; undefined if malformed
 	Code  Code
 	Error string       // one line; empty if ok
 	Kind  chain.Kind   // 0 if malformed

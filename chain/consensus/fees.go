@@ -67,7 +67,7 @@ func (s *state) decode(raw []byte) (*admitted, error) {
 	if a.body, err = m.DecodeBody(); err != nil {
 		return nil, refuse(CodeMalformed, "%v", err)
 	}
-	if a.signBytes, err = m.SignBytes(s.params.ChainID); err != nil {
+	if a.signBytes, err = signed.SignBytesIn(raw, s.params.ChainID); err != nil {
 		return nil, refuse(CodeMalformed, "%v", err)
 	}
 	a.units = s.params.UnitSignature + s.params.UnitWrite + rules[m.Kind].units(s, a.body)
@@ -142,7 +142,8 @@ func (s *state) admitOnce(a *admitted, p *chain.SubmitWindowProof, miner *chain.
 		return refuse(CodeMalformed, "deadline %d has no partition %d", p.Deadline, p.Partition)
 	}
 	a.closes = chain.Height(open.Close)
-	if s.has(chain.VoidKey(a.signBytes)) {
+	// The void key is a hash of the whole proof: it is asked for where there is one.
+	if s.has(chain.FailureKey(p, 1)) && s.has(chain.VoidKey(a.signBytes)) {
 		return refuse(CodeReplay, "this proof already failed in this window")
 	}
 	if s.has(chain.FailureKey(p, s.params.ProofTries)) {

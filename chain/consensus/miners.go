@@ -102,6 +102,9 @@ func checkKeys(k *chain.Keys) error {
 	if n := len(k.ConsensusKey); n != 0 && n != ed25519.PublicKeySize {
 		return refuse(CodeFailed, "consensus key of %d bytes, want %d or none", n, ed25519.PublicKeySize)
 	}
+	if len(k.ConsensusKey) == 0 && len(k.ConsensusProof) != 0 {
+		return refuse(CodeFailed, "proof of possession of no consensus key")
+	}
 	if len(k.BeaconKey) == 0 && len(k.BeaconProof) == 0 {
 		return nil
 	}
