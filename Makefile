@@ -53,6 +53,8 @@ bench-page:
 	$(PAGE) -bench '^BenchmarkTransfers$$' -benchtime 20000x ./chain/node
 	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
 	$(PAGE) -bench '^BenchmarkUnits$$' ./chain/consensus
+	$(PAGE) -bench '^BenchmarkCloseMissed$$' ./chain/consensus
+	$(PAGE) -bench '^BenchmarkMissedSectors$$' -benchtime 10x ./chain/state
 
 # Encodings, and machine code from the programs that write it: what it covers is what .ci/run
 # compares with what is committed.
