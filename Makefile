@@ -55,6 +55,8 @@ bench-page:
 	$(GO) test -run '^TestGrowth$$' -v ./chain/app
 	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
 	$(PAGE) -bench '^BenchmarkUnits$$' ./chain/consensus
+	$(PAGE) -bench '^BenchmarkCloseMissed$$' ./chain/consensus
+	$(PAGE) -bench '^BenchmarkMissedSectors$$' -benchtime 10x ./chain/state
 
 # Encodings, and machine code from the programs that write it: what it covers is what .ci/run
 # compares with what is committed.
