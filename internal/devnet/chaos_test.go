@@ -30,11 +30,12 @@ const (
 )
 
 // chaosParams are devnet's with short periods, so that a sector that stays
-// faulty is lost soon.
+// faulty is lost soon. Proven time forgives as much: here every miner is stopped
+// again and again, and none of them shall be lost for it.
 func chaosParams() *consensus.Params {
 	p := consensus.Devnet()
 	p.BlockMillis = 200
-	p.Window, p.FaultMaxAge = 10, 2
+	p.Window, p.FaultMaxAge, p.FaultForgive = 10, 2, 1
 	p.FetchBy, p.ActivateBy, p.ProveDue, p.RepairBy = 150, 400, 100, 300
 	p.VoteEpoch, p.GenesisThreshold = 10, 8<<10
 	return p
