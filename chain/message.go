@@ -111,14 +111,26 @@ func Decode(b []byte, v CBOR) error {
 	if err := v.UnmarshalCBOR(bytes.NewReader(b)); err != nil {
 		return err
 	}
-	again, err := Encode(v)
-	if err != nil {
+	again := comparer{b}
+	if err := v.MarshalCBOR(&again); err != nil {
 		return err
 	}
-	if !bytes.Equal(again, b) {
+	if len(again.rest) > 0 {
 		return ErrNotCanonical
 	}
 	return nil
+}
+
+// comparer is a writer to which one text can be written, whose rest it holds.
+type comparer struct{ rest []byte }
+
+// Write implements io.Writer.
+func (c *comparer) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(c.rest, p) {
+		return 0, ErrNotCanonical
+	}
+	c.rest = c.rest[len(p):]
+	return len(p), nil
 }
 
 // Hash is the SHA-256 of a signed message's encoding: its name in the explorer,
@@ -153,24 +165,39 @@ const (
 // SignBytes returns domain || 0 || u64BE(version) || u64BE(len(chainID)) ||
 // chainID || CBOR(v): what is signed for v on the named chain.
 func SignBytes(domain string, version uint64, chainID string, v cbg.CBORMarshaler) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteString(domain)
-	b.WriteByte(0)
-	for _, n := range []uint64{version, uint64(len(chainID))} {
-		for i := 7; i >= 0; i-- {
-			b.WriteByte(byte(n >> (8 * i)))
-		}
-	}
-	b.WriteString(chainID)
-	if err := v.MarshalCBOR(&b); err != nil {
+	b := bytes.NewBuffer(signPrefix(domain, version, chainID, 0))
+	if err := v.MarshalCBOR(b); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
 }
 
+// signPrefix is what stands before the CBOR in sign-bytes, with room for more.
+func signPrefix(domain string, version uint64, chainID string, more int) []byte {
+	b := make([]byte, 0, len(domain)+1+16+len(chainID)+more)
+	b = append(append(b, domain...), 0)
+	b = be64(be64(b, version), uint64(len(chainID)))
+	return append(b, chainID...)
+}
+
 // SignBytes returns what From signs.
 func (m *Message) SignBytes(chainID string) ([]byte, error) {
 	return SignBytes(DomainMessage, m.Version, chainID, m)
+}
+
+// SignBytesIn is SignBytes of the message in a signed one of which raw is the
+// encoding: it copies what stands there in place of encoding it again.
+func (m *SignedMessage) SignBytesIn(raw []byte, chainID string) ([]byte, error) {
+	signature, err := Encode(&m.Signature)
+	if err != nil {
+		return nil, err
+	}
+	const head = 1 // of a list of two
+	if len(raw) < head+len(signature) {
+		return nil, fmt.Errorf("%d bytes are not the encoding of a signed message", len(raw))
+	}
+	message := raw[head : len(raw)-len(signature)]
+	return append(signPrefix(DomainMessage, m.Message.Version, chainID, len(message)), message...), nil
 }
 
 // Body is a message's content: one noun per kind.

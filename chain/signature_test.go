@@ -38,3 +38,34 @@ func TestSignature(t *testing.T) {
 		}
 	}
 }
+
+// TestSignBytesIn: what is copied out of an encoding is what encoding gives.
+func TestSignBytesIn(t *testing.T) {
+	from, err := AddressOfKey(bytes.Repeat([]byte{1}, PrivateKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 23, 24, 255, 256, 70_000} {
+		m := SignedMessage{Message: Message{Version: MessageVersion, From: from, Nonce: 7, MaxFee: PDR(1),
+			Kind: KindTransfer, Body: bytes.Repeat([]byte{1}, size)}}
+
+		if m.Signature, err = Sign(bytes.Repeat([]byte{1}, PrivateKeySize), []byte("anything")); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := Encode(&m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := m.Message.SignBytes("chain")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := m.SignBytesIn(raw, "chain")
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("body of %d bytes: %x, %v, want %x", size, got, err, want)
+		}
+		if _, err := m.SignBytesIn(raw[:3], "chain"); err == nil {
+			t.Error("three bytes hold a message")
+		}
+	}
+}

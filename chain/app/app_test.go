@@ -263,7 +263,7 @@ func TestLimitsOfProposals(t *testing.T) {
 			if e.accepts(e.members[0], txs) {
 				continue
 			}
-			b := blockOf(e.height+1, e.time(), e.proposer().address, txs)
+			b := blockOf(e.height+1, e.time(), e.proposer().address, nil, txs)
 			r, err := e.members[0].app.rehearse(e.members[0].store.View(), b)
 			if err != nil {
 				t.Fatal(err)
@@ -529,7 +529,7 @@ func TestMemo(t *testing.T) {
 		q.Beacon([]byte(split[0]), []byte(split[1]), []byte(split[2]))
 	}
 	for _, c := range r.checks {
-		seen[c.key] = true
+		seen[c.key()] = true
 	}
 	if len(seen) != len(r.checks) {
 		t.Errorf("%d questions have %d keys", len(r.checks), len(seen))

@@ -47,7 +47,7 @@ func (e *entrance) WindowProof(c *consensus.WindowCheck, proof []byte) error {
 // proof answers the check of a proof that is new in one of the slots for proofs.
 func (e *entrance) proof(c check) error {
 	a := e.app
-	if a.memo.knows(c.key) {
+	if a.memo.knows(c.key()) {
 		return a.memo.answer(c)
 	}
 	e.leave()

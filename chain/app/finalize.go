@@ -13,7 +13,6 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/mempool"
-	"github.com/perdure/perdure/chain/state"
 )
 
 // FinalizeBlock implements abci.Application: it computes the block and stages
@@ -23,7 +22,7 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	if err != nil {
 		return nil, a.fail(fmt.Errorf("finalize: %w", err))
 	}
-	b := blockOf(req.Height, req.Time, req.ProposerAddress, req.Txs)
+	b := blockOf(req.Height, req.Time, req.ProposerAddress, req.Misbehavior, req.Txs)
 	update, results, err := a.execute(v, b)
 	if err != nil {
 		return nil, a.fail(fmt.Errorf("finalize height %d: %w", req.Height, err))
@@ -38,7 +37,7 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	}
 	a.finalized = update
 	return &abci.ResponseFinalizeBlock{AppHash: hash, ValidatorUpdates: votes,
-		TxResults: txResults(a.params, len(req.Txs), b, results)}, nil
+		TxResults: txResults(a.params, len(req.Txs), results)}, nil
 }
 
 // Commit implements abci.Application: the staged state becomes the newest one,
@@ -131,7 +130,7 @@ func decodeAccount(raw []byte) (mempool.Account, error) {
 }
 
 // txResults makes one result for each transaction of the block.
-func txResults(p *consensus.Params, txs int, b *consensus.Block, results []consensus.Result) []*abci.ExecTxResult {
+func txResults(p *consensus.Params, txs int, results []consensus.Result) []*abci.ExecTxResult {
 	out := make([]*abci.ExecTxResult, 0, txs)
 	if txs > len(results) {
 		out = append(out, &abci.ExecTxResult{}) // the contribution
@@ -143,7 +142,7 @@ func txResults(p *consensus.Params, txs int, b *consensus.Block, results []conse
 			x.Data = binary.BigEndian.AppendUint64(nil, r.ID)
 		}
 		if hasEffect(r) {
-			x.Events = []abci.Event{messageEvent(p, r, b.Messages[i])}
+			x.Events = []abci.Event{messageEvent(p, r)}
 		}
 		out = append(out, x)
 	}
@@ -152,35 +151,45 @@ func txResults(p *consensus.Params, txs int, b *consensus.Block, results []conse
 
 // messageEvent is what subscribers of CometBFT's websocket select messages by:
 // message.kind='Transfer', message.sender='t1...', message.id=7.
-func messageEvent(p *consensus.Params, r *consensus.Result, raw []byte) abci.Event {
+func messageEvent(p *consensus.Params, r *consensus.Result) abci.Event {
 	e := abci.Event{Type: "message", Attributes: []abci.EventAttribute{{Key: "kind", Value: r.Kind.String(), Index: true}}}
-	if m, err := chain.DecodeSigned(raw); err == nil {
-		e.Attributes = append(e.Attributes, abci.EventAttribute{Key: "sender",
-			Value: chain.FormatAddress(m.Message.From, p.Network), Index: true})
-	}
+	e.Attributes = append(e.Attributes, abci.EventAttribute{Key: "sender", Value: chain.FormatAddress(r.From, p.Network), Index: true})
 	if r.ID != 0 {
 		e.Attributes = append(e.Attributes, abci.EventAttribute{Key: "id", Value: strconv.FormatUint(r.ID, 10), Index: true})
 	}
 	return e
 }
 
-// changedVotes compares the vote sets before and after a block.
-func changedVotes(v *state.View, u *consensus.Update) ([]abci.ValidatorUpdate, error) {
-	before, err := v.Global()
+// changedVotes hands over the set that votes two heights after a block, if it
+// is another than that of the height between.
+func changedVotes(v consensus.View, u *consensus.Update) ([]abci.ValidatorUpdate, error) {
+	after := overlay{v, map[chain.Key][]byte{}}
+	for _, c := range u.Changes {
+		after.changed[c.Key()] = c.Value
+	}
+	next, err := consensus.Voters(after, u.Height+1)
 	if err != nil {
 		return nil, err
 	}
-	for i := range u.Changes {
-		if u.Changes[i].Table != chain.TableGlobal {
-			continue
-		}
-		var after chain.Global
-		if err := chain.Decode(u.Changes[i].Value, &after); err != nil {
-			return nil, fmt.Errorf("decode global: %w", err)
-		}
-		return validatorUpdates(before.Validators, after.Validators), nil
+	then, err := consensus.Voters(after, u.Height+2)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil
+	return validatorUpdates(next, then), nil
+}
+
+// overlay reads the state that an Update leaves.
+type overlay struct {
+	before  consensus.View
+	changed map[chain.Key][]byte
+}
+
+// Record implements what consensus.Voters reads from.
+func (o overlay) Record(k chain.Key) ([]byte, error) {
+	if raw, ok := o.changed[k]; ok {
+		return raw, nil
+	}
+	return o.before.Record(k)
 }
 
 // validatorUpdates lists new and changed votes, then removed ones, each in the

@@ -37,7 +37,7 @@ const minerAccount = 8
 
 // newMiner starts a chain with a miner that has an active sector in each of
 // its deadlines.
-func newMiner(t *testing.T, validators int, tune ...func(*consensus.Params)) *engine {
+func newMiner(t testing.TB, validators int, tune ...func(*consensus.Params)) *engine {
 	e := newEngine(t, validators, tune...)
 	e.verify = texts{}
 	for _, m := range e.members {

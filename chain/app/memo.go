@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -12,11 +13,11 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 )
 
-// check is one question to a Verifier: its name among all questions, and how
-// it is answered.
+// check is one question to a Verifier: its name among all questions, which
+// takes a hash of all of it, and how it is answered.
 type check struct {
 	kind uint64
-	key  [32]byte
+	key  func() [32]byte
 	run  func(consensus.Verifier) error
 }
 
@@ -30,15 +31,19 @@ const (
 
 // keyOf hashes all arguments of a check: numbers, then parts with their lengths.
 func keyOf(kind uint64, numbers []uint64, parts ...[]byte) [32]byte {
-	b := binary.BigEndian.AppendUint64(nil, kind)
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 64), kind)
 	b = binary.BigEndian.AppendUint64(b, uint64(len(numbers)))
 	for _, n := range numbers {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
+	h := sha256.New()
+	h.Write(b)
 	for _, p := range parts {
-		b = append(binary.BigEndian.AppendUint64(b, uint64(len(p))), p...)
+		h.Write(binary.BigEndian.AppendUint64(b[:0], uint64(len(p))))
+		h.Write(p)
 	}
-	return sha256.Sum256(b)
+	h.Sum(b[:0])
+	return [32]byte(b[:32])
 }
 
 // asker turns a Verifier's questions into checks.
@@ -50,34 +55,43 @@ var _ consensus.Verifier = asker{}
 
 // Signature implements consensus.Verifier.
 func (a asker) Signature(sig *crypto.Signature, signer chain.Address, message []byte) error {
-	key := keyOf(checkSignature, []uint64{uint64(sig.Type)}, sig.Data, signer.Bytes(), message)
+	key := func() [32]byte {
+		return keyOf(checkSignature, []uint64{uint64(sig.Type)}, sig.Data, signer.Bytes(), message)
+	}
 	return a.ask(check{checkSignature, key, func(v consensus.Verifier) error { return v.Signature(sig, signer, message) }})
 }
 
 // SealProof implements consensus.Verifier.
 func (a asker) SealProof(c *consensus.SealCheck, proof []byte) error {
-	key := keyOf(checkSeal, []uint64{uint64(c.ProofType), c.Miner, c.Number, c.First, c.Count},
-		c.Ticket[:], c.Seed[:], c.CommD[:], c.CommR[:], proof)
 	question := *c
+	key := func() [32]byte {
+		q := &question
+		return keyOf(checkSeal, []uint64{uint64(q.ProofType), q.Miner, q.Number, q.First, q.Count},
+			q.Ticket[:], q.Seed[:], q.CommD[:], q.CommR[:], proof)
+	}
 	return a.ask(check{checkSeal, key, func(v consensus.Verifier) error { return v.SealProof(&question, proof) }})
 }
 
 // WindowProof implements consensus.Verifier.
 func (a asker) WindowProof(c *consensus.WindowCheck, proof []byte) error {
-	var sectors []byte
-	for i := range c.Sectors {
-		sectors = binary.BigEndian.AppendUint64(sectors, c.Sectors[i].Number)
-		sectors = append(sectors, c.Sectors[i].CommR[:]...)
-	}
-	key := keyOf(checkWindow, []uint64{uint64(c.SealProof), c.Challenges}, c.Randomness[:], sectors, proof)
 	question := *c
+	question.Sectors = slices.Clone(c.Sectors)
+	key := func() [32]byte {
+		q := &question
+		var sectors []byte
+		for i := range q.Sectors {
+			sectors = binary.BigEndian.AppendUint64(sectors, q.Sectors[i].Number)
+			sectors = append(sectors, q.Sectors[i].CommR[:]...)
+		}
+		return keyOf(checkWindow, []uint64{uint64(q.SealProof), q.Challenges}, q.Randomness[:], sectors, proof)
+	}
 	return a.ask(check{checkWindow, key, func(v consensus.Verifier) error { return v.WindowProof(&question, proof) }})
 }
 
 // Beacon implements consensus.Verifier.
 func (a asker) Beacon(key, message, signature []byte) error {
-	k := keyOf(checkBeacon, nil, key, message, signature)
-	return a.ask(check{checkBeacon, k, func(v consensus.Verifier) error { return v.Beacon(key, message, signature) }})
+	name := func() [32]byte { return keyOf(checkBeacon, nil, key, message, signature) }
+	return a.ask(check{checkBeacon, name, func(v consensus.Verifier) error { return v.Beacon(key, message, signature) }})
 }
 
 // memoSize is how many answers one generation of the memo holds.
@@ -100,13 +114,14 @@ func newMemo(v consensus.Verifier, workers int) *memo {
 // answer gives the remembered answer, or computes and remembers it. Who asks
 // what another is computing waits for that.
 func (m *memo) answer(c check) error {
+	key := c.key()
 	m.mu.Lock()
 	for {
-		if err, known := m.recall(c.key); known {
+		if err, known := m.recall(key); known {
 			m.mu.Unlock()
 			return err
 		}
-		computed, busy := m.running[c.key]
+		computed, busy := m.running[key]
 		if !busy {
 			break
 		}
@@ -115,13 +130,13 @@ func (m *memo) answer(c check) error {
 		m.mu.Lock()
 	}
 	computed := make(chan struct{})
-	m.running[c.key] = computed
+	m.running[key] = computed
 	m.mu.Unlock()
 	err := c.run(m.verify)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keep(c.key, err)
-	delete(m.running, c.key)
+	m.keep(key, err)
+	delete(m.running, key)
 	close(computed)
 	return err
 }
@@ -154,30 +169,59 @@ func (m *memo) keep(key [32]byte, err error) {
 // verifier is the memo as a Verifier.
 func (m *memo) verifier() consensus.Verifier { return asker{m.answer} }
 
-// prepare answers all checks, on as many goroutines as the memo has workers,
-// and reports whether every answer is yes.
-func (m *memo) prepare(checks []check) bool {
-	var next, wrong atomic.Int64
-	var wg sync.WaitGroup
-	for range min(m.workers, len(checks)) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(checks)); i = next.Add(1) - 1 {
-				if m.answer(checks[i]) != nil {
-					wrong.Add(1)
+// crew answers checks on as many goroutines as the memo has workers.
+type crew struct {
+	checks chan check
+	work   sync.WaitGroup
+	wrong  atomic.Bool
+}
+
+// crewBacklog is how many checks may wait for a crew before whoever asks waits.
+const crewBacklog = 1024
+
+func (m *memo) hire() *crew {
+	c := &crew{checks: make(chan check, crewBacklog)}
+	for range m.workers {
+		c.work.Go(func() {
+			for question := range c.checks {
+				if m.answer(question) != nil {
+					c.wrong.Store(true)
 				}
 			}
 		})
 	}
-	wg.Wait()
-	return wrong.Load() == 0
+	return c
 }
 
-// rehearsal says yes to every question and writes it down.
-type rehearsal struct{ checks []check }
+// done waits for the answers and reports whether every one is yes.
+func (c *crew) done() bool {
+	close(c.checks)
+	c.work.Wait()
+	return !c.wrong.Load()
+}
+
+// prepare answers all checks and reports whether every answer is yes.
+func (m *memo) prepare(checks []check) bool {
+	c := m.hire()
+	for _, question := range checks {
+		c.checks <- question
+	}
+	return c.done()
+}
+
+// rehearsal says yes to every question and writes it down. Each question is
+// handed to the crew at once, if there is one.
+type rehearsal struct {
+	checks []check
+	crew   *crew
+}
 
 func (r *rehearsal) verifier() consensus.Verifier {
 	return asker{func(c check) error {
 		r.checks = append(r.checks, c)
+		if r.crew != nil {
+			r.crew.checks <- c
+		}
 		return nil
 	}}
 }

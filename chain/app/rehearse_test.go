@@ -11,32 +11,33 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 )
 
-// TestBlockKey changes each part of a block: every change is another block.
-func TestBlockKey(t *testing.T) {
+// TestSameBlock changes each part of a block: every change is another block.
+func TestSameBlock(t *testing.T) {
 	base := func() *consensus.Block {
-		return &consensus.Block{Height: 1, Time: 2, Proposer: []byte("p"), Beacon: []byte("b"), Messages: [][]byte{{1}, {2, 3}}}
+		return &consensus.Block{Height: 1, Time: 2, Proposer: []byte("p"), Beacon: []byte{}, Messages: [][]byte{{1}, {2, 3}},
+			Evidence: []consensus.Evidence{{Address: []byte("a"), Height: 1}}}
 	}
-	seen := map[[32]byte]string{blockKey(base()): "nothing"}
-	try := func(what string, change func(*consensus.Block)) {
-		b := base()
-		change(b)
-		if other, known := seen[blockKey(b)]; known {
-			t.Errorf("%s gives the key of %s", what, other)
-		}
-		seen[blockKey(b)] = what
+	if !sameBlock(base(), base()) {
+		t.Error("a block is not the same as itself")
 	}
 	for name, change := range map[string]func(*consensus.Block){
 		"Height": func(b *consensus.Block) { b.Height++ }, "Time": func(b *consensus.Block) { b.Time++ },
-		"Proposer": func(b *consensus.Block) { b.Proposer = []byte("q") }, "Beacon": func(b *consensus.Block) { b.Beacon = nil },
+		"Proposer": func(b *consensus.Block) { b.Proposer = []byte("q") }, "Beacon": func(b *consensus.Block) { b.Beacon = []byte("b") },
 		"Messages": func(b *consensus.Block) { b.Messages = b.Messages[:1] },
+		"absent":   func(b *consensus.Block) { b.Beacon = nil },
+		"cut":      func(b *consensus.Block) { b.Messages = [][]byte{{1, 2}, {3}} },
+		"order":    func(b *consensus.Block) { b.Messages = [][]byte{{2, 3}, {1}} },
+		"Evidence": func(b *consensus.Block) { b.Evidence = nil },
+		"offender": func(b *consensus.Block) { b.Evidence[0].Address = []byte("b") },
+		"offence":  func(b *consensus.Block) { b.Evidence[0].Height++ },
 	} {
-		try(name, change)
+		b := base()
+		if change(b); sameBlock(b, base()) || sameBlock(base(), b) {
+			t.Errorf("%s: another block is taken for the same", name)
+		}
 	}
-	try("empty beacon", func(b *consensus.Block) { b.Beacon = []byte{} })
-	try("cut elsewhere", func(b *consensus.Block) { b.Messages = [][]byte{{1, 2}, {3}} })
-	try("other order", func(b *consensus.Block) { b.Messages = [][]byte{{2, 3}, {1}} })
-	if fields := reflect.TypeFor[consensus.Block]().NumField(); fields != 5 {
-		t.Errorf("a block has %d fields, blockKey and this test know of 5", fields)
+	if fields := reflect.TypeFor[consensus.Block]().NumField(); fields != 6 {
+		t.Errorf("a block has %d fields, sameBlock and this test know of 6", fields)
 	}
 }
 
@@ -51,8 +52,8 @@ func TestExecutedOnce(t *testing.T) {
 		if !e.accepts(judged, txs) {
 			t.Fatalf("%s: a valid block is refused", text)
 		}
-		b := blockOf(e.height+1, e.time(), e.proposer().address, txs)
-		before := judged.app.rehearsals.find(blockKey(b))
+		b := blockOf(e.height+1, e.time(), e.proposer().address, nil, txs)
+		before := judged.app.rehearsals.find(b)
 		update, _, err := judged.app.execute(judged.store.View(), b)
 		if err != nil {
 			t.Fatal(err)
@@ -69,7 +70,7 @@ func TestExecutedOnce(t *testing.T) {
 		}
 		e.vote()
 		e.decide(txs)
-		if judged.app.rehearsals.find(blockKey(b)) != nil {
+		if judged.app.rehearsals.find(b) != nil {
 			t.Errorf("%s: the rehearsal is kept after the block", text)
 		}
 	}

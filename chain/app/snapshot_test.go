@@ -15,7 +15,7 @@ import (
 
 // served is a snapshot as peers would serve it, in small chunks.
 type served struct {
-	t      *testing.T
+	t      testing.TB
 	offer  *abci.RequestOfferSnapshot
 	chunks [][]byte
 }

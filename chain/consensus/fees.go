@@ -3,8 +3,6 @@ package consensus
 import (
 	"slices"
 
-	"github.com/minio/sha256-simd"
-
 	"github.com/perdure/perdure/chain"
 )
 
@@ -69,7 +67,7 @@ func (s *state) decode(raw []byte) (*admitted, error) {
 	if a.body, err = m.DecodeBody(); err != nil {
 		return nil, refuse(CodeMalformed, "%v", err)
 	}
-	if a.signBytes, err = m.SignBytes(s.params.ChainID); err != nil {
+	if a.signBytes, err = signed.SignBytesIn(raw, s.params.ChainID); err != nil {
 		return nil, refuse(CodeMalformed, "%v", err)
 	}
 	a.units = s.params.UnitSignature + s.params.UnitWrite + rules[m.Kind].units(s, a.body)
@@ -144,7 +142,8 @@ func (s *state) admitOnce(a *admitted, p *chain.SubmitWindowProof, miner *chain.
 		return refuse(CodeMalformed, "deadline %d has no partition %d", p.Deadline, p.Partition)
 	}
 	a.closes = chain.Height(open.Close)
-	if s.has(chain.VoidKey(a.signBytes)) {
+	// The void key is a hash of the whole proof: it is asked for where there is one.
+	if s.has(chain.FailureKey(p, 1)) && s.has(chain.VoidKey(a.signBytes)) {
 		return refuse(CodeReplay, "this proof already failed in this window")
 	}
 	if s.has(chain.FailureKey(p, s.params.ProofTries)) {
@@ -198,7 +197,7 @@ func (s *state) payTip(from chain.Address, tip chain.Amount, reward chain.Addres
 	switch {
 	case tip.IsZero():
 		return nil
-	case !chain.IsKeyAddress(reward):
+	case reward == chain.Address{}:
 		return s.burn(from, tip)
 	}
 	return s.transfer(from, reward, tip)
@@ -207,9 +206,8 @@ func (s *state) payTip(from chain.Address, tip chain.Amount, reward chain.Addres
 // rewardOf returns the reward address of the validator that proposed a block,
 // or the undefined address.
 func (s *state) rewardOf(proposer []byte) chain.Address {
-	for i := range s.global.Validators {
-		v := &s.global.Validators[i]
-		if sum := sha256.Sum256(v.PubKey); slices.Equal(sum[:20], proposer) {
+	for _, v := range s.voters(s.global.Height) {
+		if slices.Equal(ConsensusAddress(v.PubKey), proposer) {
 			return v.Reward
 		}
 	}

@@ -49,6 +49,8 @@ var story = []chapter{
 	{wait: "window", line: "worker: window-proof miner=1000"},
 	{wait: "window", line: "worker: window-proof miner=1000"},
 	{line: "client: settle deals=1", anyone: true, twice: true},
+	{line: "worker: extend miner=1000 sectors=1 expires=3000"},
+	{line: "worker: terminate miner=1000 sectors=2"},
 	{line: "client: settle-channel channel=1"},
 	{wait: "40", line: "client: collect-channel channel=1"},
 }
@@ -234,7 +236,7 @@ func repeated(v reflect.Value, n int) reflect.Value {
 // mayBeHuge are the fields in which the most that can be said is right: bounds
 // that somebody sets for himself, and what is only kept and shown.
 var mayBeHuge = map[string]bool{
-	"CreateMiner.Keys.ConsensusKey": true, "CreateMiner.Peer.ID": true, "UpdateMiner.Peer.ID": true,
+	"CreateMiner.Peer.ID": true, "UpdateMiner.Peer.ID": true,
 	"PlaceAsk.Terms.Price": true, "PlaceBid.Terms.MinCollateral": true, "PlaceBid.Terms.ClientPeer": true,
 	"PreCommitSectors.Sectors[0].CommR": true, // its proof will fail
 	"SettleDeals.Deals":                 true,

@@ -55,6 +55,7 @@ func TestE2EBadProof(t *testing.T) {
 		if after := s.sector(m, number); !same(t, after, before) {
 			t.Errorf("%s: sector is %+v, was %+v", what, after, before)
 		}
+		s.blocks(1) // a node looks at few wrong proofs of a sender a block
 	}
 	if err := s.send(worker, good).Err(); err != nil {
 		t.Fatal(err)
@@ -92,6 +93,7 @@ func (s *stage) badWindowProof(m *Miner, number uint64) {
 		if !same(t, after, owner) || !same(t, record[chain.Partition](s, part), before) || !same(t, s.sector(m, number), on) {
 			t.Errorf("%s: miner, partition or sector changed", what)
 		}
+		s.blocks(1)
 	}
 	if err := s.send(worker, good).Err(); err != nil {
 		t.Fatal(err)
