@@ -52,6 +52,8 @@ bench-page:
 	$(PAGE) -bench '^BenchmarkMatch$$/^resting=10000$$' ./chain/orderbook
 	$(PAGE) -bench '^BenchmarkTransfers$$' -benchtime 20000x ./chain/node
 	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
+	PERDURE_BENCH_STATE=1000000 $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkSnapshot$$' -benchtime 1x ./chain/state/snapshot
+	TMPDIR=/dev/shm PERDURE_BENCH_BLOCKS=100000 $(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkRestart$$' -benchtime 3x ./chain/node
 	$(PAGE) -bench '^BenchmarkUnits$$' ./chain/consensus
 
 # Encodings, and machine code from the programs that write it: what it covers is what .ci/run

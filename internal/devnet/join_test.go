@@ -26,7 +26,8 @@ func short() *consensus.Params {
 	p := consensus.Devnet()
 	p.Deadlines, p.Window = 3, 6
 	p.ChallengeLookback, p.FaultCutoff = 3, 6
-	p.StateRetention = 60
+	p.StateRetention, p.VoteEpoch = 60, 20
+	p.EvidenceAge, p.TrustPeriod, p.Unbonding = 60, 40, 60
 	p.BlockMillis = 10_000
 	return p
 }
