@@ -59,6 +59,11 @@ const (
 	EventRepairEnded      EventKind = 51 // Deal: the lost one, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
 	EventFetchRepaid      EventKind = 52 // Deal, Miner, Amount: its allowance for having bought the data
 	EventBlockReward      EventKind = 60 // To: reward address of the block's proposer, Amount: minted
+	EventProposed         EventKind = 70 // From, Index: proposal
+	EventApproved         EventKind = 71 // From, Index: proposal
+	EventAdopted          EventKind = 72 // Index: proposal
+	EventProposalEnded    EventKind = 73 // Index: proposal, Reason: in force, not adopted or what stands against it
+	EventRulesChanged     EventKind = 74 // Index: version of the rules from this height on
 	EventPowerReward      EventKind = 61 // Miner, Index: deadline whose partition was proven, Amount: minted
 )
 
@@ -75,6 +80,7 @@ var eventNames = map[EventKind]string{
 	EventChannelSettling: "channelSettling", EventChannelCollected: "channelCollected", EventBeaconSkipped: "beaconSkipped",
 	EventVotesChanged: "votesChanged", EventEquivocation: "equivocation",
 	EventBlockReward: "blockReward", EventPowerReward: "powerReward",
+	EventProposed: "proposed", EventApproved: "approved", EventAdopted: "adopted", EventProposalEnded: "proposalEnded", EventRulesChanged: "rulesChanged",
 	EventRepairOrdered: "repairOrdered", EventRepairEnded: "repairEnded", EventFetchRepaid: "fetchRepaid",
 }
 
