@@ -177,8 +177,9 @@ const (
 	QueueDealEnd        Queue = 9  // ID: deal
 	QueueReplayForget   Queue = 10 // Key: replay key
 	QueuePledgeFree     Queue = 11 // Owner: miner, Key: amount of pledge that is bound no longer, big-endian
-	QueueProposal       Queue = 12 // ID: proposal, at the last height before its effect
-	QueueEnd            Queue = 13
+	QueueDealRenew      Queue = 12 // ID: deal whose renewal is ordered
+	QueueProposal       Queue = 13 // ID: proposal, at the last height before its effect
+	QueueEnd            Queue = 14
 )
 
 // QueueHead counts what was put into a queue for a height.

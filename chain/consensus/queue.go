@@ -36,6 +36,7 @@ var due = map[chain.Queue]func(*state, *chain.QueueItem) error{
 	chain.QueueDealEnd:        (*state).endDeal,
 	chain.QueueReplayForget:   (*state).forgetReplay,
 	chain.QueueProposal:       (*state).enactProposal,
+	chain.QueueDealRenew:      (*state).renewDeal,
 	chain.QueuePledgeFree:     (*state).freePledge,
 }
 
