@@ -457,7 +457,7 @@ func (t *Transfer) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufKeys = []byte{135}
+var lengthBufKeys = []byte{136}
 
 func (t *Keys) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -514,6 +514,19 @@ func (t *Keys) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.ConsensusProof ([]uint8) (slice)
+	if len(t.ConsensusProof) > 64 {
+		return xerrors.Errorf("Byte array in field t.ConsensusProof was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.ConsensusProof))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.ConsensusProof); err != nil {
+		return err
+	}
+
 	// t.BeaconKey ([]uint8) (slice)
 	if len(t.BeaconKey) > 48 {
 		return xerrors.Errorf("Byte array in field t.BeaconKey was too long")
@@ -562,7 +575,7 @@ func (t *Keys) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 7 {
+	if extra != 8 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -650,6 +663,28 @@ func (t *Keys) UnmarshalCBOR(r io.Reader) (err error) {
 	}
 
 	if _, err := io.ReadFull(cr, t.ConsensusKey); err != nil {
+		return err
+	}
+
+	// t.ConsensusProof ([]uint8) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 64 {
+		return fmt.Errorf("t.ConsensusProof: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+
+	if extra > 0 {
+		t.ConsensusProof = make([]uint8, extra)
+	}
+
+	if _, err := io.ReadFull(cr, t.ConsensusProof); err != nil {
 		return err
 	}
 
@@ -1207,7 +1242,7 @@ func (t *Budget) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufMiner = []byte{148}
+var lengthBufMiner = []byte{152, 25}
 
 func (t *Miner) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -1358,6 +1393,34 @@ func (t *Miner) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.VoteFrom (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.VoteFrom)); err != nil {
+		return err
+	}
+
+	// t.Voting (bool) (bool)
+	if err := cbg.WriteBool(w, t.Voting); err != nil {
+		return err
+	}
+
+	// t.VotedUntil (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.VotedUntil)); err != nil {
+		return err
+	}
+
+	// t.Bound (chain.Amount) (struct)
+	if err := t.Bound.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Guilty (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Guilty)); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -1380,7 +1443,7 @@ func (t *Miner) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 20 {
+	if extra != 25 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -1701,6 +1764,74 @@ func (t *Miner) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.NoShowAt = Height(extra)
+
+	}
+	// t.VoteFrom (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.VoteFrom = Height(extra)
+
+	}
+	// t.Voting (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Voting = false
+	case 21:
+		t.Voting = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
+	}
+	// t.VotedUntil (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.VotedUntil = Height(extra)
+
+	}
+	// t.Bound (chain.Amount) (struct)
+
+	{
+
+		if err := t.Bound.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Bound: %w", err)
+		}
+
+	}
+	// t.Guilty (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Guilty = Height(extra)
 
 	}
 	return nil
@@ -8438,7 +8569,288 @@ func (t *Validator) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufGlobal = []byte{142}
+var lengthBufVoteSet = []byte{129}
+
+func (t *VoteSet) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufVoteSet); err != nil {
+		return err
+	}
+
+	// t.Validators ([]chain.Validator) (slice)
+	if len(t.Validators) > 256 {
+		return xerrors.Errorf("Slice value in field t.Validators was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Validators))); err != nil {
+		return err
+	}
+	for _, v := range t.Validators {
+		if err := v.MarshalCBOR(cw); err != nil {
+			return err
+		}
+
+	}
+	return nil
+}
+
+func (t *VoteSet) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = VoteSet{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 1 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Validators ([]chain.Validator) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 256 {
+		return fmt.Errorf("t.Validators: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Validators = make([]Validator, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				if err := t.Validators[i].UnmarshalCBOR(cr); err != nil {
+					return xerrors.Errorf("unmarshaling t.Validators[i]: %w", err)
+				}
+
+			}
+
+		}
+	}
+	return nil
+}
+
+var lengthBufVoteKey = []byte{130}
+
+func (t *VoteKey) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufVoteKey); err != nil {
+		return err
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Guilty (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Guilty)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *VoteKey) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = VoteKey{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 2 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
+
+	}
+	// t.Guilty (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Guilty = Height(extra)
+
+	}
+	return nil
+}
+
+var lengthBufCandidate = []byte{131}
+
+func (t *Candidate) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufCandidate); err != nil {
+		return err
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Power (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Power)); err != nil {
+		return err
+	}
+
+	// t.Place (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Place)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *Candidate) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Candidate{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 3 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
+
+	}
+	// t.Power (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Power = uint64(extra)
+
+	}
+	// t.Place (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Place = uint64(extra)
+
+	}
+	return nil
+}
+
+var lengthBufGlobal = []byte{143}
 
 func (t *Global) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -8530,19 +8942,26 @@ func (t *Global) MarshalCBOR(w io.Writer) error {
 
 	}
 
-	// t.Validators ([]chain.Validator) (slice)
-	if len(t.Validators) > 256 {
-		return xerrors.Errorf("Slice value in field t.Validators was too long")
+	// t.VotersFrom ([]chain.Height) (slice)
+	if len(t.VotersFrom) > 16 {
+		return xerrors.Errorf("Slice value in field t.VotersFrom was too long")
 	}
 
-	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Validators))); err != nil {
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.VotersFrom))); err != nil {
 		return err
 	}
-	for _, v := range t.Validators {
-		if err := v.MarshalCBOR(cw); err != nil {
+	for _, v := range t.VotersFrom {
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(v)); err != nil {
 			return err
 		}
 
+	}
+
+	// t.Candidates (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Candidates)); err != nil {
+		return err
 	}
 
 	// t.ProofLoad ([]uint64) (slice)
@@ -8582,7 +9001,7 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 14 {
+	if extra != 15 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -8763,15 +9182,15 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 
 		}
 	}
-	// t.Validators ([]chain.Validator) (slice)
+	// t.VotersFrom ([]chain.Height) (slice)
 
 	maj, extra, err = cr.ReadHeader()
 	if err != nil {
 		return err
 	}
 
-	if extra > 256 {
-		return fmt.Errorf("t.Validators: array too large (%d)", extra)
+	if extra > 16 {
+		return fmt.Errorf("t.VotersFrom: array too large (%d)", extra)
 	}
 
 	if maj != cbg.MajArray {
@@ -8779,7 +9198,7 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 	}
 
 	if extra > 0 {
-		t.Validators = make([]Validator, extra)
+		t.VotersFrom = make([]Height, extra)
 	}
 
 	for i := 0; i < int(extra); i++ {
@@ -8793,13 +9212,32 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 
 			{
 
-				if err := t.Validators[i].UnmarshalCBOR(cr); err != nil {
-					return xerrors.Errorf("unmarshaling t.Validators[i]: %w", err)
+				maj, extra, err = cr.ReadHeader()
+				if err != nil {
+					return err
 				}
+				if maj != cbg.MajUnsignedInt {
+					return fmt.Errorf("wrong type for uint64 field")
+				}
+				t.VotersFrom[i] = Height(extra)
 
 			}
 
 		}
+	}
+	// t.Candidates (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Candidates = uint64(extra)
+
 	}
 	// t.ProofLoad ([]uint64) (slice)
 

@@ -23,7 +23,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // nouns are all that travel or are stored.
 func nouns() []CBOR {
 	all := []CBOR{new(Message), new(SignedMessage), new(Voucher), new(SignedVoucher), new(Account), new(Miner), new(Sector),
-		new(Partition), new(Order), new(Deal), new(Channel), new(Beacon), new(QueueHead), new(QueueItem), new(Empty), new(Global), new(Copies)}
+		new(Partition), new(Order), new(Deal), new(Channel), new(Beacon), new(QueueHead), new(QueueItem), new(Empty), new(Global), new(Copies),
+		new(VoteSet), new(VoteKey), new(Candidate)}
 	for k := range Kind(256) {
 		if b, ok := NewBody(k); ok {
 			all = append(all, b)

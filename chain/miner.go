@@ -4,13 +4,14 @@ import "github.com/filecoin-project/go-state-types/abi"
 
 // Keys is the key set of a miner. Changes of keys act after a delay.
 type Keys struct {
-	Owner        Address   // cold: may change everything
-	Worker       Address   // pre-commits, proves commits, trades; pays fees from its account
-	Provers      []Address `cborgen:"maxlen=16"` // may send window proofs beside the worker
-	Beneficiary  Address   // receives withdrawals
-	ConsensusKey []byte    `cborgen:"maxlen=32"` // ed25519, 32 bytes; empty: never votes
-	BeaconKey    []byte    `cborgen:"maxlen=48"` // BLS12-381 G1, compressed, 48 bytes; empty: never contributes
-	BeaconProof  []byte    `cborgen:"maxlen=96"` // proof of possession of BeaconKey, G2, 96 bytes
+	Owner          Address   // cold: may change everything
+	Worker         Address   // pre-commits, proves commits, trades; pays fees from its account
+	Provers        []Address `cborgen:"maxlen=16"` // may send window proofs beside the worker
+	Beneficiary    Address   // receives withdrawals
+	ConsensusKey   []byte    `cborgen:"maxlen=32"` // ed25519, 32 bytes; empty: never votes
+	ConsensusProof []byte    `cborgen:"maxlen=64"` // proof of possession of ConsensusKey for this owner and worker, 64 bytes
+	BeaconKey      []byte    `cborgen:"maxlen=48"` // BLS12-381 G1, compressed, 48 bytes; empty: never contributes
+	BeaconProof    []byte    `cborgen:"maxlen=96"` // proof of possession of BeaconKey, G2, 96 bytes
 }
 
 // Peer is where a miner is reached.
@@ -72,4 +73,9 @@ type Miner struct {
 	Budget      Budget   // for faults that cost no fine
 	NoShows     uint64   // recent deals that went void before they were active
 	NoShowAt    Height   // of the last one
+	VoteFrom    Height   // first height whose vote-epoch border may give its keys votes
+	Voting      bool     // it is in the newest vote set
+	VotedUntil  Height   // last height that it voted at before it left the vote sets
+	Bound       Amount   // pledge of ended sectors, locked until what it voted for is beyond dispute
+	Guilty      Height   // block that brought evidence of equivocation by it: it never votes again; 0: none
 }

@@ -24,7 +24,10 @@ const (
 	TableQueue     Table = 9  // by height, index<<5|queue: QueueItem; index 0 is the QueueHead
 	TableReplay    Table = 10 // by replay key, void key or failure key: Empty
 	TableCopies    Table = 11 // by order ID of a bid: Copies
-	TableEnd       Table = 12
+	TableVoters    Table = 12 // by the first height that it votes at: VoteSet; 0: the genesis validators
+	TableVoteKey   Table = 13 // by consensus address: VoteKey
+	TableCandidate Table = 14 // by 0, place in the heap, and by 1, miner ID: Candidate
+	TableEnd       Table = 15
 )
 
 // Shape says how a table's keys look and so which tree holds it.
@@ -43,16 +46,16 @@ func (t Table) Shape() Shape {
 	switch t {
 	case TableGlobal:
 		return ShapeSingle
-	case TableAccount, TableReplay:
+	case TableAccount, TableReplay, TableVoteKey:
 		return ShapeBytes
-	case TableSector, TablePartition, TableQueue:
+	case TableSector, TablePartition, TableQueue, TableCandidate:
 		return ShapeOwned
 	}
 	return ShapeDense
 }
 
 var tableNames = [TableEnd]string{"global", "account", "miner", "sector", "partition", "order",
-	"deal", "channel", "beacon", "queue", "replay", "copies"}
+	"deal", "channel", "beacon", "queue", "replay", "copies", "voters", "voteKey", "candidate"}
 
 // String returns the table's name, as the command line and JSON use it.
 func (t Table) String() string {
@@ -165,7 +168,8 @@ const (
 	QueueDealActivateBy Queue = 8  // ID: deal
 	QueueDealEnd        Queue = 9  // ID: deal
 	QueueReplayForget   Queue = 10 // Key: replay key
-	QueueEnd            Queue = 11
+	QueuePledgeFree     Queue = 11 // Owner: miner, Key: amount of pledge that is bound no longer, big-endian
+	QueueEnd            Queue = 12
 )
 
 // QueueHead counts what was put into a queue for a height.
@@ -237,15 +241,6 @@ type Issuance struct {
 	Index    Amount // what a byte proven since genesis has earned, in attoPDR / 2^32
 }
 
-// Validator is a member of the vote set.
-type Validator struct {
-	PubKey    []byte  `cborgen:"maxlen=32"` // ed25519
-	BeaconKey []byte  `cborgen:"maxlen=48"` // BLS12-381 G1, compressed
-	Power     uint64  // votes
-	Reward    Address // receives tips, is charged for absent contributions
-	Miner     MinerID // 0: a genesis validator
-}
-
 // Global is the record of everything there is one of.
 type Global struct {
 	RuleVersion uint64
@@ -259,7 +254,8 @@ type Global struct {
 	NextOrder   uint64
 	NextDeal    uint64
 	NextChannel uint64
-	Cursors     []Cursor    `cborgen:"maxlen=16"` // by Queue
-	Validators  []Validator `cborgen:"maxlen=256"`
-	ProofLoad   []uint64    `cborgen:"maxlen=96"` // proof lane bytes taken by windows opening in each slot of the period
+	Cursors     []Cursor `cborgen:"maxlen=16"` // by Queue
+	VotersFrom  []Height `cborgen:"maxlen=16"` // first heights of the vote sets that vote at Height or later, ascending
+	Candidates  uint64   // miners that may vote: places taken of the heap in TableCandidate
+	ProofLoad   []uint64 `cborgen:"maxlen=96"` // proof lane bytes taken by windows opening in each slot of the period
 }

@@ -156,11 +156,11 @@ func (a *App) InitChain(_ context.Context, req *abci.RequestInitChain) (*abci.Re
 	if err != nil {
 		return nil, a.fail(err)
 	}
-	global, err := a.store.View().Global()
+	voters, err := consensus.Voters(a.store.View(), 1)
 	if err != nil {
 		return nil, a.fail(err)
 	}
-	return &abci.ResponseInitChain{AppHash: hash, Validators: validatorUpdates(nil, global.Validators)}, nil
+	return &abci.ResponseInitChain{AppHash: hash, Validators: validatorUpdates(nil, voters)}, nil
 }
 
 // ErrNotReady is returned before genesis is loaded.

@@ -263,7 +263,7 @@ func TestLimitsOfProposals(t *testing.T) {
 			if e.accepts(e.members[0], txs) {
 				continue
 			}
-			b := blockOf(e.height+1, e.time(), e.proposer().address, txs)
+			b := blockOf(e.height+1, e.time(), e.proposer().address, nil, txs)
 			r, err := e.members[0].app.rehearse(e.members[0].store.View(), b)
 			if err != nil {
 				t.Fatal(err)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/types"
-	"github.com/minio/sha256-simd"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -20,8 +20,12 @@ const beaconMark = 0x00
 func beaconTx(signature []byte) []byte { return append([]byte{beaconMark}, signature...) }
 
 // blockOf reads a block out of what the engine agreed on. Any bytes are a block.
-func blockOf(height int64, at time.Time, proposer []byte, txs [][]byte) *consensus.Block {
+func blockOf(height int64, at time.Time, proposer []byte, offences []abci.Misbehavior, txs [][]byte) *consensus.Block {
 	b := &consensus.Block{Height: chain.Height(height), Time: uint64(max(at.Unix(), 0)), Proposer: proposer, Messages: txs}
+	for i := range offences {
+		b.Evidence = append(b.Evidence, consensus.Evidence{Address: offences[i].Validator.Address,
+			Height: chain.Height(max(offences[i].Height, 0))})
+	}
 	if len(txs) > 0 && len(txs[0]) > 0 && txs[0][0] == beaconMark {
 		b.Beacon, b.Messages = txs[0][1:], txs[1:]
 	}
@@ -31,19 +35,12 @@ func blockOf(height int64, at time.Time, proposer []byte, txs [][]byte) *consens
 // Recorded reads a block out of what the engine keeps: what FinalizeBlock was
 // given of it.
 func Recorded(b *types.Block) *consensus.Block {
-	return blockOf(b.Height, b.Time, b.ProposerAddress, b.Txs.ToSliceOfBytes())
+	return blockOf(b.Height, b.Time, b.ProposerAddress, b.Evidence.Evidence.ToABCI(), b.Txs.ToSliceOfBytes())
 }
 
 // Messages returns what of a block's transactions are messages: all but the
 // contribution to the beacon.
-func Messages(txs [][]byte) [][]byte { return blockOf(0, time.Time{}, nil, txs).Messages }
-
-// consensusAddress is what CometBFT calls a validator: the first 20 bytes of
-// SHA-256 of its ed25519 key.
-func consensusAddress(key []byte) []byte {
-	sum := sha256.Sum256(key)
-	return sum[:20]
-}
+func Messages(txs [][]byte) [][]byte { return blockOf(0, time.Time{}, nil, nil, txs).Messages }
 
 // contribution is what the contributor to a height signs, and who that is.
 type contribution struct {
@@ -52,17 +49,17 @@ type contribution struct {
 }
 
 // contributionTo draws the contributor to a height from a state that knows the
-// beacon two heights before. It reports false if nobody contributes.
+// beacon two heights before and who votes at the height before, which are the
+// states of these two. It reports false if nobody contributes.
 func (a *App) contributionTo(h chain.Height, v consensus.View) (*contribution, bool, error) {
-	raw, err := v.Record(chain.GlobalKey())
+	if h < 2 {
+		return nil, false, nil
+	}
+	voters, err := consensus.Voters(v, h-1)
 	if err != nil {
 		return nil, false, fmt.Errorf("draw contributor: %w", err)
 	}
-	var g chain.Global
-	if err := chain.Decode(raw, &g); err != nil {
-		return nil, false, fmt.Errorf("draw contributor: decode global: %w", err)
-	}
-	raw, err = v.Record(chain.BeaconKey(consensus.BeaconBase(h)))
+	raw, err := v.Record(chain.BeaconKey(consensus.BeaconBase(h)))
 	if err != nil {
 		return nil, false, fmt.Errorf("draw contributor: %w", err)
 	}
@@ -73,16 +70,16 @@ func (a *App) contributionTo(h chain.Height, v consensus.View) (*contribution, b
 	if err := chain.Decode(raw, &base); err != nil {
 		return nil, false, fmt.Errorf("draw contributor: decode beacon: %w", err)
 	}
-	i, ok := consensus.Contributor(g.Validators, h, base.Value)
+	i, ok := consensus.Contributor(voters, h, base.Value)
 	if !ok {
 		return nil, false, nil
 	}
-	return &contribution{g.Validators[i], consensus.BeaconMessage(a.params.ChainID, h, base.Value)}, true, nil
+	return &contribution{voters[i], consensus.BeaconMessage(a.params.ChainID, h, base.Value)}, true, nil
 }
 
 // by reports whether a consensus address is the contributor's.
 func (c *contribution) by(address []byte) bool {
-	return bytes.Equal(address, consensusAddress(c.validator.PubKey))
+	return bytes.Equal(address, consensus.ConsensusAddress(c.validator.PubKey))
 }
 
 func (a *App) checkContribution(c *contribution, signature []byte) error {

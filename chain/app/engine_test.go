@@ -53,7 +53,9 @@ type engine struct {
 	members []*member
 	height  int64
 	votes   []abci.ExtendedVoteInfo
-	blocks  [][][]byte
+	// offences are what the next blocks carry evidence of.
+	offences []abci.Misbehavior
+	blocks   [][][]byte
 }
 
 // newEngine starts a chain of n validators and ten accounts with 1,000 PDR each.
@@ -81,8 +83,12 @@ func newEngine(t testing.TB, n int, tune ...func(*consensus.Params)) *engine {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.address = consensusAddress(m.key)
-		g.Validators = append(g.Validators, consensus.GenesisValidator{PubKey: m.key, BeaconKey: beaconKey,
+		proof, err := consensus.ProveBeaconKey(m.secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.address = consensus.ConsensusAddress(m.key)
+		g.Validators = append(g.Validators, consensus.GenesisValidator{PubKey: m.key, BeaconKey: beaconKey, BeaconProof: proof,
 			Power: 10, Reward: chain.FormatAddress(addressOf(t, byte(i)), chain.Testnet)})
 		e.members = append(e.members, m)
 	}
@@ -140,7 +146,7 @@ func (e *engine) proposer() *member { return e.members[int(e.height)%len(e.membe
 func (e *engine) accepts(m *member, txs [][]byte) bool {
 	e.t.Helper()
 	r, err := m.app.ProcessProposal(e.t.Context(), &abci.RequestProcessProposal{Height: e.height + 1, Time: e.time(),
-		ProposerAddress: e.proposer().address, Txs: txs})
+		ProposerAddress: e.proposer().address, Misbehavior: e.offences, Txs: txs})
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -194,7 +200,7 @@ func (e *engine) verifies(by, of *member, extension []byte) bool {
 // and that a run that verifies everything on the spot agrees with them.
 func (e *engine) decide(txs [][]byte) []*abci.ExecTxResult {
 	e.t.Helper()
-	b := blockOf(e.height+1, e.time(), e.proposer().address, txs)
+	b := blockOf(e.height+1, e.time(), e.proposer().address, e.offences, txs)
 	direct, _, err := consensus.Apply(e.params, e.members[0].store.View(), e.verify, b)
 	if err != nil {
 		e.t.Fatal(err)
@@ -227,7 +233,7 @@ func (e *engine) decide(txs [][]byte) []*abci.ExecTxResult {
 func (e *engine) finalize(m *member, txs [][]byte) *abci.ResponseFinalizeBlock {
 	e.t.Helper()
 	r, err := m.app.FinalizeBlock(e.t.Context(), &abci.RequestFinalizeBlock{Height: e.height + 1, Time: e.time(),
-		ProposerAddress: e.proposer().address, Txs: txs})
+		ProposerAddress: e.proposer().address, Misbehavior: e.offences, Txs: txs})
 	if err != nil {
 		e.t.Fatal(err)
 	}

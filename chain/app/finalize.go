@@ -13,7 +13,6 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/mempool"
-	"github.com/perdure/perdure/chain/state"
 )
 
 // FinalizeBlock implements abci.Application: it computes the block and stages
@@ -23,7 +22,7 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	if err != nil {
 		return nil, a.fail(fmt.Errorf("finalize: %w", err))
 	}
-	b := blockOf(req.Height, req.Time, req.ProposerAddress, req.Txs)
+	b := blockOf(req.Height, req.Time, req.ProposerAddress, req.Misbehavior, req.Txs)
 	update, results, err := a.execute(v, b)
 	if err != nil {
 		return nil, a.fail(fmt.Errorf("finalize height %d: %w", req.Height, err))
@@ -161,23 +160,36 @@ func messageEvent(p *consensus.Params, r *consensus.Result) abci.Event {
 	return e
 }
 
-// changedVotes compares the vote sets before and after a block.
-func changedVotes(v *state.View, u *consensus.Update) ([]abci.ValidatorUpdate, error) {
-	before, err := v.Global()
+// changedVotes hands over the set that votes two heights after a block, if it
+// is another than that of the height between.
+func changedVotes(v consensus.View, u *consensus.Update) ([]abci.ValidatorUpdate, error) {
+	after := overlay{v, map[chain.Key][]byte{}}
+	for _, c := range u.Changes {
+		after.changed[c.Key()] = c.Value
+	}
+	next, err := consensus.Voters(after, u.Height+1)
 	if err != nil {
 		return nil, err
 	}
-	for i := range u.Changes {
-		if u.Changes[i].Table != chain.TableGlobal {
-			continue
-		}
-		var after chain.Global
-		if err := chain.Decode(u.Changes[i].Value, &after); err != nil {
-			return nil, fmt.Errorf("decode global: %w", err)
-		}
-		return validatorUpdates(before.Validators, after.Validators), nil
+	then, err := consensus.Voters(after, u.Height+2)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil
+	return validatorUpdates(next, then), nil
+}
+
+// overlay reads the state that an Update leaves.
+type overlay struct {
+	before  consensus.View
+	changed map[chain.Key][]byte
+}
+
+// Record implements what consensus.Voters reads from.
+func (o overlay) Record(k chain.Key) ([]byte, error) {
+	if raw, ok := o.changed[k]; ok {
+		return raw, nil
+	}
+	return o.before.Record(k)
 }
 
 // validatorUpdates lists new and changed votes, then removed ones, each in the

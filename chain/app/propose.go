@@ -66,7 +66,7 @@ func (a *App) receivedContribution(v consensus.View, req *abci.RequestPreparePro
 func (a *App) choose(v *state.View, req *abci.RequestPrepareProposal, first [][]byte) ([][]byte, error) {
 	for refill := 0; ; refill++ {
 		messages := a.pick(req, first)
-		b := blockOf(req.Height, req.Time, req.ProposerAddress, append(first[:len(first):len(first)], messages...))
+		b := blockOf(req.Height, req.Time, req.ProposerAddress, req.Misbehavior, append(first[:len(first):len(first)], messages...))
 		r, err := a.rehearse(v, b)
 		if err != nil {
 			return nil, err
@@ -140,7 +140,7 @@ func (a *App) ProcessProposal(_ context.Context, req *abci.RequestProcessProposa
 	if err != nil {
 		return nil, a.fail(fmt.Errorf("judge proposal: %w", err))
 	}
-	reason, err := a.judge(v, blockOf(req.Height, req.Time, req.ProposerAddress, req.Txs))
+	reason, err := a.judge(v, blockOf(req.Height, req.Time, req.ProposerAddress, req.Misbehavior, req.Txs))
 	if err != nil {
 		return nil, a.fail(fmt.Errorf("judge proposal: %w", err))
 	}

@@ -66,7 +66,10 @@ func (a *App) execute(v consensus.View, b *consensus.Block) (*consensus.Update, 
 func sameBlock(a, b *consensus.Block) bool {
 	return a.Height == b.Height && a.Time == b.Time && bytes.Equal(a.Proposer, b.Proposer) &&
 		(a.Beacon == nil) == (b.Beacon == nil) && bytes.Equal(a.Beacon, b.Beacon) &&
-		slices.EqualFunc(a.Messages, b.Messages, bytes.Equal)
+		slices.EqualFunc(a.Messages, b.Messages, bytes.Equal) &&
+		slices.EqualFunc(a.Evidence, b.Evidence, func(x, y consensus.Evidence) bool {
+			return x.Height == y.Height && bytes.Equal(x.Address, y.Address)
+		})
 }
 
 // rehearsals remembers the newest blocks that were rehearsed over one height.

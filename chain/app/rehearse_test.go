@@ -14,7 +14,8 @@ import (
 // TestSameBlock changes each part of a block: every change is another block.
 func TestSameBlock(t *testing.T) {
 	base := func() *consensus.Block {
-		return &consensus.Block{Height: 1, Time: 2, Proposer: []byte("p"), Beacon: []byte{}, Messages: [][]byte{{1}, {2, 3}}}
+		return &consensus.Block{Height: 1, Time: 2, Proposer: []byte("p"), Beacon: []byte{}, Messages: [][]byte{{1}, {2, 3}},
+			Evidence: []consensus.Evidence{{Address: []byte("a"), Height: 1}}}
 	}
 	if !sameBlock(base(), base()) {
 		t.Error("a block is not the same as itself")
@@ -26,14 +27,17 @@ func TestSameBlock(t *testing.T) {
 		"absent":   func(b *consensus.Block) { b.Beacon = nil },
 		"cut":      func(b *consensus.Block) { b.Messages = [][]byte{{1, 2}, {3}} },
 		"order":    func(b *consensus.Block) { b.Messages = [][]byte{{2, 3}, {1}} },
+		"Evidence": func(b *consensus.Block) { b.Evidence = nil },
+		"offender": func(b *consensus.Block) { b.Evidence[0].Address = []byte("b") },
+		"offence":  func(b *consensus.Block) { b.Evidence[0].Height++ },
 	} {
 		b := base()
 		if change(b); sameBlock(b, base()) || sameBlock(base(), b) {
 			t.Errorf("%s: another block is taken for the same", name)
 		}
 	}
-	if fields := reflect.TypeFor[consensus.Block]().NumField(); fields != 5 {
-		t.Errorf("a block has %d fields, sameBlock and this test know of 5", fields)
+	if fields := reflect.TypeFor[consensus.Block]().NumField(); fields != 6 {
+		t.Errorf("a block has %d fields, sameBlock and this test know of 6", fields)
 	}
 }
 
@@ -48,7 +52,7 @@ func TestExecutedOnce(t *testing.T) {
 		if !e.accepts(judged, txs) {
 			t.Fatalf("%s: a valid block is refused", text)
 		}
-		b := blockOf(e.height+1, e.time(), e.proposer().address, txs)
+		b := blockOf(e.height+1, e.time(), e.proposer().address, nil, txs)
 		before := judged.app.rehearsals.find(b)
 		update, _, err := judged.app.execute(judged.store.View(), b)
 		if err != nil {

@@ -205,7 +205,7 @@ func (s *scaled) finalize(txs [][]byte) time.Duration {
 	s.height++
 	began := time.Now()
 	r, err := s.app.FinalizeBlock(s.b.Context(), &abci.RequestFinalizeBlock{Height: s.height, Time: time.Unix(s.height, 0),
-		ProposerAddress: consensusAddress(scaleKey(0)), Txs: txs})
+		ProposerAddress: consensus.ConsensusAddress(scaleKey(0)), Txs: txs})
 	took := time.Since(began)
 	s.must(err)
 	for i, x := range r.TxResults {

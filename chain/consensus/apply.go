@@ -64,6 +64,9 @@ func Apply(p *Params, v View, verify Verifier, b *Block) (*Update, []Result, err
 // apply is the story of a block.
 func (s *state) apply(b *Block) (*Update, []Result, error) {
 	s.global.Height, s.global.Time = b.Height, b.Time
+	if err := s.applyEvidence(b); err != nil {
+		return nil, nil, fmt.Errorf("apply evidence: %w", err)
+	}
 	if err := s.applyBeacon(b); err != nil {
 		return nil, nil, fmt.Errorf("apply beacon: %w", err)
 	}
@@ -83,6 +86,9 @@ func (s *state) apply(b *Block) (*Update, []Result, error) {
 	}
 	if err := s.matchOrders(); err != nil {
 		return nil, nil, fmt.Errorf("match orders: %w", err)
+	}
+	if err := s.updateVotes(); err != nil {
+		return nil, nil, fmt.Errorf("update votes: %w", err)
 	}
 	if err := s.updateBaseFee(used.ordinary); err != nil {
 		return nil, nil, fmt.Errorf("update base fee: %w", err)

@@ -25,7 +25,7 @@ func (a *audit) readMiners() error {
 		if err := addTo(&a.free, m.Balance); err != nil {
 			return err
 		}
-		return addTo(&a.locked, m.Pledge, m.Deposits)
+		return addTo(&a.locked, m.Pledge, m.Deposits, m.Bound)
 	})
 }
 

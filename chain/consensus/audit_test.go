@@ -89,6 +89,12 @@ func TestAudit(t *testing.T) {
 		"no holder":     {doctor(n, chain.CopiesKey(3), func(c *chain.Copies) { c.Holders = nil }), "name orders []"},
 		"repair bid":    {doctor(n, chain.OrderKey(3), func(o *chain.Order) { o.Succeeds = new(chain.Succession) }), "of the chain's own holds"},
 		"channel":       {doctor(n, chain.ChannelKey(1), func(c *chain.Channel) { more(&c.Balance) }), "locked"},
+		"vote set":      {doctor(n, chain.GlobalKey(), func(g *chain.Global) { g.VotersFrom = append(g.VotersFrom, 99) }), "vote sets begin"},
+		"no votes":      {doctor(n, chain.VotersKey(1), func(v *chain.VoteSet) { v.Validators[0].Power = 0 }), "0 votes"},
+		"voting":        {doctor(n, chain.MinerKey(id), func(m *chain.Miner) { m.Voting = true }), "newest vote set"},
+		"candidates":    {doctor(n, chain.GlobalKey(), func(g *chain.Global) { g.Candidates++ }), "may vote"},
+		"who may vote":  {doctor(n, chain.MinerKey(id), func(m *chain.Miner) { m.Keys.ConsensusKey = make([]byte, 32) }), "candidate false"},
+		"bound":         {doctor(n, chain.MinerKey(id), func(m *chain.Miner) { more(&m.Bound) }), "due to be freed"},
 		"other's":       {doctor(n, sector, func(s *chain.Sector) { s.Miner = 1234 }), "who is none"},
 	} {
 		if err := Audit(n.params, c.state); err == nil || !strings.Contains(err.Error(), c.says) {

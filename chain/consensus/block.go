@@ -10,8 +10,9 @@ import (
 // Block is what the engine agreed on: the input of Apply.
 type Block struct {
 	Height   chain.Height
-	Time     uint64   // Unix seconds
-	Proposer []byte   // consensus address: first 20 bytes of SHA-256 of the ed25519 key
+	Time     uint64 // Unix seconds
+	Proposer []byte // consensus address, see ConsensusAddress
+	Evidence []Evidence
 	Beacon   []byte   // the contribution; empty if absent
 	Messages [][]byte // encoded signed messages, in order
 }

@@ -73,17 +73,17 @@ func (p *Params) bounds() []bound {
 		{"window", p.Window, 1, 1 << 24},
 		{"windowChallenges", p.WindowChallenges, 1, 128},
 		{"challengeLookback", p.ChallengeLookback, 1, p.Period()},
-		{"faultCutoff", p.FaultCutoff, p.ChallengeLookback, (p.Deadlines - 2) * p.Window}, // some deadline always takes sectors, before its challenges are known
+		{"faultCutoff", p.FaultCutoff, p.ChallengeLookback + DrawGap, (p.Deadlines - 2) * p.Window}, // some deadline always takes sectors, before its challenges are known to anybody
 		{"faultMaxAge", p.FaultMaxAge, 1, 1 << 16},
 		{"porepChallenges", p.PoRepChallenges, 1, 63 * PartChallenges}, // Sector.Proven has a bit a part
-		{"seedDelay", p.SeedDelay, 1, p.ProveDue},
+		{"seedDelay", p.SeedDelay, DrawGap, p.ProveDue},
 		{"proveDue", p.ProveDue, 1, maxSpan},
 		{"ticketAge", p.TicketAge, 1, maxSpan},
 		{"minSectorLife", p.MinSectorLife, 1, p.MaxSectorLife},
 		{"maxSectorLife", p.MaxSectorLife, 1, maxSpan},
 		{"fetchBy", p.FetchBy, 1, p.ActivateBy},
 		{"activateBy", p.ActivateBy, 1, maxSpan},
-		{"matchDelay", p.MatchDelay, 1, maxSpan},
+		{"matchDelay", p.MatchDelay, DrawGap, maxSpan},
 		{"matchVisits", p.MatchVisits, 1, 1 << 20},
 		{"matchSearches", p.MatchSearches, 1, 1 << 20},
 		{"matchesPerBlock", p.MatchesPerBlock, 1, 1 << 20},
@@ -110,7 +110,14 @@ func (p *Params) bounds() []bound {
 		{"settleDelay", p.SettleDelay, 1, maxSpan},
 		{"keyDelay", p.KeyDelay, 1, maxSpan},
 		{"voteEpoch", p.VoteEpoch, 1, maxSpan},
-		{"maxValidators", p.MaxValidators, 1, 256},
+		{"maxValidators", p.MaxValidators, 8, 256},
+		{"voteUnit", p.VoteUnit, 2 << 10, 1 << 50},
+		{"genesisShare", p.GenesisShare, 0, 50},
+		{"genesisThreshold", p.GenesisThreshold, p.VoteUnit, 1 << 62},
+		{"evidenceAge", p.EvidenceAge, 2 * p.VoteEpoch, maxSpan},
+		{"trustPeriod", p.TrustPeriod, 1, p.EvidenceAge * 2 / 3}, // blocks may come half again as fast as blockMillis says
+		{"unbonding", p.Unbonding, p.EvidenceAge, maxSpan},
+		{"slashShare", p.SlashShare, 1, 100},
 		{"issuanceHalfLife", p.IssuanceHalfLife, 1 << 10, 1<<32 - 1}, // shorter ones miss the half by more than a part in 4,096
 		{"issuanceFullPower", p.IssuanceFullPower, 1, 1 << 63},
 		{"proposerShare", p.ProposerShare, 0, 100},

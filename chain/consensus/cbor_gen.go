@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 68}
+var lengthBufParams = []byte{152, 75}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -270,6 +270,48 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.VoteUnit (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.VoteUnit)); err != nil {
+		return err
+	}
+
+	// t.GenesisShare (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.GenesisShare)); err != nil {
+		return err
+	}
+
+	// t.GenesisThreshold (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.GenesisThreshold)); err != nil {
+		return err
+	}
+
+	// t.EvidenceAge (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.EvidenceAge)); err != nil {
+		return err
+	}
+
+	// t.TrustPeriod (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.TrustPeriod)); err != nil {
+		return err
+	}
+
+	// t.Unbonding (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Unbonding)); err != nil {
+		return err
+	}
+
+	// t.SlashShare (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.SlashShare)); err != nil {
+		return err
+	}
+
 	// t.BaseFeeStart (chain.Amount) (struct)
 	if err := t.BaseFeeStart.MarshalCBOR(cw); err != nil {
 		return err
@@ -476,7 +518,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 68 {
+	if extra != 75 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -999,6 +1041,104 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.MaxValidators = uint64(extra)
+
+	}
+	// t.VoteUnit (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.VoteUnit = uint64(extra)
+
+	}
+	// t.GenesisShare (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.GenesisShare = uint64(extra)
+
+	}
+	// t.GenesisThreshold (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.GenesisThreshold = uint64(extra)
+
+	}
+	// t.EvidenceAge (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.EvidenceAge = uint64(extra)
+
+	}
+	// t.TrustPeriod (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.TrustPeriod = uint64(extra)
+
+	}
+	// t.Unbonding (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Unbonding = uint64(extra)
+
+	}
+	// t.SlashShare (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.SlashShare = uint64(extra)
 
 	}
 	// t.BaseFeeStart (chain.Amount) (struct)

@@ -20,6 +20,11 @@ const (
 	domainWindow      = "perdure/window/1"
 )
 
+// DrawGap is the least number of heights between the last block that can change
+// what a draw is about and the block whose beacon value draws: a coalition that
+// is drawn as contributor twice in a row knows a value two heights before it is made.
+const DrawGap = 3
+
 // draw is SHA-256(domain || parts || numbers, each u64BE).
 func draw(domain string, parts [][]byte, numbers ...uint64) [32]byte {
 	b := []byte(domain)

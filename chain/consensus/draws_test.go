@@ -87,7 +87,7 @@ func TestRealBeacon(t *testing.T) {
 	right := n.contribution(beaconGiven)
 	var base chain.Beacon
 	n.record(chain.BeaconKey(BeaconBase(7)), &base)
-	i, _ := Contributor(n.global().Validators, 7, base.Value)
+	i, _ := Contributor(n.voters(6), 7, base.Value)
 	wrong, err := SignBeacon(n.secret[n.vals[1-i]], BeaconMessage(n.params.ChainID, 7, base.Value))
 	must(t, err)
 	u, _ := n.blockWith(&Block{Beacon: wrong})

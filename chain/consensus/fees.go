@@ -3,8 +3,6 @@ package consensus
 import (
 	"slices"
 
-	"github.com/minio/sha256-simd"
-
 	"github.com/perdure/perdure/chain"
 )
 
@@ -199,7 +197,7 @@ func (s *state) payTip(from chain.Address, tip chain.Amount, reward chain.Addres
 	switch {
 	case tip.IsZero():
 		return nil
-	case !chain.IsKeyAddress(reward):
+	case reward == chain.Address{}:
 		return s.burn(from, tip)
 	}
 	return s.transfer(from, reward, tip)
@@ -208,9 +206,8 @@ func (s *state) payTip(from chain.Address, tip chain.Amount, reward chain.Addres
 // rewardOf returns the reward address of the validator that proposed a block,
 // or the undefined address.
 func (s *state) rewardOf(proposer []byte) chain.Address {
-	for i := range s.global.Validators {
-		v := &s.global.Validators[i]
-		if sum := sha256.Sum256(v.PubKey); slices.Equal(sum[:20], proposer) {
+	for _, v := range s.voters(s.global.Height) {
+		if slices.Equal(ConsensusAddress(v.PubKey), proposer) {
 			return v.Reward
 		}
 	}

@@ -236,7 +236,7 @@ func repeated(v reflect.Value, n int) reflect.Value {
 // mayBeHuge are the fields in which the most that can be said is right: bounds
 // that somebody sets for himself, and what is only kept and shown.
 var mayBeHuge = map[string]bool{
-	"CreateMiner.Keys.ConsensusKey": true, "CreateMiner.Peer.ID": true, "UpdateMiner.Peer.ID": true,
+	"CreateMiner.Peer.ID": true, "UpdateMiner.Peer.ID": true,
 	"PlaceAsk.Terms.Price": true, "PlaceBid.Terms.MinCollateral": true, "PlaceBid.Terms.ClientPeer": true,
 	"PreCommitSectors.Sectors[0].CommR": true, // its proof will fail
 	"SettleDeals.Deals":                 true,

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,14 +31,12 @@ type GenesisAccount struct {
 
 // GenesisValidator is a member of the first vote set. Bytes are base64 in JSON.
 type GenesisValidator struct {
-	PubKey    []byte `json:"pubKey"`    // ed25519, 32 bytes
-	BeaconKey []byte `json:"beaconKey"` // BLS12-381 G1, 48 bytes; empty: never contributes
-	Power     uint64 `json:"power"`     // votes
-	Reward    string `json:"reward"`    // key address: receives tips, is charged for skips
+	PubKey      []byte `json:"pubKey"`      // ed25519, 32 bytes
+	BeaconKey   []byte `json:"beaconKey"`   // BLS12-381 G1, 48 bytes; empty: never contributes
+	BeaconProof []byte `json:"beaconProof"` // that its holder has the secret of BeaconKey, G2, 96 bytes
+	Power       uint64 `json:"power"`       // votes
+	Reward      string `json:"reward"`      // key address: receives tips, is charged for skips
 }
-
-// MaxVotes bounds the sum of all votes, as CometBFT does.
-const MaxVotes = (1<<63 - 1) / 8
 
 // ParseGenesis reads a genesis document strictly: unknown fields, trailing
 // data and values that no chain can run with are errors.
@@ -60,14 +59,19 @@ func ParseGenesis(b []byte) (*Genesis, error) {
 // JSON writes the document that ParseGenesis reads.
 func (g *Genesis) JSON() ([]byte, error) { return json.MarshalIndent(g, "", "  ") }
 
-// GenesisUpdate returns the records of height 0: the accounts, B(0) and the
-// Global record. State and tests start from it alike.
+type genesisRecord struct {
+	key   chain.Key
+	value chain.CBOR
+}
+
+// GenesisUpdate returns the records of height 0: the accounts, B(0), the vote
+// set and the Global record. State and tests start from it alike.
 func GenesisUpdate(g *Genesis) (*Update, error) {
 	if err := g.Params.Validate(); err != nil {
 		return nil, fmt.Errorf("genesis: params: %w", err)
 	}
 	global := chain.Global{
-		RuleVersion: RuleVersion, BaseFee: g.Params.BaseFeeStart,
+		RuleVersion: RuleVersion, BaseFee: g.Params.BaseFeeStart, VotersFrom: []chain.Height{1},
 		NextMiner: chain.FirstMinerID, NextOrder: 1, NextDeal: 1, NextChannel: 1,
 	}
 	global.Issuance.Unissued = g.Params.IssuanceTotal
@@ -79,14 +83,17 @@ func GenesisUpdate(g *Genesis) (*Update, error) {
 	if _, err := global.Supply.Minted.Add(g.Params.IssuanceTotal); err != nil {
 		return nil, fmt.Errorf("genesis: money of accounts and issuance: %w", err)
 	}
-	if global.Validators, err = g.validators(); err != nil {
+	validators, err := g.validators()
+	if err != nil {
 		return nil, fmt.Errorf("genesis: %w", err)
 	}
-	beacon := chain.Beacon{Value: GenesisBeacon(g.Params.ChainID)}
-	for _, r := range []struct {
-		key   chain.Key
-		value chain.CBOR
-	}{{chain.GlobalKey(), &global}, {chain.BeaconKey(0), &beacon}} {
+	set, beacon := chain.VoteSet{Validators: validators}, chain.Beacon{Value: GenesisBeacon(g.Params.ChainID)}
+	records := []genesisRecord{{chain.GlobalKey(), &global}, {chain.BeaconKey(0), &beacon},
+		{chain.VotersKey(0), &set}, {chain.VotersKey(1), &set}}
+	for _, v := range validators {
+		records = append(records, genesisRecord{chain.VoteKeyKey(ConsensusAddress(v.PubKey)), new(chain.VoteKey)})
+	}
+	for _, r := range records {
 		b, err := chain.Encode(r.value)
 		if err != nil {
 			return nil, fmt.Errorf("genesis: encode %s: %w", r.key.Table, err)
@@ -130,8 +137,8 @@ func (g *Genesis) accounts() ([]Change, chain.Supply, error) {
 }
 
 func (g *Genesis) validators() ([]chain.Validator, error) {
-	if len(g.Validators) == 0 || uint64(len(g.Validators)) > g.Params.MaxValidators {
-		return nil, fmt.Errorf("%d validators, want 1 to %d", len(g.Validators), g.Params.MaxValidators)
+	if most := g.Params.MaxValidators / 2; len(g.Validators) == 0 || uint64(len(g.Validators)) > most {
+		return nil, fmt.Errorf("%d validators, want 1 to %d: half of the places are for storage", len(g.Validators), most)
 	}
 	var out []chain.Validator
 	var votes uint64
@@ -143,12 +150,15 @@ func (g *Genesis) validators() ([]chain.Validator, error) {
 			return nil, fmt.Errorf("validator %d: reward: %w", i, err)
 		case !chain.IsKeyAddress(reward):
 			return nil, fmt.Errorf("validator %d: reward %s is not a key address", i, v.Reward)
-		case len(v.PubKey) != ed25519Size || seen[string(v.PubKey)]:
+		case len(v.PubKey) != ed25519.PublicKeySize || seen[string(v.PubKey)]:
 			return nil, fmt.Errorf("validator %d: public key is not 32 bytes, or listed twice", i)
-		case len(v.BeaconKey) != 0 && len(v.BeaconKey) != BeaconKeySize:
-			return nil, fmt.Errorf("validator %d: beacon key: %w", i, ErrBeaconKey)
-		case v.Power == 0 || v.Power > MaxVotes-votes:
-			return nil, fmt.Errorf("validator %d: votes must be positive and sum to at most %d", i, uint64(MaxVotes))
+		case v.Power == 0 || v.Power > maxMemberVotes-votes:
+			return nil, fmt.Errorf("validator %d: votes must be positive and sum to at most %d", i, uint64(maxMemberVotes))
+		}
+		if len(v.BeaconKey)+len(v.BeaconProof) != 0 {
+			if err := VerifyBeaconKey(v.BeaconKey, v.BeaconProof); err != nil {
+				return nil, fmt.Errorf("validator %d: beacon key: proof of possession: %w", i, err)
+			}
 		}
 		seen[string(v.PubKey)] = true
 		votes += v.Power

@@ -12,12 +12,14 @@ import (
 
 func testGenesis(t testing.TB) *Genesis {
 	t.Helper()
-	_, key := beaconKeys(t, "val")
+	secret, key := beaconKeys(t, "val")
+	proof, err := ProveBeaconKey(secret)
+	must(t, err)
 	return &Genesis{Params: *testParams(),
 		Accounts: []GenesisAccount{
 			{chain.FormatAddress(addressOf(t, "alice"), chain.Testnet), chain.PDR(5)},
 			{chain.FormatAddress(addressOf(t, "bob"), chain.Mainnet), chain.PDR(7)}},
-		Validators: []GenesisValidator{{PubKey: seed("consensus", "val"), BeaconKey: key, Power: 3,
+		Validators: []GenesisValidator{{PubKey: seed("consensus", "val"), BeaconKey: key, BeaconProof: proof, Power: 3,
 			Reward: chain.FormatAddress(addressOf(t, "val"), chain.Testnet)}}}
 }
 
@@ -65,6 +67,9 @@ func TestGenesisRefuses(t *testing.T) {
 		"validator twice":     func(g *Genesis) { g.Validators = append(g.Validators, g.Validators[0]) },
 		"short key":           func(g *Genesis) { g.Validators[0].PubKey = []byte{1} },
 		"short beacon key":    func(g *Genesis) { g.Validators[0].BeaconKey = []byte{1} },
+		"no beacon proof":     func(g *Genesis) { g.Validators[0].BeaconProof = nil },
+		"another's proof":     func(g *Genesis) { g.Validators[0].BeaconProof = anothersProof(t) },
+		"too many validators": func(g *Genesis) { g.Validators = manyValidators(g) },
 		"no votes":            func(g *Genesis) { g.Validators[0].Power = 0 },
 		"too many votes":      func(g *Genesis) { g.Validators[0].Power = 1 << 62 },
 		"reward to a miner":   func(g *Genesis) { g.Validators[0].Reward = miner },
@@ -153,4 +158,21 @@ func FuzzParseGenesis(f *testing.F) {
 			t.Fatalf("read, but no state follows: %v", err)
 		}
 	})
+}
+
+func anothersProof(t *testing.T) []byte {
+	secret, _ := beaconKeys(t, "somebody else")
+	proof, err := ProveBeaconKey(secret)
+	must(t, err)
+	return proof
+}
+
+// manyValidators are one more than half of the places.
+func manyValidators(g *Genesis) (all []GenesisValidator) {
+	for i := range g.Params.MaxValidators/2 + 1 {
+		v := g.Validators[0]
+		v.PubKey = seed("consensus", string(rune('a'+i)))
+		all = append(all, v)
+	}
+	return all
 }

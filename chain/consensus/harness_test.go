@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -73,6 +74,8 @@ type network struct {
 	height chain.Height
 	secret map[string][]byte // beacon secrets by validator name
 	vals   []string          // validators' names, in order
+	newest []chain.Validator // the newest vote set before the last block
+	guilty bool              // the last block brought evidence
 	quiet  bool              // blocks are executed once, in place and unchecked: for large states to begin with
 	minted chain.Amount      // by genesis
 }
@@ -108,8 +111,10 @@ func newNetwork(t testing.TB, p *Params, verify Verifier, accounts []named, vali
 		must(t, err)
 		key, err := BeaconPublicKey(secret)
 		must(t, err)
+		proof, err := ProveBeaconKey(secret)
+		must(t, err)
 		n.secret[v] = secret
-		g.Validators = append(g.Validators, GenesisValidator{PubKey: seed("consensus", v), BeaconKey: key,
+		g.Validators = append(g.Validators, GenesisValidator{PubKey: consensusKeyOf(v).Public().(ed25519.PublicKey), BeaconKey: key, BeaconProof: proof,
 			Power: 10, Reward: chain.FormatAddress(addressOf(t, v), p.Network)})
 		if !slices.ContainsFunc(accounts, func(a named) bool { return a.name == v }) {
 			accounts = append(accounts, named{v, chain.PDR(1000)})
@@ -197,7 +202,8 @@ func (n *network) contribution(mode beaconMode) []byte {
 	h := n.height + 1
 	var base chain.Beacon
 	n.record(chain.BeaconKey(BeaconBase(h)), &base)
-	i, ok := Contributor(n.global().Validators, h, base.Value)
+	voters := n.voters(n.height)
+	i, ok := Contributor(voters, h, base.Value)
 	switch {
 	case !ok || mode == beaconAbsent:
 		return nil
@@ -206,17 +212,24 @@ func (n *network) contribution(mode beaconMode) []byte {
 	}
 	message := BeaconMessage(n.params.ChainID, h, base.Value)
 	if f, ok := n.verify.(fakeVerifier); ok {
-		return f.signBeacon(n.global().Validators[i].BeaconKey, message)
+		return f.signBeacon(voters[i].BeaconKey, message)
 	}
 	sig, err := SignBeacon(n.secret[n.vals[i]], message)
 	must(n.t, err)
 	return sig
 }
 
+// voters are the members of the vote set of a height that the newest state knows.
+func (n *network) voters(h chain.Height) []chain.Validator {
+	n.t.Helper()
+	voters, err := Voters(n.view, h)
+	must(n.t, err)
+	return voters
+}
+
 // proposerOf is the consensus address of a validator.
 func proposerOf(name string) []byte {
-	h := sha256.Sum256(seed("consensus", name))
-	return h[:20]
+	return ConsensusAddress(consensusKeyOf(name).Public().(ed25519.PublicKey))
 }
 
 // block executes one block, twice, commits it and checks all invariants.
@@ -247,6 +260,7 @@ func (n *network) blockWith(b *Block) (*Update, []Result) {
 	again, _, err := Apply(n.params, n.view, memo, b)
 	must(n.t, err)
 	sameUpdate(n.t, u, again)
+	n.newest, n.guilty = n.newestVoters(), len(b.Evidence) != 0
 	n.view, n.height = n.view.after(u), b.Height
 	n.checkInvariants()
 	return u, results

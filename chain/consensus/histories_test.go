@@ -26,11 +26,11 @@ type market struct {
 // and queue has its turn.
 func marketParams(rt *rapid.T) *Params {
 	p := testParams()
-	p.Window, p.ChallengeLookback, p.FaultCutoff = 3, 1, 2
+	p.Window, p.ChallengeLookback, p.FaultCutoff = 4, 1, 4
 	p.FaultMaxAge = rapid.SampledFrom([]uint64{1, 2}).Draw(rt, "fault max age")
 	p.RepairBy = rapid.SampledFrom([]uint64{5, 40}).Draw(rt, "repair by")
-	p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife, p.MaxSectorLife = 1, 6, 20, 4, 60
-	p.FetchBy, p.ActivateBy, p.MatchDelay, p.MaxOrderLife, p.MinDuration = 5, 15, 2, 30, 3
+	p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife, p.MaxSectorLife = 3, 6, 20, 4, 60
+	p.FetchBy, p.ActivateBy, p.MatchDelay, p.MaxOrderLife, p.MinDuration = 5, 15, 3, 30, 3
 	p.SettleDelay, p.KeyDelay, p.NoShowForget = 3, 3, 10
 	p.QueueItems = rapid.SampledFrom([]uint64{1000, 1000, 3}).Draw(rt, "queue items")
 	p.MatchVisits = rapid.SampledFrom([]uint64{64, 2}).Draw(rt, "match visits")

@@ -53,6 +53,7 @@ func (n *network) checkInvariants() {
 	}
 	checkBook(n)
 	must(n.t, Audit(n.params, n.view))
+	n.checkBorder()
 }
 
 // ForEach implements Records.

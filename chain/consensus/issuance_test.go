@@ -142,8 +142,8 @@ func (n *network) genesisMoney() chain.Amount { return n.minted }
 func TestIssuanceHistories(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := testParams()
-		p.Window, p.ChallengeLookback, p.FaultCutoff, p.FaultMaxAge = 4, 1, 2, 2
-		p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife = 1, 8, 20, 4
+		p.Window, p.ChallengeLookback, p.FaultCutoff, p.FaultMaxAge = 4, 1, 4, 2
+		p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife = 3, 8, 20, 4
 		p.IssuanceHalfLife = 1 << 10
 		p.IssuanceFullPower = rapid.SampledFrom([]uint64{1, 4 << 10, 1 << 40}).Draw(rt, "full power")
 		p.IssuanceTotal = chain.Atto(100_000_000 * p.IssuanceFullPower) // more, and sealing badly would pay

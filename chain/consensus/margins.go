@@ -151,10 +151,10 @@ func (y *yields) votes() []Margin {
 		y.err = err
 	}
 	return []Margin{
-		{Name: "slash", Unit: perSector, Cheat: "signs two blocks of a height", Gain: y.blocks(p.StateRetention), Penalty: p.SectorPledge, Detection: 100,
+		{Name: "slash", Unit: perSector, Cheat: "signs two blocks of a height", Gain: y.blocks(p.EvidenceAge), Penalty: y.of(p.SectorPledge, p.SlashShare, 100), Detection: 100,
 			Assumes: "evidence is shown before it is too old; the gain is all that the power earns until then"},
-		{Name: "beacon charge of an honest contributor", Unit: perBlock, Cheat: "a third of the proposers leave its contributions out", Honest: true,
-			Gain: y.of(p.BeaconCharge, 100-honestVotes, 100), Penalty: y.of(emission, p.ProposerShare, 100), Detection: 100,
+		{Name: "beacon charge of an honest contributor", Unit: perBlock, Cheat: "a third of the proposers leave its contributions out, and a third of the contributors send none when it proposes", Honest: true,
+			Gain: y.of(p.BeaconCharge, 2*(100-honestVotes), 100), Penalty: y.of(emission, p.ProposerShare, 100), Detection: 100,
 			Assumes: "it is drawn as often as it proposes, since both follow the votes"},
 	}
 }

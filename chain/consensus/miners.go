@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"math/bits"
 	"slices"
 
@@ -9,20 +11,22 @@ import (
 	"github.com/perdure/perdure/chain"
 )
 
-// ed25519Size is the size of a consensus key in bytes.
-const ed25519Size = 32
-
 // maxMultiaddr is the longest address of a miner's peer in bytes.
 const maxMultiaddr = 256
 
 // pairingSignatures is what checking a proof of possession costs, in signatures.
 const pairingSignatures = 10
 
-func keysUnits(p *Params, k *chain.Keys) uint64 {
-	if k == nil || len(k.BeaconKey) == 0 {
-		return 0
+// keysUnits is what checking a key set costs: the proofs of its keys, and the
+// record that binds a consensus key.
+func keysUnits(p *Params, k *chain.Keys) (units uint64) {
+	if k != nil && len(k.BeaconKey) != 0 {
+		units += pairingSignatures * p.UnitSignature
 	}
-	return pairingSignatures * p.UnitSignature
+	if k != nil && len(k.ConsensusKey) != 0 {
+		units += p.UnitSignature + p.UnitWrite
+	}
+	return units
 }
 
 func createMinerUnits(s *state, b *chain.CreateMiner) uint64 {
@@ -45,7 +49,15 @@ func applyCreateMiner(s *state, m *chain.Message, b *chain.CreateMiner) (uint64,
 	}
 	id := s.global.NextMiner
 	s.global.NextMiner++
-	s.store(chain.MinerKey(id), newMiner(s, id, b.Keys, b.Peer, b.SealProof))
+	if err := s.claimVoteKey(id, &b.Keys); err != nil {
+		return 0, err
+	}
+	miner := newMiner(s, id, b.Keys, b.Peer, b.SealProof)
+	if len(b.Keys.ConsensusKey) != 0 {
+		miner.VoteFrom = s.global.Height + chain.Height(s.params.voteKeyDelay())
+		s.enqueue(chain.QueueMinerKeys, miner.VoteFrom, chain.QueueItem{Owner: id})
+	}
+	s.store(chain.MinerKey(id), miner)
 	to, err := chain.MinerAddress(id)
 	if err != nil {
 		return 0, err
@@ -87,8 +99,11 @@ func checkKeys(k *chain.Keys) error {
 			return refuse(CodeFailed, "prover %d is listed twice", i)
 		}
 	}
-	if n := len(k.ConsensusKey); n != 0 && n != ed25519Size {
-		return refuse(CodeFailed, "consensus key of %d bytes, want %d or none", n, ed25519Size)
+	if n := len(k.ConsensusKey); n != 0 && n != ed25519.PublicKeySize {
+		return refuse(CodeFailed, "consensus key of %d bytes, want %d or none", n, ed25519.PublicKeySize)
+	}
+	if len(k.ConsensusKey) == 0 && len(k.ConsensusProof) != 0 {
+		return refuse(CodeFailed, "proof of possession of no consensus key")
 	}
 	if len(k.BeaconKey) == 0 && len(k.BeaconProof) == 0 {
 		return nil
@@ -145,7 +160,8 @@ func applyUpdateMiner(s *state, m *chain.Message, b *chain.UpdateMiner) (uint64,
 	return 0, nil
 }
 
-// queueKeys makes keys act after KeyDelay; a later change replaces one that is pending.
+// queueKeys makes keys act after KeyDelay, keys that vote or contribute to the
+// beacon not before voteKeyDelay; a later change replaces one that is pending.
 func (s *state) queueKeys(from chain.Address, miner *chain.Miner, keys *chain.Keys) error {
 	if from != miner.Keys.Owner {
 		return refuse(CodeFailed, "only the owner changes a miner's keys")
@@ -153,7 +169,14 @@ func (s *state) queueKeys(from chain.Address, miner *chain.Miner, keys *chain.Ke
 	if err := checkKeys(keys); err != nil {
 		return err
 	}
-	miner.PendingKeys, miner.PendingAt = keys, s.global.Height+chain.Height(s.params.KeyDelay)
+	if err := s.claimVoteKey(miner.ID, keys); err != nil {
+		return err
+	}
+	delay := s.params.KeyDelay
+	if !bytes.Equal(keys.ConsensusKey, miner.Keys.ConsensusKey) || !bytes.Equal(keys.BeaconKey, miner.Keys.BeaconKey) {
+		delay = max(delay, s.params.voteKeyDelay())
+	}
+	miner.PendingKeys, miner.PendingAt = keys, s.global.Height+chain.Height(delay)
 	s.enqueue(chain.QueueMinerKeys, miner.PendingAt, chain.QueueItem{Owner: miner.ID})
 	return nil
 }
@@ -177,10 +200,15 @@ func (s *state) withdraw(from chain.Address, miner *chain.Miner, amount chain.Am
 	return nil
 }
 
-// actPendingKeys lets pending keys act. An item of a change that was replaced finds a later PendingAt.
+// actPendingKeys lets pending keys act, and a new miner's stand for votes. An
+// item of a change that was replaced finds a later PendingAt.
 func (s *state) actPendingKeys(item *chain.QueueItem) error {
 	var miner chain.Miner
-	if !s.load(chain.MinerKey(item.Owner), &miner) || miner.PendingKeys == nil || miner.PendingAt > s.global.Height {
+	if !s.load(chain.MinerKey(item.Owner), &miner) {
+		return nil
+	}
+	s.powerChanged(&miner)
+	if miner.PendingKeys == nil || miner.PendingAt > s.global.Height {
 		return nil
 	}
 	miner.Keys, miner.PendingKeys, miner.PendingAt = *miner.PendingKeys, nil, 0

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"crypto/ed25519"
 	"testing"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -14,7 +15,8 @@ func init() {
 	verbs["update-miner"] = updateMinerVerb
 }
 
-// keys reads owner=, worker=, prover=, beneficiary=, votes=NAME, possession=wrong.
+// keys reads owner=, worker=, prover=, beneficiary=, votes=NAME, possession=wrong,
+// copied=NAME: the proof of NAME's consensus key is for that owner and worker.
 func (s *script) keys(a args, from string) chain.Keys {
 	role := func(key string) chain.Address {
 		if a.has(key) {
@@ -29,17 +31,28 @@ func (s *script) keys(a args, from string) chain.Keys {
 	if a.has("votes") {
 		k = votingKeys(s.t, k, a.text("votes"))
 	}
+	if a.has("copied") {
+		other := chain.Keys{Owner: a.address("copied"), Worker: a.address("copied")}
+		k.ConsensusProof = votingKeys(s.t, other, a.text("votes")).ConsensusProof
+	}
 	if a.has("possession") {
 		k.BeaconProof = votingKeys(s.t, chain.Keys{}, "somebody else").BeaconProof
 	}
 	return k
 }
 
+// consensusKeyOf is the private consensus key of a named validator.
+func consensusKeyOf(name string) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(seed("consensus", name))
+}
+
 func votingKeys(t testing.TB, k chain.Keys, name string) chain.Keys {
 	t.Helper()
 	secret, err := BeaconSecret(seed("beacon", name))
 	must(t, err)
-	k.ConsensusKey = seed("consensus", name)
+	private := consensusKeyOf(name)
+	k.ConsensusKey = []byte(private.Public().(ed25519.PublicKey))
+	k.ConsensusProof = ed25519.Sign(private, VoteKeyMessage(testParams().ChainID, k.Owner, k.Worker))
 	k.BeaconKey, err = BeaconPublicKey(secret)
 	must(t, err)
 	k.BeaconProof, err = ProveBeaconKey(secret)
@@ -56,7 +69,7 @@ func createMinerVerb(s *script, a args) chain.Body {
 
 func updateMinerVerb(s *script, a args) chain.Body {
 	b := &chain.UpdateMiner{Miner: a.number("miner")}
-	if a.has("owner") || a.has("worker") || a.has("beneficiary") || a.has("prover") {
+	if a.has("owner") || a.has("worker") || a.has("beneficiary") || a.has("prover") || a.has("votes") {
 		k := s.keys(a, a.text("from"))
 		b.Keys = &k
 	}

@@ -52,11 +52,19 @@ type Params struct {
 	VoteEpoch     uint64 `json:"voteEpoch"`   // blocks between changes of the vote set
 	MaxValidators uint64 `json:"maxValidators"`
 
+	VoteUnit         uint64 `json:"voteUnit"`         // proven bytes that make one vote
+	GenesisShare     uint64 `json:"genesisShare"`     // least percent of the votes that the genesis validators hold below GenesisThreshold
+	GenesisThreshold uint64 `json:"genesisThreshold"` // proven bytes, counted as votes are, from which storage validators vote alone
+	EvidenceAge      uint64 `json:"evidenceAge"`      // heights after which equivocation is not punished any more
+	TrustPeriod      uint64 `json:"trustPeriod"`      // heights for which a light client may trust a header that it verified
+	Unbonding        uint64 `json:"unbonding"`        // heights for which pledge of a miner that voted stays bound
+	SlashShare       uint64 `json:"slashShare"`       // percent of a miner's pledge that equivocation costs, rounded up
+
 	BaseFeeStart chain.Amount `json:"baseFeeStart"` // attoPDR per byte and per unit
 	BaseFeeFloor chain.Amount `json:"baseFeeFloor"`
 	ProofFee     chain.Amount `json:"proofFee"`     // of window proofs, in place of the base fee
 	ProofTries   uint64       `json:"proofTries"`   // window proofs of one partition and window that may fail; further ones have no effect
-	BeaconCharge chain.Amount `json:"beaconCharge"` // taken from an absent contributor, burned
+	BeaconCharge chain.Amount `json:"beaconCharge"` // taken from contributor and proposer of a height without contribution, each, and burned
 
 	PreCommitDeposit chain.Amount `json:"preCommitDeposit"` // per GiB of sector
 	SectorPledge     chain.Amount `json:"sectorPledge"`     // per GiB of sector
@@ -121,12 +129,14 @@ func Devnet() *Params {
 	p.SealProofs = []abi.RegisteredSealProof{
 		abi.RegisteredSealProof_StackedDrg2KiBV1_1, abi.RegisteredSealProof_StackedDrg8MiBV1_1}
 	p.Deadlines, p.Window, p.ChallengeLookback = 3, 20, 3
-	p.FaultCutoff, p.FaultMaxAge = 3, 10
+	p.FaultCutoff, p.FaultMaxAge = 6, 10
 	p.PoRepChallenges, p.SeedDelay, p.ProveDue, p.TicketAge = 2, 5, 200, 600
 	p.FetchBy, p.ActivateBy = 200, 600
 	p.MaxMessageBytes, p.MaxBlockBytes, p.MaxBlockUnits = 1<<20, 4<<20, 2_000_000
 	p.SettleDelay, p.KeyDelay = 40, 20
-	p.VoteEpoch, p.MaxValidators = 20, 7
+	p.VoteEpoch, p.MaxValidators = 20, 16
+	p.VoteUnit, p.GenesisThreshold = 2<<10, 64<<20
+	p.EvidenceAge, p.TrustPeriod, p.Unbonding = 1000, 600, 1000
 	p.StateRetention = 1000
 	p.MinSectorLife, p.MaxSectorLife = 60, 2_000_000
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 60, 20_000, 1_000
@@ -151,6 +161,8 @@ func Testnet() *Params {
 	p.MaxMessageBytes, p.MaxBlockBytes, p.MaxBlockUnits = 1<<20, 8<<20, 8_000_000
 	p.SettleDelay, p.KeyDelay = 1_800, 3_600
 	p.VoteEpoch, p.MaxValidators = 300, 100
+	p.VoteUnit, p.GenesisThreshold = 8<<20, 64<<40
+	p.EvidenceAge, p.TrustPeriod, p.Unbonding = 50_000, 33_000, 50_000
 	p.StateRetention = 50_000
 	p.MinSectorLife, p.MaxSectorLife = 3_600, 23_652_000
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 3_600, 604_800, 43_200
@@ -175,6 +187,8 @@ func Mainnet() *Params {
 	p.MaxMessageBytes, p.MaxBlockBytes, p.MaxBlockUnits = 1<<20, 16<<20, 24_000_000
 	p.SettleDelay, p.KeyDelay = 7_200, 14_400
 	p.VoteEpoch, p.MaxValidators = 1_200, 150
+	p.VoteUnit, p.GenesisThreshold = 32<<30, 8<<50
+	p.EvidenceAge, p.TrustPeriod, p.Unbonding = 100_000, 66_000, 100_000
 	p.StateRetention = 100_000
 	p.MinSectorLife, p.MaxSectorLife = 14_400, 26_280_000
 	p.MinDuration, p.MaxOrderLife, p.NoShowForget = 14_400, 432_000, 14_400
@@ -192,11 +206,12 @@ func common() *Params {
 		MatchDelay: 3, MatchVisits: 64, MatchSearches: 1_024, MatchesPerBlock: 256, MaxCopies: 16,
 		BaseFeeStart: chain.Atto(1_000_000), BaseFeeFloor: chain.Atto(100_000),
 		ProofFee: chain.Atto(100_000), ProofTries: 3,
-		BeaconCharge:     chain.PDR(1),
+		BeaconCharge:     chain.Atto(chain.AttoPerPDR / 100),
 		PreCommitDeposit: chain.PDR(1), SectorPledge: chain.PDR(10),
 		NoShowDeposit: chain.PDR(1), NoShowFloor: chain.Atto(chain.AttoPerPDR / 1000),
 		OrderDeposit: chain.Atto(chain.AttoPerPDR / 1000), ProposerShare: 25,
 		NoShowMost: 9, VoidBurn: 10, LossBurn: 20, RepairPrice: 125, RepairFetch: chain.PDR(1),
+		GenesisShare: 40, SlashShare: 20,
 		FaultFee:    chain.Atto(chain.AttoPerPDR / 10),
 		SkipFee:     chain.Atto(chain.AttoPerPDR / 20),
 		StandingFee: chain.Atto(chain.AttoPerPDR / 40),

@@ -72,6 +72,7 @@ func (s *state) addPower(m *chain.Miner, sectors uint64) error {
 	size, err := sectorSize(m.SealProof)
 	m.Power += sectors * size
 	s.global.Power += sectors * size
+	s.powerChanged(m)
 	return err
 }
 
@@ -80,6 +81,7 @@ func (s *state) takePower(m *chain.Miner, sectors uint64) error {
 	size, err := sectorSize(m.SealProof)
 	m.Power -= sectors * size
 	s.global.Power -= sectors * size
+	s.powerChanged(m)
 	return err
 }
 

@@ -163,10 +163,11 @@ func TestScenarioRedeemTwice(t *testing.T) {
 }
 
 // TestScenarioSilentContributor: a validator never contributes to the beacon when
-// it is drawn, for the bit that a skip is worth.
+// it is drawn, for the bit that a skip is worth. The proposer pays as much as it:
+// nobody can tell which of the two kept the contribution back.
 func TestScenarioSilentContributor(t *testing.T) {
 	(&scenario{money: []named{{"silent", chain.PDR(1000)}, {"other", chain.PDR(1000)}}, voters: []string{"silent", "other"},
-		cheater: "silent", victim: "other", play: func(s *scene) {
+		cheater: "silent", victim: "other", bears: 100, play: func(s *scene) {
 			for range 60 {
 				mode := beaconGiven
 				if v := s.drawn(); s.cheat && v == "silent" {
@@ -182,7 +183,7 @@ func (s *scene) drawn() string {
 	s.t.Helper()
 	var base chain.Beacon
 	s.record(chain.BeaconKey(BeaconBase(s.height+1)), &base)
-	i, ok := Contributor(s.global().Validators, s.height+1, base.Value)
+	i, ok := Contributor(s.voters(s.height), s.height+1, base.Value)
 	if !ok {
 		return ""
 	}

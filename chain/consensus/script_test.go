@@ -20,12 +20,12 @@ import (
 //
 //	genesis alice=100PDR bob=5PDR [validators=(v1,v2)]   starts a chain; the input, if any, is a JSON
 //	                                                     object of Params that differ from devnet's
-//	block [beacon=absent|wrong] [proposer=v2]            one block; input: a message a line:
+//	block [beacon=absent|wrong] [proposer=v2] [evidence=(v2,HEIGHT)]    one block; input: a message a line:
 //	    alice: transfer to=bob amount=5PDR               sender: verb key=value ...
 //	    keys of every verb: nonce=, maxfee=, tip=, signer=NAME
 //	    raw 0102ff                                       these bytes instead of a message
 //	advance N | advance to=H                             empty blocks; prints their events
-//	show account alice | miner 1000 | sector 1000 7 | partition 1000 0 0 | order 1 | deal 1 | copies 1 | channel 1 | global | supply | book | beacon 5
+//	show votes | account alice | miner 1000 | sector 1000 7 | partition 1000 0 0 | order 1 | deal 1 | copies 1 | channel 1 | global | supply | book | beacon 5
 //
 // Verbs find the sender's name as a.text("from"). A noun adds its verbs in its own _test file: verbs["name"] = func(...) in an init.
 
@@ -194,6 +194,13 @@ func (s *script) runBlock(d *datadriven.TestData) string {
 	if d.MaybeScanArgs(s.t.(*testing.T), "proposer", &proposer) {
 		b.Proposer = proposerOf(proposer)
 	}
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "evidence" {
+			h, err := strconv.ParseUint(arg.Vals[1], 10, 64)
+			must(s.t, err)
+			b.Evidence = append(b.Evidence, Evidence{Address: proposerOf(arg.Vals[0]), Height: chain.Height(h)})
+		}
+	}
 	ahead := map[string]uint64{}
 	for _, line := range strings.Split(d.Input, "\n") {
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
@@ -291,6 +298,8 @@ func (s *script) show(t *testing.T, d *datadriven.TestData) string {
 		v, key = new(chain.Copies), chain.CopiesKey(ids[0])
 	case "channel":
 		v, key = new(chain.Channel), chain.ChannelKey(ids[0])
+	case "votes":
+		return s.showVotes()
 	case "beacon":
 		v, key = new(chain.Beacon), chain.BeaconKey(chain.Height(ids[0]))
 	case "global":

@@ -381,12 +381,3 @@ func (s *state) expireSector(item *chain.QueueItem) error {
 	s.emit(Event{Kind: EventSectorEnded, Miner: sec.Miner, Sector: sec.Number, Reason: "expired"})
 	return nil
 }
-
-// releasePledge frees pledge of a sector that has ended.
-func (s *state) releasePledge(id chain.MinerID, amount chain.Amount) error {
-	addr, err := chain.MinerAddress(id)
-	if err != nil {
-		return err
-	}
-	return s.unlock(addr, amount)
-}

@@ -42,8 +42,8 @@ type history struct {
 func TestSectorHistories(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := testParams()
-		p.Window, p.ChallengeLookback, p.FaultCutoff, p.FaultMaxAge = 4, 1, 2, 2
-		p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife = 1, 8, 20, 4
+		p.Window, p.ChallengeLookback, p.FaultCutoff, p.FaultMaxAge = 4, 1, 4, 2
+		p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife = 3, 8, 20, 4
 		p.QueueItems = rapid.SampledFrom([]uint64{1000, 1000, 2}).Draw(rt, "queue items")
 		h := &history{network: minerNetwork(shrinking{t, rt}, p, fakeVerifier{}, 2<<10), rt: rt,
 			model: map[uint64]*covered{}, pay: map[uint64]*earned{}}

@@ -53,8 +53,8 @@ func (n *network) openings(sector *seal.Sector, part uint64) *chain.ProveCommit 
 // and flips bits on the way.
 func TestRealProofs(t *testing.T) {
 	p := testParams()
-	p.Window, p.ChallengeLookback, p.FaultCutoff = 8, 2, 3
-	p.PoRepChallenges, p.SeedDelay = 20, 2
+	p.Window, p.ChallengeLookback, p.FaultCutoff = 8, 2, 5
+	p.PoRepChallenges, p.SeedDelay = 20, 3
 	n := minerNetwork(t, p, Direct{}, 2<<10)
 	dirs := []string{t.TempDir(), t.TempDir()}
 	batch := &chain.PreCommitSectors{Miner: chain.FirstMinerID}

@@ -36,6 +36,8 @@ var paramUnits = map[string]string{
 	"matchesPerBlock": unitCount, "maxOrderLife": unitBlocks, "minDuration": unitBlocks, "maxCopies": unitCount,
 	"maxMessageBytes": unitBytes, "maxBlockBytes": unitBytes, "maxBlockUnits": unitWork, "queueItems": unitCount,
 	"stateRetention": unitBlocks, "settleDelay": unitBlocks, "keyDelay": unitBlocks, "voteEpoch": unitBlocks, "maxValidators": unitCount,
+	"voteUnit": unitBytes, "genesisShare": unitShare, "genesisThreshold": unitBytes, "evidenceAge": unitBlocks, "trustPeriod": unitBlocks,
+	"unbonding": unitBlocks, "slashShare": unitShare,
 	"baseFeeStart": "attoPDR per byte and unit", "baseFeeFloor": "attoPDR per byte and unit", "proofFee": "attoPDR per byte and unit", "proofTries": unitCount,
 	"beaconCharge":     unitAmount,
 	"preCommitDeposit": unitSector, "sectorPledge": unitSector, "noShowDeposit": unitPiece, "noShowFloor": unitAmount,

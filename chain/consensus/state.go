@@ -22,6 +22,7 @@ type state struct {
 	block  map[chain.Key][]byte // nil: deleted
 	tx     map[chain.Key][]byte // of the current message; nil outside of one
 	events []Event
+	moved  []chain.MinerID // noted by powerChanged
 	saved  savepoint
 	index  uint64 // 1 + index of the current message
 	broken error  // first failure to read the view: the block has no result

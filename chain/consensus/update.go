@@ -52,7 +52,9 @@ const (
 	EventVoucherRedeemed  EventKind = 32 // Channel, To, Amount, Index: lane
 	EventChannelSettling  EventKind = 33 // Channel
 	EventChannelCollected EventKind = 34 // Channel, To, Amount
-	EventBeaconSkipped    EventKind = 40 // Reason, From: who is charged, Amount: burned
+	EventBeaconSkipped    EventKind = 40 // Reason, From: the contributor's reward address, Amount: burned of it, To, Index: the proposer's
+	EventVotesChanged     EventKind = 41 // Index: first height of the new vote set, Reason
+	EventEquivocation     EventKind = 42 // From: consensus address, Miner: 0 for a genesis validator, Index: height of the offence, Amount: slashed
 	EventRepairOrdered    EventKind = 50 // Order: the chain's bid, Deal: the lost one, Index: the client's bid, From: client, Amount: escrow
 	EventRepairEnded      EventKind = 51 // Deal: the lost one, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
 	EventFetchRepaid      EventKind = 52 // Deal, Miner, Amount: its allowance for having bought the data
@@ -71,6 +73,7 @@ var eventNames = map[EventKind]string{
 	EventDealPaid: "dealPaid", EventDealEnded: "dealEnded", EventChannelOpened: "channelOpened",
 	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",
 	EventChannelSettling: "channelSettling", EventChannelCollected: "channelCollected", EventBeaconSkipped: "beaconSkipped",
+	EventVotesChanged: "votesChanged", EventEquivocation: "equivocation",
 	EventBlockReward: "blockReward", EventPowerReward: "powerReward",
 	EventRepairOrdered: "repairOrdered", EventRepairEnded: "repairEnded", EventFetchRepaid: "fetchRepaid",
 }

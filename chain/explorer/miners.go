@@ -38,11 +38,14 @@ type Miner struct {
 	PeriodStart chain.Height `json:"periodStart"` // of its first proving period
 	Balance     chain.Amount `json:"balance"`     // free
 	Pledge      chain.Amount `json:"pledge"`      // locked for its sectors
+	Bound       chain.Amount `json:"bound"`       // pledge of ended sectors, locked until what the miner voted for is beyond dispute
 	Deposits    chain.Amount `json:"deposits"`    // locked for pre-commits
 	Debt        chain.Amount `json:"debt"`        // fines not paid yet
 	Sectors     uint64       `json:"sectors"`     // active or faulty
 	Faulty      uint64       `json:"faulty"`      // of them
 	PowerBytes  uint64       `json:"powerBytes"`
+	Voting      bool         `json:"voting"`             // it is in the newest vote set
+	Guilty      chain.Height `json:"guilty,omitempty"`   // block that brought evidence of equivocation: it never votes again
 	NoShows     uint64       `json:"noShows"`            // recent deals that went void before they were active
 	NoShowAt    chain.Height `json:"noShowAt,omitempty"` // of the last one
 }
@@ -64,8 +67,8 @@ func (n names) keysOf(k *chain.Keys) Keys {
 func (n names) minerOf(m *chain.Miner) *Miner {
 	out := &Miner{Miner: n.minerText(m.ID), Keys: n.keysOf(&m.Keys), PendingAt: m.PendingAt,
 		Peer: Peer{peerText(m.Peer.ID), addrTexts(m.Peer.Addrs)}, SealProof: int64(m.SealProof), SectorSize: sectorSize(m.SealProof),
-		Created: m.Created, PeriodStart: m.PeriodStart, Balance: m.Balance, Pledge: m.Pledge, Deposits: m.Deposits, Debt: m.Debt,
-		Sectors: m.Sectors, Faulty: m.Faulty, PowerBytes: m.Power, NoShows: m.NoShows, NoShowAt: m.NoShowAt}
+		Created: m.Created, PeriodStart: m.PeriodStart, Balance: m.Balance, Pledge: m.Pledge, Bound: m.Bound, Deposits: m.Deposits, Debt: m.Debt,
+		Sectors: m.Sectors, Faulty: m.Faulty, PowerBytes: m.Power, Voting: m.Voting, Guilty: m.Guilty, NoShows: m.NoShows, NoShowAt: m.NoShowAt}
 	if m.PendingKeys != nil {
 		k := n.keysOf(m.PendingKeys)
 		out.PendingKeys = &k

@@ -55,12 +55,16 @@ func (a *API) status(q *query) (any, error) {
 		return nil, err
 	}
 	g := q.global
+	voters, err := consensus.Voters(q.view, g.Height+1)
+	if err != nil {
+		return nil, err
+	}
 	s := &Status{ChainID: a.params.ChainID, Network: a.params.Name, AppHash: hexText(q.view.AppHash()), RuleVersion: g.RuleVersion,
 		Synced: a.node.Synced(), Peers: a.node.Peers(), NodeID: a.config.NodeID, Version: a.config.Version,
 		OldestHeight: a.node.Store().Oldest(), BaseFee: g.BaseFee,
 		Supply:     supplyOf(g),
 		PowerBytes: g.Power, Miners: g.NextMiner - chain.FirstMinerID, Deals: g.NextDeal - 1, Orders: g.NextOrder - 1,
-		BookOrders: q.view.Book().Len(), Channels: g.NextChannel - 1, Validators: len(g.Validators), AsOf: q.asOf()}
+		BookOrders: q.view.Book().Len(), Channels: g.NextChannel - 1, Validators: len(voters), AsOf: q.asOf()}
 	if slices.ContainsFunc(a.params.SealProofs, small) {
 		s.Notice = smallSectors
 	}

@@ -47,6 +47,12 @@ func newNoun(t chain.Table, key string) chain.CBOR {
 			return new(chain.QueueHead)
 		}
 		return new(chain.QueueItem)
+	case chain.TableVoters:
+		return new(chain.VoteSet)
+	case chain.TableVoteKey:
+		return new(chain.VoteKey)
+	case chain.TableCandidate:
+		return new(chain.Candidate)
 	}
 	return new(chain.Empty)
 }

@@ -39,6 +39,7 @@ func (a *API) routes() []route {
 		{"GET", "/v1/deals/{deal}", nil, a.deal, false},
 		{"GET", "/v1/orders", paged("owner", "side", "state", "miner"), a.orders, true},
 		{"GET", "/v1/orders/{order}", nil, a.order, true},
+		{"GET", "/v1/validators", nil, a.validators, false},
 		{"GET", "/v1/market/book", []string{"depth"}, a.book, false},
 		{"GET", "/v1/market/trades", paged(), a.trades, false},
 		{"GET", "/v1/channels", paged("address"), a.channels, true},

@@ -68,7 +68,7 @@ func NewGenesis(p consensus.Params, candidates []*Candidate, accounts []consensu
 	g := &consensus.Genesis{Params: p, Accounts: accounts}
 	for _, c := range candidates {
 		g.Validators = append(g.Validators, consensus.GenesisValidator{PubKey: c.ConsensusKey, BeaconKey: c.BeaconKey,
-			Power: candidatePower, Reward: c.Reward})
+			BeaconProof: c.BeaconProof, Power: candidatePower, Reward: c.Reward})
 	}
 	return g
 }

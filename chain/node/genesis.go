@@ -44,8 +44,8 @@ func MakeGenesis(g *consensus.Genesis, at time.Time) ([]byte, error) {
 func engineParams(p *consensus.Params) *types.ConsensusParams {
 	c := types.DefaultConsensusParams()
 	c.Block.MaxBytes = int64(p.MaxBlockBytes) + blockOverhead
-	c.Evidence.MaxAgeNumBlocks = int64(p.StateRetention)
-	c.Evidence.MaxAgeDuration = time.Duration(p.StateRetention*p.BlockMillis) * time.Millisecond
+	c.Evidence.MaxAgeNumBlocks = int64(p.EvidenceAge)
+	c.Evidence.MaxAgeDuration = time.Duration(p.EvidenceAge*p.BlockMillis) * time.Millisecond
 	c.Evidence.MaxBytes = blockOverhead / 4
 	c.ABCI.VoteExtensionsEnableHeight = 1
 	c.Version.App = consensus.RuleVersion

@@ -46,7 +46,7 @@ type Identity struct {
 
 // Validator is the identity as a member of a genesis vote set.
 func (i *Identity) Validator(power uint64, reward chain.Address, n chain.Network) consensus.GenesisValidator {
-	return consensus.GenesisValidator{PubKey: i.ConsensusKey, BeaconKey: i.BeaconKey, Power: power,
+	return consensus.GenesisValidator{PubKey: i.ConsensusKey, BeaconKey: i.BeaconKey, BeaconProof: i.BeaconProof, Power: power,
 		Reward: chain.FormatAddress(reward, n)}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/node"
 )
 
@@ -68,5 +69,9 @@ func validators(n *node.Node) []chain.Validator {
 	if err := chain.Decode(raw, &global); err != nil {
 		return nil
 	}
-	return global.Validators
+	voters, err := consensus.Voters(n, global.Height+1)
+	if err != nil {
+		return nil
+	}
+	return voters
 }

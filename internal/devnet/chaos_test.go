@@ -271,10 +271,6 @@ func (c *chaos) caughtUp(ctx context.Context, h chain.Height) {
 // now and those to come, are with nodes other than some.
 func (c *chaos) enoughWithout(gone []int) bool {
 	tree, _ := c.seen()
-	g, err := tree.Global()
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	lost := map[string]bool{}
 	for i := range c.Nodes {
 		if c.away[i] {
@@ -284,14 +280,23 @@ func (c *chaos) enoughWithout(gone []int) bool {
 	for _, i := range gone {
 		lost[string(c.keys[i])] = true
 	}
-	var all, left uint64
-	for _, v := range g.Validators {
-		all += v.Power
-		if !lost[string(v.PubKey)] {
-			left += v.Power
+	for ahead := range chain.Height(2) {
+		voters, err := consensus.Voters(tree, tree.Height()+1+ahead)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		var all, left uint64
+		for _, v := range voters {
+			all += v.Power
+			if !lost[string(v.PubKey)] {
+				left += v.Power
+			}
+		}
+		if 3*left <= 2*all {
+			return false
 		}
 	}
-	return 3*left > 2*all
+	return true
 }
 
 // fill stores the first files.

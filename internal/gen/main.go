@@ -39,7 +39,7 @@ var packages = []struct {
 		chain.Voucher{}, chain.SignedVoucher{}, chain.OpenChannel{}, chain.TopUpChannel{}, chain.RedeemVoucher{},
 		chain.SettleChannel{}, chain.CollectChannel{}, chain.Lane{}, chain.Channel{},
 		chain.QueueHead{}, chain.QueueItem{}, chain.Cursor{}, chain.Beacon{}, chain.Empty{}, chain.Supply{}, chain.Issuance{},
-		chain.Validator{}, chain.Global{},
+		chain.Validator{}, chain.VoteSet{}, chain.VoteKey{}, chain.Candidate{}, chain.Global{},
 	}},
 	{"chain/wallet/cbor_gen.go", "wallet", []any{wallet.Inclusion{}}},
 	{"chain/consensus/cbor_gen.go", "consensus", []any{
