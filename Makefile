@@ -51,8 +51,12 @@ bench-page:
 	PERDURE_BENCH_SIZE=512MiB $(PAGE) -bench '^BenchmarkTrees$$' -benchtime 1x ./porep/seal
 	$(PAGE) -bench '^BenchmarkMatch$$/^resting=10000$$' ./chain/orderbook
 	$(PAGE) -bench '^BenchmarkTransfers$$' -benchtime 20000x ./chain/node
+	PERDURE_BENCH_STATE=1000000 $(PAGE) -bench '^BenchmarkStateSize$$' -benchtime 300x ./chain/app
+	$(GO) test -run '^TestGrowth$$' -v ./chain/app
 	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
 	$(PAGE) -bench '^BenchmarkUnits$$' ./chain/consensus
+	$(PAGE) -bench '^BenchmarkCloseMissed$$' ./chain/consensus
+	$(PAGE) -bench '^BenchmarkMissedSectors$$' -benchtime 10x ./chain/state
 
 # Encodings, and machine code from the programs that write it: what it covers is what .ci/run
 # compares with what is committed.

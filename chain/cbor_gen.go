@@ -3881,7 +3881,104 @@ func (t *Partition) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufBidTerms = []byte{141}
+var lengthBufRenewal = []byte{131}
+
+func (t *Renewal) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufRenewal); err != nil {
+		return err
+	}
+
+	// t.Count (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Count)); err != nil {
+		return err
+	}
+
+	// t.MaxPrice (chain.Amount) (struct)
+	if err := t.MaxPrice.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Duration (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Duration)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *Renewal) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Renewal{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 3 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Count (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Count = uint64(extra)
+
+	}
+	// t.MaxPrice (chain.Amount) (struct)
+
+	{
+
+		if err := t.MaxPrice.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.MaxPrice: %w", err)
+		}
+
+	}
+	// t.Duration (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Duration = uint64(extra)
+
+	}
+	return nil
+}
+
+var lengthBufBidTerms = []byte{142}
 
 func (t *BidTerms) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -3998,6 +4095,10 @@ func (t *BidTerms) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Renew (chain.Renewal) (struct)
+	if err := t.Renew.MarshalCBOR(cw); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -4020,7 +4121,7 @@ func (t *BidTerms) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 13 {
+	if extra != 14 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -4258,6 +4359,25 @@ func (t *BidTerms) UnmarshalCBOR(r io.Reader) (err error) {
 		return err
 	}
 
+	// t.Renew (chain.Renewal) (struct)
+
+	{
+
+		b, err := cr.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != cbg.CborNull[0] {
+			if err := cr.UnreadByte(); err != nil {
+				return err
+			}
+			t.Renew = new(Renewal)
+			if err := t.Renew.UnmarshalCBOR(cr); err != nil {
+				return xerrors.Errorf("unmarshaling t.Renew pointer: %w", err)
+			}
+		}
+
+	}
 	return nil
 }
 
@@ -4317,7 +4437,7 @@ func (t *PlaceBid) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufAskTerms = []byte{137}
+var lengthBufAskTerms = []byte{138}
 
 func (t *AskTerms) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -4383,6 +4503,12 @@ func (t *AskTerms) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Refresh (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Refresh)); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -4405,7 +4531,7 @@ func (t *AskTerms) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 9 {
+	if extra != 10 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -4523,6 +4649,20 @@ func (t *AskTerms) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.Expiry = Height(extra)
+
+	}
+	// t.Refresh (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Refresh = uint64(extra)
 
 	}
 	return nil
@@ -4778,7 +4918,7 @@ func (t *Place) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufSuccession = []byte{135}
+var lengthBufSuccession = []byte{136}
 
 func (t *Succession) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -4801,6 +4941,11 @@ func (t *Succession) MarshalCBOR(w io.Writer) error {
 	// t.Bid (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Bid)); err != nil {
+		return err
+	}
+
+	// t.Renewal (bool) (bool)
+	if err := cbg.WriteBool(w, t.Renewal); err != nil {
 		return err
 	}
 
@@ -4852,7 +4997,7 @@ func (t *Succession) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 7 {
+	if extra != 8 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -4883,6 +5028,23 @@ func (t *Succession) UnmarshalCBOR(r io.Reader) (err error) {
 		}
 		t.Bid = uint64(extra)
 
+	}
+	// t.Renewal (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Renewal = false
+	case 21:
+		t.Renewal = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
 	}
 	// t.Term (chain.Height) (uint64)
 
@@ -6077,7 +6239,7 @@ func (t *SettleDeals) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufDeal = []byte{152, 30}
+var lengthBufDeal = []byte{152, 31}
 
 func (t *Deal) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -6264,6 +6426,11 @@ func (t *Deal) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Renew (chain.Renewal) (struct)
+	if err := t.Renew.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
 	// t.Succeeds (chain.Succession) (struct)
 	if err := t.Succeeds.MarshalCBOR(cw); err != nil {
 		return err
@@ -6290,7 +6457,7 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 30 {
+	if extra != 31 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -6670,6 +6837,25 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.FaultBlocks = uint64(extra)
+
+	}
+	// t.Renew (chain.Renewal) (struct)
+
+	{
+
+		b, err := cr.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != cbg.CborNull[0] {
+			if err := cr.UnreadByte(); err != nil {
+				return err
+			}
+			t.Renew = new(Renewal)
+			if err := t.Renew.UnmarshalCBOR(cr); err != nil {
+				return xerrors.Errorf("unmarshaling t.Renew pointer: %w", err)
+			}
+		}
 
 	}
 	// t.Succeeds (chain.Succession) (struct)

@@ -70,5 +70,6 @@ type Deal struct {
 	End           Height      // Activated + Duration
 	PaidThrough   Height      // pay is released up to and including here
 	FaultBlocks   uint64      // heights of the term not paid because of faults
+	Renew         *Renewal    // what is left of the bid's
 	Succeeds      *Succession // of a deal that such a bid made
 }

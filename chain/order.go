@@ -16,6 +16,15 @@ type BidTerms struct {
 	Allow         []MinerID `cborgen:"maxlen=64"`  // only these, if any; ascending
 	Deny          []MinerID `cborgen:"maxlen=64"`  // none of these; ascending
 	ClientPeer    []byte    `cborgen:"maxlen=128"` // libp2p peer ID that will dial the miner
+	Renew         *Renewal  // nil: each deal ends with its term
+}
+
+// Renewal has the chain bid for another term of each copy before its deal ends,
+// with money that the bid's owner has free then.
+type Renewal struct {
+	Count    uint64 // of each copy, one after the other
+	MaxPrice Amount // attoPDR per GiB per block
+	Duration uint64 // blocks, of each further term
 }
 
 // PlaceBid places a bid and locks Copies x (highest price + no-show deposit). The order's ID is the result's ID.
@@ -33,6 +42,7 @@ type AskTerms struct {
 	MinDuration, MaxDuration uint64 // blocks
 	Collateral               Amount // attoPDR per GiB, escrowed for the whole capacity when placed
 	Expiry                   Height // last height at which the ask may match
+	Refresh                  uint64 // how often it is placed again, for as long and with all of its capacity, when it has expired or is sold out
 }
 
 // PlaceAsk places an ask and escrows its collateral and no-show deposit from the miner's balance.
@@ -100,19 +110,20 @@ type Order struct {
 
 // Succession is what a bid has that the chain placed by itself, and the deal
 // that comes of it: a copy of a piece that others hold already, in the place of
-// one that is lost.
+// one that is lost (a repair) or about to end (a renewal).
 type Succession struct {
-	Deal    uint64 // the lost deal
+	Deal    uint64 // the deal before
 	Bid     uint64 // the client's bid: both deals are copies of it
-	Term    Height // the last height of the lost deal's term: the new one is for what is left
+	Renewal bool   // the deal before ends by itself
+	Term    Height // of a repair: the last height of the lost deal's term; the new one is for what is left
 	By      Height // the last height at which a bid for it may match
-	Price   Amount // of the lost deal, attoPDR per GiB per block
+	Price   Amount // of the lost deal, or the highest of a renewal, attoPDR per GiB per block
 	Fetch   Amount // what the new miner gets for having bought the data, once its sector is active
 	Reserve Amount // of a deal, still locked beyond its price: Fetch, and the rest is the client's. A bid's is in Locked
 }
 
 // Copies says who has deals for copies of the piece of a bid for more than one,
-// for as long as there are any. Its key is the bid's ID.
+// or one that renews itself, for as long as there are any. Its key is the bid's ID.
 type Copies struct {
 	Holders       []Holder  `cborgen:"maxlen=128"`
 	Orders        []uint64  `cborgen:"maxlen=128"` // bids of the chain's own for other copies

@@ -169,7 +169,8 @@ const (
 	QueueDealEnd        Queue = 9  // ID: deal
 	QueueReplayForget   Queue = 10 // Key: replay key
 	QueuePledgeFree     Queue = 11 // Owner: miner, Key: amount of pledge that is bound no longer, big-endian
-	QueueEnd            Queue = 12
+	QueueDealRenew      Queue = 12 // ID: deal whose renewal is ordered
+	QueueEnd            Queue = 13
 )
 
 // QueueHead counts what was put into a queue for a height.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,12 @@ type PutOptions struct {
 	Duration  Duration     // default 20 proving periods
 	MaxPrice  chain.Amount // attoPDR per GiB per block; zero: the dearest ask that the quote takes and a quarter more
 	PieceSize uint64       // most padded bytes of a piece; 0: the largest that enough asks take
-	NoWait    bool         // return once the bids have landed; Run serves the miners
+	// Renew has the chain bid for so many further terms of every copy, each as long
+	// as the first, before the one before ends. They are paid from what the account
+	// has then; without it they are skipped.
+	Renew      uint64
+	RenewPrice chain.Amount // attoPDR per GiB per block of those terms at most; zero: as MaxPrice
+	NoWait     bool         // return once the bids have landed; Run serves the miners
 	// Approve is shown the quote before anything is sent; its error ends the Put.
 	Approve func(*Quote) error
 	// Event hears of each stage; it must not wait.
@@ -155,6 +161,7 @@ func (c *Client) record(ctx context.Context, s *deals.Situation, spool *files.Sp
 		ChainID: s.Params.ChainID, Client: chain.FormatAddress(s.Owner, s.Params.Network),
 		Copies: plan.copies, Duration: plan.duration, MaxPrice: quote.Market.MaxPrice,
 		Pieces: pieces, Spool: spool.Name(), Seen: s.Global.Height,
+		Renew: plan.renews(quote.Market.MaxPrice),
 	}
 	return o, c.records.Create(ctx, o)
 }
@@ -167,7 +174,7 @@ func (c *Client) unfinished(ctx context.Context, s *deals.Situation, packed *pac
 	}
 	for _, o := range all {
 		if bytes.Equal(o.SHA256, packed.SHA256[:]) && o.Kind == string(packed.Kind) && o.Name == packed.Name &&
-			(o.Key == "") == (packed.Key == "") && o.Copies == plan.copies && o.Duration == plan.duration &&
+			(o.Key == "") == (packed.Key == "") && o.Copies == plan.copies && o.Duration == plan.duration && (o.Renew == nil) == (plan.renew == 0) &&
 			o.ChainID == s.Params.ChainID && o.Client == chain.FormatAddress(s.Owner, s.Params.Network) && !o.Settled() {
 			return o, nil
 		}
@@ -313,6 +320,17 @@ type plan struct {
 	duration uint64 // blocks; 0: not known without a node
 	size     uint64 // most padded bytes of a piece
 	limit    chain.Amount
+	renew    uint64 // further terms
+	renewal  chain.Amount
+}
+
+// renews is what the record of a put says about renewals, given the highest price
+// of its first term.
+func (p *plan) renews(price chain.Amount) *files.Renew {
+	if p.renew == 0 {
+		return nil
+	}
+	return &files.Renew{Count: p.renew, MaxPrice: cmp.Or(p.renewal, price)}
 }
 
 // offlinePiece is the largest piece when no node can be asked: a sector of the
@@ -321,7 +339,7 @@ const offlinePiece = 32 << 30
 
 // plan settles what the options leave open; s is nil without a node.
 func (o *PutOptions) plan(s *deals.Situation) (*plan, error) {
-	p := &plan{public: o.Public, copies: o.Copies, size: o.PieceSize, limit: o.MaxPrice}
+	p := &plan{public: o.Public, copies: o.Copies, size: o.PieceSize, limit: o.MaxPrice, renew: o.Renew, renewal: o.RenewPrice}
 	if p.copies == 0 {
 		p.copies = DefaultCopies
 	}

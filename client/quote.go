@@ -40,6 +40,9 @@ func (q *Quote) price(s *deals.Situation, packed *pack.Packed, plan *plan) (err 
 			Duration: plan.duration, MaxPrice: plan.limit, Copies: plan.copies, ClientPeer: make([]byte, 38),
 			Expiry: deals.Expiry(s.Params, s.Global.Height),
 		}
+		if plan.renew > 0 { // as many bytes as it may have: the fee follows them
+			terms[i].Renew = &chain.Renewal{Count: plan.renew, MaxPrice: chain.MaxAmount(), Duration: plan.duration}
+		}
 	}
 	q.Market, err = s.Price(terms)
 	return err

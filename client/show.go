@@ -79,6 +79,7 @@ type ObjectJSON struct {
 	Copies      uint64       `json:"copies"`
 	Duration    uint64       `json:"duration"` // blocks
 	MaxPrice    chain.Amount `json:"maxPrice"` // attoPDR per GiB per block
+	Renew       *files.Renew `json:"renew,omitempty"`
 	Pieces      []PieceJSON  `json:"pieces"`
 	Deals       []DealJSON   `json:"deals"`
 	Problems    []string     `json:"problems,omitempty"`
@@ -89,7 +90,7 @@ func ShowObject(o *files.Object) ObjectJSON {
 	out := ObjectJSON{
 		RootCID: o.Root, State: o.State(), Kind: o.Kind, Name: o.Name, Public: o.Key == "", Size: o.Size,
 		SHA256: hex.EncodeToString(o.SHA256), PayloadSize: o.PayloadSize, Stored: o.Created, Copies: o.Copies,
-		Duration: o.Duration, MaxPrice: o.MaxPrice, Pieces: []PieceJSON{}, Deals: []DealJSON{}, Problems: o.Problems(),
+		Duration: o.Duration, MaxPrice: o.MaxPrice, Renew: o.Renew, Pieces: []PieceJSON{}, Deals: []DealJSON{}, Problems: o.Problems(),
 	}
 	network := chain.Testnet
 	if strings.HasPrefix(o.Client, string(rune(chain.Mainnet))) {

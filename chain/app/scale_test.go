@@ -221,8 +221,9 @@ func (s *scaled) finalize(txs [][]byte) time.Duration {
 // BenchmarkStateSize executes and commits blocks with no message, and with 100
 // transfers, over states of 1,000 and 100,000 sectors and as many deals, of which
 // nothing is due: work that a block does must not grow with the state. "execute-ns"
-// is FinalizeBlock alone (the Update, the tree, the app hash), "times" its median in
-// comparison with the smallest state's. PERDURE_BENCH_STATE=1000000 adds a larger state.
+// is FinalizeBlock alone (the Update, the tree, the app hash), of the fastest tenth of
+// the blocks, which what else the machine does disturbs least; "times" compares it
+// with the smallest state's. PERDURE_BENCH_STATE=1000000 adds a larger state.
 func BenchmarkStateSize(b *testing.B) {
 	whole, smallest := b, map[uint64]float64{} // by messages
 	for _, sectors := range scaleSizes(b) {
@@ -241,12 +242,12 @@ func BenchmarkStateSize(b *testing.B) {
 					took = append(took, s.finalize(txs))
 				}
 				slices.Sort(took)
-				median := float64(took[len(took)/2])
+				fast := float64(took[len(took)/10])
 				if smallest[messages] == 0 {
-					smallest[messages] = median
+					smallest[messages] = fast
 				}
-				b.ReportMetric(median, "execute-ns")
-				b.ReportMetric(median/smallest[messages], "times")
+				b.ReportMetric(fast, "execute-ns")
+				b.ReportMetric(fast/smallest[messages], "times")
 			})
 		}
 	}

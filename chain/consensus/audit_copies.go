@@ -64,10 +64,14 @@ func (a *audit) checkCopies() error {
 func (a *audit) checkHolders(bid uint64, c *chain.Copies, live []*chain.Deal) {
 	seen := map[chain.MinerID]bool{}
 	for _, h := range c.Holders {
-		if seen[h.Miner] {
-			a.wrong("miner %d has two copies of bid %d", h.Miner, bid)
+		if !slices.ContainsFunc(live, func(d *chain.Deal) bool { // a miner may renew its own copy
+			return d.ID == h.Deal && d.Succeeds != nil && d.Succeeds.Renewal
+		}) {
+			if seen[h.Miner] {
+				a.wrong("miner %d has two copies of bid %d", h.Miner, bid)
+			}
+			seen[h.Miner] = true
 		}
-		seen[h.Miner] = true
 		is := func(d *chain.Deal) bool {
 			return d.ID == h.Deal && d.Miner == h.Miner && h.Holds == (d.State != chain.DealMatched)
 		}

@@ -190,7 +190,7 @@ func lostBy(t *testing.T, n *network, g grade) (fines chain.Amount, budget uint6
 func TestGradesCostMore(t *testing.T) {
 	p := testParams()
 	p.StandingFee, p.SkipFee, p.FaultFee = chain.PDR(1<<19), chain.PDR(1<<20), chain.PDR(1<<21) // 1, 2 and 4 PDR a sector
-	p.SectorPledge = chain.PDR(1 << 24) // 32 PDR: more than any fine
+	p.SectorPledge = chain.PDR(1 << 24)                                                         // 32 PDR: more than any fine
 	p.BudgetPeriods, p.StateRetention = 4, 100_000
 	for name, c := range map[string]struct {
 		keep    chain.Amount // balance that is left; zero: all

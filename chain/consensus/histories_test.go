@@ -72,7 +72,7 @@ func TestMarketHistories(t *testing.T) {
 // sharedPiece are a bid for two copies and asks of all miners for its piece, so
 // that there is something to lose and somebody to repair it.
 func (m *market) sharedPiece() []string {
-	lines := []string{"carol: bid piece=shared size=1KiB price=2000000PDR duration=40 copies=2 expiry=+10"}
+	lines := []string{"carol: bid piece=shared size=1KiB price=2000000PDR duration=40 copies=2 expiry=+10 renew=1 renewprice=2000000PDR renewfor=20"}
 	for i, w := range workers {
 		lines = append(lines, fmt.Sprintf("%s: ask miner=%d price=1000000PDR capacity=4KiB collateral=1000000PDR shortest=1 longest=40 expiry=+30", w, 1000+i))
 	}
@@ -163,11 +163,11 @@ func (m *market) line() string {
 	size := m.of("128", "256", "1KiB", "2KiB")
 	switch rapid.IntRange(0, 18).Draw(m.rt, "kind") { // numbers that come twice are drawn more often
 	case 0, 1:
-		return fmt.Sprintf("%s: bid piece=p%d size=%s price=%s duration=%d copies=%d collateral=%s expiry=+%d", client, number, size,
-			price, number*2, 1+number%3, m.of("0", "1000000PDR"), 2+number)
+		return fmt.Sprintf("%s: bid piece=p%d size=%s price=%s duration=%d copies=%d collateral=%s expiry=+%d%s", client, number, size,
+			price, number*2, 1+number%3, m.of("0", "1000000PDR"), 2+number, m.of("", " renew=1 renewprice=2000000PDR renewfor=9"))
 	case 2, 3:
-		return fmt.Sprintf("%s: ask miner=%d price=%s capacity=%dKiB collateral=%s shortest=1 longest=25 expiry=+%d", worker, id,
-			price, number, m.of("0", "1000000PDR", "2000000PDR"), 2+number)
+		return fmt.Sprintf("%s: ask miner=%d price=%s capacity=%dKiB collateral=%s shortest=1 longest=25 expiry=+%d refresh=%s", worker, id,
+			price, number, m.of("0", "1000000PDR", "2000000PDR"), 2+number, m.of("0", "0", "1"))
 	case 4:
 		return fmt.Sprintf("%s: cancel order=%d", m.of(worker, client), m.recent(g.NextOrder))
 	case 5, 6:

@@ -112,6 +112,9 @@ func (s *state) checkBid(t *chain.BidTerms) error {
 	case len(t.ClientPeer) == 0:
 		return refuse(CodeFailed, "client's peer ID is missing")
 	}
+	if err := p.checkRenewal(t); err != nil {
+		return err
+	}
 	return s.checkExpiry(t.Expiry)
 }
 
@@ -169,17 +172,9 @@ func applyPlaceAsk(s *state, m *chain.Message, b *chain.PlaceAsk) (uint64, error
 	if err := s.checkAsk(miner, t); err != nil {
 		return 0, err
 	}
-	o := &chain.Order{Owner: miner.Keys.Owner, Ask: t, Free: t.Capacity, NoShows: s.recentNoShows(miner.NoShows, miner.NoShowAt)}
-	collateral, err := chain.PerGiB(t.Collateral, t.Capacity)
+	o, err := s.newAsk(miner, t)
 	if err != nil {
-		return 0, refuse(CodeFailed, "collateral of the ask: %v", err)
-	}
-	deposit, err := s.params.Matching().AskDeposit(t, o.NoShows)
-	if err == nil {
-		o.Locked, err = collateral.Add(deposit)
-	}
-	if err != nil {
-		return 0, refuse(CodeFailed, "deposit of the ask: %v", err)
+		return 0, err
 	}
 	addr, err := chain.MinerAddress(t.Miner)
 	if err != nil {
@@ -189,6 +184,23 @@ func applyPlaceAsk(s *state, m *chain.Message, b *chain.PlaceAsk) (uint64, error
 		return 0, err
 	}
 	return s.placeOrder(o, t.Expiry), nil
+}
+
+// newAsk is the order of an ask, with what it stakes in Locked.
+func (s *state) newAsk(miner *chain.Miner, t *chain.AskTerms) (*chain.Order, error) {
+	o := &chain.Order{Owner: miner.Keys.Owner, Ask: t, Free: t.Capacity, NoShows: s.recentNoShows(miner.NoShows, miner.NoShowAt)}
+	collateral, err := chain.PerGiB(t.Collateral, t.Capacity)
+	if err != nil {
+		return nil, refuse(CodeFailed, "collateral of the ask: %v", err)
+	}
+	deposit, err := s.params.Matching().AskDeposit(t, o.NoShows)
+	if err == nil {
+		o.Locked, err = collateral.Add(deposit)
+	}
+	if err != nil {
+		return nil, refuse(CodeFailed, "deposit of the ask: %v", err)
+	}
+	return o, nil
 }
 
 // checkAsk refuses terms that the miner cannot serve.
@@ -213,6 +225,9 @@ func (s *state) checkAsk(miner *chain.Miner, t *chain.AskTerms) error {
 		return refuse(CodeFailed, "least duration of %d blocks is longer than the longest of %d", t.MinDuration, t.MaxDuration)
 	case t.MaxDuration < p.MinDuration || t.MaxDuration > p.MaxDuration():
 		return refuse(CodeFailed, "longest duration of %d blocks, want %d to %d", t.MaxDuration, p.MinDuration, p.MaxDuration())
+	}
+	if t.Refresh > maxStanding {
+		return refuse(CodeFailed, "%d refreshes, want at most %d", t.Refresh, maxStanding)
 	}
 	if err := p.checkStake(t); err != nil {
 		return err
@@ -324,7 +339,10 @@ func (s *state) expireOrder(item *chain.QueueItem) error {
 	if !s.load(chain.OrderKey(item.ID), o) {
 		return nil
 	}
-	return s.endOrder(o, EventOrderCancelled, expired)
+	if err := s.endOrder(o, EventOrderCancelled, expired); err != nil {
+		return err
+	}
+	return s.refreshAsk(o)
 }
 
 // matchOrders makes the block's deals.
@@ -346,6 +364,9 @@ func (s *state) matchOrders() error {
 		if err := s.endOrder(o, EventOrderFilled, ""); err != nil {
 			return err
 		}
+		if err := s.refreshAsk(o); err != nil {
+			return err
+		}
 	}
 	return s.broken
 }
@@ -358,7 +379,7 @@ func (s *state) makeDeal(t *orderbook.Trade) error {
 		ID: s.global.NextDeal, Bid: t.Bid.ID, Ask: t.Ask.ID, State: chain.DealMatched,
 		Client: t.Bid.Owner, ClientPeer: bid.ClientPeer, Miner: ask.Miner,
 		PieceCID: bid.PieceCID, PaddedSize: bid.PaddedSize, PayloadRoot: bid.PayloadRoot, Part: bid.Part, Parts: bid.Parts,
-		Duration: bid.Duration, Price: ask.Price, Total: t.Total, Unspent: t.Total,
+		Duration: bid.Duration, Price: ask.Price, Total: t.Total, Unspent: t.Total, Renew: bid.Renew,
 		Collateral: t.Collateral, ClientDeposit: t.ClientDeposit, MinerDeposit: t.MinerDeposit,
 		Matched: s.global.Height, FetchBy: s.global.Height + chain.Height(s.params.FetchBy),
 		ActivateBy: s.global.Height + chain.Height(s.params.ActivateBy),
@@ -371,6 +392,7 @@ func (s *state) makeDeal(t *orderbook.Trade) error {
 		next := *t.Bid.Succeeds
 		next.Reserve = t.Reserve
 		d.Bid, d.Succeeds = next.Bid, &next
+		s.keepFetch(d)
 	}
 	twice := s.addHolder(d, t)
 	s.store(chain.DealKey(d.ID), d)

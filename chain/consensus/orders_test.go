@@ -48,13 +48,16 @@ func (s *script) until(a args, key string, fallback uint64) chain.Height {
 
 // bidVerb reads piece=NAME, size=, price=, and if they are not the usual:
 // duration= (60), copies= (1), collateral=, allow=, deny=, part= (0), parts= (1),
-// expiry= (+100), root=NAME, peer= (p).
+// expiry= (+100), root=NAME, peer= (p), renew=COUNT renewprice= renewfor= (duration).
 func bidVerb(s *script, a args) chain.Body {
 	name := a.text("piece")
 	b := &chain.PlaceBid{Terms: chain.BidTerms{PieceCID: pieceCID(name), PaddedSize: a.size("size"), PayloadRoot: rootCID(a.t, name),
 		Part: a.number("part", 0), Parts: a.number("parts", 1), Duration: a.number("duration", 60), MaxPrice: a.amount("price"),
 		Copies: a.number("copies", 1), MinCollateral: a.amount("collateral"), Expiry: s.until(a, "expiry", 100),
 		Allow: a.numbers("allow"), Deny: a.numbers("deny"), ClientPeer: []byte("p")}}
+	if a.has("renew") {
+		b.Terms.Renew = &chain.Renewal{Count: a.number("renew"), MaxPrice: a.amount("renewprice"), Duration: a.number("renewfor", b.Terms.Duration)}
+	}
 	if a.has("peer") {
 		b.Terms.ClientPeer = []byte(a.text("peer"))
 	}
@@ -71,11 +74,11 @@ func bidVerb(s *script, a args) chain.Body {
 }
 
 // askVerb reads miner=, price=, capacity=, and if they are not the usual: min=
-// (128), max= (2KiB), shortest= (60), longest= (600), collateral=, expiry= (+100).
+// (128), max= (2KiB), shortest= (60), longest= (600), collateral=, expiry= (+100), refresh= (0).
 func askVerb(s *script, a args) chain.Body {
 	return &chain.PlaceAsk{Terms: chain.AskTerms{Miner: a.number("miner"), Price: a.amount("price"), Capacity: a.size("capacity"),
 		MinPiece: a.size("min", 128), MaxPiece: a.size("max", 2<<10), MinDuration: a.number("shortest", 60),
-		MaxDuration: a.number("longest", 600), Collateral: a.amount("collateral"), Expiry: s.until(a, "expiry", 100)}}
+		MaxDuration: a.number("longest", 600), Collateral: a.amount("collateral"), Expiry: s.until(a, "expiry", 100), Refresh: a.number("refresh", 0)}}
 }
 
 // showBook prints the book as a trader reads it: asks down to the lowest price,

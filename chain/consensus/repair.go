@@ -31,14 +31,14 @@ func (s *state) loseDeal(d *chain.Deal) error {
 	return s.replace(d, chain.DealLost, "lost", next, escrow)
 }
 
-// repairAgain ends a repair's deal that came to nothing, and looks for another
-// miner, of another owner.
+// repairAgain ends a deal of a repair or renewal that came to nothing, and looks
+// for another miner, of another owner.
 func (s *state) repairAgain(d *chain.Deal, reason string) error {
 	s.bar(d)
 	return s.voidRepair(d, reason)
 }
 
-// voidRepair ends a repair's deal that came to nothing, and bids again.
+// voidRepair ends a deal of a repair or renewal that came to nothing, and bids again.
 func (s *state) voidRepair(d *chain.Deal, reason string) error {
 	next := *d.Succeeds
 	escrow, err := d.Unspent.Add(next.Reserve)
@@ -54,24 +54,42 @@ func (s *state) replace(d *chain.Deal, end chain.DealState, reason string, next 
 	if err := s.endWith(d, end, reason); err != nil {
 		return err
 	}
-	o, why := s.repairBid(d, next, escrow)
+	o, why := s.ownBid(d, next, escrow)
 	if o == nil {
-		s.emit(Event{Kind: EventRepairEnded, Deal: next.Deal, To: d.Client.Bytes(), Amount: escrow, Reason: why})
+		s.emit(Event{Kind: endedKind(next), Deal: next.Deal, To: d.Client.Bytes(), Amount: escrow, Reason: why})
 		return s.unlock(d.Client, escrow)
 	}
+	s.placeOwn(o)
+	return nil
+}
+
+// placeOwn places a bid of the chain's own, whose money is locked.
+func (s *state) placeOwn(o *chain.Order) {
+	next := o.Succeeds
 	id := s.placeOrder(o, o.Bid.Expiry)
 	var c chain.Copies
 	s.load(chain.CopiesKey(next.Bid), &c)
 	c.Orders = append(c.Orders, id)
 	s.store(chain.CopiesKey(next.Bid), &c)
-	s.emit(Event{Kind: EventRepairOrdered, Order: id, Deal: next.Deal, Index: next.Bid, From: d.Client.Bytes(), Amount: escrow})
-	return nil
+	e := Event{Kind: EventRepairOrdered, Order: id, Deal: next.Deal, Index: next.Bid, From: o.Owner.Bytes(), Amount: o.Locked}
+	if next.Renewal {
+		e.Kind = EventRenewalOrdered
+	}
+	s.emit(e)
+}
+
+// endedKind is the kind of event that tells how a repair or a renewal ended.
+func endedKind(next *chain.Succession) EventKind {
+	if next.Renewal {
+		return EventRenewalEnded
+	}
+	return EventRepairEnded
 }
 
 // Why a repair ends without a new copy.
 const (
-	repairVoid = "no other copy"        // to buy the data from
-	repairLate = "not repaired in time" // no miner was found
+	repairVoid = "no other copy"    // to buy the data from
+	repairLate = "no miner in time" // took it
 	repairLast = "the term is nearly over"
 	repairStop = "cancelled by the client"
 )
@@ -87,12 +105,12 @@ func (s *state) endRepairBid(o *chain.Order, reason string) {
 		why = repairVoid
 	}
 	s.dropCopy(o.Succeeds.Bid, 0, o.ID)
-	s.emit(Event{Kind: EventRepairEnded, Deal: o.Succeeds.Deal, To: o.Owner.Bytes(), Amount: o.Locked, Reason: why})
+	s.emit(Event{Kind: endedKind(o.Succeeds), Deal: o.Succeeds.Deal, To: o.Owner.Bytes(), Amount: o.Locked, Reason: why})
 }
 
-// repairBid is the bid for another copy of a deal's piece, or the reason why
-// there is none.
-func (s *state) repairBid(d *chain.Deal, next *chain.Succession, escrow chain.Amount) (o *chain.Order, why string) {
+// ownBid is the chain's bid for another copy of a deal's piece, or the reason
+// why there is none.
+func (s *state) ownBid(d *chain.Deal, next *chain.Succession, escrow chain.Amount) (o *chain.Order, why string) {
 	var c chain.Copies
 	now, least := s.global.Height, s.global.Height+chain.Height(s.params.MatchDelay)
 	switch {
@@ -100,18 +118,26 @@ func (s *state) repairBid(d *chain.Deal, next *chain.Succession, escrow chain.Am
 		return nil, repairVoid
 	case next.By < least:
 		return nil, repairLate
-	case next.Term < now+chain.Height(s.params.MinDuration):
+	case !next.Renewal && next.Term < now+chain.Height(s.params.MinDuration):
 		return nil, repairLast
 	}
-	duration := uint64(next.Term - now)
+	duration, percent := uint64(next.Term-min(next.Term, now)), s.params.RepairPrice
+	if next.Renewal {
+		duration, percent = d.Duration, 100
+		if d.ID == next.Deal {
+			duration = d.Renew.Duration
+		}
+	}
 	next.Fetch = s.params.fetchAllowance(d, duration, next.Price, escrow)
 	o = &chain.Order{Owner: d.Client, Locked: escrow, Copies: 1, Succeeds: next, Bid: &chain.BidTerms{
 		PieceCID: d.PieceCID, PaddedSize: d.PaddedSize, PayloadRoot: d.PayloadRoot, Part: d.Part, Parts: d.Parts,
-		Duration: duration, MaxPrice: s.params.repairPrice(d.PaddedSize, duration, next.Price, escrow, next.Fetch),
+		Duration: duration, MaxPrice: ownPrice(d.PaddedSize, duration, percent, next.Price, escrow, next.Fetch), Renew: d.Renew,
 		Copies: 1, MinCollateral: c.MinCollateral, Expiry: min(next.By, now+chain.Height(s.params.MaxOrderLife)),
 		Allow: c.Allow, Deny: c.Deny, ClientPeer: d.ClientPeer}}
 	for _, h := range c.Holders {
-		o.Miners, o.Owners = append(o.Miners, h.Miner), append(o.Owners, h.Owner)
+		if !next.Renewal || h.Deal != next.Deal { // the miner of the deal that ends may have the next
+			o.Miners, o.Owners = append(o.Miners, h.Miner), append(o.Owners, h.Owner)
+		}
 	}
 	o.Owners = append(o.Owners, c.Barred...)
 	return o, ""
@@ -138,11 +164,11 @@ func (p *Params) fetchAllowance(d *chain.Deal, duration uint64, price, escrow ch
 	return fetch.Min(spare)
 }
 
-// repairPrice is the highest price of a repair's bid, per GiB and block:
-// floor(RepairPrice % of the old one), or what the escrow less the allowance pays
+// ownPrice is the highest price of a bid of the chain's own, per GiB and block:
+// floor(percent of the given one), or what the escrow less the allowance pays
 // for if that is less: floor((escrow - fetch) * 2^30 / (size * duration)).
-func (p *Params) repairPrice(size, duration uint64, price, escrow, fetch chain.Amount) chain.Amount {
-	most, err := price.MulDiv(p.RepairPrice, 100)
+func ownPrice(size, duration, percent uint64, price, escrow, fetch chain.Amount) chain.Amount {
+	most, err := price.MulDiv(percent, 100)
 	if err != nil {
 		most = chain.MaxAmount()
 	}
@@ -150,15 +176,15 @@ func (p *Params) repairPrice(size, duration uint64, price, escrow, fetch chain.A
 	if err != nil {
 		return chain.Amount{}
 	}
-	paid, err := left.MulDiv(chain.GiB, size*duration) // the lost deal had a price for a longer term of this size
+	paid, err := left.MulDiv(chain.GiB, size*duration) // a price for so long and so much was computed before
 	if err != nil {
 		return most
 	}
 	return most.Min(paid)
 }
 
-// endRepair settles a repair whose copy is active: the new miner gets its
-// allowance, the client what is left. The caller stores the deal.
+// endRepair settles a repair or renewal whose copy is active: the new miner gets
+// its allowance, the client what is left. The caller stores the deal.
 func (s *state) endRepair(d *chain.Deal) error {
 	next := d.Succeeds
 	if next == nil {
@@ -180,8 +206,14 @@ func (s *state) endRepair(d *chain.Deal) error {
 	if err := s.unlock(d.Client, left); err != nil {
 		return err
 	}
-	s.emit(Event{Kind: EventFetchRepaid, Deal: d.ID, Miner: d.Miner, Amount: fetch})
-	s.emit(Event{Kind: EventRepairEnded, Deal: next.Deal, Index: d.ID, Miner: d.Miner, To: d.Client.Bytes(), Amount: left, Reason: "repaired"})
+	if !fetch.IsZero() {
+		s.emit(Event{Kind: EventFetchRepaid, Deal: d.ID, Miner: d.Miner, Amount: fetch})
+	}
+	e := Event{Kind: endedKind(next), Deal: next.Deal, Index: d.ID, Miner: d.Miner, To: d.Client.Bytes(), Amount: left, Reason: "repaired"}
+	if next.Renewal {
+		e.Reason = "renewed"
+	}
+	s.emit(e)
 	return nil
 }
 
@@ -190,7 +222,7 @@ func (s *state) endRepair(d *chain.Deal) error {
 // piece, neither knew what the other would match.
 func (s *state) addHolder(d *chain.Deal, t *orderbook.Trade) (twice bool) {
 	bid, key := t.Bid, chain.CopiesKey(d.Bid)
-	if bid.Succeeds == nil && bid.Bid.Copies < 2 {
+	if bid.Succeeds == nil && bid.Bid.Copies < 2 && bid.Bid.Renew == nil {
 		return false
 	}
 	var c chain.Copies
@@ -198,7 +230,9 @@ func (s *state) addHolder(d *chain.Deal, t *orderbook.Trade) (twice bool) {
 		c.Allow, c.Deny, c.MinCollateral = bid.Bid.Allow, bid.Bid.Deny, bid.Bid.MinCollateral
 	}
 	c.Orders = slices.DeleteFunc(c.Orders, func(id uint64) bool { return id == bid.ID })
-	twice = slices.ContainsFunc(c.Holders, func(h chain.Holder) bool { return h.Miner == d.Miner || h.Owner == t.Ask.Owner })
+	twice = slices.ContainsFunc(c.Holders, func(h chain.Holder) bool {
+		return (h.Miner == d.Miner || h.Owner == t.Ask.Owner) && !(d.Succeeds != nil && d.Succeeds.Renewal && d.Succeeds.Deal == h.Deal)
+	})
 	c.Holders = append(c.Holders, chain.Holder{Deal: d.ID, Miner: d.Miner, Owner: t.Ask.Owner})
 	s.store(key, &c)
 	return twice

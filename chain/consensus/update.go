@@ -58,6 +58,9 @@ const (
 	EventRepairOrdered    EventKind = 50 // Order: the chain's bid, Deal: the lost one, Index: the client's bid, From: client, Amount: escrow
 	EventRepairEnded      EventKind = 51 // Deal: the lost one, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
 	EventFetchRepaid      EventKind = 52 // Deal, Miner, Amount: its allowance for having bought the data
+	EventRenewalOrdered   EventKind = 53 // Order: the chain's bid, Deal: the one that will end, Index: the client's bid, From: client, Amount: locked
+	EventRenewalEnded     EventKind = 54 // Deal: the one before, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
+	EventRefreshSkipped   EventKind = 55 // Order: the ask that is not placed again, Miner, Reason
 	EventBlockReward      EventKind = 60 // To: reward address of the block's proposer, Amount: minted
 	EventPowerReward      EventKind = 61 // Miner, Index: deadline whose partition was proven, Amount: minted
 )
@@ -76,6 +79,7 @@ var eventNames = map[EventKind]string{
 	EventVotesChanged: "votesChanged", EventEquivocation: "equivocation",
 	EventBlockReward: "blockReward", EventPowerReward: "powerReward",
 	EventRepairOrdered: "repairOrdered", EventRepairEnded: "repairEnded", EventFetchRepaid: "fetchRepaid",
+	EventRenewalOrdered: "renewalOrdered", EventRenewalEnded: "renewalEnded", EventRefreshSkipped: "refreshSkipped",
 }
 
 // String returns the kind's name, as JSON shows it.

@@ -34,27 +34,43 @@ type Deal struct {
 	Activated     chain.Height `json:"activated,omitempty"`
 	End           chain.Height `json:"end,omitempty"`
 	PaidThrough   chain.Height `json:"paidThrough,omitempty"`
-	FaultBlocks   uint64       `json:"faultBlocks"` // of the term, not paid because of faults
-	Repair        *Repair      `json:"repair,omitempty"`
+	FaultBlocks   uint64       `json:"faultBlocks"`     // of the term, not paid because of faults
+	Renew         *Renewal     `json:"renew,omitempty"` // what is left of the bid's
+	Succeeds      *Succession  `json:"succeeds,omitempty"`
 }
 
-// Repair is what makes a bid of the chain's own, or the deal that came of it,
-// the repair of a lost copy.
-type Repair struct {
-	Deal    uint64       `json:"deal"`    // the lost one
+// Succession is what makes a bid of the chain's own, or the deal that came of
+// it, the repair of a lost copy or the renewal of one that ends.
+type Succession struct {
+	Deal    uint64       `json:"deal"`    // the one before
 	Bid     uint64       `json:"bid"`     // the client's, whose copies both are
-	Term    chain.Height `json:"term"`    // the last height of the lost deal's term
+	Renewal bool         `json:"renewal"` // the one before ends by itself; else it is lost
+	Term    chain.Height `json:"term"`    // of a repair: the last height of the lost deal's term
 	By      chain.Height `json:"by"`      // the last height at which a bid for it may match
-	Price   chain.Amount `json:"price"`   // of the lost deal, per GiB per block
+	Price   chain.Amount `json:"price"`   // of the lost deal, or the highest of the renewal, per GiB per block
 	Fetch   chain.Amount `json:"fetch"`   // the new miner's allowance for buying the data
 	Reserve chain.Amount `json:"reserve"` // locked in the deal beyond its price
 }
 
-func repairOf(s *chain.Succession) *Repair {
+// Renewal says that each copy is bid for again before its deal ends.
+type Renewal struct {
+	Count    uint64       `json:"count"`    // further terms of each copy
+	MaxPrice chain.Amount `json:"maxPrice"` // per GiB per block
+	Duration uint64       `json:"duration"` // blocks, of each
+}
+
+func renewalOf(r *chain.Renewal) *Renewal {
+	if r == nil {
+		return nil
+	}
+	return &Renewal{r.Count, r.MaxPrice, r.Duration}
+}
+
+func successionOf(s *chain.Succession) *Succession {
 	if s == nil {
 		return nil
 	}
-	return &Repair{s.Deal, s.Bid, s.Term, s.By, s.Price, s.Fetch, s.Reserve}
+	return &Succession{s.Deal, s.Bid, s.Renewal, s.Term, s.By, s.Price, s.Fetch, s.Reserve}
 }
 
 // DealDetail is a deal as of a height.
@@ -69,7 +85,7 @@ func (n names) dealOf(d *chain.Deal) *Deal {
 		Part: d.Part, Parts: d.Parts, Duration: d.Duration, Price: d.Price, Total: d.Total, Unspent: d.Unspent, Collateral: d.Collateral,
 		ClientDeposit: d.ClientDeposit, MinerDeposit: d.MinerDeposit, Matched: d.Matched, FetchBy: d.FetchBy, ActivateBy: d.ActivateBy,
 		Accepted: d.Accepted, Activated: d.Activated, End: d.End, PaidThrough: d.PaidThrough, FaultBlocks: d.FaultBlocks,
-		Repair: repairOf(d.Succeeds)}
+		Renew: renewalOf(d.Renew), Succeeds: successionOf(d.Succeeds)}
 	if d.Committed {
 		out.Sector = &d.Sector
 	}

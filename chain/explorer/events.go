@@ -16,8 +16,8 @@ type Event struct {
 	Order      uint64        `json:"order,omitempty"`
 	Ask        uint64        `json:"ask,omitempty"` // of a match; Order is the bid
 	Deal       uint64        `json:"deal,omitempty"`
-	Bid        uint64        `json:"bid,omitempty"`     // of a repair: the client's, whose copy is lost
-	NewDeal    uint64        `json:"newDeal,omitempty"` // of a repair: the one that has the copy now; Deal is the lost one
+	Bid        uint64        `json:"bid,omitempty"`     // of a repair or renewal: the client's
+	NewDeal    uint64        `json:"newDeal,omitempty"` // of a repair or renewal: the one that has the copy now; Deal is the one before
 	Channel    uint64        `json:"channel,omitempty"`
 	Lane       *uint64       `json:"lane,omitempty"`
 	Part       *uint64       `json:"part,omitempty"` // of a sector's openings
@@ -65,9 +65,9 @@ func (n names) eventOf(e *consensus.Event) *Event {
 		out.Period = &e.Index
 	case consensus.EventDealMatched:
 		out.Ask = e.Index
-	case consensus.EventRepairOrdered:
+	case consensus.EventRepairOrdered, consensus.EventRenewalOrdered:
 		out.Bid = e.Index
-	case consensus.EventRepairEnded:
+	case consensus.EventRepairEnded, consensus.EventRenewalEnded:
 		out.NewDeal = e.Index
 	case consensus.EventVoucherRedeemed:
 		out.Lane = &e.Index

@@ -22,7 +22,8 @@ type Bid struct {
 	Deny          []string     `json:"deny"`
 	ClientPeer    string       `json:"clientPeer"`
 	CopiesLeft    uint64       `json:"copiesLeft"`
-	Miners        []string     `json:"miners"` // so far; of a repair: that have copies already
+	Miners        []string     `json:"miners"` // so far; of the chain's own: that have copies already
+	Renew         *Renewal     `json:"renew,omitempty"`
 }
 
 // Ask is a miner's offer to store.
@@ -37,6 +38,7 @@ type Ask struct {
 	MaxDuration uint64       `json:"maxDuration"`
 	Collateral  chain.Amount `json:"collateral"` // per GiB
 	Expiry      chain.Height `json:"expiry"`
+	Refresh     uint64       `json:"refresh"` // how often it is placed again when it expires or is sold out
 }
 
 // Order is a bid or an ask. One that is over is shown as it last was.
@@ -53,7 +55,7 @@ type Order struct {
 	Ended     chain.Height `json:"ended,omitempty"` // block in which it ended
 	Bid       *Bid         `json:"bid,omitempty"`
 	Ask       *Ask         `json:"ask,omitempty"`
-	Repair    *Repair      `json:"repair,omitempty"`
+	Succeeds  *Succession  `json:"succeeds,omitempty"`
 }
 
 // OrderDetail is an order as of a height.
@@ -75,7 +77,7 @@ func orderState(o *chain.Order, k *index.Kept) string {
 }
 
 func (n names) orderOf(o *chain.Order, k *index.Kept) *Order {
-	out := &Order{ID: o.ID, Side: "ask", Repair: repairOf(o.Succeeds), State: orderState(o, k), Owner: n.address(o.Owner), Placed: o.Placed, Matchable: o.Matchable,
+	out := &Order{ID: o.ID, Side: "ask", Succeeds: successionOf(o.Succeeds), State: orderState(o, k), Owner: n.address(o.Owner), Placed: o.Placed, Matchable: o.Matchable,
 		Locked: o.Locked, Deposit: o.Deposit, NoShows: o.NoShows, Ended: k.Ended}
 	if k.Ended != 0 {
 		out.Locked, out.Deposit = chain.Amount{}, chain.Amount{}
@@ -83,11 +85,11 @@ func (n names) orderOf(o *chain.Order, k *index.Kept) *Order {
 	if b := o.Bid; b != nil {
 		out.Side = "bid"
 		out.Bid = &Bid{cidText(b.PieceCID), b.PaddedSize, cidText(b.PayloadRoot), b.Part, b.Parts, b.Duration, b.MaxPrice, b.Copies,
-			b.MinCollateral, b.Expiry, n.minerTexts(b.Allow), n.minerTexts(b.Deny), peerText(b.ClientPeer), o.Copies, n.minerTexts(o.Miners)}
+			b.MinCollateral, b.Expiry, n.minerTexts(b.Allow), n.minerTexts(b.Deny), peerText(b.ClientPeer), o.Copies, n.minerTexts(o.Miners), renewalOf(b.Renew)}
 	}
 	if a := o.Ask; a != nil {
 		out.Ask = &Ask{n.minerText(a.Miner), a.Price, a.Capacity, o.Free, a.MinPiece, a.MaxPiece, a.MinDuration, a.MaxDuration,
-			a.Collateral, a.Expiry}
+			a.Collateral, a.Expiry, a.Refresh}
 	}
 	return out
 }

@@ -30,6 +30,9 @@ func Terms(o *files.Object, peer string) ([]chain.BidTerms, error) {
 			PieceCID: piece, PaddedSize: p.PaddedSize, PayloadRoot: root, Part: p.Part, Parts: uint64(len(o.Pieces)),
 			Duration: o.Duration, MaxPrice: o.MaxPrice, Copies: o.Copies, ClientPeer: []byte(peer),
 		}
+		if r := o.Renew; r != nil {
+			out[i].Renew = &chain.Renewal{Count: r.Count, MaxPrice: r.MaxPrice, Duration: o.Duration}
+		}
 	}
 	return out, nil
 }

@@ -230,6 +230,7 @@ func TestRepairedCopy(t *testing.T) {
 		settled  bool
 		problems int
 	}{
+		{"", "partial", true, 1},
 		{"matched", "open", false, 0},
 		{"active", "active", true, 0},
 		{"completed", "active", true, 0},
@@ -244,6 +245,19 @@ func TestRepairedCopy(t *testing.T) {
 		o := &Object{Copies: 2, Pieces: []Piece{p}}
 		if o.State() != c.state || o.Settled() != c.settled || len(o.Problems()) != c.problems || p.Matched() != 2 {
 			t.Errorf("repair %s: state %s, settled %v, %d matched, problems %q", c.repair, o.State(), o.Settled(), p.Matched(), o.Problems())
+		}
+	}
+}
+
+// TestRenewedCopy: a copy that is renewed is one copy, whatever becomes of the renewal.
+func TestRenewedCopy(t *testing.T) {
+	for _, c := range []struct{ first, next, state string }{
+		{"active", "matched", "active"}, {"active", "active", "active"}, {"completed", "active", "active"},
+		{"completed", "void", "active"}, {"lost", "active", "active"}, {"lost", "void", "void"}, {"lost", "accepted", "open"},
+	} {
+		p := Piece{Bid: Bid{State: BidOver}, Deals: []Deal{{ID: 1, State: c.first}, {ID: 2, State: c.next, Succeeds: 1}}}
+		if o := (&Object{Copies: 1, Pieces: []Piece{p}}); o.State() != c.state {
+			t.Errorf("%s, renewed by one that is %s: %s, want %s", c.first, c.next, o.State(), c.state)
 		}
 	}
 }

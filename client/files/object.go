@@ -28,10 +28,18 @@ type Object struct {
 	Copies   uint64       `json:"copies"`   // of every piece
 	Duration uint64       `json:"duration"` // blocks
 	MaxPrice chain.Amount `json:"maxPrice"` // attoPDR per GiB per block
+	Renew    *Renew       `json:"renew,omitempty"`
 
 	Pieces []Piece      `json:"pieces"`
 	Spool  string       `json:"spool,omitempty"` // directory in the spool; empty once it is gone
 	Seen   chain.Height `json:"seen"`            // Updates up to this one are taken in
+}
+
+// Renew says that the chain bids for further terms of every copy, each as long as
+// the first, before its deal ends.
+type Renew struct {
+	Count    uint64       `json:"count"`    // of each copy
+	MaxPrice chain.Amount `json:"maxPrice"` // attoPDR per GiB per block
 }
 
 // Piece is one part of the payload.
@@ -89,7 +97,7 @@ type Deal struct {
 	End      chain.Height `json:"end,omitempty"`
 	Sector   uint64       `json:"sector,omitempty"`
 	Reason   string       `json:"reason,omitempty"`   // why it ended
-	Succeeds uint64       `json:"succeeds,omitempty"` // the lost deal whose copy the chain had repaired by this one
+	Succeeds uint64       `json:"succeeds,omitempty"` // the deal before, whose copy the chain had repaired or renewed by this one
 }
 
 // Pending reports whether the deal may still become active.
@@ -133,7 +141,7 @@ func (o *Object) Settled() bool {
 	return true
 }
 
-// Matched is how many copies the bid itself has matched, repairs not counted.
+// Matched is how many copies the bid itself has matched, repairs and renewals not counted.
 func (p *Piece) Matched() (n uint64) {
 	for i := range p.Deals {
 		if p.Deals[i].Succeeds == 0 {
@@ -161,9 +169,10 @@ func (o *Object) Count() (wanted, active, pending uint64) {
 		var live, wait uint64
 		for j := range p.Deals {
 			switch d := &p.Deals[j]; {
-			case d.Active(), d.State == chain.DealCompleted.String():
+			case d.Succeeds != 0: // counted with the first deal of the copy
+			case p.stands(d, (*Deal).stored):
 				live++
-			case d.Pending():
+			case p.stands(d, (*Deal).Pending):
 				wait++
 			}
 		}
@@ -191,10 +200,16 @@ func (o *Object) State() string {
 	return "void"
 }
 
-// replaced reports whether a deal has ended and another has its copy, or may still get it.
-func (p *Piece) replaced(id uint64) bool {
+// stored reports whether the copy is in a proven sector, or was for all of its term.
+func (d *Deal) stored() bool { return d.Active() || d.State == chain.DealCompleted.String() }
+
+// stands reports whether a deal, or one that succeeds it, is as asked.
+func (p *Piece) stands(d *Deal, is func(*Deal) bool) bool {
+	if is(d) {
+		return true
+	}
 	for i := range p.Deals {
-		if d := &p.Deals[i]; d.Succeeds == id && (d.Active() || d.Pending() || d.State == chain.DealCompleted.String() || p.replaced(d.ID)) {
+		if next := &p.Deals[i]; next.Succeeds == d.ID && p.stands(next, is) {
 			return true
 		}
 	}
@@ -211,7 +226,7 @@ func (o *Object) Problems() []string {
 			continue
 		}
 		for j := range p.Deals {
-			if d := &p.Deals[j]; !d.Active() && !d.Pending() && d.State != chain.DealCompleted.String() && !p.replaced(d.ID) {
+			if d := &p.Deals[j]; !p.stands(d, (*Deal).stored) && !p.stands(d, (*Deal).Pending) {
 				out = append(out, fmt.Sprintf("piece %d of %d: deal %d with miner %d is %s", p.Part+1, len(o.Pieces), d.ID, d.Miner, reasonOr(d.Reason, d.State)))
 			}
 		}

@@ -177,47 +177,6 @@ func (s *session) prove() {
 	}
 }
 
-// light runs commands that believe no node.
-func (s *session) light(w *devnet.World, root string) {
-	var made struct{ Header string }
-	s.object(&made, "state", "proof", "global", "-o", filepath.Join(s.t.TempDir(), "proof"))
-	with := func(args ...string) []string { return append(args, "--light", "--witness", w.Nodes[1].API()) }
-	if _, problems, code := s.try(with("wallet", "balance")...); code != exitFailed || !strings.Contains(problems, "give one with --trust") {
-		s.t.Errorf("light without trust: exit code %d, %s", code, problems)
-	}
-	if _, problems, code := s.try("wallet", "balance", "--light", "--trust", made.Header); code != exitUsage || !strings.Contains(problems, "no witness") {
-		s.t.Errorf("light without a witness: exit code %d, %s", code, problems)
-	}
-	var balance struct{ Balance string }
-	s.object(&balance, with("wallet", "balance", "--trust", made.Header)...)
-	if balance.Balance == "" || balance.Balance == "0" {
-		s.t.Errorf("balance is %q", balance.Balance)
-	}
-	var deal struct{ Value struct{ State string } }
-	s.object(&deal, with("state", "get", "deal/1")...) // the header is remembered
-	if deal.Value.State != "active" {
-		s.t.Errorf("deal 1 is %+v", deal)
-	}
-	var sent struct{ Height uint64 }
-	s.object(&sent, with("wallet", "send", "t01000", "1PDR")...)
-	if sent.Height == 0 {
-		s.t.Error("a transfer has no height")
-	}
-	if _, problems, code := s.try(with("status")...); code != 0 || !strings.Contains(problems, "not verified: ") {
-		s.t.Errorf("light status: exit code %d, %q", code, problems)
-	}
-	if _, problems, code := s.try(with("miner", "run")...); code != exitUsage || !strings.Contains(problems, "--light is for clients") {
-		s.t.Errorf("light miner: exit code %d, %q", code, problems)
-	}
-	out := filepath.Join(s.t.TempDir(), "out")
-	s.run(with("get", root, "-o", out)...)
-	in := filepath.Join(s.t.TempDir(), "in")
-	if err := os.WriteFile(in, []byte(strings.Repeat("light ", 50)), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	s.run(with("put", in, "--copies", "1", "--yes")...)
-}
-
 // trade moves money and orders.
 func (s *session) trade(w *devnet.World) {
 	var sent struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type bidOptions struct {
 	price, collateral     amount
 	copies, life          uint64
 	allow, deny           []string
+	renew, renewFor       uint64
+	renewPrice            amount
 }
 
 // newMarketBid returns the command that places a bid for a piece.
@@ -48,6 +51,9 @@ pieces. The highest price and the no-show deposit of every copy are locked.`,
 	f.Var(&o.collateral, "min-collateral", "least attoPDR per GiB that a miner stakes")
 	f.Uint64Var(&o.copies, "copies", 1, "copies, each on another miner of another owner")
 	f.Uint64Var(&o.life, "life", 0, "blocks until the bid expires (default a tenth of the longest)")
+	f.Uint64Var(&o.renew, "renew", 0, "further terms of every copy that the chain bids for before the one before ends")
+	f.Uint64Var(&o.renewFor, "renew-duration", 0, "blocks of each of them (default --duration)")
+	f.Var(&o.renewPrice, "renew-price", "most attoPDR per GiB per block of them (default --max-price)")
 	f.StringSliceVar(&o.allow, "allow", nil, "only these miners")
 	f.StringSliceVar(&o.deny, "deny", nil, "none of these miners")
 	require(cmd, "piece", "padded-size", "root", "peer", "duration", "max-price")
@@ -83,6 +89,9 @@ func (o *bidOptions) terms() (*chain.BidTerms, error) {
 		return nil, fmt.Errorf("--peer: %w", err)
 	}
 	t.ClientPeer = peer.ID
+	if o.renew > 0 {
+		t.Renew = &chain.Renewal{Count: o.renew, Duration: cmp.Or(o.renewFor, o.duration), MaxPrice: cmp.Or(chain.Amount(o.renewPrice), t.MaxPrice)}
+	}
 	if t.Allow, err = parseMiners(o.allow); err != nil {
 		return nil, fmt.Errorf("--allow: %w", err)
 	}
@@ -137,7 +146,7 @@ type askOptions struct {
 	capacity                 size
 	minPiece, maxPiece       size
 	minDuration, maxDuration uint64
-	life                     uint64
+	life, refresh            uint64
 }
 
 // newMarketAsk returns the command that places an ask.
@@ -145,10 +154,11 @@ func newMarketAsk(g *globals) *cobra.Command {
 	o := askOptions{minPiece: 128}
 	cmd := &cobra.Command{
 		Use:   "ask --miner ID --price PRICE --capacity SIZE",
-		Short: "Place an ask of a miner, once",
-		Long: `Place an ask of a miner, once, with its worker's key (--from, in --home's keystore).
+		Short: "Place an ask of a miner",
+		Long: `Place an ask of a miner, with its worker's key (--from, in --home's keystore).
 Collateral and no-show deposit for the whole capacity are locked from the miner's
-balance. To keep an offer standing in the book use perdure miner ask set.`,
+balance, again each time that it refreshes itself: then the miner needs
+them free, and the fee. To keep an offer standing in the book use perdure miner ask set.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runMarketAsk(cmd, g, o) },
 	}
@@ -162,6 +172,7 @@ balance. To keep an offer standing in the book use perdure miner ask set.`,
 	f.Uint64Var(&o.minDuration, "min-duration", 0, "least blocks of a deal (default the network's)")
 	f.Uint64Var(&o.maxDuration, "max-duration", 0, "most blocks of a deal (default the network's)")
 	f.Uint64Var(&o.life, "life", 0, "blocks until the ask expires (default a tenth of the longest)")
+	f.Uint64Var(&o.refresh, "refresh", 0, "how often the chain places it again, as it was, when it expires or is sold out")
 	require(cmd, "miner", "price", "capacity")
 	return cmd
 }
@@ -179,6 +190,7 @@ func runMarketAsk(cmd *cobra.Command, g *globals, o askOptions) error {
 	t := chain.AskTerms{
 		Miner: id, Price: chain.Amount(o.price), Capacity: uint64(o.capacity), MinPiece: uint64(o.minPiece),
 		MaxPiece: uint64(o.maxPiece), MinDuration: o.minDuration, MaxDuration: o.maxDuration, Collateral: chain.Amount(o.collateral),
+		Refresh: o.refresh,
 	}
 	if err := completeAsk(cmd.Context(), node, &t); err != nil {
 		return err

@@ -16,7 +16,7 @@ func newMinerCommand(g *globals) *cobra.Command {
 --home: config.toml, keystore/ with the worker's key, identity, records/, ledger/,
 sectors/ and pieces/.`,
 		newMinerInit(g), newMinerRun(g), newMinerAsk(g),
-		newMinerSectors(g),
+		newMinerSectors(g), newMinerTerminate(g), newMinerExtend(g),
 		newMinerShow(g, "deadlines", "List the miner's deadlines and windows"))
 }
 

@@ -20,10 +20,11 @@ import (
 // putFlags are the flags of put.
 type putFlags struct {
 	client.PutOptions
-	maxPrice  amount
-	pieceSize size
-	duration  string
-	dryRun    bool
+	maxPrice   amount
+	renewPrice amount
+	pieceSize  size
+	duration   string
+	dryRun     bool
 }
 
 // newPutCommand returns the command that stores a file or a directory.
@@ -44,6 +45,11 @@ Durations are blocks (600b), or times (30m, 12h, 7d) that are rounded up to whol
 periods; the default is 20 proving periods. Without --max-price the highest price is that of the
 dearest ask that is needed now and a quarter more; every copy costs what its ask says.
 
+A copy that is lost before its term is over is repaired by the chain out of what it was
+to cost and its miner's collateral, if another copy is there. With --renew N the chain bids for
+up to N further terms of every copy, each before the one before ends, with what the
+account has free then; if that is too little, the copy ends with its term.
+
 With --dry-run nothing is sent. Without a node that answers the prices are null then.`,
 		Example: `  perdure put photos --copies 3 --duration 7d
   perdure put page.html --public --dry-run --json`,
@@ -63,6 +69,8 @@ With --dry-run nothing is sent. Without a node that answers the prices are null 
 	fl.Uint64Var(&f.Copies, "copies", client.DefaultCopies, "copies, each on another miner of another owner")
 	fl.StringVar(&f.duration, "duration", "", "how long, like 600b, 30m or 7d (default 20 proving periods)")
 	fl.Var(&f.maxPrice, "max-price", "most attoPDR per GiB per block")
+	fl.Uint64Var(&f.Renew, "renew", 0, "further terms of every copy that the chain bids for before the one before ends")
+	fl.Var(&f.renewPrice, "renew-price", "most attoPDR per GiB per block of those terms (default that of the first)")
 	fl.Var(&f.pieceSize, "piece-size", "largest padded piece (default the largest that enough asks take)")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be stored and what it costs, send nothing")
 	fl.BoolVar(&f.NoWait, "no-wait", false, "return once the bids have landed")
@@ -71,7 +79,10 @@ With --dry-run nothing is sent. Without a node that answers the prices are null 
 
 // complete reads the flags that cobra cannot.
 func (f *putFlags) complete() error {
-	f.MaxPrice, f.PieceSize = chain.Amount(f.maxPrice), uint64(f.pieceSize)
+	f.MaxPrice, f.PieceSize, f.RenewPrice = chain.Amount(f.maxPrice), uint64(f.pieceSize), chain.Amount(f.renewPrice)
+	if f.Renew == 0 && !f.RenewPrice.IsZero() {
+		return errors.New("--renew-price: --renew says how many terms it is for")
+	}
 	if f.Copies == 0 {
 		return errors.New("--copies: at least one")
 	}

@@ -33,7 +33,7 @@ var packages = []struct {
 		chain.SectorPiece{}, chain.PreCommit{}, chain.PreCommitSectors{}, chain.ProveCommit{},
 		chain.SubmitWindowProof{}, chain.DeclareFaults{}, chain.DeclareRecoveries{},
 		chain.TerminateSectors{}, chain.ExtendSectors{}, chain.Sector{}, chain.Partition{},
-		chain.BidTerms{}, chain.PlaceBid{}, chain.AskTerms{}, chain.PlaceAsk{}, chain.CancelOrder{}, chain.Place{},
+		chain.Renewal{}, chain.BidTerms{}, chain.PlaceBid{}, chain.AskTerms{}, chain.PlaceAsk{}, chain.CancelOrder{}, chain.Place{},
 		chain.Succession{}, chain.Order{}, chain.Holder{}, chain.Copies{},
 		chain.AcceptData{}, chain.SettleDeals{}, chain.Deal{},
 		chain.Voucher{}, chain.SignedVoucher{}, chain.OpenChannel{}, chain.TopUpChannel{}, chain.RedeemVoucher{},

@@ -83,5 +83,5 @@ const ClockDrift = 10 * time.Second
 // Period is how long a header of a network is trusted: for as long as its
 // voters' pledge is held for what they sign.
 func Period(p *consensus.Params) time.Duration {
-	return time.Duration(p.StateRetention*p.BlockMillis) * time.Millisecond
+	return time.Duration(p.TrustPeriod*p.BlockMillis) * time.Millisecond
 }
