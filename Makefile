@@ -51,6 +51,7 @@ bench-page:
 	PERDURE_BENCH_SIZE=512MiB $(PAGE) -bench '^BenchmarkTrees$$' -benchtime 1x ./porep/seal
 	$(PAGE) -bench '^BenchmarkMatch$$/^resting=10000$$' ./chain/orderbook
 	$(PAGE) -bench '^BenchmarkTransfers$$' -benchtime 20000x ./chain/node
+	$(PAGE) -bench '^BenchmarkProofBlocks$$' -benchtime 30x ./chain/app
 	PERDURE_BENCH_STATE=1000000 $(PAGE) -bench '^BenchmarkStateSize$$' -benchtime 300x ./chain/app
 	$(GO) test -run '^TestGrowth$$' -v ./chain/app
 	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer

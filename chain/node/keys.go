@@ -179,3 +179,21 @@ func readJSON(path string, v any) error {
 	}
 	return nil
 }
+
+// VoteKeys fills in the keys with which a miner votes through the node of a
+// home, with their proofs for the miner's owner and worker.
+func VoteKeys(home, chainID string, k *chain.Keys) error {
+	own, err := loadKeys(home)
+	if err != nil {
+		return err
+	}
+	id, err := LoadIdentity(home)
+	if err != nil {
+		return err
+	}
+	k.ConsensusKey, k.BeaconKey, k.BeaconProof = id.ConsensusKey, id.BeaconKey, id.BeaconProof
+	if k.ConsensusProof, err = own.sign.Key.PrivKey.Sign(consensus.VoteKeyMessage(chainID, k.Owner, k.Worker)); err != nil {
+		return fmt.Errorf("prove consensus key of %s: %w", home, err)
+	}
+	return nil
+}

@@ -196,6 +196,23 @@ func TestOtherKey(t *testing.T) {
 	}
 }
 
+// TestTermsRenew: what a record says about renewals is in every bid of it.
+func TestTermsRenew(t *testing.T) {
+	o := &files.Object{Root: "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", Copies: 2, Duration: 100, MaxPrice: chain.Atto(5),
+		Renew: &files.Renew{Count: 3, MaxPrice: chain.Atto(6)}, Pieces: []files.Piece{{CID: pieceCID(1).String()}, {CID: pieceCID(2).String(), Part: 1}}}
+	terms, err := Terms(o, "peer")
+	must(t, err)
+	for _, b := range terms {
+		if b.Renew == nil || *b.Renew != (chain.Renewal{Count: 3, MaxPrice: chain.Atto(6), Duration: 100}) {
+			t.Errorf("part %d renews %+v", b.Part, b.Renew)
+		}
+	}
+	o.Renew = nil
+	if terms, err = Terms(o, "peer"); err != nil || terms[0].Renew != nil {
+		t.Errorf("renews %+v without being asked: %v", terms[0].Renew, err)
+	}
+}
+
 // TestFollowsRepairs: the deal of a repair is news about the object whose copy
 // was lost, and nobody dials its miner, which buys the piece from another.
 func TestFollowsRepairs(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/node"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/miner/daemon"
 )
@@ -14,6 +15,7 @@ import (
 // minerInitOptions are the flags of miner init.
 type minerInitOptions struct {
 	wallet            string
+	validator         string
 	sector            string
 	fund, fees        amount
 	price, collateral amount
@@ -34,7 +36,11 @@ network, registration on the chain of --node, and config.toml. The address of
 --from in the wallet of --wallet (a home directory) pays: it becomes owner and
 beneficiary, moves --fund to the miner's balance (deposits, pledge, collateral,
 proof fees) and --fees to the worker's account. Both keystores use the same
-passphrase. After a crash the same command goes on where it was.`,
+passphrase. After a crash the same command goes on where it was.
+
+With --validator the miner votes with its proven power through the chain node of
+that home, whose keys are registered for it and belong to it for good: a validator
+of genesis cannot be one of a miner, and no two miners share a node's keys.`,
 		Example: `  perdure miner init --home ~/miner --wallet ~/.perdure --node http://127.0.0.1:26660 \
     --sector-size 8MiB --capacity 64MiB`,
 		Args: cobra.NoArgs,
@@ -42,6 +48,7 @@ passphrase. After a crash the same command goes on where it was.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.wallet, "wallet", "", "home directory whose wallet pays and owns")
+	f.StringVar(&o.validator, "validator", "", "home of the chain node that votes for the miner (default: it does not vote)")
 	f.StringVar(&o.sector, "sector-size", "8MiB", "size of all sectors, fixed for good")
 	f.Var(&o.fund, "fund", "money moved to the miner's balance")
 	f.Var(&o.fees, "fees", "money moved to the worker's account")
@@ -75,11 +82,11 @@ func runMinerInit(cmd *cobra.Command, g *globals, o minerInitOptions) error {
 	if g.Light {
 		return usage(errMinerLight)
 	}
-	node := g.plain()
-	defer node.Close()
+	client := g.plain()
+	defer client.Close()
 	payer := *g
 	payer.Home = o.wallet
-	owner, err := openSender(&payer, node)
+	owner, err := openSender(&payer, client)
 	if err != nil {
 		return fmt.Errorf("wallet %s: %w", o.wallet, err)
 	}
@@ -90,10 +97,18 @@ func runMinerInit(cmd *cobra.Command, g *globals, o minerInitOptions) error {
 	if keystoreDir(g) != daemon.KeystorePath(g.Home) || keystoreDir(&payer) == keystoreDir(g) {
 		return usage(errors.New("--home of the miner and --wallet must be different directories"))
 	}
-	cfg, err := daemon.Init(cmd.Context(), daemon.InitOptions{
-		Home: g.Home, Config: o.config(), Node: node, Owner: owner, Keys: keys, SealProof: proof,
+	init := daemon.InitOptions{
+		Home: g.Home, Config: o.config(), Node: client, Owner: owner, Keys: keys, SealProof: proof,
 		Fund: chain.Amount(o.fund), Fees: chain.Amount(o.fees),
-	})
+	}
+	if o.validator != "" {
+		params, err := client.Params(cmd.Context())
+		if err != nil {
+			return err
+		}
+		init.Votes = func(k *chain.Keys) error { return node.VoteKeys(o.validator, params.ChainID, k) }
+	}
+	cfg, err := daemon.Init(cmd.Context(), init)
 	if err != nil {
 		return err
 	}

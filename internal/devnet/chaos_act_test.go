@@ -103,7 +103,7 @@ func (c *chaos) bringBack(node int) error {
 
 // startMiner starts a miner with its own node, or another while that is away.
 func (c *chaos) startMiner(m int) error {
-	c.node[m] = m % len(c.Nodes)
+	c.node[m] = c.nodeOf(m)
 	if c.away[c.node[m]] {
 		c.node[m] = c.live()[0]
 	}

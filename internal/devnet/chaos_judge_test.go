@@ -130,6 +130,8 @@ func (j *judge) take(h chain.Height, e *consensus.Event) {
 		j.lost = append(j.lost, loss{h, e.Miner, e.Sector})
 	case e.Kind == consensus.EventDealEnded && e.Reason == "lost":
 		j.copies[e.Deal] = true
+	case e.Kind == consensus.EventEquivocation:
+		j.t.Errorf("height %d: miner %d is slashed, and nobody signs twice here", h, e.Miner)
 	case e.Kind == consensus.EventRepairEnded:
 		if !j.copies[e.Deal] {
 			j.t.Errorf("height %d: deal %d is repaired or refunded (%s), and was not lost", h, e.Deal, e.Reason)
@@ -150,7 +152,8 @@ func (j *judge) take(h chain.Height, e *consensus.Event) {
 func (j *judge) String() string {
 	n := j.events
 	return fmt.Sprintf("%d sectors active, %d proofs, %d faults, %d recoveries, %d sectors lost; %d deals active, %d ended; "+
-		"%d copies repaired, %d refunded; %d beacons skipped",
+		"%d copies repaired, %d refunded; %d changes of votes; %d beacons skipped",
 		n[consensus.EventSectorActive], n[consensus.EventSectorProven], n[consensus.EventSectorFaulty], n[consensus.EventSectorRecovered],
-		len(j.lost), n[consensus.EventDealActive], n[consensus.EventDealEnded], j.repaired, j.refunded, n[consensus.EventBeaconSkipped])
+		len(j.lost), n[consensus.EventDealActive], n[consensus.EventDealEnded], j.repaired, j.refunded, n[consensus.EventVotesChanged],
+		n[consensus.EventBeaconSkipped])
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -20,21 +21,23 @@ import (
 )
 
 const (
-	chaosNodes  = 7
-	chaosMiners = 7
-	chaosTerm   = 4_000 // blocks that files are stored: beyond the end
+	chaosMiners = 7               // each votes through a node of its own
+	chaosNodes  = 1 + chaosMiners // the first makes the chain until they take over
+	chaosTerm   = 4_000           // blocks that files are stored: beyond the end
 	// chaosSettle is for how many blocks more at most what was lost may wait
 	// for its repair.
 	chaosSettle = 600
 )
 
 // chaosParams are devnet's with short periods, so that a sector that stays
-// faulty is lost soon.
+// faulty is lost soon. Proven time forgives as much: here every miner is stopped
+// again and again, and none of them shall be lost for it.
 func chaosParams() *consensus.Params {
 	p := consensus.Devnet()
 	p.BlockMillis = 200
-	p.Window, p.FaultMaxAge = 10, 2
+	p.Window, p.FaultMaxAge, p.FaultForgive = 10, 2, 1
 	p.FetchBy, p.ActivateBy, p.ProveDue, p.RepairBy = 150, 400, 100, 300
+	p.VoteEpoch, p.GenesisThreshold = 10, 8<<10
 	return p
 }
 
@@ -83,6 +86,7 @@ type chaos struct {
 	files   map[int]*stored
 	fetched int
 	lies    int
+	stood   int     // times that the chain stood still
 	errs    []error // of what goes on beside the chain
 }
 
@@ -118,8 +122,8 @@ func newChaos(t *testing.T) *chaos {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	t.Cleanup(cancel)
-	o := WorldOptions{Options: Options{Dir: t.TempDir(), Params: chaosParams(), Validators: chaosNodes, Gated: true, Wired: true, EngineLog: "none",
-		Pace: node.Pace{Commit: time.Millisecond, Propose: time.Second, Hasty: true}}, Miners: chaosMiners, SectorSize: 2 << 10}
+	o := WorldOptions{Options: Options{Dir: t.TempDir(), Params: chaosParams(), Followers: chaosMiners, Gated: true, Wired: true, EngineLog: "none",
+		Pace: node.Pace{Commit: time.Millisecond, Propose: time.Second, Hasty: true}}, Miners: chaosMiners, Voting: true, SectorSize: 2 << 10}
 	if os.Getenv("PERDURE_E2E_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
@@ -142,7 +146,7 @@ func newChaos(t *testing.T) *chaos {
 		c.keys = append(c.keys, id.ConsensusKey)
 	}
 	for i := range w.Miners {
-		c.node = append(c.node, i%len(w.Nodes))
+		c.node = append(c.node, w.nodeOf(i))
 	}
 	c.makeAlike()
 	c.judge = newJudge(t, w)
@@ -156,7 +160,7 @@ func newChaos(t *testing.T) *chaos {
 func (c *chaos) makeAlike() {
 	c.t.Helper()
 	for _, m := range c.Miners {
-		ask := daemon.AskConfig{Capacity: "8KiB", Price: askPrice, Collateral: askStake, Life: 60}
+		ask := daemon.AskConfig{Capacity: "2KiB", Price: askPrice, Collateral: askStake, Life: 60}
 		if _, err := daemon.ChangeAsk(c.ctx, m.Home, ask); err != nil {
 			c.t.Fatal(err)
 		}
@@ -222,9 +226,12 @@ func (c *chaos) look() {
 	c.tip, c.url = tree, n.API()
 }
 
-// stands is how long a block may take at most: much longer than nodes that are
-// away can hold it up.
-const stands = 2 * time.Minute
+// patience is for how long a block is waited for before somebody looks why it
+// does not come, stands how long it may take after that.
+const (
+	chaosPatience = 20 * time.Second
+	stands        = 2 * time.Minute
+)
 
 // leastBlock is what a block takes at least, so that miners, who work in
 // seconds, keep up with the chain.
@@ -235,13 +242,14 @@ func (c *chaos) block() {
 	c.t.Helper()
 	begun := time.Now()
 	h := c.gate.open(c.Height(), 1)
-	ctx, cancel := context.WithTimeout(c.ctx, stands)
-	defer cancel()
-	for _, i := range c.live() {
-		if err := c.reach(ctx, i, h); err != nil {
-			c.t.Fatalf("the chain stands still at height %d, with nodes %v away: %v", c.Height(), c.away, err)
+	if err := c.await(h, chaosPatience); err != nil {
+		c.standstill(h)
+		if err := c.await(h, stands); err != nil {
+			c.t.Fatalf("the chain stands still at height %d: %v", c.Height(), err)
 		}
 	}
+	ctx, cancel := context.WithTimeout(c.ctx, stands)
+	defer cancel()
 	c.look()
 	c.judge.height(h, c.live())
 	c.caughtUp(ctx, h)
@@ -267,55 +275,128 @@ func (c *chaos) caughtUp(ctx context.Context, h chain.Height) {
 	}
 }
 
+// await returns when all live nodes have a height.
+func (c *chaos) await(h chain.Height, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(c.ctx, limit)
+	defer cancel()
+	for _, i := range c.live() {
+		if err := c.reach(ctx, i, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// standstill is what operators do when no block comes: they bring back the
+// nodes that are away. That may only be needed when a third of the votes or
+// more is away, as faults of others since have made it.
+func (c *chaos) standstill(h chain.Height) {
+	c.t.Helper()
+	tree, _ := c.seen()
+	voters, err := consensus.Voters(tree, h)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if len(c.away) > 0 && c.enough(voters, nil) {
+		c.t.Fatalf("no block comes after height %d, although enough votes are there: nodes %v are away", c.Height(), c.away)
+	}
+	c.t.Logf("height %d: no block comes, with nodes %v away: they come back", c.Height(), c.away)
+	c.stood++
+	c.Cut()
+	for i := range c.Nodes {
+		if err := c.bringBack(i); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
 // enoughWithout reports whether more than two thirds of the votes, those of
 // now and those to come, are with nodes other than some.
 func (c *chaos) enoughWithout(gone []int) bool {
 	tree, _ := c.seen()
-	lost := map[string]bool{}
-	for i := range c.Nodes {
-		if c.away[i] {
-			lost[string(c.keys[i])] = true
+	g, err := tree.Global()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, from := range g.VotersFrom {
+		raw, err := tree.Record(chain.VotersKey(from))
+		set := new(chain.VoteSet)
+		if err == nil {
+			err = chain.Decode(raw, set)
 		}
-	}
-	for _, i := range gone {
-		lost[string(c.keys[i])] = true
-	}
-	for ahead := range chain.Height(2) {
-		voters, err := consensus.Voters(tree, tree.Height()+1+ahead)
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		var all, left uint64
-		for _, v := range voters {
-			all += v.Power
-			if !lost[string(v.PubKey)] {
-				left += v.Power
-			}
-		}
-		if 3*left <= 2*all {
+		if !c.enough(set.Validators, gone) {
 			return false
 		}
 	}
 	return true
 }
 
-// fill stores the first files.
+// enough reports whether more than two thirds of a set's votes are with nodes
+// that are neither away nor gone.
+func (c *chaos) enough(voters []chain.Validator, gone []int) bool {
+	lost := map[string]bool{}
+	for i := range c.Nodes {
+		if c.away[i] || slices.Contains(gone, i) {
+			lost[string(c.keys[i])] = true
+		}
+	}
+	var all, left uint64
+	for _, v := range voters {
+		all += v.Power
+		if !lost[string(v.PubKey)] {
+			left += v.Power
+		}
+	}
+	return 3*left > 2*all
+}
+
+// fill stores files until every miner has a sector, and makes blocks until the
+// miners are the validators.
 func (c *chaos) fill() {
 	c.t.Helper()
 	for i := range chaosFiles {
 		c.bg.Go(func() { c.put(i) })
 	}
-	idle := make(chan struct{})
-	go func() { c.bg.Wait(); close(idle) }()
-	for {
-		select {
-		case <-idle:
-			c.t.Logf("height %d: %d files are stored", c.Height(), chaosFiles)
+	more := 1_000 // numbers that the plan does not use
+	for c.Height() < 1_000 {
+		sectors, votes := c.stand()
+		if votes == chaosMiners {
+			c.t.Logf("height %d: all %d miners vote, and nobody else", c.Height(), votes)
 			return
-		default:
-			c.block()
+		}
+		if sectors < chaosMiners && c.Height()%15 == 0 {
+			number := more
+			c.bg.Go(func() { c.put(number) })
+			more++
+		}
+		c.block()
+	}
+	c.t.Fatal("after 1,000 blocks the miners are not the validators")
+}
+
+// stand counts the miners with power, and the storage validators if there are
+// no others.
+func (c *chaos) stand() (sectors, votes int) {
+	c.t.Helper()
+	tree, _ := c.seen()
+	each(c.t, tree, chain.TableMiner, func(m *chain.Miner) {
+		if m.Power > 0 {
+			sectors++
+		}
+	})
+	voters, err := consensus.Voters(tree, tree.Height())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, v := range voters {
+		if v.Miner == 0 {
+			return sectors, 0
 		}
 	}
+	return sectors, len(voters)
 }
 
 // settle makes blocks until the clients are done and every lost copy is
@@ -356,7 +437,8 @@ func (c *chaos) conclude() {
 		c.t.Errorf("%d sectors lost, %d copies repaired, %d lies of clients, %d files fetched: the plan did little",
 			len(c.judge.lost), c.judge.repaired, c.lies, c.fetched)
 	}
-	c.t.Logf("height %d: %d files stored, %d fetched, %d lies of clients; %s", c.Height(), len(c.files), c.fetched, c.lies, c.judge)
+	c.t.Logf("height %d: %d files stored, %d fetched, %d lies of clients; stood still %d times; %s",
+		c.Height(), len(c.files), c.fetched, c.lies, c.stood, c.judge)
 }
 
 // scan decodes every record of a table.

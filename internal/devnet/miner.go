@@ -65,7 +65,8 @@ const askSectors = 16
 
 // initMiner registers the miner of a home, whose key genesis gave money to. Its
 // price is step halves above the first one's.
-func initMiner(ctx context.Context, node *rpc.Client, home string, step int, proof abi.RegisteredSealProof) error {
+func initMiner(ctx context.Context, node *rpc.Client, home string, step int, proof abi.RegisteredSealProof,
+	votes func(*chain.Keys) error) error {
 	keys := Keystore(home)
 	worker, err := keys.Default()
 	if err != nil {
@@ -84,7 +85,7 @@ func initMiner(ctx context.Context, node *rpc.Client, home string, step int, pro
 		return err
 	}
 	_, err = daemon.Init(ctx, daemon.InitOptions{
-		Home: home, Config: cfg, Node: node, Owner: owner, Keys: keys, SealProof: proof, Fund: minerFund,
+		Home: home, Config: cfg, Node: node, Owner: owner, Keys: keys, SealProof: proof, Fund: minerFund, Votes: votes,
 	})
 	if errors.Is(err, daemon.ErrInitialised) { // the network was started before
 		return nil

@@ -24,7 +24,8 @@ import (
 // Options is what Start needs; only Dir is required.
 type Options struct {
 	Dir        string            // homes of all parts; a network found there goes on
-	Validators int               // 0: one; a network found in Dir keeps its number
+	Validators int               // of genesis; 0: one; a network found in Dir keeps its number
+	Followers  int               // nodes beside them, which may come to vote for miners; the same
 	Params     *consensus.Params // nil: devnet's; ChainID may be empty
 	Accounts   []consensus.GenesisAccount
 	Gated      bool
@@ -57,7 +58,8 @@ type Network struct {
 	opts   Options
 }
 
-// Node is one validator; Node.Node is nil while it is stopped.
+// Node is one node: the validators of genesis come first, then the followers.
+// Node.Node is nil while it is stopped.
 type Node struct {
 	*node.Node
 	home string
@@ -130,7 +132,10 @@ func (n *Network) home(i int) string { return filepath.Join(n.dir, fmt.Sprintf("
 func (n *Network) findOrMake() error {
 	if _, g, err := node.LoadGenesis(n.home(0)); err == nil {
 		n.Params = &g.Params
-		for i := range g.Validators {
+		for i := 0; ; i++ {
+			if _, _, err := node.LoadGenesis(n.home(i)); errors.Is(err, fs.ErrNotExist) {
+				break
+			}
 			n.Nodes = append(n.Nodes, &Node{home: n.home(i)})
 		}
 		return nil
@@ -154,12 +159,15 @@ func (n *Network) makeGenesis() error {
 	}
 	g := &consensus.Genesis{Params: *n.Params, Accounts: append([]consensus.GenesisAccount{
 		{Address: chain.FormatAddress(faucet, n.Params.Network), Balance: chain.PDR(faucetMoney)}}, n.opts.Accounts...)}
-	for i := range max(n.opts.Validators, 1) {
+	validators := max(n.opts.Validators, 1)
+	for i := range validators + n.opts.Followers {
 		id, err := node.Init(n.home(i))
 		if err != nil {
 			return err
 		}
-		g.Validators = append(g.Validators, id.Validator(10, faucet, n.Params.Network))
+		if i < validators {
+			g.Validators = append(g.Validators, id.Validator(10, faucet, n.Params.Network))
+		}
 		n.Nodes = append(n.Nodes, &Node{home: n.home(i)})
 	}
 	doc, err := node.MakeGenesis(g, time.Now())

@@ -29,6 +29,9 @@ type WorldOptions struct {
 	// Level lets new miners all ask one price. Otherwise each asks for half of the
 	// first one's more than the one before, so that a book tells them apart.
 	Level bool
+	// Voting makes the miners storage validators: each registers the keys of a
+	// follower of its own, of which there must be as many, and follows that.
+	Voting bool
 }
 
 // World is a network with miners and the wallet of a client. Below its
@@ -42,6 +45,8 @@ type World struct {
 	log   *slog.Logger
 	proof abi.RegisteredSealProof
 	level bool
+	first int // node of the first miner; its followers come after it, if they vote
+	votes bool
 }
 
 // defaultSector is the size of sectors in bytes unless the options say another.
@@ -56,13 +61,16 @@ func StartWorld(ctx context.Context, o WorldOptions) (w *World, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	w = &World{Wallet: filepath.Join(o.Dir, "wallet"), log: o.Log, level: o.Level}
+	w = &World{Wallet: filepath.Join(o.Dir, "wallet"), log: o.Log, level: o.Level, votes: o.Voting}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
 			w = nil
 		}
 	}()
+	if o.Voting && o.Followers != o.Miners {
+		return w, fmt.Errorf("%d miners that vote, through %d followers", o.Miners, o.Followers)
+	}
 	if w.proof, err = porep.ProofOfSize(o.SectorSize); err != nil {
 		return w, fmt.Errorf("sector size: %w", err)
 	}
@@ -71,6 +79,9 @@ func StartWorld(ctx context.Context, o WorldOptions) (w *World, err error) {
 	}
 	if w.Network, err = Start(o.Options); err != nil {
 		return w, err
+	}
+	if w.votes {
+		w.first = len(w.Nodes) - len(w.Miners)
 	}
 	return w, w.During(ctx, w.startMiners)
 }
@@ -137,14 +148,21 @@ func (w *World) startMiners(ctx context.Context) error {
 	return w.awaitMiners(ctx)
 }
 
+// nodeOf is the node that a miner follows.
+func (w *World) nodeOf(miner int) int { return (w.first + miner) % len(w.Nodes) }
+
 func (w *World) startMiner(ctx context.Context, i int) error {
-	c := w.Network.Client(i % len(w.Nodes))
+	c := w.Network.Client(w.nodeOf(i))
 	defer c.Close()
+	var votes func(*chain.Keys) error
+	if w.votes {
+		votes = func(k *chain.Keys) error { return node.VoteKeys(w.home(w.nodeOf(i)), w.Params.ChainID, k) }
+	}
 	step := i
 	if w.level {
 		step = 0
 	}
-	if err := initMiner(ctx, c, w.Miners[i].Home, step, w.proof); err != nil {
+	if err := initMiner(ctx, c, w.Miners[i].Home, step, w.proof, votes); err != nil {
 		return err
 	}
 	return w.Miners[i].Start(ctx, c.Base())

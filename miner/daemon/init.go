@@ -23,7 +23,10 @@ type InitOptions struct {
 	Keys      *wallet.Keystore // at KeystorePath(Home): gets the worker's key
 	SealProof abi.RegisteredSealProof
 	Fund      chain.Amount // moved to the miner's balance: deposits, pledge, ask collateral, proof fees
-	Fees      chain.Amount // what the worker's account starts with, for the fees of its other messages
+	// Votes fills in the keys of the node that votes for the miner, once owner and
+	// worker are there; nil: it does not vote.
+	Votes func(*chain.Keys) error
+	Fees  chain.Amount // what the worker's account starts with, for the fees of its other messages
 }
 
 // ErrInitialised is returned for a home that already is a miner's.
@@ -126,10 +129,13 @@ func fundWorker(ctx context.Context, o InitOptions, worker chain.Address) error 
 
 func register(ctx context.Context, o InitOptions, worker chain.Address) (chain.MinerID, error) {
 	owner := o.Owner.Address()
-	in, err := o.Owner.Send(ctx, &chain.CreateMiner{
-		Keys:      chain.Keys{Owner: owner, Worker: worker, Beneficiary: owner},
-		SealProof: o.SealProof, Fund: o.Fund,
-	})
+	keys := chain.Keys{Owner: owner, Worker: worker, Beneficiary: owner}
+	if o.Votes != nil {
+		if err := o.Votes(&keys); err != nil {
+			return 0, err
+		}
+	}
+	in, err := o.Owner.Send(ctx, &chain.CreateMiner{Keys: keys, SealProof: o.SealProof, Fund: o.Fund})
 	if err != nil {
 		return 0, err
 	}

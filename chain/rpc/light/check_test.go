@@ -87,7 +87,7 @@ func TestFileLies(t *testing.T) {
 	for want, change := range map[string]func(b *proof.Bundle, trust *Trust, now *time.Time){
 		"header of height 5 is not true: expected hash 00": func(_ *proof.Bundle, trust *Trust, _ *time.Time) { trust.Hash = make([]byte, 32) },
 		"trusted is that of 7":                             func(_ *proof.Bundle, trust *Trust, _ *time.Time) { *trust = s.trust(7) },
-		"older than the trust period of 10m0s":            func(_ *proof.Bundle, _ *Trust, now *time.Time) { *now = s.after(5 + 1001) },
+		"older than the trust period of 10m0s":             func(_ *proof.Bundle, _ *Trust, now *time.Time) { *now = s.after(5 + 1001) },
 		"from the future":                                  func(_ *proof.Bundle, _ *Trust, now *time.Time) { *now = s.after(5) },
 		"vouch for, found expected old header next validators": func(b *proof.Bundle, _ *Trust, _ *time.Time) {
 			b.Headers = slices.Concat(b.Headers[:1], []proof.Header{header(6, ours, []string{"x", "y", "z"})}, b.Headers[2:])

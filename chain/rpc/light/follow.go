@@ -87,9 +87,6 @@ func (n *Node) follow(ctx context.Context, from chain.Height, most int, each fun
 	}
 }
 
-// lies names the node in an error that is a lie.
-func (n *Node) lies(err error) error { return from(n.Base(), err) }
-
 // verifyUpdates verifies Updates of heights that follow each other.
 func (n *Node) verifyUpdates(ctx context.Context, all []proven) error {
 	last := all[len(all)-1]

@@ -145,7 +145,7 @@ func (n *Node) begin(ctx context.Context) error {
 		err = checkHash(first, n.opts.Trust)
 	}
 	if err != nil {
-		return from(n.Base(), err)
+		return n.lies(err)
 	}
 	root, raw, err := fetchParams(ctx, n.node, first)
 	if err != nil {
@@ -153,7 +153,7 @@ func (n *Node) begin(ctx context.Context) error {
 	}
 	params, err := paramsUnder(first, root, raw)
 	if err != nil {
-		return from(n.Base(), err)
+		return n.lies(err)
 	}
 	primary, witnesses := n.sources(first.ChainID)
 	primary.offer(first)
@@ -261,6 +261,9 @@ func (n *Node) explain(h *types.LightBlock, err error) error {
 	}
 	return fmt.Errorf("verify %s: %w", what, err)
 }
+
+// lies names the node in an error that is a lie.
+func (n *Node) lies(err error) error { return from(n.Base(), err) }
 
 // later marks what may be well at the next try.
 type later struct{ error }

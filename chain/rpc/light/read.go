@@ -30,7 +30,7 @@ func (n *Node) Show(ctx context.Context, k chain.Key) (*Shown, error) {
 	}
 	header, err := onlyHeader(b, k)
 	if err != nil {
-		return nil, from(n.Base(), err)
+		return nil, n.lies(err)
 	}
 	if err := n.fresh(header, known); err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (n *Node) shown(ctx context.Context, b *proof.Bundle, header *types.LightBl
 	}
 	s, err := show(b, header)
 	if err != nil {
-		return nil, from(n.Base(), err)
+		return nil, n.lies(err)
 	}
 	n.know.current = true
 	if header.Height < n.know.header.Height || s.root.Params == n.link {
@@ -85,7 +85,7 @@ func (n *Node) shown(ctx context.Context, b *proof.Bundle, header *types.LightBl
 	}
 	p, err := paramsOf(s.root, raw)
 	if err != nil {
-		return nil, from(n.Base(), err)
+		return nil, n.lies(err)
 	}
 	n.know.params, n.link = p, s.root.Params
 	return s, nil

@@ -131,8 +131,8 @@ func Open(car, appHash []byte, k chain.Key) (*Root, []byte, error) {
 // carHeaderSize is the size in bytes of every proof's header.
 var carHeaderSize = len(CARHeader(LinkOf(nil)))
 
-// AppHashOf returns the app hash under which a proof claims to stand.
-func AppHashOf(car []byte) ([]byte, error) {
+// appHashOf returns the app hash under which a proof claims to stand.
+func appHashOf(car []byte) ([]byte, error) {
 	const after = len("\x67version\x01")
 	if len(car) < carHeaderSize {
 		return nil, fmt.Errorf("%w: %d bytes are no CARv1", ErrMalformed, len(car))
@@ -176,7 +176,7 @@ func parse(car []byte, top cid.Cid) (map[cid.Cid][]byte, error) {
 
 // errRoot says what a CAR with another header than the wanted one has.
 func errRoot(car []byte, want cid.Cid) error {
-	raw, err := AppHashOf(car)
+	raw, err := appHashOf(car)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,127 @@
+package wallet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+)
+
+// ledger is a node that keeps what it is sent.
+type ledger struct {
+	params  *consensus.Params
+	baseFee chain.Amount
+	nonce   uint64 // of every account
+	refuse  error  // the next submission's fate
+	sent    [][]byte
+}
+
+func (l *ledger) Params(context.Context) (*consensus.Params, error) { return l.params, nil }
+func (l *ledger) Global(context.Context) (*chain.Global, error) {
+	return &chain.Global{BaseFee: l.baseFee}, nil
+}
+func (l *ledger) Account(context.Context, chain.Address) (*chain.Account, error) {
+	return &chain.Account{Nonce: l.nonce}, nil
+}
+func (l *ledger) Submit(_ context.Context, raw []byte) error {
+	if err := l.refuse; err != nil {
+		l.refuse = nil
+		return err
+	}
+	l.sent = append(l.sent, raw)
+	return nil
+}
+func (l *ledger) Await(context.Context, chain.Hash) (*Inclusion, error) {
+	return nil, errors.New("nobody waits here")
+}
+
+func newSender(t *testing.T, l *ledger) *Sender {
+	t.Helper()
+	s, err := NewSender(l, bytes.Repeat([]byte{3}, chain.PrivateKeySize), chain.Atto(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// last decodes what was sent last.
+func (l *ledger) last(t *testing.T) *chain.Message {
+	t.Helper()
+	m, err := chain.DecodeSigned(l.sent[len(l.sent)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &m.Message
+}
+
+// TestMaxFee: a message can be paid for at many times the base fee that its
+// sender saw, an urgent one at many more; a window proof's limit does not
+// depend on the base fee.
+func TestMaxFee(t *testing.T) {
+	for _, p := range []*consensus.Params{consensus.Devnet(), consensus.Testnet(), consensus.Mainnet()} {
+		l := &ledger{params: p, baseFee: chain.Atto(1_000_000)}
+		s := newSender(t, l)
+		for _, c := range []struct {
+			body  chain.Body
+			times uint64
+			price chain.Amount
+		}{
+			{&chain.Transfer{To: s.Address(), Amount: chain.Atto(1)}, 8, l.baseFee},
+			{&chain.DeclareFaults{Miner: 1000, Sectors: []uint64{1}}, 100, l.baseFee},
+			{&chain.ProveCommit{Miner: 1000, Proof: make([]byte, 700_000)}, 100, l.baseFee},
+			{&chain.SubmitWindowProof{Miner: 1000, Proof: make([]byte, 700_000)}, 8, p.ProofFee},
+		} {
+			if _, err := s.Post(t.Context(), c.body); err != nil {
+				t.Fatal(err)
+			}
+			size := uint64(len(l.sent[len(l.sent)-1]))
+			least, err := c.price.Mul(c.times * (size + p.MostUnits(c.body.Kind()) - 1000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := l.last(t).MaxFee; got.Less(least) {
+				t.Errorf("%s %s: MaxFee %s, want at least %s", p.Name, c.body.Kind(), got, least)
+			}
+		}
+		before := l.last(t).MaxFee
+		l.baseFee = chain.PDR(1)
+		if _, err := s.Post(t.Context(), &chain.SubmitWindowProof{Miner: 1000, Proof: make([]byte, 700_000)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.last(t).MaxFee; got != before {
+			t.Errorf("%s: a window proof's MaxFee goes from %s to %s with the base fee", p.Name, before, got)
+		}
+	}
+}
+
+// TestNonces: messages have nonces in order, window proofs none; a nonce that
+// another process used is asked for anew, once.
+func TestNonces(t *testing.T) {
+	l := &ledger{params: consensus.Devnet(), baseFee: chain.Atto(1), nonce: 5}
+	s := newSender(t, l)
+	pay := &chain.Transfer{To: s.Address(), Amount: chain.Atto(1)}
+	stale := &consensus.Refusal{Code: consensus.CodeBadNonce, Text: "used"}
+	for _, step := range []struct {
+		body  chain.Body
+		nonce uint64
+		chain uint64 // what the chain says by then
+		err   error
+	}{
+		{pay, 5, 5, nil}, {pay, 6, 5, nil}, {&chain.SubmitWindowProof{Miner: 1000}, 0, 5, nil}, {pay, 7, 5, nil}, {pay, 11, 11, stale},
+	} {
+		l.nonce, l.refuse = step.chain, step.err
+		if _, err := s.Post(t.Context(), step.body); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.last(t).Nonce; got != step.nonce {
+			t.Errorf("%s with nonce %d, want %d", step.body.Kind(), got, step.nonce)
+		}
+	}
+	l.refuse = &consensus.Refusal{Code: consensus.CodeUnderfunded, Text: "no money"}
+	if _, err := s.Post(t.Context(), pay); consensus.CodeOf(err) != consensus.CodeUnderfunded {
+		t.Errorf("a refusal becomes %v", err)
+	}
+}
