@@ -43,6 +43,8 @@ const (
 	KindRedeemVoucher     Kind = 42
 	KindSettleChannel     Kind = 43
 	KindCollectChannel    Kind = 44
+	KindPropose           Kind = 50
+	KindApprove           Kind = 51
 )
 
 var kindNames = [...]struct {
@@ -57,6 +59,7 @@ var kindNames = [...]struct {
 	{KindCancelOrder, "CancelOrder"}, {KindAcceptData, "AcceptData"}, {KindSettleDeals, "SettleDeals"},
 	{KindOpenChannel, "OpenChannel"}, {KindTopUpChannel, "TopUpChannel"}, {KindRedeemVoucher, "RedeemVoucher"},
 	{KindSettleChannel, "SettleChannel"}, {KindCollectChannel, "CollectChannel"},
+	{KindPropose, "Propose"}, {KindApprove, "Approve"},
 }
 
 // String returns the kind's name, as JSON shows it.
@@ -255,6 +258,10 @@ func newMarketBody(k Kind) (Body, bool) {
 		return new(SettleChannel), true
 	case KindCollectChannel:
 		return new(CollectChannel), true
+	case KindPropose:
+		return new(Propose), true
+	case KindApprove:
+		return new(Approve), true
 	}
 	return nil, false
 }

@@ -27,7 +27,9 @@ const (
 	TableVoters    Table = 12 // by the first height that it votes at: VoteSet; 0: the genesis validators
 	TableVoteKey   Table = 13 // by consensus address: VoteKey
 	TableCandidate Table = 14 // by 0, place in the heap, and by 1, miner ID: Candidate
-	TableEnd       Table = 15
+	TableParams    Table = 15 // by 0: the parameters in force, if they were amended
+	TableProposal  Table = 16 // by proposal ID: Proposal
+	TableEnd       Table = 17
 )
 
 // Shape says how a table's keys look and so which tree holds it.
@@ -55,7 +57,7 @@ func (t Table) Shape() Shape {
 }
 
 var tableNames = [TableEnd]string{"global", "account", "miner", "sector", "partition", "order",
-	"deal", "channel", "beacon", "queue", "replay", "copies", "voters", "voteKey", "candidate"}
+	"deal", "channel", "beacon", "queue", "replay", "copies", "voters", "voteKey", "candidate", "params", "proposal"}
 
 // String returns the table's name, as the command line and JSON use it.
 func (t Table) String() string {
@@ -130,6 +132,12 @@ func CopiesKey(bid uint64) Key { return dense(TableCopies, bid) }
 // ChannelKey is the key of a channel.
 func ChannelKey(id uint64) Key { return dense(TableChannel, id) }
 
+// ParamsKey is the key of the parameters in force.
+func ParamsKey() Key { return dense(TableParams, 0) }
+
+// ProposalKey is the key of a proposal.
+func ProposalKey(id uint64) Key { return dense(TableProposal, id) }
+
 // BeaconKey is the key of a height's beacon value.
 func BeaconKey(h Height) Key { return dense(TableBeacon, uint64(h)) }
 
@@ -170,7 +178,8 @@ const (
 	QueueReplayForget   Queue = 10 // Key: replay key
 	QueuePledgeFree     Queue = 11 // Owner: miner, Key: amount of pledge that is bound no longer, big-endian
 	QueueDealRenew      Queue = 12 // ID: deal whose renewal is ordered
-	QueueEnd            Queue = 13
+	QueueProposal       Queue = 13 // ID: proposal, at the last height before its effect
+	QueueEnd            Queue = 14
 )
 
 // QueueHead counts what was put into a queue for a height.
@@ -244,19 +253,21 @@ type Issuance struct {
 
 // Global is the record of everything there is one of.
 type Global struct {
-	RuleVersion uint64
-	Height      Height
-	Time        uint64 // Unix seconds of the block; for readers, no rule uses it
-	Supply      Supply
-	Issuance    Issuance
-	BaseFee     Amount // attoPDR per byte and per unit of the next block's ordinary lane
-	Power       uint64 // proven bytes of all miners
-	NextMiner   MinerID
-	NextOrder   uint64
-	NextDeal    uint64
-	NextChannel uint64
-	Cursors     []Cursor `cborgen:"maxlen=16"` // by Queue
-	VotersFrom  []Height `cborgen:"maxlen=16"` // first heights of the vote sets that vote at Height or later, ascending
-	Candidates  uint64   // miners that may vote: places taken of the heap in TableCandidate
-	ProofLoad   []uint64 `cborgen:"maxlen=96"` // proof lane bytes taken by windows opening in each slot of the period
+	RuleVersion  uint64
+	Height       Height
+	Time         uint64 // Unix seconds of the block; for readers, no rule uses it
+	Supply       Supply
+	Issuance     Issuance
+	BaseFee      Amount // attoPDR per byte and per unit of the next block's ordinary lane
+	Power        uint64 // proven bytes of all miners
+	NextMiner    MinerID
+	NextOrder    uint64
+	NextDeal     uint64
+	NextChannel  uint64
+	NextProposal uint64
+	Upgrade      Upgrade  // announced; RuleVersion 0: none
+	Cursors      []Cursor `cborgen:"maxlen=16"` // by Queue
+	VotersFrom   []Height `cborgen:"maxlen=16"` // first heights of the vote sets that vote at Height or later, ascending
+	Candidates   uint64   // miners that may vote: places taken of the heap in TableCandidate
+	ProofLoad    []uint64 `cborgen:"maxlen=96"` // proof lane bytes taken by windows opening in each slot of the period
 }

@@ -43,6 +43,8 @@ var rules = map[chain.Kind]rule{
 	chain.KindRedeemVoucher:     on(redeemVoucherUnits, applyRedeemVoucher),
 	chain.KindSettleChannel:     on(settleChannelUnits, applySettleChannel),
 	chain.KindCollectChannel:    on(collectChannelUnits, applyCollectChannel),
+	chain.KindPropose:           on(proposeUnits, applyPropose),
+	chain.KindApprove:           on(approveUnits, applyApprove),
 }
 
 // Apply executes a block over a view and returns what it changed and what
@@ -64,6 +66,9 @@ func Apply(p *Params, v View, verify Verifier, b *Block) (*Update, []Result, err
 // apply is the story of a block.
 func (s *state) apply(b *Block) (*Update, []Result, error) {
 	s.global.Height, s.global.Time = b.Height, b.Time
+	if err := s.enterRules(NewestRules); err != nil {
+		return nil, nil, err
+	}
 	if err := s.applyEvidence(b); err != nil {
 		return nil, nil, fmt.Errorf("apply evidence: %w", err)
 	}

@@ -51,6 +51,8 @@ var story = []chapter{
 	{line: "client: settle deals=1", anyone: true, twice: true},
 	{line: "worker: extend miner=1000 sectors=1 expires=3000"},
 	{line: "worker: terminate miner=1000 sectors=2"},
+	{line: "val: propose set=faultFee:0.15PDR effective=+60", twice: true},
+	{line: "val2: approve proposal=1"},
 	{line: "client: settle-channel channel=1"},
 	{wait: "40", line: "client: collect-channel channel=1"},
 }
@@ -63,7 +65,7 @@ func tell(t *testing.T, visit func(s *script, c chapter, from string, body chain
 	p.NoShowDeposit = chain.PDR(1 << 20)
 	names := []named{{"client", chain.PDR(10_000)}, {"owner", chain.PDR(5000)}, {"worker", chain.PDR(10)},
 		{"payee", chain.PDR(1)}, {"mallory", chain.PDR(10_000)}}
-	s := &script{memory: map[string]any{"names": names}, network: newNetwork(t, p, fakeVerifier{}, names)}
+	s := &script{memory: map[string]any{"names": names}, network: newNetwork(t, p, fakeVerifier{}, names, "val", "val2")}
 	for _, c := range story {
 		s.pass(c.wait)
 		raw := s.message(c.line, map[string]uint64{})

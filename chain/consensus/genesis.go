@@ -15,6 +15,9 @@ import (
 // RuleVersion is the version of the rules that a new chain starts with.
 const RuleVersion = 1
 
+// NewestRules is the latest version of the rules that this program knows.
+const NewestRules = RuleVersion
+
 // Genesis is the document that a chain starts from; CometBFT carries its JSON
 // as app_state. Whoever has it has the whole state of height 0.
 type Genesis struct {
@@ -72,7 +75,7 @@ func GenesisUpdate(g *Genesis) (*Update, error) {
 	}
 	global := chain.Global{
 		RuleVersion: RuleVersion, BaseFee: g.Params.BaseFeeStart, VotersFrom: []chain.Height{1},
-		NextMiner: chain.FirstMinerID, NextOrder: 1, NextDeal: 1, NextChannel: 1,
+		NextMiner: chain.FirstMinerID, NextOrder: 1, NextDeal: 1, NextChannel: 1, NextProposal: 1,
 	}
 	global.Issuance.Unissued = g.Params.IssuanceTotal
 	var changes []Change

@@ -35,6 +35,7 @@ var due = map[chain.Queue]func(*state, *chain.QueueItem) error{
 	chain.QueueDealActivateBy: (*state).voidInactive,
 	chain.QueueDealEnd:        (*state).endDeal,
 	chain.QueueReplayForget:   (*state).forgetReplay,
+	chain.QueueProposal:       (*state).enactProposal,
 	chain.QueueDealRenew:      (*state).renewDeal,
 	chain.QueuePledgeFree:     (*state).freePledge,
 }

@@ -189,3 +189,26 @@ func (s *scene) drawn() string {
 	}
 	return s.vals[i]
 }
+
+// TestScenarioEquivocation: a storage validator signs two blocks of a height.
+func TestScenarioEquivocation(t *testing.T) {
+	(&scenario{money: miners(), cheater: "miner", victim: "client", play: func(s *scene) {
+		s.send("miner: create-miner size=8MiB fund=500PDR votes=double")
+		s.send("miner: precommit miner=1000 sectors=1,2,3")
+		s.advance(int(s.params.SeedDelay))
+		s.proveSeal(1, 2, 3)
+		s.prove(300, nil)
+		if !votesIn(s.newestVoters(), chain.FirstMinerID) {
+			s.t.Fatal("the miner does not vote: nothing is played")
+		}
+		b := &Block{Beacon: s.contribution(beaconGiven)}
+		if s.cheat {
+			b.Evidence = []Evidence{{Address: proposerOf("double"), Height: s.height - 2}}
+		}
+		s.blockWith(b)
+		s.prove(300, nil)
+		if votesIn(s.newestVoters(), chain.FirstMinerID) == s.cheat {
+			s.t.Errorf("votes after: %v", !s.cheat)
+		}
+	}}).run(t)
+}

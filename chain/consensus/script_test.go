@@ -302,6 +302,10 @@ func (s *script) show(t *testing.T, d *datadriven.TestData) string {
 		return s.showVotes()
 	case "beacon":
 		v, key = new(chain.Beacon), chain.BeaconKey(chain.Height(ids[0]))
+	case "proposal":
+		v, key = new(chain.Proposal), chain.ProposalKey(ids[0])
+	case "params":
+		v, key = new(Params), chain.ParamsKey()
 	case "global":
 		v, key = new(chain.Global), chain.GlobalKey()
 	case "book":

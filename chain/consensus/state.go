@@ -36,6 +36,10 @@ type savepoint struct {
 }
 
 func newState(p *Params, v View, verify Verifier) (*state, error) {
+	p, err := ParamsOf(p, v)
+	if err != nil {
+		return nil, err
+	}
 	s := &state{params: p, view: v, verify: verify, book: v.Book(), block: map[chain.Key][]byte{}}
 	if !s.load(chain.GlobalKey(), &s.global) {
 		if s.broken != nil {

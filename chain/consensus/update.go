@@ -62,6 +62,11 @@ const (
 	EventRenewalEnded     EventKind = 54 // Deal: the one before, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
 	EventRefreshSkipped   EventKind = 55 // Order: the ask that is not placed again, Miner, Reason
 	EventBlockReward      EventKind = 60 // To: reward address of the block's proposer, Amount: minted
+	EventProposed         EventKind = 70 // From, Index: proposal
+	EventApproved         EventKind = 71 // From, Index: proposal
+	EventAdopted          EventKind = 72 // Index: proposal
+	EventProposalEnded    EventKind = 73 // Index: proposal, Reason: in force, not adopted or what stands against it
+	EventRulesChanged     EventKind = 74 // Index: version of the rules from this height on
 	EventPowerReward      EventKind = 61 // Miner, Index: deadline whose partition was proven, Amount: minted
 )
 
@@ -78,6 +83,7 @@ var eventNames = map[EventKind]string{
 	EventChannelSettling: "channelSettling", EventChannelCollected: "channelCollected", EventBeaconSkipped: "beaconSkipped",
 	EventVotesChanged: "votesChanged", EventEquivocation: "equivocation",
 	EventBlockReward: "blockReward", EventPowerReward: "powerReward",
+	EventProposed: "proposed", EventApproved: "approved", EventAdopted: "adopted", EventProposalEnded: "proposalEnded", EventRulesChanged: "rulesChanged",
 	EventRepairOrdered: "repairOrdered", EventRepairEnded: "repairEnded", EventFetchRepaid: "fetchRepaid",
 	EventRenewalOrdered: "renewalOrdered", EventRenewalEnded: "renewalEnded", EventRefreshSkipped: "refreshSkipped",
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 )
 
 // metrics are the API's own figures and, read when they are asked for, those
@@ -52,6 +53,9 @@ var (
 	descDeals     = prometheus.NewDesc("perdure_market_deals", "Deals matched so far.", nil, nil)
 	descBook      = prometheus.NewDesc("perdure_market_book_orders", "Orders in the order book.", nil, nil)
 	descIndex     = prometheus.NewDesc("perdure_index_height", "Height up to which the index is complete; 0 while it is being built.", nil, nil)
+	descRules     = prometheus.NewDesc("perdure_chain_rule_version", "Version of the rules in force.", nil, nil)
+	descUpgrade   = prometheus.NewDesc("perdure_chain_upgrade_height", "First height with rules that are announced; 0: none are.", nil, nil)
+	descUnknown   = prometheus.NewDesc("perdure_chain_upgrade_unknown", "1 if this node does not know the rules that are announced and will stop.", nil, nil)
 	descLag       = prometheus.NewDesc("perdure_index_lag_blocks", "Committed blocks that the index has not taken in.", nil, nil)
 )
 
@@ -60,7 +64,7 @@ type collector struct{ a *API }
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descBlockTime, descPower, descMiners, descDeals, descBook, descIndex, descLag} {
+	for _, d := range []*prometheus.Desc{descBlockTime, descPower, descMiners, descDeals, descBook, descIndex, descLag, descRules, descUpgrade, descUnknown} {
 		to <- d
 	}
 }
@@ -84,7 +88,18 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	gauge(descLag, uint64(view.Height()-min(indexed, view.Height())))
 	gauge(descBlockTime, g.Time)
 	gauge(descPower, g.Power)
+	gauge(descRules, g.RuleVersion)
+	gauge(descUpgrade, uint64(g.Upgrade.Height))
+	gauge(descUnknown, unknown(g))
 	gauge(descMiners, g.NextMiner-chain.FirstMinerID)
 	gauge(descDeals, g.NextDeal-1)
 	gauge(descBook, uint64(view.Book().Len()))
+}
+
+// unknown is 1 if announced rules are later than those that this node knows.
+func unknown(g *chain.Global) uint64 {
+	if g.Upgrade.RuleVersion > consensus.NewestRules {
+		return 1
+	}
+	return 0
 }

@@ -27,6 +27,7 @@ type Status struct {
 	Network      string       `json:"network"` // devnet, testnet or mainnet
 	AppHash      string       `json:"appHash"` // of Height, hexadecimal
 	RuleVersion  uint64       `json:"ruleVersion"`
+	Upgrade      *Upgrade     `json:"upgrade,omitempty"` // that is announced
 	Synced       bool         `json:"synced"`
 	Peers        int          `json:"peers"`
 	NodeID       string       `json:"nodeId"`
@@ -59,7 +60,7 @@ func (a *API) status(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Status{ChainID: a.params.ChainID, Network: a.params.Name, AppHash: hexText(q.view.AppHash()), RuleVersion: g.RuleVersion,
+	s := &Status{ChainID: a.params.ChainID, Network: a.params.Name, AppHash: hexText(q.view.AppHash()), RuleVersion: g.RuleVersion, Upgrade: upgradeOf(g),
 		Synced: a.node.Synced(), Peers: a.node.Peers(), NodeID: a.config.NodeID, Version: a.config.Version,
 		OldestHeight: a.node.Store().Oldest(), BaseFee: g.BaseFee,
 		Supply:     supplyOf(g),
@@ -85,7 +86,7 @@ type Parameters struct {
 }
 
 func (a *API) parameters(q *query) (any, error) {
-	out := &Parameters{Params: a.params, SectorSizes: []uint64{}, AsOf: q.asOf()}
+	out := &Parameters{Params: a.node.Params(), SectorSizes: []uint64{}, AsOf: q.asOf()}
 	for _, p := range a.params.SealProofs {
 		out.SectorSizes = append(out.SectorSizes, sectorSize(p))
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/state"
 )
 
@@ -42,6 +43,10 @@ func newNoun(t chain.Table, key string) chain.CBOR {
 		return new(chain.Channel)
 	case chain.TableBeacon:
 		return new(chain.Beacon)
+	case chain.TableParams:
+		return new(consensus.Params)
+	case chain.TableProposal:
+		return new(chain.Proposal)
 	case chain.TableQueue:
 		if _, _, index := chain.ParseQueueID(key); index == 0 {
 			return new(chain.QueueHead)

@@ -20,6 +20,7 @@ func (a *API) routes() []route {
 	return []route{
 		{"GET", "/v1/status", nil, a.status, false},
 		{"GET", "/v1/params", nil, a.parameters, false},
+		{"GET", "/v1/proposals", nil, a.proposals, false},
 		{"GET", "/v1/supply", []string{"height"}, a.supply, false},
 		{"GET", "/v1/node/id", nil, a.identity, false},
 		{"GET", "/v1/blocks", paged(), a.blocks, true},

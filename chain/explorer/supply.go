@@ -34,7 +34,7 @@ func (a *API) supply(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	emission, err := a.params.Emission(g.Issuance.Unissued)
+	emission, err := a.node.Params().Emission(g.Issuance.Unissued)
 	if err != nil {
 		return nil, err
 	}

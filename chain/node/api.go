@@ -84,8 +84,20 @@ func (n *Node) Synced() bool {
 	return v != nil && v.Height() > 0 && n.comet.IsRunning() && !n.comet.ConsensusReactor().WaitSync()
 }
 
-// Params implements rpc.Backend.
-func (n *Node) Params() *consensus.Params { return n.params }
+// Params implements rpc.Backend: the parameters in force for the next block,
+// those of genesis before there is a state.
+func (n *Node) Params() *consensus.Params {
+	v := n.store.View()
+	if v == nil {
+		return n.params
+	}
+	p, err := consensus.ParamsOf(n.params, v)
+	if err != nil {
+		n.log.Error("read parameters of the state; answering with those of genesis", "err", err)
+		return n.params
+	}
+	return p
+}
 
 // Record implements rpc.Backend over the newest state.
 func (n *Node) Record(k chain.Key) ([]byte, error) {

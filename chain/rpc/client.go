@@ -29,8 +29,9 @@ type Client struct {
 	base string
 	http *http.Client
 
-	mu     sync.Mutex
-	params *consensus.Params
+	mu         sync.Mutex
+	params     *consensus.Params
+	paramsRead time.Time
 }
 
 // New returns a client of the node at base, such as http://127.0.0.1:26660.
@@ -103,18 +104,22 @@ func (c *Client) cbor(ctx context.Context, path string, v chain.CBOR) error {
 	return chain.Decode(raw, v)
 }
 
-// Params returns the network's parameters; they are read once.
+// paramsAge is how long parameters are remembered: governance gives notice of
+// a change long before it takes effect.
+const paramsAge = 10 * time.Second
+
+// Params returns the parameters in force, as they were paramsAge ago or later.
 func (c *Client) Params(ctx context.Context) (*consensus.Params, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.params != nil {
+	if c.params != nil && time.Since(c.paramsRead) < paramsAge {
 		return c.params, nil
 	}
 	p := new(consensus.Params)
 	if err := c.cbor(ctx, PathParams, p); err != nil {
 		return nil, err
 	}
-	c.params = p
+	c.params, c.paramsRead = p, time.Now()
 	return p, nil
 }
 

@@ -73,6 +73,7 @@ standard output; progress and errors go to standard error.`)
 		newMinerCommand,
 		newChainCommand,
 		newStateCommand,
+		newGovernCommand,
 		newStatusCommand,
 		newNodeCommand,
 		newDemoCommand,

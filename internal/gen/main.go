@@ -39,6 +39,7 @@ var packages = []struct {
 		chain.Voucher{}, chain.SignedVoucher{}, chain.OpenChannel{}, chain.TopUpChannel{}, chain.RedeemVoucher{},
 		chain.SettleChannel{}, chain.CollectChannel{}, chain.Lane{}, chain.Channel{},
 		chain.QueueHead{}, chain.QueueItem{}, chain.Cursor{}, chain.Beacon{}, chain.Empty{}, chain.Supply{}, chain.Issuance{},
+		chain.ParamValue{}, chain.Propose{}, chain.Approve{}, chain.Proposal{}, chain.Upgrade{},
 		chain.Validator{}, chain.VoteSet{}, chain.VoteKey{}, chain.Candidate{}, chain.Global{},
 	}},
 	{"chain/wallet/cbor_gen.go", "wallet", []any{wallet.Inclusion{}}},

@@ -136,7 +136,10 @@ func (a *asks) terms(ctx context.Context, c AskConfig, capacity uint64) (*chain.
 	if err != nil {
 		return nil, err
 	}
-	p := a.d.params
+	p, err := a.d.node.Params(ctx)
+	if err != nil {
+		return nil, err
+	}
 	or := func(v, otherwise uint64) uint64 {
 		if v != 0 {
 			return v

@@ -118,8 +118,8 @@ func (n *Node) Account(ctx context.Context, a chain.Address) (*chain.Account, er
 	return acc, err
 }
 
-// Params implements wallet.Node: the parameters below the newest header that
-// was verified.
+// Params implements wallet.Node: the parameters in force below the newest header
+// that was verified.
 func (n *Node) Params(ctx context.Context) (*consensus.Params, error) {
 	known, err := n.known(ctx)
 	if err != nil {
@@ -129,9 +129,16 @@ func (n *Node) Params(ctx context.Context) (*consensus.Params, error) {
 		if _, err := n.Show(ctx, chain.GlobalKey()); err != nil {
 			return nil, err
 		}
-		known, err = n.known(ctx)
+		if known, err = n.known(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return known.params, err
+	amended := new(consensus.Params)
+	ok, err := n.Record(ctx, chain.ParamsKey(), amended)
+	if err != nil || ok {
+		return amended, err
+	}
+	return known.params, nil
 }
 
 // Submit implements wallet.Node. A node may take a message and not pass it on.
