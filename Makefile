@@ -28,7 +28,7 @@ e2e:
 	PERDURE_E2E=1 $(GO) test -count=1 -timeout 40m -v -run E2E ./internal/devnet/...
 
 # Seven validators and seven miners through what a plan drawn from SEED does to
-# them, for BLOCKS blocks: a quarter of an hour on two cores.
+# them, for BLOCKS blocks: about twenty minutes on two cores.
 SEED    ?= 1
 BLOCKS  ?= 2000
 chaos:

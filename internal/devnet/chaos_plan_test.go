@@ -58,7 +58,8 @@ type planner struct {
 	miners  int
 	out     []event
 	net     chain.Height         // the trouble of nodes ends here
-	resting map[int]chain.Height // miners in trouble, until when
+	whole   map[int]chain.Height // nodes that were in trouble, when it ended
+	resting map[int]chain.Height // miners in trouble, until when they are left alone after it
 	killed  int
 	puts    int
 }
@@ -67,7 +68,7 @@ type planner struct {
 // from the same seed. In its last quarter no disk is damaged, so that what was
 // lost can be repaired.
 func planChaos(seed uint64, first chain.Height, blocks, nodes, miners int) []event {
-	p := &planner{rng: rand.New(rand.NewPCG(seed, 0)), nodes: nodes, miners: miners, resting: map[int]chain.Height{}, puts: chaosFiles}
+	p := &planner{rng: rand.New(rand.NewPCG(seed, 0)), nodes: nodes, miners: miners, resting: map[int]chain.Height{}, whole: map[int]chain.Height{}, puts: chaosFiles}
 	for i := range blocks {
 		h := first + chain.Height(i)
 		p.files(h, i, blocks)
@@ -110,20 +111,31 @@ func (p *planner) files(h chain.Height, i, blocks int) {
 	}
 }
 
+// respite is for how many blocks a miner or node that was in trouble is left
+// alone: in them every sector has a whole window after a cut-off, so that what
+// was missed is proven again. Trouble and respite together are shorter than
+// FaultMaxAge: whoever loses a sector has lost its disk.
+const respite = 70
+
 // network stops a node or cuts one or two off, never more than two of seven.
 func (p *planner) network(h chain.Height) {
 	if h <= p.net || !p.one(20) {
 		return
 	}
-	who, end := p.rng.IntN(p.nodes), h+p.span(3, 20)
+	who, end, pair := p.rng.IntN(p.nodes), h+p.span(3, 20), p.one(2)
+	next := (who + 1) % p.nodes
+	if h <= p.whole[who] || pair && h <= p.whole[next] {
+		return
+	}
 	if p.one(2) {
 		p.add(h, stopNode, who)
 		p.add(end, startNode, who)
 	} else {
-		p.add(h, cutNodes, who).pair = p.one(2)
+		p.add(h, cutNodes, who).pair = pair
 		p.add(end, healNodes, 0)
+		p.whole[next] = end + respite
 	}
-	p.net = end + 5
+	p.net, p.whole[who] = end+5, end+respite
 }
 
 // trouble stops miners, damages their disks, makes them lie and kills two of
@@ -145,7 +157,7 @@ func (p *planner) trouble(h chain.Height, i, blocks int) {
 	case harm && p.one(100):
 		p.harm(h)
 	case p.one(40):
-		p.pause(h, stopMiner, startMiner, p.span(2, 40))
+		p.pause(h, stopMiner, startMiner, p.span(2, 30))
 	case p.one(150):
 		p.pause(h, lieSeller, trueSeller, p.span(15, 40))
 	}
@@ -158,7 +170,7 @@ func (p *planner) pause(h chain.Height, do, undo deed, blocks chain.Height) {
 	if m, ok := p.idle(h); ok {
 		p.add(h, do, m)
 		p.add(h+blocks, undo, m)
-		p.resting[m] = h + blocks
+		p.resting[m] = h + blocks + respite
 	}
 }
 

@@ -184,6 +184,12 @@ func (n *Network) makeGenesis() error {
 
 // configure gives each node free ports and the others as peers.
 func (n *Network) configure() error {
+	var held []net.Listener // until all ports are given, so that none is given twice
+	defer func() {
+		for _, l := range held {
+			l.Close()
+		}
+	}()
 	configs, ids := make([]node.Config, len(n.Nodes)), make([]string, len(n.Nodes))
 	for i := range n.Nodes {
 		id, err := node.LoadIdentity(n.home(i))
@@ -196,9 +202,11 @@ func (n *Network) configure() error {
 			c.EngineLog = n.opts.EngineLog
 		}
 		for _, address := range []*string{&c.P2P, &c.RPC, &c.API} { // the same when it is started again
-			if *address, err = freePort(); err != nil {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
 				return err
 			}
+			held, *address = append(held, l), l.Addr().String()
 		}
 		if i == 0 && n.opts.API != "" {
 			c.API = n.opts.API
@@ -234,15 +242,6 @@ func (n *Network) configure() error {
 // Cut cuts nodes of a wired network off from the others, but not from each
 // other; without any it makes all wires whole again.
 func (n *Network) Cut(nodes ...int) { n.wires.cut(nodes...) }
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
 
 // Restart starts node i, which is not running.
 func (n *Network) Restart(i int) error {
