@@ -55,6 +55,8 @@ bench-page:
 	PERDURE_BENCH_STATE=1000000 $(PAGE) -bench '^BenchmarkStateSize$$' -benchtime 300x ./chain/app
 	$(GO) test -run '^TestGrowth$$' -v ./chain/app
 	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
+	PERDURE_BENCH_STATE=1000000 $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkSnapshot$$' -benchtime 1x ./chain/state/snapshot
+	TMPDIR=/dev/shm PERDURE_BENCH_BLOCKS=100000 $(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkRestart$$' -benchtime 3x ./chain/node
 	$(PAGE) -bench '^BenchmarkUnits$$' ./chain/consensus
 	$(PAGE) -bench '^BenchmarkCloseMissed$$' ./chain/consensus
 	$(PAGE) -bench '^BenchmarkMissedSectors$$' -benchtime 10x ./chain/state

@@ -68,7 +68,7 @@ func (s *Sync) configure(e *cmtconfig.Config, p *consensus.Params) error {
 		c.RPCServers = append(c.RPCServers[:1:1], s.Servers[0])
 	}
 	c.TrustHeight, c.TrustHash = int64(s.Trust.Height), hex.EncodeToString(s.Trust.Hash)
-	c.TrustPeriod = engineParams(p).Evidence.MaxAgeDuration
+	c.TrustPeriod = time.Duration(p.TrustPeriod*p.BlockMillis) * time.Millisecond
 	c.DiscoveryTime, c.ChunkRequestTimeout = discoveryTime, chunkTime
 	return nil
 }

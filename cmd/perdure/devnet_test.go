@@ -183,6 +183,12 @@ func (s *session) trade(w *devnet.World) {
 		Hash   string
 		Height uint64
 	}
+	voter := &session{s.t, s.ctx, s.node, s.t.TempDir()}
+	genesis := filepath.Join(filepath.Dir(s.home), "node0")
+	if _, problems, code := voter.try("miner", "init", "--wallet", s.home, "--sector-size", "2KiB", "--validator", genesis); code != exitFailed ||
+		!strings.Contains(problems, "registered already") {
+		s.t.Errorf("a miner with the keys of a genesis validator: exit code %d, %s", code, problems)
+	}
 	s.object(&sent, "wallet", "send", "t01000", "1.5PDR")
 	var message struct{ Code, Kind string }
 	s.object(&message, "chain", "message", sent.Hash)
@@ -201,12 +207,6 @@ func (s *session) trade(w *devnet.World) {
 	var placed struct{ ID uint64 }
 	miner.object(&placed, "market", "ask", "--miner", "t01000", "--price", "9", "--capacity", "2KiB", "--collateral", "1000")
 	miner.run("market", "cancel", jsonNumber(placed.ID))
-	voter := &session{s.t, s.ctx, s.node, s.t.TempDir()}
-	genesis := filepath.Join(filepath.Dir(s.home), "node0")
-	if _, problems, code := voter.try("miner", "init", "--wallet", s.home, "--sector-size", "2KiB", "--validator", genesis); code != exitFailed ||
-		!strings.Contains(problems, "registered already") {
-		s.t.Errorf("a miner with the keys of a genesis validator: exit code %d, %s", code, problems)
-	}
 	var offer struct{ Running bool }
 	miner.object(&offer, "miner", "ask", "set", "--price", "5")
 	if !offer.Running {

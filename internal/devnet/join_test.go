@@ -26,7 +26,8 @@ func short() *consensus.Params {
 	p := consensus.Devnet()
 	p.Deadlines, p.Window = 3, 6
 	p.ChallengeLookback, p.FaultCutoff = 3, 6
-	p.StateRetention = 60
+	p.StateRetention, p.VoteEpoch = 60, 20
+	p.EvidenceAge, p.TrustPeriod, p.Unbonding = 60, 40, 60
 	p.BlockMillis = 10_000
 	return p
 }
@@ -109,7 +110,7 @@ func TestJoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 10 {
+	for range 7 {
 		if _, err := sender.Post(ctx, &chain.Transfer{To: sender.Address(), Amount: chain.Atto(1)}); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +132,7 @@ func TestJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	var behind *node.BehindError
-	if err := errors.Join(late.Run(ctx), late.Close()); !errors.As(err, &behind) || behind.Height != 0 || behind.Oldest < 20 {
+	if err := errors.Join(late.Run(ctx), late.Close()); !errors.As(err, &behind) || behind.Height != 0 || behind.Oldest <= 20 {
 		t.Fatalf("a node that is too late stops with %v", err)
 	}
 	if err := node.Reset(home); err != nil {
