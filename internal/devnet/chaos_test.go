@@ -36,7 +36,7 @@ func chaosParams() *consensus.Params {
 	p := consensus.Devnet()
 	p.BlockMillis = 200
 	p.Window, p.FaultMaxAge, p.FaultForgive = 10, 2, 1
-	p.FetchBy, p.ActivateBy, p.ProveDue, p.RepairBy = 150, 400, 100, 300
+	p.FetchBy, p.ActivateBy, p.ProveDue, p.RepairBy = 100, 250, 100, 300
 	p.VoteEpoch, p.GenesisThreshold = 10, 8<<10
 	return p
 }
@@ -174,7 +174,7 @@ func (c *chaos) openClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.client, err = client.Open(client.Options{Home: c.Wallet, Node: c.Nodes[0].API(), Key: key, Log: c.log,
-		Buyer: buyer.Config{StallTimeout: 2 * time.Second, SlowGrace: time.Second}})
+		Buyer: buyer.Config{StallTimeout: 2 * time.Second, SlowGrace: time.Second, RememberFor: 5 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
