@@ -127,3 +127,26 @@ func WindowRandomness(beacon [32]byte, miner chain.MinerID, deadline uint64) [32
 func OrderTie(beacon [32]byte, owner chain.Address) [32]byte {
 	return draw("", [][]byte{beacon[:], owner.Bytes()})
 }
+
+// Draw is one use of the beacon: what is drawn, and from when to when nobody
+// can act on the outcome.
+type Draw struct {
+	Name   string
+	Domain string // of the hash; empty: none
+	Input  string // the last block that can change what the draw is about
+	Beacon string // the height whose value draws
+	Gap    uint64 // heights between them, at least; 0: nothing is gained by knowing the value
+}
+
+// Draws lists every use of the beacon under these parameters. SPEC.md shows it;
+// [Params.Validate] keeps each gap at DrawGap or more.
+func (p *Params) Draws() []Draw {
+	return []Draw{
+		{"contributor to h", domainContributor, "border that decides the votes of h-1, at the latest h-1-voteDelay", "h-2", voteDelay - 1},
+		{"seal ticket", domainTicket, "none: a miner may take any of the last TicketAge", "ticketHeight", 0},
+		{"seal seed", domainSeed, "pre-commit", "pre-commit + SeedDelay", p.SeedDelay},
+		{"window challenges", domainWindow, "last block whose sectors, declarations and recoveries count for the window, FaultCutoff + 1 before it opens",
+			"opening - ChallengeLookback", p.FaultCutoff + 1 - p.ChallengeLookback},
+		{"tie between orders", "", "order placed", "order placed + MatchDelay", p.MatchDelay},
+	}
+}

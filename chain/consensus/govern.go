@@ -44,7 +44,8 @@ func (p *Params) amendable() []amendment {
 	return []amendment{
 		{"baseFeeFloor", &p.BaseFeeFloor, nil}, {"proofFee", &p.ProofFee, nil}, {"beaconCharge", &p.BeaconCharge, nil},
 		{"preCommitDeposit", &p.PreCommitDeposit, nil}, {"sectorPledge", &p.SectorPledge, nil},
-		{"faultFee", &p.FaultFee, nil}, {"skipFee", &p.SkipFee, nil}, {"orderDeposit", &p.OrderDeposit, nil},
+		{"faultFee", &p.FaultFee, nil}, {"skipFee", &p.SkipFee, nil}, {"standingFee", &p.StandingFee, nil},
+		{"terminationBurn", nil, &p.TerminationBurn}, {"orderDeposit", &p.OrderDeposit, nil},
 		{"repairFetch", &p.RepairFetch, nil}, {"repairPrice", nil, &p.RepairPrice}, {"repairBy", nil, &p.RepairBy},
 		{"collateralSpan", nil, &p.CollateralSpan}, {"voidBurn", nil, &p.VoidBurn}, {"lossBurn", nil, &p.LossBurn},
 		{"noShowForget", nil, &p.NoShowForget}, {"noShowMost", nil, &p.NoShowMost},

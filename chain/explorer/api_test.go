@@ -486,3 +486,46 @@ func BenchmarkGet(b *testing.B) {
 		})
 	}
 }
+
+// TestGovern follows a change of parameters and an announced upgrade, which this
+// node does not know.
+func TestGovern(t *testing.T) {
+	n := newNetwork(t)
+	n.block()
+	registry := prometheus.NewRegistry()
+	api, _ := serve(t, n, func(c *Config) { c.Registry = registry })
+	h := api.Handler()
+	at := n.store.View().Height() + 1 + chain.Height(n.params.Notice()) + 2
+	fee := chain.Atto(chain.AttoPerPDR / 400)
+	n.all(n.message("val", 0, &chain.Propose{Values: []chain.ParamValue{{Name: "faultFee", Value: fee}}, Effective: at}),
+		n.message("val", 1, &chain.Propose{RuleVersion: consensus.NewestRules + 1, Effective: at + 5}))
+	l := decode[Proposals](t, h, "/v1/proposals")
+	if len(l.Items) != 2 || l.Items[0].Adopted == 0 || l.Items[0].Values[0] != (ParamValue{"faultFee", fee}) || l.Items[1].RuleVersion == 0 ||
+		!slices.Contains(l.Amendable, "faultFee") || slices.Contains(l.Amendable, "window") {
+		t.Errorf("proposals %+v", l)
+	}
+	u := decode[Status](t, h, "/v1/status").Upgrade
+	if u == nil || u.RuleVersion != consensus.NewestRules+1 || u.Height != at+5 || u.Known {
+		t.Errorf("upgrade %+v", u)
+	}
+	if got := decode[Parameters](t, h, "/v1/params").FaultFee; got != n.params.FaultFee {
+		t.Errorf("fault fee %s before its time", got)
+	}
+	for n.store.View().Height() < at-1 {
+		n.block()
+	}
+	if got := decode[Parameters](t, h, "/v1/params").FaultFee; got != fee {
+		t.Errorf("fault fee %s, want %s", got, fee)
+	}
+	families, err := registry.Gather()
+	must(t, err)
+	read := map[string]float64{}
+	for _, f := range families {
+		if g := f.GetMetric()[0].GetGauge(); g != nil {
+			read[f.GetName()] = g.GetValue()
+		}
+	}
+	if read["perdure_chain_upgrade_height"] != float64(at+5) || read["perdure_chain_upgrade_unknown"] != 1 || read["perdure_chain_rule_version"] != 1 {
+		t.Errorf("metrics %v", read)
+	}
+}

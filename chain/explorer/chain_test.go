@@ -106,9 +106,14 @@ func newNetwork(t testing.TB, change ...func(*consensus.Params)) *network {
 }
 
 // The network as a Backend.
-func (n *network) Params() *consensus.Params { return n.params }
-func (n *network) Store() *state.Store       { return n.store }
-func (n *network) Peers() int                { return 3 }
+func (n *network) Params() *consensus.Params {
+	p, err := consensus.ParamsOf(n.params, n.store.View())
+	must(n.t, err)
+	return p
+}
+
+func (n *network) Store() *state.Store { return n.store }
+func (n *network) Peers() int          { return 3 }
 
 func (n *network) Synced() bool {
 	n.mu.Lock()

@@ -17,6 +17,7 @@ import (
 type devnetOptions struct {
 	validators, miners int
 	sector             size
+	voting             bool
 	dir, api           string
 }
 
@@ -36,6 +37,7 @@ keys' passphrase is "devnet": its money is worth nothing.`,
 	f := cmd.Flags()
 	f.IntVar(&o.validators, "validators", 1, "chain nodes, each a validator")
 	f.IntVar(&o.miners, "miners", 3, "miners")
+	f.BoolVar(&o.voting, "voting", false, "each miner votes with what it stores, through a chain node of its own, and keeps two sectors without deals")
 	f.Var(&o.sector, "sector-size", "size of the miners' sectors: 2KiB or 8MiB")
 	f.StringVar(&o.dir, "dir", "", "directory of everything (default HOME/devnet)")
 	f.StringVar(&o.api, "api", "", "host:port of the first node's API (default a free port)")
@@ -69,11 +71,15 @@ func runDevnet(cmd *cobra.Command, g *globals, o devnetOptions) error {
 	}
 	defer logFile.Close()
 	fmt.Fprintf(cmd.ErrOrStderr(), "starting a network in %s (log: perdure.log there) ...\n", dir)
-	w, err := devnet.StartWorld(cmd.Context(), devnet.WorldOptions{
+	world := devnet.WorldOptions{
 		Options: devnet.Options{Dir: dir, Validators: o.validators, API: o.api, EngineLog: "none",
 			Log: slog.New(slog.NewTextHandler(logFile, nil))},
 		Miners: o.miners, SectorSize: uint64(o.sector),
-	})
+	}
+	if o.voting {
+		world.Voting, world.Followers, world.Commit = true, o.miners, 2
+	}
+	w, err := devnet.StartWorld(cmd.Context(), world)
 	if err != nil {
 		return err
 	}

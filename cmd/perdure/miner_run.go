@@ -22,6 +22,7 @@ type minerInitOptions struct {
 	capacity          size
 	listen, announce  []string
 	parallel, workers int
+	commit            int
 }
 
 // newMinerInit returns the command that makes a miner.
@@ -49,6 +50,7 @@ of genesis cannot be one of a miner, and no two miners share a node's keys.`,
 	f := cmd.Flags()
 	f.StringVar(&o.wallet, "wallet", "", "home directory whose wallet pays and owns")
 	f.StringVar(&o.validator, "validator", "", "home of the chain node that votes for the miner (default: it does not vote)")
+	f.IntVar(&o.commit, "commit", 0, "sectors without deals that are kept on the chain for power and votes")
 	f.StringVar(&o.sector, "sector-size", "8MiB", "size of all sectors, fixed for good")
 	f.Var(&o.fund, "fund", "money moved to the miner's balance")
 	f.Var(&o.fees, "fees", "money moved to the worker's account")
@@ -118,7 +120,7 @@ func runMinerInit(cmd *cobra.Command, g *globals, o minerInitOptions) error {
 // config is the config file that the flags say.
 func (o *minerInitOptions) config() daemon.Config {
 	cfg := daemon.DefaultConfig()
-	cfg.Sealing.Parallel, cfg.Sealing.Workers = o.parallel, o.workers
+	cfg.Sealing.Parallel, cfg.Sealing.Workers, cfg.Sealing.Capacity = o.parallel, o.workers, o.commit
 	cfg.Ask = daemon.AskConfig{Price: chain.Amount(o.price), Collateral: chain.Amount(o.collateral)}
 	if o.capacity != 0 {
 		cfg.Ask.Capacity = chain.FormatSize(uint64(o.capacity))

@@ -65,8 +65,7 @@ const askSectors = 16
 
 // initMiner registers the miner of a home, whose key genesis gave money to. Its
 // price is step halves above the first one's.
-func initMiner(ctx context.Context, node *rpc.Client, home string, step int, proof abi.RegisteredSealProof,
-	votes func(*chain.Keys) error) error {
+func (w *World) initMiner(ctx context.Context, node *rpc.Client, home string, step int, votes func(*chain.Keys) error) error {
 	keys := Keystore(home)
 	worker, err := keys.Default()
 	if err != nil {
@@ -80,12 +79,13 @@ func initMiner(ctx context.Context, node *rpc.Client, home string, step int, pro
 	if err != nil {
 		return err
 	}
-	cfg, err := minerConfig(step, proof)
+	cfg, err := minerConfig(step, w.proof)
 	if err != nil {
 		return err
 	}
+	cfg.Sealing.Capacity = w.commit
 	_, err = daemon.Init(ctx, daemon.InitOptions{
-		Home: home, Config: cfg, Node: node, Owner: owner, Keys: keys, SealProof: proof, Fund: minerFund, Votes: votes,
+		Home: home, Config: cfg, Node: node, Owner: owner, Keys: keys, SealProof: w.proof, Fund: minerFund, Votes: votes,
 	})
 	if errors.Is(err, daemon.ErrInitialised) { // the network was started before
 		return nil

@@ -32,6 +32,8 @@ type WorldOptions struct {
 	// Voting makes the miners storage validators: each registers the keys of a
 	// follower of its own, of which there must be as many, and follows that.
 	Voting bool
+	// Commit is how many sectors without deals each new miner keeps on the chain.
+	Commit int
 }
 
 // World is a network with miners and the wallet of a client. Below its
@@ -47,6 +49,8 @@ type World struct {
 	level bool
 	first int // node of the first miner; its followers come after it, if they vote
 	votes bool
+
+	commit int // sectors of new miners
 }
 
 // defaultSector is the size of sectors in bytes unless the options say another.
@@ -61,7 +65,7 @@ func StartWorld(ctx context.Context, o WorldOptions) (w *World, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	w = &World{Wallet: filepath.Join(o.Dir, "wallet"), log: o.Log, level: o.Level, votes: o.Voting}
+	w = &World{Wallet: filepath.Join(o.Dir, "wallet"), log: o.Log, level: o.Level, votes: o.Voting, commit: o.Commit}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -162,7 +166,7 @@ func (w *World) startMiner(ctx context.Context, i int) error {
 	if w.level {
 		step = 0
 	}
-	if err := initMiner(ctx, c, w.Miners[i].Home, step, w.proof, votes); err != nil {
+	if err := w.initMiner(ctx, c, w.Miners[i].Home, step, votes); err != nil {
 		return err
 	}
 	return w.Miners[i].Start(ctx, c.Base())

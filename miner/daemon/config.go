@@ -38,6 +38,8 @@ type SealingConfig struct {
 	LayersInMemory int    `toml:"layers_in_memory"` // of each sector, instead of mapped files: 0, 1 or 2
 	Parents        string `toml:"parents"`          // directory of tables of parents; empty: none
 
+	Capacity int `toml:"capacity"` // sectors without deals that are kept on the chain for their power and votes
+
 	KeepUnsealed  bool `toml:"keep_unsealed"`   // keep the padded data of active sectors
 	KeepLastLayer bool `toml:"keep_last_layer"` // keep the labels that unseal a range without labelling anew
 }
@@ -50,6 +52,9 @@ func (c SealingConfig) limits(cfg *sealing.Config) (err error) {
 	if c.Workers < 0 {
 		return fmt.Errorf("sealing.workers: %d, want 0 or more", c.Workers)
 	}
+	if c.Capacity < 0 {
+		return fmt.Errorf("sealing.capacity: %d, want 0 or more", c.Capacity)
+	}
 	if c.LayersInMemory < 0 || c.LayersInMemory > 2 {
 		return fmt.Errorf("sealing.layers_in_memory: %d, want 0, 1 or 2", c.LayersInMemory)
 	}
@@ -60,6 +65,7 @@ func (c SealingConfig) limits(cfg *sealing.Config) (err error) {
 		return err
 	}
 	cfg.Parallel, cfg.Workers, cfg.LayersInMemory, cfg.Parents = c.Parallel, c.Workers, c.LayersInMemory, c.Parents
+	cfg.Capacity = c.Capacity
 	cfg.Keep = seal.Keep{Unsealed: c.KeepUnsealed, LastLayer: c.KeepLastLayer}
 	return nil
 }

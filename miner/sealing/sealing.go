@@ -37,6 +37,8 @@ type Config struct {
 
 	LayersInMemory int    // of each sector that is labelled: see seal.Config
 	Parents        string // directory of the tables of parents; empty: none
+
+	Capacity int // sectors without deals that are sealed and kept on the chain for their power
 }
 
 // Sealing works on all sectors that are on their way to the chain.
@@ -115,6 +117,11 @@ func (s *Sealing) start(ctx context.Context) error {
 	all, err := s.records.Sectors()
 	if err != nil {
 		return fmt.Errorf("look for sectors to seal: %w", err)
+	}
+	if packed, err := s.packCapacity(ctx, all); err != nil {
+		s.cfg.Log.Error("no capacity packed", "err", err, "again", s.cfg.Retry)
+	} else if packed {
+		s.Wake()
 	}
 	for _, rec := range all {
 		if !rec.State.Sealing() || rec.State == sector.Packed || !s.claim(rec.Number) {
