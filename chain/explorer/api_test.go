@@ -460,7 +460,7 @@ func FuzzRequest(f *testing.F) {
 		content := w.Header().Get("Content-Type")
 		switch {
 		case w.Code >= 500:
-			t.Fatalf("%d %s", w.Code, w.Body)
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 		case w.Code/100 == 3: // the router cleans paths
 		case w.Code == 200 && content == "application/yaml":
 		case w.Code == 200 && content != contentJSON, w.Code != 200 && content != contentProblem:
