@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -51,6 +52,7 @@ type world struct {
 	t      testing.TB
 	r      *rand.Rand
 	store  *state.Store
+	mu     sync.Mutex // of blocks, which an index reads while it follows
 	blocks map[chain.Height][][]byte
 
 	deals, live, channels map[uint64][]byte // records
@@ -159,7 +161,9 @@ func (w *world) messages(u *consensus.Update) {
 	m.Message.Nonce += 1000
 	bad := w.encode(&m)
 	raw := [][]byte{bad, good, good, []byte("none")}
+	w.mu.Lock()
 	w.blocks[u.Height] = raw
+	w.mu.Unlock()
 	for i, code := range []consensus.Code{consensus.CodeBadSignature, consensus.CodeOK, consensus.CodeBadNonce, consensus.CodeMalformed} {
 		u.Receipts = append(u.Receipts, consensus.Receipt{Hash: chain.HashBytes(raw[i]), Code: uint64(code), Kind: chain.KindTransfer,
 			Fee: chain.Atto(uint64(i)), Units: 10})
@@ -169,7 +173,11 @@ func (w *world) messages(u *consensus.Update) {
 }
 
 func (w *world) source() Source {
-	return Source{Store: w.store, Messages: func(_ context.Context, h chain.Height) ([][]byte, error) { return w.blocks[h], nil }}
+	return Source{Store: w.store, Messages: func(_ context.Context, h chain.Height) ([][]byte, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.blocks[h], nil
+	}}
 }
 
 func open(t testing.TB, fs vfs.FS, chainID string) *Index {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -115,10 +116,12 @@ func outlast(t *testing.T, home string, c *Config, disk string) {
 	if h < 3 {
 		t.Errorf("the node is at height %d, was at 3 at least", h)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- n.Run(t.Context()) }()
+	go func() { done <- n.Run(ctx) }()
 	await(t, n, done, h+3)
-	if err := errors.Join(n.Close(), <-done); err != nil {
+	cancel()
+	if err := errors.Join(<-done, n.Close()); err != nil {
 		t.Error(err)
 	}
 }
