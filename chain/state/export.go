@@ -130,13 +130,5 @@ func (e *Export) get(key []byte) ([]byte, error) {
 	if e.store.db == nil {
 		return nil, ErrClosed
 	}
-	v, closer, err := e.snap.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	out := append(make([]byte, 0, len(v)), v...)
-	return out, closer.Close()
+	return valueOf(e.snap, key)
 }

@@ -279,7 +279,13 @@ func (s *Store) read(key []byte) ([]byte, error) {
 	if s.db == nil {
 		return nil, ErrClosed
 	}
-	v, closer, err := s.db.Get(key)
+	return valueOf(s.db, key)
+}
+
+// valueOf returns a copy of a key's value in a database or a snapshot of it, nil
+// if there is none.
+func valueOf(r pebble.Reader, key []byte) ([]byte, error) {
+	v, closer, err := r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
