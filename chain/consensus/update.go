@@ -47,6 +47,7 @@ const (
 	EventDealPaid         EventKind = 25 // Deal, Miner, Amount
 	EventDealEnded        EventKind = 26 // Deal, Miner, Reason: completed, lost or void: why
 	EventOrderFilled      EventKind = 27 // Order, Amount: repaid
+	EventOrderReduced     EventKind = 28 // Order, Amount: repaid
 	EventChannelOpened    EventKind = 30 // Channel, From, To, Amount
 	EventChannelToppedUp  EventKind = 31 // Channel, Amount
 	EventVoucherRedeemed  EventKind = 32 // Channel, To, Amount, Index: lane
@@ -61,6 +62,8 @@ const (
 	EventRenewalOrdered   EventKind = 53 // Order: the chain's bid, Deal: the one that will end, Index: the client's bid, From: client, Amount: locked
 	EventRenewalEnded     EventKind = 54 // Deal: the one before, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
 	EventRefreshSkipped   EventKind = 55 // Order: the ask that is not placed again, Miner, Reason
+	EventRenewalSet       EventKind = 56 // Deal, From: client, Index: further terms, none: it renews no more, Amount: highest price of them
+	EventReceiptsPublished EventKind = 57 // Miner, Index: bytes that it claims to have served
 	EventBlockReward      EventKind = 60 // To: reward address of the block's proposer, Amount: minted
 	EventProposed         EventKind = 70 // From, Index: proposal
 	EventApproved         EventKind = 71 // From, Index: proposal
@@ -76,7 +79,8 @@ var eventNames = map[EventKind]string{
 	EventSectorProven: "sectorProven", EventSectorFaulty: "sectorFaulty", EventSectorRecovered: "sectorRecovered",
 	EventSectorsFined: "sectorsFined", EventSectorExtended: "sectorExtended",
 	EventSectorEnded: "sectorEnded", EventOrderPlaced: "orderPlaced", EventOrderCancelled: "orderCancelled",
-	EventOrderFilled: "orderFilled",
+	EventOrderFilled: "orderFilled", EventOrderReduced: "orderReduced",
+	EventRenewalSet: "renewalSet", EventReceiptsPublished: "receiptsPublished",
 	EventDealMatched: "dealMatched", EventDealAccepted: "dealAccepted", EventDealActive: "dealActive",
 	EventDealPaid: "dealPaid", EventDealEnded: "dealEnded", EventChannelOpened: "channelOpened",
 	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",
