@@ -42,6 +42,9 @@ func must(t testing.TB, err error) {
 // trusting checks signatures; proofs are right if they say "ok".
 type trusting struct{}
 
+func (trusting) Message(m *chain.SignedMessage, raw []byte, _ chain.Hash, chainID string) error {
+	return m.Verify(raw, chainID)
+}
 func (trusting) Signature(sig *crypto.Signature, signer chain.Address, message []byte) error {
 	return chain.VerifySignature(sig, signer, message)
 }
