@@ -38,8 +38,8 @@ type Candle struct {
 	Work                   chain.Amount // sum of size x duration, a number of byte-blocks
 }
 
-// add takes in what came later.
-func (c *Candle) add(d *Candle) error {
+// Add takes in what came later.
+func (c *Candle) Add(d *Candle) error {
 	if c.Trades == 0 {
 		*c = *d
 		return nil
@@ -160,7 +160,7 @@ func (x *Index) grow(rows map[string]*Candle, key []byte, one *Candle) error {
 		}
 		rows[string(key)] = c
 	}
-	return c.add(one)
+	return c.Add(one)
 }
 
 func candleOf(t *Trade) (*Candle, error) {
@@ -227,6 +227,15 @@ func (x *Index) Candles(resolution, from, to uint64, each func(start uint64, c *
 	return x.candles(candleKey(resolution, from), candleKey(resolution, to), func(key []byte, c *Candle) error {
 		return each(binary.BigEndian.Uint64(key[len(key)-8:]), c)
 	})
+}
+
+// LastCandle returns the newest candle of a day, or nil.
+func (x *Index) LastCandle() (last *Candle, err error) {
+	_, err = nouns(x, binary.BigEndian.AppendUint32([]byte{'y'}, uint32(Day)), 8, false, Page{Limit: 1}, func(c *Candle) (bool, error) {
+		last = c
+		return true, nil
+	})
+	return last, err
 }
 
 // Classes goes through the classes of trades of the days that begin from a
