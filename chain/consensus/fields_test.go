@@ -247,7 +247,7 @@ var mayBeHuge = map[string]bool{
 	"PreCommitSectors.Sectors[0].CommR": true, // its proof will fail
 	"PlaceAsk.Terms.RetrievalPrice":     true, "PlaceAsk.Terms.UnsealPrice": true, "PublishReceipts.Root": true,
 	"PlaceBid.Terms.Renew.MaxPrice": true, "SetRenewal.Renew.MaxPrice": true,
-	"SettleDeals.Deals":                 true,
+	"SettleDeals.Deals": true,
 }
 
 // mayBeTwice are the lists in which the same may stand twice.

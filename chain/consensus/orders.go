@@ -357,11 +357,11 @@ func (s *state) matureOrder(item *chain.QueueItem) error {
 	}
 	o.State, o.Tie = chain.OrderSearching, OrderTie(value, o.Owner)
 	s.store(chain.OrderKey(o.ID), o)
-	return s.seat(o)
+	return s.enterBook(o)
 }
 
-// seat puts an order into the book as it is now, unless it waits.
-func (s *state) seat(o *chain.Order) (err error) {
+// enterBook puts an order into the book as it is now, unless it waits.
+func (s *state) enterBook(o *chain.Order) (err error) {
 	s.book, err = s.book.Set(o)
 	return err
 }

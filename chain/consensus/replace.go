@@ -36,7 +36,7 @@ func applyReplaceOrder(s *state, m *chain.Message, b *chain.ReplaceOrder) (uint6
 		return 0, err
 	}
 	s.store(chain.OrderKey(o.ID), o)
-	if err := s.seat(o); err != nil {
+	if err := s.enterBook(o); err != nil {
 		return 0, err
 	}
 	s.emit(Event{Kind: EventOrderReduced, Order: o.ID, Amount: freed})
@@ -124,9 +124,11 @@ func (s *state) reduceCapacity(o *chain.Order, b *chain.ReplaceOrder) (freed cha
 // reduceLife lets an order end sooner, but not before it may match. It is over
 // at the first of its ends that comes.
 func (s *state) reduceLife(o *chain.Order, expiry chain.Height) (sooner bool, err error) {
-	was := &o.Ask.Expiry
+	var was *chain.Height
 	if o.Bid != nil {
 		was = &o.Bid.Expiry
+	} else {
+		was = &o.Ask.Expiry
 	}
 	least := max(s.global.Height, o.Matchable)
 	switch {

@@ -34,10 +34,10 @@ type Deal struct {
 	Activated     chain.Height `json:"activated,omitempty"`
 	End           chain.Height `json:"end,omitempty"`
 	PaidThrough   chain.Height `json:"paidThrough,omitempty"`
-	FaultBlocks   uint64       `json:"faultBlocks"`     // of the term, not paid because of faults
-	Public        bool         `json:"public"`          // anybody may fetch the piece, if the miner lets them
-	SelfTrade     bool         `json:"selfTrade"`       // the client is the miner's owner, worker or beneficiary
-	Renew         *Renewal     `json:"renew,omitempty"` // what is left of the bid's
+	FaultBlocks   uint64       `json:"faultBlocks"`       // of the term, not paid because of faults
+	Public        bool         `json:"public"`            // anybody may fetch the piece, if the miner lets them
+	SelfTrade     bool         `json:"selfTrade"`         // the client is the miner's owner, worker or beneficiary
+	Renew         *Renewal     `json:"renew,omitempty"`   // what is left of the bid's
 	RenewAt       chain.Height `json:"renewAt,omitempty"` // block that orders its renewal
 	Succeeds      *Succession  `json:"succeeds,omitempty"`
 	Claims                     // as the ask announced when it matched
