@@ -68,6 +68,7 @@ standard output; progress and errors go to standard error.`)
 		newLsCommand,
 		newClientCommand,
 		newChannelCommand,
+		newGatewayCommand,
 		newWalletCommand,
 		newMarketCommand,
 		newMinerCommand,
