@@ -9734,7 +9734,7 @@ func (t *Global) MarshalCBOR(w io.Writer) error {
 	}
 
 	// t.Cursors ([]chain.Cursor) (slice)
-	if len(t.Cursors) > 16 {
+	if len(t.Cursors) > 32 {
 		return xerrors.Errorf("Slice value in field t.Cursors was too long")
 	}
 
@@ -9980,7 +9980,7 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 		return err
 	}
 
-	if extra > 16 {
+	if extra > 32 {
 		return fmt.Errorf("t.Cursors: array too large (%d)", extra)
 	}
 
