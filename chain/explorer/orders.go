@@ -221,7 +221,7 @@ func (a *API) trades(q *query) (any, error) {
 	return listOf(q, func(p index.Page, add func(*Trade)) ([]byte, error) {
 		return numbered(p, 1, q.global.NextDeal, func(id uint64) (bool, error) {
 			var d chain.Deal
-			ok, err := q.load(chain.DealKey(id), &d)
+			ok, err := q.recall(chain.DealKey(id), &d)
 			if ok && err == nil {
 				add(&Trade{d.ID, d.Matched, d.Price, d.PaddedSize, d.Duration, d.Total, d.Bid, d.Ask, q.minerText(d.Miner), q.address(d.Client)})
 			}
