@@ -56,6 +56,7 @@ type Config struct {
 	Sender    deals.Sender
 	Host      Host
 	Buyer     buyer.Config // how sellers are treated; its ports are filled in
+	Finders   []Finder     // asked for sellers that the chain does not know
 	Log       *slog.Logger // nil: none
 }
 
@@ -100,7 +101,9 @@ type Options struct {
 	Key    []byte // secp256k1 private key that signs and pays; nil: only reading
 	Listen []string
 	Buyer  buyer.Config
-	Log    *slog.Logger
+	// Finders are asked for sellers of content that the chain does not know.
+	Finders []Finder
+	Log     *slog.Logger
 }
 
 // Node is what a client needs of a chain node: an rpc.Client, which believes its
@@ -118,7 +121,7 @@ func Home(home string) string { return filepath.Join(home, "client") }
 // Open makes a client that talks to a node and, with a key, has a libp2p host of
 // its own. It does not ask the node anything yet.
 func Open(o Options) (*Client, error) {
-	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Log: o.Log}
+	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Finders: o.Finders, Log: o.Log}
 	var parts lifecycle.Group
 	fail := func(err error) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("open client: %w", err), parts.Close())
