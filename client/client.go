@@ -48,7 +48,8 @@ type Host interface {
 }
 
 // Config is what a Client is made of. Without a Chain it can only pack, list
-// and quote sizes; without a Sender and a Host it cannot Put, Get or Run.
+// and quote sizes; without a Sender and a Host it cannot Put, Get or Run, without
+// a Sender alone it gets what costs nothing.
 type Config struct {
 	Home      string // directory of the client's own files
 	Chain     deals.Chain
@@ -99,6 +100,7 @@ type Options struct {
 	Node   string // URL of a chain node's API; empty: offline
 	Chain  Node   // what is asked in place of Node, such as a light.Node; Close closes it, too
 	Key    []byte // secp256k1 private key that signs and pays; nil: only reading
+	Guest  bool   // without a Key, get what is given away
 	Listen []string
 	Buyer  buyer.Config
 	// Finders are asked for sellers of content that the chain does not know.
@@ -147,7 +149,7 @@ func Open(o Options) (*Client, error) {
 		}
 		cfg.Sender = sender
 	}
-	if cfg.Sender != nil {
+	if cfg.Sender != nil || o.Guest {
 		identity, err := p2p.LoadIdentity(filepath.Join(cfg.Home, "identity"))
 		if err != nil {
 			return fail(err)

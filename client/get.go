@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/client/fetch"
 	"github.com/perdure/perdure/client/pack"
 	"github.com/perdure/perdure/retrieval/buyer"
 )
@@ -73,6 +74,20 @@ func ParseRange(text string) (Range, error) {
 		return Range{}, bad
 	}
 	return Range{Offset: a, Length: uint64(b-a) + 1}, nil
+}
+
+// ParsePath reads "CID/dir/file", with or without "/ipfs/" before it: the root and
+// the names below it. CIDs of version 0 are read too.
+func ParsePath(text string) (cid.Cid, []string, error) {
+	first, names, err := fetch.SplitPath(text)
+	if err != nil {
+		return cid.Undef, nil, err
+	}
+	root, err := ParseRoot(first)
+	if err != nil {
+		return cid.Undef, nil, fmt.Errorf("%q is no CID: %w", first, err)
+	}
+	return root, names, nil
 }
 
 // ErrRange is wrapped when a range begins behind the end of the file.
@@ -149,10 +164,10 @@ func (c *Client) Get(ctx context.Context, root cid.Cid, dest string, o GetOption
 }
 
 func (c *Client) get(ctx context.Context, r *GetResult, dest string, o GetOptions) error {
-	if err := o.check(r.Root); err != nil {
+	if err := o.Check(r.Root); err != nil {
 		return err
 	}
-	if err := c.ready(ctx); err != nil {
+	if err := c.canGet(ctx, o.FreeOnly); err != nil {
 		return err
 	}
 	if isPiece(r.Root) {
@@ -168,8 +183,22 @@ func (c *Client) get(ctx context.Context, r *GetResult, dest string, o GetOption
 	return g.run(ctx, dest)
 }
 
-// check refuses options that do not go together.
-func (o *GetOptions) check(root cid.Cid) error {
+// canGet says whether the client can fetch, and pay for it unless it is free.
+func (c *Client) canGet(ctx context.Context, free bool) error {
+	switch {
+	case !free || c.cfg.Sender != nil:
+		return c.ready(ctx)
+	case c.cfg.Chain == nil:
+		return ErrNoNode
+	case c.cfg.Host == nil:
+		return ErrNoKey
+	}
+	_, err := c.cfg.Chain.Params(ctx)
+	return err
+}
+
+// Check refuses options that do not go together.
+func (o *GetOptions) Check(root cid.Cid) error {
 	switch {
 	case o.CAR && o.Range != nil:
 		return errors.New("a CAR holds whole files: it cannot be of a range")

@@ -16,8 +16,9 @@ import (
 // Finder finds peers that may sell or give away content, such as the DHT or a
 // delegated routing service. What it says is a hint: every block is checked.
 type Finder interface {
-	// Find returns peers that are said to have the block c, at most limit.
-	Find(ctx context.Context, c cid.Cid, limit int) ([]chain.Peer, error)
+	// FindProviders returns peers that are said to have what c is the root of, at
+	// most limit.
+	FindProviders(ctx context.Context, c cid.Cid, limit int) ([]chain.Peer, error)
 }
 
 // foundMost is how many peers a Finder is asked for.
@@ -159,7 +160,7 @@ func (c *Client) find(ctx context.Context, s *sources, root cid.Cid) bool {
 	s.asked = true
 	part := buyer.Part{}
 	for _, f := range c.cfg.Finders {
-		peers, err := f.Find(ctx, root, foundMost)
+		peers, err := f.FindProviders(ctx, root, foundMost)
 		if err != nil {
 			c.log.Warn("look for sellers", "root", root, "err", err)
 		}
