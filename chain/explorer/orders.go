@@ -3,7 +3,6 @@ package explorer
 import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/index"
-	"github.com/perdure/perdure/chain/orderbook"
 )
 
 // Bid is a client's offer to pay for one piece.
@@ -20,6 +19,8 @@ type Bid struct {
 	Expiry        chain.Height `json:"expiry"`        // last height at which it may match
 	Allow         []string     `json:"allow"`         // miners; none: all
 	Deny          []string     `json:"deny"`
+	Regions       []string     `json:"regions"` // that a miner must claim to be in, one of them; none: anywhere
+	Public        bool         `json:"public"`  // anybody may fetch the piece, if the miner lets them
 	ClientPeer    string       `json:"clientPeer"`
 	CopiesLeft    uint64       `json:"copiesLeft"`
 	Miners        []string     `json:"miners"` // so far; of the chain's own: that have copies already
@@ -39,6 +40,14 @@ type Ask struct {
 	Collateral  chain.Amount `json:"collateral"` // per GiB
 	Expiry      chain.Height `json:"expiry"`
 	Refresh     uint64       `json:"refresh"` // how often it is placed again when it expires or is sold out
+	Claims
+}
+
+// Claims are what a miner announces of itself; nobody checks it.
+type Claims struct {
+	ClaimedRegion string       `json:"claimedRegion"`  // empty: it does not say
+	Retrieval     chain.Amount `json:"retrievalPrice"` // per GiB fetched
+	Unseal        chain.Amount `json:"unsealPrice"`    // per GiB (padded) that must be unsealed to be fetched
 }
 
 // Order is a bid or an ask. One that is over is shown as it last was.
@@ -85,11 +94,12 @@ func (n names) orderOf(o *chain.Order, k *index.Kept) *Order {
 	if b := o.Bid; b != nil {
 		out.Side = "bid"
 		out.Bid = &Bid{cidText(b.PieceCID), b.PaddedSize, cidText(b.PayloadRoot), b.Part, b.Parts, b.Duration, b.MaxPrice, b.Copies,
-			b.MinCollateral, b.Expiry, n.minerTexts(b.Allow), n.minerTexts(b.Deny), peerText(b.ClientPeer), o.Copies, n.minerTexts(o.Miners), renewalOf(b.Renew)}
+			b.MinCollateral, b.Expiry, n.minerTexts(b.Allow), n.minerTexts(b.Deny), append([]string{}, b.Regions...), b.Public,
+			peerText(b.ClientPeer), o.Copies, n.minerTexts(o.Miners), renewalOf(b.Renew)}
 	}
 	if a := o.Ask; a != nil {
 		out.Ask = &Ask{n.minerText(a.Miner), a.Price, a.Capacity, o.Free, a.MinPiece, a.MaxPiece, a.MinDuration, a.MaxDuration,
-			a.Collateral, a.Expiry, a.Refresh}
+			a.Collateral, a.Expiry, a.Refresh, Claims{a.Region, a.RetrievalPrice, a.UnsealPrice}}
 	}
 	return out
 }
@@ -164,68 +174,4 @@ func (a *API) order(q *query) (any, error) {
 		return nil, notFound("there is no order %d, or it was over before the index began", id)
 	}
 	return &OrderDetail{q.orderOf(o, k), q.asOf()}, nil
-}
-
-// Level is all that stands at one price of one side.
-type Level struct {
-	Price  chain.Amount `json:"price"` // per GiB per block
-	Size   uint64       `json:"size"`  // padded bytes
-	Orders uint64       `json:"orders"`
-}
-
-// Book is the order book by price.
-type Book struct {
-	Bids []Level `json:"bids"` // the highest first
-	Asks []Level `json:"asks"` // the lowest first
-	AsOf
-}
-
-func levels(in []orderbook.Level) []Level {
-	out := make([]Level, len(in))
-	for i, l := range in {
-		out[i] = Level(l)
-	}
-	return out
-}
-
-// maxDepth is the most price levels of a side that one answer shows.
-const maxDepth = 500
-
-func (a *API) book(q *query) (any, error) {
-	depth, err := q.most("depth", usualPage, maxDepth)
-	if err == nil {
-		err = q.ready()
-	}
-	if err != nil {
-		return nil, err
-	}
-	b := q.view.Book()
-	return &Book{levels(b.BidLevels(depth)), levels(b.AskLevels(depth)), q.asOf()}, nil
-}
-
-// Trade is a match as traders see it.
-type Trade struct {
-	Deal     uint64       `json:"deal"`
-	Matched  chain.Height `json:"matched"`
-	Price    chain.Amount `json:"price"`    // per GiB per block
-	Size     uint64       `json:"size"`     // padded bytes
-	Duration uint64       `json:"duration"` // blocks
-	Total    chain.Amount `json:"total"`
-	Bid      uint64       `json:"bid"`
-	Ask      uint64       `json:"ask"`
-	Miner    string       `json:"miner"`
-	Client   string       `json:"client"`
-}
-
-func (a *API) trades(q *query) (any, error) {
-	return listOf(q, func(p index.Page, add func(*Trade)) ([]byte, error) {
-		return numbered(p, 1, q.global.NextDeal, func(id uint64) (bool, error) {
-			var d chain.Deal
-			ok, err := q.load(chain.DealKey(id), &d)
-			if ok && err == nil {
-				add(&Trade{d.ID, d.Matched, d.Price, d.PaddedSize, d.Duration, d.Total, d.Bid, d.Ask, q.minerText(d.Miner), q.address(d.Client)})
-			}
-			return ok, err
-		})
-	})
 }
