@@ -33,6 +33,7 @@ type job struct {
 	plan     plan
 	deal     uint64
 	whole    bool // one archive is fetched, all of it
+	form     retrieval.Form
 	budget   chain.Amount
 	parts    [][]*source // nil: not quoted yet
 	part     int         // that the last session served
@@ -205,7 +206,7 @@ func (j *job) quote(ctx context.Context, part int) {
 			defer all.Done()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			found[i].offer, errs[i] = j.buyer.Quote(ctx, peer, j.req.Parts[part].Piece)
+			found[i].offer, errs[i] = j.buyer.quote(ctx, peer, j.req.Parts[part].ask(0))
 		}()
 	}
 	all.Wait()
@@ -262,8 +263,7 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 		}
 	}
 	defer func() { w.close() }()
-	piece := j.req.Parts[src.part].Piece
-	conn, offer, err := j.buyer.ask(ctx, src.peer, &retrieval.Ask{Piece: &piece, Deal: j.deal})
+	conn, offer, err := j.buyer.ask(ctx, src.peer, j.req.Parts[src.part].ask(j.deal))
 	if err != nil {
 		return err
 	}
@@ -295,6 +295,9 @@ func (j *job) acceptable(ctx context.Context, o *retrieval.Offer) error {
 	}
 	if j.whole && !o.Root.Equals(j.req.Root) {
 		return fmt.Errorf("%w: its archive has root %s, want %s", ErrFault, o.Root, j.req.Root)
+	}
+	if j.whole && o.Form != j.form {
+		return ownError{&FormError{o.Form}}
 	}
 	if o.Price.IsZero() {
 		return nil

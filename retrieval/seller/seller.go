@@ -230,19 +230,24 @@ func (s *Seller) greet(ctx context.Context, conn *p2p.Conn, peer string) (*sessi
 func (x *session) open(ctx context.Context, ask *retrieval.Ask) error {
 	s := x.seller
 	o := &x.offer
+	var what Content
 	if ask.Piece != nil {
-		o.Piece = *ask.Piece
+		what.Piece = *ask.Piece
+		if ask.Segment != nil {
+			what.Segment = *ask.Segment
+		}
 	} else {
 		var err error
-		if o.Piece, err = s.cfg.Source.Find(ctx, *ask.Root, ask.Part); err != nil {
+		if what, err = s.cfg.Source.Find(ctx, *ask.Root, ask.Part); err != nil {
 			return sourceError(err)
 		}
 	}
+	o.Piece = what.Piece
 	if err := x.setTerms(ctx, ask); err != nil {
 		return err
 	}
 	var err error
-	if x.index, x.data, err = s.cfg.Source.Open(ctx, o.Piece); err != nil {
+	if x.index, x.data, err = s.cfg.Source.Open(ctx, what); err != nil {
 		return sourceError(err)
 	}
 	sizes := x.index.Sizes()
@@ -250,6 +255,9 @@ func (x *session) open(ctx context.Context, ask *retrieval.Ask) error {
 		o.Bytes += uint64(size)
 	}
 	o.Version, o.Root, o.ChunkSize, o.Credit = retrieval.Version, x.index.Root(), retrieval.ChunkSize, s.cfg.Credit
+	if x.index.IsFlat() {
+		o.Form = retrieval.FormFlat
+	}
 	o.Blocks, o.Archive, o.Chunks = uint64(len(sizes)), x.index.Size(), retrieval.Chunks(sizes)
 	s.mu.Lock()
 	s.number++
