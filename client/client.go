@@ -56,6 +56,7 @@ type Config struct {
 	Sender    deals.Sender
 	Host      Host
 	Buyer     buyer.Config // how sellers are treated; its ports are filled in
+	Batch     Batch        // when Run flushes what waits in the batch
 	Log       *slog.Logger // nil: none
 }
 
@@ -100,6 +101,7 @@ type Options struct {
 	Key    []byte // secp256k1 private key that signs and pays; nil: only reading
 	Listen []string
 	Buyer  buyer.Config
+	Batch  Batch // when Run flushes what waits in the batch
 	Log    *slog.Logger
 }
 
@@ -118,7 +120,7 @@ func Home(home string) string { return filepath.Join(home, "client") }
 // Open makes a client that talks to a node and, with a key, has a libp2p host of
 // its own. It does not ask the node anything yet.
 func Open(o Options) (*Client, error) {
-	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Log: o.Log}
+	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Batch: o.Batch, Log: o.Log}
 	var parts lifecycle.Group
 	fail := func(err error) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("open client: %w", err), parts.Close())
@@ -231,6 +233,7 @@ func (c *Client) Run(ctx context.Context) error {
 	var parts lifecycle.Group
 	parts.Add("deals", c.market.Attend)
 	parts.Add("unplaced bids", c.placeAll)
+	parts.Add("batch", c.flushDue)
 	parts.Add("channels", c.tidyChannels)
 	if err := parts.Run(ctx); err != nil {
 		return fmt.Errorf("run client: %w", err)

@@ -131,16 +131,11 @@ func destinationFree(dest string, own *files.Object, o GetOptions) error {
 
 // objectOf returns the newest record of a payload, nil if it is a stranger's.
 func (c *Client) objectOf(ctx context.Context, root cid.Cid) (*files.Object, error) {
-	all, err := c.records.Objects(ctx)
-	if err != nil {
+	all, err := c.records.OfRoot(ctx, root.String())
+	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	for _, o := range slices.Backward(all) {
-		if o.Root == root.String() {
-			return o, nil
-		}
-	}
-	return nil, nil
+	return all[len(all)-1], nil
 }
 
 // dealsOf returns the deals over a payload under which a miner holds its piece
@@ -150,16 +145,16 @@ func (c *Client) dealsOf(ctx context.Context, root cid.Cid) ([]*chain.Deal, erro
 	if err != nil {
 		c.log.Warn("ask for deals by root; going on with those in the records", "root", root, "err", err)
 	}
-	all, err := c.records.Objects(ctx)
+	all, err := c.records.OfRoot(ctx, root.String())
 	if err != nil {
 		return nil, err
 	}
+	shared := map[uint64]bool{} // deals over pieces that the payload shares with others
 	for _, o := range all {
 		for i := range o.Pieces {
 			for _, d := range o.Pieces[i].Deals {
-				if o.Root == root.String() {
-					ids = append(ids, d.ID)
-				}
+				ids = append(ids, d.ID)
+				shared[d.ID] = o.In != 0
 			}
 		}
 	}
@@ -171,7 +166,7 @@ func (c *Client) dealsOf(ctx context.Context, root cid.Cid) ([]*chain.Deal, erro
 		if err != nil {
 			return nil, err
 		}
-		if ok && d.PayloadRoot == root && (d.State == chain.DealActive || d.State == chain.DealAccepted) {
+		if ok && (d.PayloadRoot == root || shared[d.ID]) && (d.State == chain.DealActive || d.State == chain.DealAccepted) {
 			out = append(out, d)
 		}
 	}
@@ -212,7 +207,11 @@ func (c *Client) sellers(ctx context.Context, root cid.Cid) ([]buyer.Part, error
 		}
 		at := slices.IndexFunc(out, func(p buyer.Part) bool { return p.Piece.Equals(d.PieceCID) })
 		if at < 0 {
-			out = append(out, buyer.Part{Piece: d.PieceCID})
+			part := buyer.Part{Piece: d.PieceCID}
+			if d.PayloadRoot != root {
+				part.Segment = root
+			}
+			out = append(out, part)
 			at = len(out) - 1
 		}
 		if !slices.ContainsFunc(out[at].Sellers, func(p chain.Peer) bool { return string(p.ID) == string(peer.ID) }) {
