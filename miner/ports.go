@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 )
@@ -59,7 +61,16 @@ type Records interface {
 	UpdateSector(number uint64, change func(*Sector) error) error
 	Sectors() ([]*Sector, error)
 	PutDeal(*Deal) error
-	Deals() ([]*Deal, error)
+	// Deal returns a deal, or ErrNoRecord.
+	Deal(id uint64) (*Deal, error)
+	// DealsIn returns the deals in a state by ID, without those whose piece was
+	// Swept away.
+	DealsIn(state DealState) ([]*Deal, error)
+	// DealsOfPiece returns the deals over a piece by ID.
+	DealsOfPiece(piece cid.Cid) ([]*Deal, error)
+	// SetContents notes the roots of the payloads that a piece holds, if they are
+	// several, in place of those noted before.
+	SetContents(piece cid.Cid, roots []cid.Cid) error
 }
 
 // Errors of the ports.
