@@ -19,17 +19,20 @@ import (
 
 // The keys: one byte of table, then the number big-endian.
 const (
-	tableMeta    = 'm'
-	tableObject  = 'o'
-	tableChannel = 'c'
-	tableRoot    = 'r' // root, 0, number of an object: nothing
-	tablePiece   = 'p' // piece CID, 0, number of an object: nothing
+	tableMeta     = 'm'
+	tableObject   = 'o'
+	tableChannel  = 'c'
+	tableTransfer = 't'
+	tableRoot     = 'r' // root, 0, number of an object: nothing
+	tablePiece    = 'p' // piece CID, 0, number of an object: nothing
 )
 
 var (
 	keyVersion = []byte{tableMeta, 'v'}
 	keyNext    = []byte{tableMeta, 'n'}
 	keyOpening = []byte{tableMeta, 'o'}
+
+	keyTransfer = []byte{tableMeta, 't'} // the last number
 )
 
 // version of the records' layout. Version 1 had no tables by root and piece.
@@ -184,35 +187,6 @@ func (r *Records) write(ctx context.Context, fn func(*pebble.DB) error) error {
 		return err
 	}
 	return r.changed()
-}
-
-// Channels returns the IDs of the payment channels that this home opened.
-func (r *Records) Channels(ctx context.Context) ([]uint64, error) {
-	var out []uint64
-	err := r.read(ctx, func(db *pebble.DB) error {
-		return scan(db, tableChannel, func(id uint64, _ []byte) error {
-			out = append(out, id)
-			return nil
-		})
-	})
-	return out, err
-}
-
-// AddChannel notes a channel and forgets the message that opened it.
-func (r *Records) AddChannel(ctx context.Context, id uint64) error {
-	return r.write(ctx, func(db *pebble.DB) error {
-		b := db.NewBatch()
-		defer b.Close()
-		if err := errors.Join(b.Set(key(tableChannel, id), nil, nil), b.Delete(keyOpening, nil)); err != nil {
-			return err
-		}
-		return b.Commit(pebble.Sync)
-	})
-}
-
-// ForgetChannel forgets a channel that was collected.
-func (r *Records) ForgetChannel(ctx context.Context, id uint64) error {
-	return r.write(ctx, func(db *pebble.DB) error { return db.Delete(key(tableChannel, id), pebble.Sync) })
 }
 
 // Opening is an OpenChannel that may have been sent and is not known to have landed.
