@@ -61,6 +61,7 @@ type Records interface {
 	UpdateSector(number uint64, change func(*Sector) error) error
 	Sectors() ([]*Sector, error)
 	PutDeal(*Deal) error
+	Deals() ([]*Deal, error)
 	// Deal returns a deal, or ErrNoRecord.
 	Deal(id uint64) (*Deal, error)
 	// DealsIn returns the deals in a state by ID, without those whose piece was

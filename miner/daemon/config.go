@@ -22,6 +22,7 @@ type Config struct {
 
 	Sealing   SealingConfig   `toml:"sealing"`
 	Retrieval RetrievalConfig `toml:"retrieval"`
+	Public    PublicConfig    `toml:"public"`
 	Ask       AskConfig       `toml:"ask"`
 }
 

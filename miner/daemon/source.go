@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -81,6 +82,19 @@ func (s *source) Open(_ context.Context, c seller.Content) (*car.Index, seller.A
 	return index, f, nil
 }
 
+// all returns the index of a piece and, if it holds several payloads, those of each.
+func (s *source) all(ctx context.Context, piece cid.Cid) ([]*car.Index, seller.Archive, error) {
+	whole, archive, err := s.Open(ctx, seller.Content{Piece: piece})
+	if err != nil || !whole.IsFlat() {
+		return []*car.Index{whole}, archive, err
+	}
+	parts, err := s.indexes.of(piece, contents, func() ([]*car.Index, error) { return readContents(s.disk, piece, archive.(*os.File)) })
+	if err != nil {
+		return nil, nil, errors.Join(err, archive.Close())
+	}
+	return append([]*car.Index{whole}, parts...), archive, nil
+}
+
 // index returns the block index of a piece, or of a payload in it.
 func (s *source) index(c seller.Content, f *os.File) (*car.Index, error) {
 	if !c.Segment.Defined() {
@@ -129,6 +143,9 @@ func (s *source) buildFlat(piece cid.Cid, f *os.File) (*car.Index, error) {
 	}
 	if len(of) == 0 {
 		return nil, seller.ErrNotFound
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
 	}
 	return car.BuildFlat(f, of[0].Deal.PayloadRoot)
 }

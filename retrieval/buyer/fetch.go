@@ -100,7 +100,7 @@ func (b *Buyer) Fetch(ctx context.Context, r Request) (Stats, error) {
 	if err != nil {
 		err = fmt.Errorf("fetch %s: %w", r.Root, err)
 	}
-	return j.stats, err
+	return j.snapshot(), err
 }
 
 // FetchRange fetches the blocks that a byte range of a file needs. They come to
@@ -117,7 +117,7 @@ func (b *Buyer) FetchRange(ctx context.Context, r RangeRequest) (Stats, error) {
 	if err != nil {
 		err = fmt.Errorf("fetch range of %s: %w", r.Root, err)
 	}
-	return j.stats, err
+	return j.snapshot(), err
 }
 
 // havePlan is a rangePlan that takes from the store what is there.
@@ -162,9 +162,9 @@ func (b *Buyer) FetchPiece(ctx context.Context, r PieceRequest) (Stats, error) {
 		MaxPrice: r.Budget, Budget: r.Budget}, p)
 	j.deal, j.whole, j.form = r.Deal, true, r.Form
 	if err := j.run(ctx); err != nil {
-		return j.stats, fmt.Errorf("fetch piece %s: %w", r.Piece, err)
+		return j.snapshot(), fmt.Errorf("fetch piece %s: %w", r.Piece, err)
 	}
-	return j.stats, nil
+	return j.snapshot(), nil
 }
 
 // FormError says that a seller has the piece in another form than the one that was
