@@ -72,6 +72,9 @@ type Records interface {
 	// SetContents notes the roots of the payloads that a piece holds, if they are
 	// several, in place of those noted before.
 	SetContents(piece cid.Cid, roots []cid.Cid) error
+	// DropSector and DropDeal remove a record. Numbers are not given again.
+	DropSector(number uint64) error
+	DropDeal(id uint64) error
 }
 
 // Errors of the ports.

@@ -180,6 +180,16 @@ func (d *DB) Sectors() ([]*miner.Sector, error) {
 	return out, err
 }
 
+// DropSector removes a sector.
+func (d *DB) DropSector(number uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.pebble.Delete(key(tableSector, number), pebble.Sync); err != nil {
+		return fmt.Errorf("drop sector %d: %w", number, err)
+	}
+	return nil
+}
+
 func key(table byte, n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{table}, n) }
 
 func put(w pebble.Writer, k []byte, v any) error {

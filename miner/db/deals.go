@@ -94,6 +94,30 @@ func (d *DB) PutDeal(deal *miner.Deal) error {
 	return nil
 }
 
+// DropDeal removes a deal.
+func (d *DB) DropDeal(id uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	deal, err := d.Deal(id)
+	if errors.Is(err, miner.ErrNoRecord) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b := d.pebble.NewBatch()
+	defer b.Close()
+	for _, k := range append(dealLookups(deal), key(tableDeal, id)) {
+		if err := b.Delete(k, nil); err != nil {
+			return fmt.Errorf("drop deal %d: %w", id, err)
+		}
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		return fmt.Errorf("drop deal %d: %w", id, err)
+	}
+	return nil
+}
+
 // Deal returns a deal, or miner.ErrNoRecord.
 func (d *DB) Deal(id uint64) (*miner.Deal, error) {
 	raw, ok, err := d.get(key(tableDeal, id))

@@ -111,6 +111,15 @@ func (d *Deals) sweepOne(id uint64) error {
 	if err != nil || rec.State != miner.DealEnded && rec.State != miner.DealDiscarded {
 		return err
 	}
+	return d.letGo(rec)
+}
+
+// letGo removes the piece of a deal that is over, unless another deal needs it. The
+// caller holds writing.
+func (d *Deals) letGo(rec *miner.Deal) error {
+	if rec.Swept {
+		return nil
+	}
 	piece := rec.Deal.PieceCID
 	all, err := d.records.DealsOfPiece(piece)
 	if err != nil {
