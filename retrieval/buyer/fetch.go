@@ -14,15 +14,18 @@ import (
 
 // Part is one piece of a payload and who may have it.
 type Part struct {
-	Piece   cid.Cid
+	Piece   cid.Cid // undefined: nobody knows, sellers are asked for the root
 	Sellers []chain.Peer
 	// Segment is the payload's root if the piece holds others beside it;
 	// undefined: the piece holds this payload alone.
 	Segment cid.Cid
 }
 
-// ask is the Ask for the part.
-func (p *Part) ask(deal uint64) *retrieval.Ask {
+// ask is the Ask for the part of a payload with this root.
+func (p *Part) ask(root cid.Cid, deal uint64) *retrieval.Ask {
+	if !p.Piece.Defined() {
+		return &retrieval.Ask{Root: &root}
+	}
 	a := &retrieval.Ask{Piece: &p.Piece, Deal: deal}
 	if p.Segment.Defined() {
 		a.Segment = &p.Segment

@@ -182,7 +182,7 @@ func (j *job) quote(ctx context.Context, part int) {
 			defer all.Done()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			found[i].offer, errs[i] = j.buyer.quote(ctx, peer, j.req.Parts[part].ask(0))
+			found[i].offer, errs[i] = j.buyer.quote(ctx, peer, j.req.Parts[part].ask(j.req.Root, 0))
 		}()
 	}
 	all.Wait()
@@ -233,7 +233,7 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 		}
 	}
 	defer func() { w.close() }()
-	conn, offer, err := j.buyer.ask(ctx, src.peer, j.req.Parts[src.part].ask(j.deal))
+	conn, offer, err := j.buyer.ask(ctx, src.peer, j.req.Parts[src.part].ask(j.req.Root, j.deal))
 	if err != nil {
 		return err
 	}
