@@ -203,6 +203,16 @@ func (m *SignedMessage) SignBytesIn(raw []byte, chainID string) ([]byte, error) 
 	return append(signPrefix(DomainMessage, m.Message.Version, chainID, len(message)), message...), nil
 }
 
+// Verify checks that From signed the message for the named chain. raw is the
+// encoding of the signed message.
+func (m *SignedMessage) Verify(raw []byte, chainID string) error {
+	text, err := m.SignBytesIn(raw, chainID)
+	if err != nil {
+		return err
+	}
+	return VerifySignature(&m.Signature, m.Message.From, text)
+}
+
 // Body is a message's content: one noun per kind.
 type Body interface {
 	CBOR

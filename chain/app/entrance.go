@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/filecoin-project/go-state-types/crypto"
-
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 )
@@ -28,10 +26,10 @@ type entrance struct {
 var errWrongProofs = &consensus.Refusal{Code: consensus.CodeNoRoom,
 	Text: "too many wrong proofs of this sender: none is looked at for a few blocks"}
 
-// Signature notes whose message it is. The rules ask for it before any proof.
-func (e *entrance) Signature(sig *crypto.Signature, signer chain.Address, message []byte) error {
-	e.signer = signer
-	return e.Verifier.Signature(sig, signer, message)
+// Message notes whose message it is. The rules ask for it before any proof.
+func (e *entrance) Message(m *chain.SignedMessage, raw []byte, hash chain.Hash, chainID string) error {
+	e.signer = m.Message.From
+	return e.Verifier.Message(m, raw, hash, chainID)
 }
 
 // SealProof implements consensus.Verifier.

@@ -23,7 +23,8 @@ type check struct {
 
 // The kinds of checks, first in what their keys hash.
 const (
-	checkSignature = iota + 1
+	checkMessage = iota + 1
+	checkSignature
 	checkSeal
 	checkWindow
 	checkBeacon
@@ -52,6 +53,12 @@ type asker struct {
 }
 
 var _ consensus.Verifier = asker{}
+
+// Message implements consensus.Verifier.
+func (a asker) Message(m *chain.SignedMessage, raw []byte, hash chain.Hash, chainID string) error {
+	key := func() [32]byte { return keyOf(checkMessage, nil, hash[:], []byte(chainID)) }
+	return a.ask(check{checkMessage, key, func(v consensus.Verifier) error { return v.Message(m, raw, hash, chainID) }})
+}
 
 // Signature implements consensus.Verifier.
 func (a asker) Signature(sig *crypto.Signature, signer chain.Address, message []byte) error {

@@ -183,7 +183,7 @@ func (a *App) judge(v consensus.View, b *consensus.Block) (string, error) {
 		return "", nil
 	}
 	for _, c := range rehearsed.checks {
-		if c.kind == checkSignature && a.memo.answer(c) != nil {
+		if c.kind == checkMessage && a.memo.answer(c) != nil {
 			return "a signature does not verify", nil
 		}
 	}

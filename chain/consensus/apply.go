@@ -82,7 +82,7 @@ func (s *state) apply(b *Block) (*Update, []Result, error) {
 	used, results := lanes{}, make([]Result, len(b.Messages))
 	for i, raw := range b.Messages {
 		var err error
-		if results[i], err = s.applyMessage(i, raw, reward, &used); err != nil {
+		if results[i], err = s.applyMessage(i, raw, chain.HashBytes(raw), reward, &used); err != nil {
 			return nil, nil, fmt.Errorf("apply message %d: %w", i, err)
 		}
 	}
@@ -122,9 +122,9 @@ func (s *state) finish(b *Block, results []Result) (*Update, error) {
 
 // applyMessage executes one message and pays its tip to reward. Its error is a
 // broken view; a refused message is a Result.
-func (s *state) applyMessage(index int, raw []byte, reward chain.Address, used *lanes) (Result, error) {
-	r := Result{Hash: chain.HashBytes(raw)}
-	a, err := s.admit(raw)
+func (s *state) applyMessage(index int, raw []byte, hash chain.Hash, reward chain.Address, used *lanes) (Result, error) {
+	r := Result{Hash: hash}
+	a, err := s.admit(raw, r.Hash)
 	if a != nil {
 		r.Kind, r.From, r.Units = a.signed.Message.Kind, a.signed.Message.From, a.units
 	}
@@ -132,7 +132,7 @@ func (s *state) applyMessage(index int, raw []byte, reward chain.Address, used *
 		err = used.take(s.params, a)
 	}
 	if err == nil {
-		err = s.verify.Signature(&a.signed.Signature, a.signed.Message.From, a.signBytes)
+		err = s.verify.Message(a.signed, raw, r.Hash, s.params.ChainID)
 		if err != nil {
 			err = refuse(CodeBadSignature, "signature: %v", err)
 		}
@@ -147,7 +147,9 @@ func (s *state) applyMessage(index int, raw []byte, reward chain.Address, used *
 			s.rollback()
 			r.ID = 0
 			if a.isProof() {
-				s.void(a)
+				if broken := s.void(a); broken != nil {
+					return r, broken
+				}
 			}
 		} else {
 			s.commit()

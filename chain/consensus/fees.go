@@ -8,22 +8,23 @@ import (
 
 // admitted is a message that decodes, whose turn it is and whose payer has the money.
 type admitted struct {
-	signed    *chain.SignedMessage
-	body      chain.Body
-	signBytes []byte
-	size      uint64
-	units     uint64
-	fee       chain.Amount // base fee and tip
-	payer     chain.Address
-	closes    chain.Height // of a window proof: the first height after its window
+	raw    []byte
+	hash   chain.Hash // of raw
+	signed *chain.SignedMessage
+	body   chain.Body
+	size   uint64
+	units  uint64
+	fee    chain.Amount // base fee and tip
+	payer  chain.Address
+	closes chain.Height // of a window proof: the first height after its window
 }
 
 func (a *admitted) isProof() bool { return a.signed.Message.Kind == chain.KindSubmitWindowProof }
 
 // admit decodes a message and checks turn and money. What it returns beside
 // an error is what could be read.
-func (s *state) admit(raw []byte) (*admitted, error) {
-	a, err := s.decode(raw)
+func (s *state) admit(raw []byte, hash chain.Hash) (*admitted, error) {
+	a, err := s.decode(raw, hash)
 	if err != nil {
 		return a, err
 	}
@@ -50,8 +51,8 @@ func (s *state) admit(raw []byte) (*admitted, error) {
 	return a, nil
 }
 
-// decode reads a message and works out what it costs now.
-func (s *state) decode(raw []byte) (*admitted, error) {
+// decode reads a message and works out what it costs now. hash is that of raw.
+func (s *state) decode(raw []byte, hash chain.Hash) (*admitted, error) {
 	if uint64(len(raw)) > s.params.MaxMessageBytes {
 		return nil, refuse(CodeMalformed, "message of %d bytes exceeds %d", len(raw), s.params.MaxMessageBytes)
 	}
@@ -60,14 +61,11 @@ func (s *state) decode(raw []byte) (*admitted, error) {
 		return nil, refuse(CodeMalformed, "%v", err)
 	}
 	m := &signed.Message
-	a := &admitted{signed: signed, size: uint64(len(raw)), payer: m.From}
+	a := &admitted{raw: raw, hash: hash, signed: signed, size: uint64(len(raw)), payer: m.From}
 	if !chain.IsKeyAddress(m.From) {
 		return nil, refuse(CodeMalformed, "sender is not a key address")
 	}
 	if a.body, err = m.DecodeBody(); err != nil {
-		return nil, refuse(CodeMalformed, "%v", err)
-	}
-	if a.signBytes, err = signed.SignBytesIn(raw, s.params.ChainID); err != nil {
 		return nil, refuse(CodeMalformed, "%v", err)
 	}
 	a.units = s.params.UnitSignature + s.params.UnitWrite + rules[m.Kind].units(s, a.body)
@@ -142,9 +140,14 @@ func (s *state) admitOnce(a *admitted, p *chain.SubmitWindowProof, miner *chain.
 		return refuse(CodeMalformed, "deadline %d has no partition %d", p.Deadline, p.Partition)
 	}
 	a.closes = chain.Height(open.Close)
-	// The void key is a hash of the whole proof: it is asked for where there is one.
-	if s.has(chain.FailureKey(p, 1)) && s.has(chain.VoidKey(a.signBytes)) {
-		return refuse(CodeReplay, "this proof already failed in this window")
+	if s.has(chain.FailureKey(p, 1)) {
+		key, err := s.voidKey(a)
+		if err != nil {
+			return err
+		}
+		if s.has(key) {
+			return refuse(CodeReplay, "this proof already failed in this window")
+		}
 	}
 	if s.has(chain.FailureKey(p, s.params.ProofTries)) {
 		return refuse(CodeReplay, "%d proofs of deadline %d partition %d failed in period %d already",
@@ -179,17 +182,31 @@ func (s *state) charge(a *admitted, reward chain.Address) error {
 	return nil
 }
 
+// voidKey takes a hash of the whole proof.
+func (s *state) voidKey(a *admitted) (chain.Key, error) {
+	text, err := a.signed.SignBytesIn(a.raw, s.params.ChainID)
+	if err != nil {
+		return chain.Key{}, refuse(CodeMalformed, "%v", err)
+	}
+	return chain.VoidKey(text), nil
+}
+
 // void keeps a window proof that failed from being charged again, and counts it.
-func (s *state) void(a *admitted) {
+func (s *state) void(a *admitted) error {
 	p := a.body.(*chain.SubmitWindowProof)
+	proof, err := s.voidKey(a)
+	if err != nil {
+		return err
+	}
 	failures := uint64(1)
 	for s.has(chain.FailureKey(p, failures)) {
 		failures++
 	}
-	for _, key := range []chain.Key{chain.VoidKey(a.signBytes), chain.FailureKey(p, failures)} {
+	for _, key := range []chain.Key{proof, chain.FailureKey(p, failures)} {
 		s.store(key, &chain.Empty{Present: true})
 		s.enqueue(chain.QueueReplayForget, a.closes-1, chain.QueueItem{Key: []byte(key.ID)})
 	}
+	return nil
 }
 
 // payTip gives the tip to the proposer's reward address; without one it burns.

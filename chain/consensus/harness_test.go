@@ -344,6 +344,10 @@ func (m *memoVerifier) memo(question string, ask func() error) error {
 	return m.answers[question]
 }
 
+func (m *memoVerifier) Message(s *chain.SignedMessage, raw []byte, hash chain.Hash, chainID string) error {
+	return m.memo(fmt.Sprintf("message %x %s", raw, chainID), func() error { return m.ask.Message(s, raw, hash, chainID) })
+}
+
 func (m *memoVerifier) Signature(sig *crypto.Signature, signer chain.Address, message []byte) error {
 	return m.memo(fmt.Sprintf("signature %d %x %x %x", sig.Type, sig.Data, signer.Bytes(), message),
 		func() error { return m.ask.Signature(sig, signer, message) })
@@ -366,6 +370,10 @@ func (m *memoVerifier) Beacon(key, message, signature []byte) error {
 // that start with "ok" are right, others are refused with their own text.
 // Beacon contributions are hashes, which are a thousand times cheaper.
 type fakeVerifier struct{}
+
+func (fakeVerifier) Message(m *chain.SignedMessage, raw []byte, _ chain.Hash, chainID string) error {
+	return m.Verify(raw, chainID)
+}
 
 func (fakeVerifier) Signature(sig *crypto.Signature, signer chain.Address, message []byte) error {
 	return chain.VerifySignature(sig, signer, message)

@@ -41,12 +41,13 @@ func Validate(p *Params, v View, verify Verifier, raw []byte) (*Admission, error
 		return nil, err
 	}
 	s.global.Height++
-	a, err := s.decode(raw)
+	hash := chain.HashBytes(raw)
+	a, err := s.decode(raw, hash)
 	if err != nil {
 		return nil, err
 	}
 	admission := &Admission{
-		Hash: chain.HashBytes(raw), Kind: a.signed.Message.Kind, From: a.signed.Message.From, Payer: a.payer,
+		Hash: hash, Kind: a.signed.Message.Kind, From: a.signed.Message.From, Payer: a.payer,
 		Nonce: a.signed.Message.Nonce, Tip: a.signed.Message.Tip, Fee: a.fee, MaxFee: a.signed.Message.MaxFee,
 		Size: a.size, Units: a.units, Proof: a.isProof(),
 	}
@@ -77,7 +78,7 @@ func (s *state) try(a *Admission, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	result, err := s.applyMessage(0, raw, chain.Address{}, &lanes{})
+	result, err := s.applyMessage(0, raw, a.Hash, chain.Address{}, &lanes{})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,11 @@ import (
 // state and is safe for concurrent use.
 type Direct struct{}
 
+// Message implements Verifier.
+func (Direct) Message(m *chain.SignedMessage, raw []byte, _ chain.Hash, chainID string) error {
+	return m.Verify(raw, chainID)
+}
+
 // Signature implements Verifier.
 func (Direct) Signature(sig *crypto.Signature, signer chain.Address, message []byte) error {
 	return chain.VerifySignature(sig, signer, message)

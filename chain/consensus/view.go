@@ -44,6 +44,9 @@ type WindowCheck struct {
 // Verifier answers the expensive questions of the rules. Its answers depend on
 // the arguments alone.
 type Verifier interface {
+	// Message checks that the sender of a message signed it for a chain. raw is
+	// the message's encoding and hash the SHA-256 of that, which names all of it.
+	Message(m *chain.SignedMessage, raw []byte, hash chain.Hash, chainID string) error
 	// Signature checks a secp256k1 signature by the key address signer.
 	Signature(sig *crypto.Signature, signer chain.Address, message []byte) error
 	SealProof(c *SealCheck, proof []byte) error

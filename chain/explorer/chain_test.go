@@ -42,6 +42,9 @@ func must(t testing.TB, err error) {
 // trusting checks signatures; proofs are right if they say "ok".
 type trusting struct{}
 
+func (trusting) Message(m *chain.SignedMessage, raw []byte, _ chain.Hash, chainID string) error {
+	return m.Verify(raw, chainID)
+}
 func (trusting) Signature(sig *crypto.Signature, signer chain.Address, message []byte) error {
 	return chain.VerifySignature(sig, signer, message)
 }
@@ -373,6 +376,8 @@ func paths(n *network) []string {
 		"/v1/deals?root=" + cid.NewCidV0(root.Hash()).String() + "&state=active&miner=t01000&client=" + client, "/v1/deals/1",
 		"/v1/orders", "/v1/orders?state=all", "/v1/orders?side=bid&owner=" + client, "/v1/orders?miner=t01000", "/v1/orders/1",
 		"/v1/orders/2", "/v1/orders/3", "/v1/validators", "/v1/market/book", "/v1/market/book?depth=1", "/v1/market/trades",
+		"/v1/market/ticker", "/v1/market/candles", "/v1/market/candles?interval=1w&limit=3", "/v1/market/candles?from=2020-01-01T00:00:00Z&interval=5m&to=1800000000",
+		"/v1/market/prices", "/v1/market/prices?days=7",
 		"/v1/channels?address=" + client, "/v1/channels?address=" + worker, "/v1/channels/1", "/v1/channels/2",
 		"/v1/state/global/?proof=true", "/v1/state/deal/0000000000000001?proof=true", "/v1/state/deal/0000000000000001?height=3",
 		"/v1/state/miner/00000000000003e8", "/v1/state/order/0000000000000001", "/v1/state/channel/0000000000000001",

@@ -3,7 +3,6 @@ package explorer
 import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/index"
-	"github.com/perdure/perdure/chain/orderbook"
 )
 
 // Bid is a client's offer to pay for one piece.
@@ -164,68 +163,4 @@ func (a *API) order(q *query) (any, error) {
 		return nil, notFound("there is no order %d, or it was over before the index began", id)
 	}
 	return &OrderDetail{q.orderOf(o, k), q.asOf()}, nil
-}
-
-// Level is all that stands at one price of one side.
-type Level struct {
-	Price  chain.Amount `json:"price"` // per GiB per block
-	Size   uint64       `json:"size"`  // padded bytes
-	Orders uint64       `json:"orders"`
-}
-
-// Book is the order book by price.
-type Book struct {
-	Bids []Level `json:"bids"` // the highest first
-	Asks []Level `json:"asks"` // the lowest first
-	AsOf
-}
-
-func levels(in []orderbook.Level) []Level {
-	out := make([]Level, len(in))
-	for i, l := range in {
-		out[i] = Level(l)
-	}
-	return out
-}
-
-// maxDepth is the most price levels of a side that one answer shows.
-const maxDepth = 500
-
-func (a *API) book(q *query) (any, error) {
-	depth, err := q.most("depth", usualPage, maxDepth)
-	if err == nil {
-		err = q.ready()
-	}
-	if err != nil {
-		return nil, err
-	}
-	b := q.view.Book()
-	return &Book{levels(b.BidLevels(depth)), levels(b.AskLevels(depth)), q.asOf()}, nil
-}
-
-// Trade is a match as traders see it.
-type Trade struct {
-	Deal     uint64       `json:"deal"`
-	Matched  chain.Height `json:"matched"`
-	Price    chain.Amount `json:"price"`    // per GiB per block
-	Size     uint64       `json:"size"`     // padded bytes
-	Duration uint64       `json:"duration"` // blocks
-	Total    chain.Amount `json:"total"`
-	Bid      uint64       `json:"bid"`
-	Ask      uint64       `json:"ask"`
-	Miner    string       `json:"miner"`
-	Client   string       `json:"client"`
-}
-
-func (a *API) trades(q *query) (any, error) {
-	return listOf(q, func(p index.Page, add func(*Trade)) ([]byte, error) {
-		return numbered(p, 1, q.global.NextDeal, func(id uint64) (bool, error) {
-			var d chain.Deal
-			ok, err := q.load(chain.DealKey(id), &d)
-			if ok && err == nil {
-				add(&Trade{d.ID, d.Matched, d.Price, d.PaddedSize, d.Duration, d.Total, d.Bid, d.Ask, q.minerText(d.Miner), q.address(d.Client)})
-			}
-			return ok, err
-		})
-	})
 }

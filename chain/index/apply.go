@@ -92,6 +92,9 @@ func (b *block) fill(batch *pebble.Batch) error {
 	if err := b.touched(batch); err != nil {
 		return err
 	}
+	if err := b.market(batch); err != nil {
+		return err
+	}
 	ended := reasons(b.u)
 	for i := range b.u.Changes {
 		if err := b.change(batch, &b.u.Changes[i], ended); err != nil {

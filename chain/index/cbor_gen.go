@@ -659,3 +659,500 @@ func (t *Kept) UnmarshalCBOR(r io.Reader) (err error) {
 	}
 	return nil
 }
+
+var lengthBufTrade = []byte{142}
+
+func (t *Trade) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufTrade); err != nil {
+		return err
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Height)); err != nil {
+		return err
+	}
+
+	// t.Time (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Time)); err != nil {
+		return err
+	}
+
+	// t.Deal (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Deal)); err != nil {
+		return err
+	}
+
+	// t.Bid (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Bid)); err != nil {
+		return err
+	}
+
+	// t.Ask (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Ask)); err != nil {
+		return err
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Client ([]uint8) (slice)
+	if len(t.Client) > 64 {
+		return xerrors.Errorf("Byte array in field t.Client was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Client))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Client); err != nil {
+		return err
+	}
+
+	// t.Price (chain.Amount) (struct)
+	if err := t.Price.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Size (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Size)); err != nil {
+		return err
+	}
+
+	// t.Duration (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Duration)); err != nil {
+		return err
+	}
+
+	// t.Total (chain.Amount) (struct)
+	if err := t.Total.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Self (bool) (bool)
+	if err := cbg.WriteBool(w, t.Self); err != nil {
+		return err
+	}
+
+	// t.Renewal (bool) (bool)
+	if err := cbg.WriteBool(w, t.Renewal); err != nil {
+		return err
+	}
+
+	// t.Repair (bool) (bool)
+	if err := cbg.WriteBool(w, t.Repair); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Trade) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Trade{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 14 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Height = chain.Height(extra)
+
+	}
+	// t.Time (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Time = uint64(extra)
+
+	}
+	// t.Deal (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Deal = uint64(extra)
+
+	}
+	// t.Bid (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Bid = uint64(extra)
+
+	}
+	// t.Ask (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Ask = uint64(extra)
+
+	}
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
+
+	}
+	// t.Client ([]uint8) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 64 {
+		return fmt.Errorf("t.Client: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+
+	if extra > 0 {
+		t.Client = make([]uint8, extra)
+	}
+
+	if _, err := io.ReadFull(cr, t.Client); err != nil {
+		return err
+	}
+
+	// t.Price (chain.Amount) (struct)
+
+	{
+
+		if err := t.Price.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Price: %w", err)
+		}
+
+	}
+	// t.Size (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Size = uint64(extra)
+
+	}
+	// t.Duration (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Duration = uint64(extra)
+
+	}
+	// t.Total (chain.Amount) (struct)
+
+	{
+
+		if err := t.Total.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Total: %w", err)
+		}
+
+	}
+	// t.Self (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Self = false
+	case 21:
+		t.Self = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
+	}
+	// t.Renewal (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Renewal = false
+	case 21:
+		t.Renewal = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
+	}
+	// t.Repair (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Repair = false
+	case 21:
+		t.Repair = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
+	}
+	return nil
+}
+
+var lengthBufCandle = []byte{136}
+
+func (t *Candle) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufCandle); err != nil {
+		return err
+	}
+
+	// t.Open (chain.Amount) (struct)
+	if err := t.Open.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.High (chain.Amount) (struct)
+	if err := t.High.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Low (chain.Amount) (struct)
+	if err := t.Low.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Close (chain.Amount) (struct)
+	if err := t.Close.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Trades (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Trades)); err != nil {
+		return err
+	}
+
+	// t.Size (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Size)); err != nil {
+		return err
+	}
+
+	// t.Total (chain.Amount) (struct)
+	if err := t.Total.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Work (chain.Amount) (struct)
+	if err := t.Work.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Candle) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Candle{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 8 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Open (chain.Amount) (struct)
+
+	{
+
+		if err := t.Open.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Open: %w", err)
+		}
+
+	}
+	// t.High (chain.Amount) (struct)
+
+	{
+
+		if err := t.High.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.High: %w", err)
+		}
+
+	}
+	// t.Low (chain.Amount) (struct)
+
+	{
+
+		if err := t.Low.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Low: %w", err)
+		}
+
+	}
+	// t.Close (chain.Amount) (struct)
+
+	{
+
+		if err := t.Close.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Close: %w", err)
+		}
+
+	}
+	// t.Trades (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Trades = uint64(extra)
+
+	}
+	// t.Size (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Size = uint64(extra)
+
+	}
+	// t.Total (chain.Amount) (struct)
+
+	{
+
+		if err := t.Total.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Total: %w", err)
+		}
+
+	}
+	// t.Work (chain.Amount) (struct)
+
+	{
+
+		if err := t.Work.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Work: %w", err)
+		}
+
+	}
+	return nil
+}

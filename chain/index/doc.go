@@ -30,9 +30,13 @@
 //	p A ID         orders by owner
 //	c A ID         channels by payer and by payee
 //	z H table ID   orders and channels that ended in a block
+//	x H N          Trade
+//	y SECONDS TIME Candle of the trades of a minute, an hour or a day (SECONDS has 4 bytes) from a time on
+//	v DAY S D      Candle of a day's trades of about 2^S bytes for about 2^D blocks (Class)
 //
 // What is older than Keep heights goes with the blocks that come: blocks,
-// messages, events, and the orders and channels that ended then. Deals and
+// messages, events, trades, and the orders and channels that ended then;
+// candles of a minute go after a month, the others stay. Deals and
 // sectors stay, as they do in the state.
 //
 // Lists are read by keyset: a [Page] names the last row that was seen.

@@ -73,6 +73,13 @@ func (x *Index) prune(batch *pebble.Batch, h chain.Height) error {
 	if err := touches(h, messages, events, func(key []byte) { remove(batch, key) }); err != nil {
 		return err
 	}
+	err = x.scan(number([]byte{'x'}, uint64(h)), func(key, _ []byte) error {
+		remove(batch, key)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	remove(batch, number([]byte{'b'}, uint64(h)))
 	return x.pruneEnded(batch, h)
 }
@@ -121,19 +128,24 @@ func (x *Index) pruneEnded(batch *pebble.Batch, h chain.Height) error {
 }
 
 // scan goes through all rows under a prefix; each may keep the key.
-func (x *Index) scan(prefix []byte, each func(key, value []byte) error) (err error) {
+func (x *Index) scan(prefix []byte, each func(key, value []byte) error) error {
+	return x.rows(bounds(prefix, true, nil), func(key, value []byte) error { return each(append([]byte(nil), key...), value) })
+}
+
+// rows goes through the rows within bounds; each may keep neither key nor value.
+func (x *Index) rows(within *pebble.IterOptions, each func(key, value []byte) error) (err error) {
 	done, err := x.use()
 	if err != nil {
 		return err
 	}
 	defer done()
-	it, err := x.db.NewIter(bounds(prefix, true, nil))
+	it, err := x.db.NewIter(within)
 	if err != nil {
 		return fmt.Errorf("read index: %w", err)
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
 	for ok := it.First(); ok; ok = it.Next() {
-		if err := each(append([]byte(nil), it.Key()...), it.Value()); err != nil {
+		if err := each(it.Key(), it.Value()); err != nil {
 			return err
 		}
 	}

@@ -58,7 +58,7 @@ func TestRetention(t *testing.T) {
 		follow(t, fresh, w.source())
 		have, want := keys(t, x), keys(t, fresh)
 		for k := range have {
-			if !want[k] {
+			if !want[k] && k[0] != 'y' && k[0] != 'v' { // candles outlive the trades that they sum up
 				t.Errorf("row %c %x is left", k[0], k[1:])
 			}
 		}

@@ -112,7 +112,7 @@ type tip struct {
 }
 
 const (
-	formatVersion = 1
+	formatVersion = 2
 	tipHead       = 1 + 8 + 8 + 32
 )
 

@@ -1,0 +1,312 @@
+package explorer
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/chain/orderbook"
+)
+
+// Level is all that stands at one price of one side.
+type Level struct {
+	Price  chain.Amount `json:"price"` // per GiB per block
+	Size   uint64       `json:"size"`  // padded bytes
+	Orders uint64       `json:"orders"`
+}
+
+// Book is the order book by price.
+type Book struct {
+	Bids []Level `json:"bids"` // the highest first
+	Asks []Level `json:"asks"` // the lowest first
+	AsOf
+}
+
+func levels(in []orderbook.Level) []Level {
+	out := make([]Level, len(in))
+	for i, l := range in {
+		out[i] = Level(l)
+	}
+	return out
+}
+
+// maxDepth is the most price levels of a side that one answer shows.
+const maxDepth = 500
+
+func (a *API) book(q *query) (any, error) {
+	depth, err := q.most("depth", usualPage, maxDepth)
+	if err == nil {
+		err = q.ready()
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := q.view.Book()
+	return &Book{levels(b.BidLevels(depth)), levels(b.AskLevels(depth)), q.asOf()}, nil
+}
+
+// Trade is a match as traders see it.
+type Trade struct {
+	Deal      uint64       `json:"deal"`
+	Matched   chain.Height `json:"matched"`
+	Time      string       `json:"time"`     // of that block, RFC 3339
+	Price     chain.Amount `json:"price"`    // per GiB per block
+	Size      uint64       `json:"size"`     // padded bytes
+	Duration  uint64       `json:"duration"` // blocks
+	Total     chain.Amount `json:"total"`
+	Bid       uint64       `json:"bid"`
+	Ask       uint64       `json:"ask"`
+	Miner     string       `json:"miner"`
+	Client    string       `json:"client"`
+	SelfTrade bool         `json:"selfTrade"`       // both sides are one party's: in no other figure of the market
+	Cause     string       `json:"cause,omitempty"` // of a bid by the chain itself: renewal, repair
+}
+
+func (a *API) trades(q *query) (any, error) {
+	return listOf(q, func(p index.Page, add func(*Trade)) ([]byte, error) {
+		return a.index.Trades(p, func(t *index.Trade) (bool, error) {
+			out := &Trade{Deal: t.Deal, Matched: t.Height, Time: clock(t.Time), Price: t.Price, Size: t.Size, Duration: t.Duration,
+				Total: t.Total, Bid: t.Bid, Ask: t.Ask, Miner: q.minerText(t.Miner), Client: q.addressBytes(t.Client), SelfTrade: t.Self}
+			switch {
+			case t.Renewal:
+				out.Cause = "renewal"
+			case t.Repair:
+				out.Cause = "repair"
+			}
+			add(out)
+			return true, nil
+		})
+	})
+}
+
+// symbol is what the one book of the chain trades: storage of a GiB for a
+// block against PDR. All prices are attoPDR.
+const symbol = "GIBBLOCK/PDR"
+
+// Ticker sums up the market of the last 24 hours. What there is none of is absent.
+type Ticker struct {
+	Symbol    string        `json:"symbol"`
+	Timestamp uint64        `json:"timestamp"`      // of the newest block, Unix milliseconds
+	Last      *chain.Amount `json:"last,omitempty"` // price of the newest trade, however old
+	Bid       *chain.Amount `json:"bid,omitempty"`  // best of the book
+	Ask       *chain.Amount `json:"ask,omitempty"`
+	*Figures
+	AsOf
+}
+
+// Figures sum up trades. Prices are per GiB per block.
+type Figures struct {
+	Open   chain.Amount `json:"open"`
+	High   chain.Amount `json:"high"`
+	Low    chain.Amount `json:"low"`
+	Close  chain.Amount `json:"close"`
+	VWAP   chain.Amount `json:"vwap"` // weighted by size and duration
+	Trades uint64       `json:"trades"`
+	Volume uint64       `json:"volume"` // padded bytes
+	Total  chain.Amount `json:"total"`
+}
+
+func figuresOf(c *index.Candle) *Figures {
+	return &Figures{c.Open, c.High, c.Low, c.Close, c.Mean(), c.Trades, c.Size, c.Total}
+}
+
+func (a *API) ticker(q *query) (any, error) {
+	if err := q.ready(); err != nil {
+		return nil, err
+	}
+	now := q.global.Time
+	t := &Ticker{Symbol: symbol, Timestamp: now * 1000, AsOf: q.asOf()}
+	var day index.Candle
+	err := a.index.Candles(index.Minute, now-min(now, index.Day), now+1, func(_ uint64, c *index.Candle) error { return day.Add(c) })
+	if err != nil {
+		return nil, err
+	}
+	if day.Trades > 0 {
+		t.Figures = figuresOf(&day)
+	}
+	last, err := a.index.LastCandle()
+	if err != nil {
+		return nil, err
+	}
+	if last != nil {
+		t.Last = &last.Close
+	}
+	b := q.view.Book()
+	if best := b.BidLevels(1); len(best) > 0 {
+		t.Bid = &best[0].Price
+	}
+	if best := b.AskLevels(1); len(best) > 0 {
+		t.Ask = &best[0].Price
+	}
+	return t, nil
+}
+
+// interval is a length of candles: of which kept ones they are made, and when
+// the first one of all begins.
+type interval struct {
+	name    string
+	seconds uint64
+	of      uint64
+	first   uint64 // Unix seconds
+}
+
+// intervals are the lengths that can be asked for. A week begins on Monday.
+var intervals = []interval{
+	{"1m", 60, index.Minute, 0}, {"5m", 300, index.Minute, 0}, {"15m", 900, index.Minute, 0},
+	{"1h", 3600, index.Hour, 0}, {"4h", 4 * 3600, index.Hour, 0},
+	{"1d", 86400, index.Day, 0}, {"1w", 7 * 86400, index.Day, 4 * 86400},
+}
+
+// start is when the candle of a time begins.
+func (i *interval) start(t uint64) uint64 {
+	if t < i.first {
+		return 0
+	}
+	return t - (t-i.first)%i.seconds
+}
+
+// Candle sums up the trades of an interval.
+type Candle struct {
+	Start     string `json:"start"`     // RFC 3339
+	Timestamp uint64 `json:"timestamp"` // the same in Unix milliseconds
+	*Figures
+}
+
+// Candles are the intervals with trades, as time goes.
+type Candles struct {
+	Symbol   string   `json:"symbol"`
+	Interval string   `json:"interval"`
+	Items    []Candle `json:"items"`
+	AsOf
+}
+
+// maxCandles is the most intervals that one answer covers.
+const maxCandles = 1500
+
+func (a *API) candles(q *query) (any, error) {
+	if err := q.ready(); err != nil {
+		return nil, err
+	}
+	of, from, to, err := q.span()
+	if err != nil {
+		return nil, err
+	}
+	out := &Candles{Symbol: symbol, Interval: of.name, Items: []Candle{}, AsOf: q.asOf()}
+	var sum index.Candle
+	begun := uint64(0)
+	flush := func() {
+		if sum.Trades > 0 {
+			out.Items = append(out.Items, Candle{clock(begun), begun * 1000, figuresOf(&sum)})
+		}
+		sum = index.Candle{}
+	}
+	err = a.index.Candles(of.of, from, to, func(start uint64, c *index.Candle) error {
+		if s := of.start(start); s != begun {
+			flush()
+			begun = s
+		}
+		return sum.Add(c)
+	})
+	flush()
+	return out, err
+}
+
+// span reads which candles are asked for: whole ones from a time on and before
+// another, the newest ones by default.
+func (q *query) span() (of interval, from, to uint64, err error) {
+	words := make([]string, len(intervals))
+	for i := range intervals {
+		words[i] = intervals[i].name
+	}
+	i, err := q.choice("interval", words...)
+	if err != nil {
+		return of, 0, 0, err
+	}
+	of = intervals[max(i, 0)]
+	if i < 0 {
+		of = intervals[slices.Index(words, "1h")]
+	}
+	limit, err := q.most("limit", 500, maxCandles)
+	if err != nil {
+		return of, 0, 0, err
+	}
+	to = q.global.Time + 1
+	if q.given("to") {
+		if to, err = parseTime("to", q.values.Get("to")); err != nil {
+			return of, 0, 0, err
+		}
+	}
+	cover := uint64(limit-1) * of.seconds
+	from = of.start(to - min(to, cover+1))
+	if q.given("from") {
+		if from, err = parseTime("from", q.values.Get("from")); err != nil {
+			return of, 0, 0, err
+		}
+		if from = of.start(from); !q.given("to") || to-min(to, from) > cover+of.seconds {
+			to = from + cover + of.seconds
+		}
+	}
+	return of, from, to, nil
+}
+
+// parseTime reads Unix seconds or RFC 3339.
+func parseTime(name, s string) (uint64, error) {
+	if n, err := strconv.ParseUint(s, 10, 37); err == nil {
+		return n, nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || t.Unix() < 0 || t.Unix() >= 1<<37 {
+		return 0, badRequest("%s %q: want Unix seconds or a time like %s", name, clip(s), clock(1_700_000_000))
+	}
+	return uint64(t.Unix()), nil
+}
+
+// ClassPrice is what deals of one class of size and duration were made at.
+type ClassPrice struct {
+	Size     uint64 `json:"size"`     // padded bytes: from here up to below twice that
+	Duration uint64 `json:"duration"` // blocks: likewise
+	*Figures
+}
+
+// ClassPrices are the prices of all classes that were traded.
+type ClassPrices struct {
+	Days  int          `json:"days"`
+	Items []ClassPrice `json:"items"` // by size, then by duration
+	AsOf
+}
+
+// maxDays is the most days that prices of classes are summed up over.
+const maxDays = 90
+
+func (a *API) prices(q *query) (any, error) {
+	if err := q.ready(); err != nil {
+		return nil, err
+	}
+	days, err := q.most("days", 30, maxDays)
+	if err != nil {
+		return nil, err
+	}
+	now := q.global.Time
+	today := now - now%index.Day
+	sums := map[index.Class]*index.Candle{}
+	err = a.index.Classes(today-min(today, uint64(days-1)*index.Day), now+1, func(_ uint64, of index.Class, c *index.Candle) error {
+		if sums[of] == nil {
+			sums[of] = new(index.Candle)
+		}
+		return sums[of].Add(c)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &ClassPrices{Days: days, Items: []ClassPrice{}, AsOf: q.asOf()}
+	for of, c := range sums {
+		out.Items = append(out.Items, ClassPrice{1 << of.SizeLog, 1 << of.DurationLog, figuresOf(c)})
+	}
+	slices.SortFunc(out.Items, func(a, b ClassPrice) int {
+		return cmp.Or(cmp.Compare(a.Size, b.Size), cmp.Compare(a.Duration, b.Duration))
+	})
+	return out, nil
+}
