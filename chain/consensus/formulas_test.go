@@ -204,7 +204,7 @@ func TestFeesAgainstBig(t *testing.T) {
 			must(shrinking{t, rt}, err)
 			s.global.BaseFee = price
 			units[i] = p.UnitSignature + p.UnitWrite + rules[body.Kind()].units(s, body)
-			a, err := s.decode(raw)
+			a, err := s.decode(raw, chain.HashBytes(raw))
 			want := new(big.Int).Mul(price.Big(), u64(uint64(len(raw))+units[i]))
 			want.Add(want, tip.Big())
 			switch {
