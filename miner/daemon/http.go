@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,6 +15,8 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/internal/lifecycle"
+	"github.com/perdure/perdure/miner"
+	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/gateway"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
@@ -25,7 +28,7 @@ type PublicConfig struct {
 	HTTP       string   `toml:"http"`       // host:port of the gateway; empty: none
 	Subdomains []string `toml:"subdomains"` // host names below which each CID is an origin of its own
 	Bitswap    bool     `toml:"bitswap"`    // give free blocks to IPFS nodes
-	Free       []string `toml:"free"`       // roots of payloads that are free whatever the price; "all": every one
+	Free       []string `toml:"free"`       // free whatever the price: roots of payloads, "public" for those whose client wants it, "all"
 
 	DHT       bool     `toml:"dht"`        // announce free payloads
 	Bootstrap []string `toml:"bootstrap"`  // multiaddrs, with peer IDs, of nodes of the table
@@ -42,7 +45,8 @@ const (
 // public is the miner's face to ordinary IPFS clients.
 type public struct {
 	d        *Daemon
-	shelf    *shelf
+	shelf    *gateway.Shelf
+	log      *slog.Logger
 	handler  http.Handler
 	listener net.Listener // nil: no gateway
 }
@@ -50,14 +54,22 @@ type public struct {
 // openPublic starts what the config asks for, except what Run does.
 func (d *Daemon) openPublic(ctx context.Context) error {
 	cfg := d.opts.Config.Public
-	free, err := freeRoots(cfg.Free)
+	free, err := parseGifts(cfg.Free)
 	if err != nil {
 		return err
 	}
-	p := &public{d: d}
-	p.shelf = &shelf{records: d.records, disk: d.disk, pieces: newSource(d.records, d.disk), log: d.log.With("part", "public"),
-		Deals: gateway.NewDeals(dealChain{d}), terms: func(deal *chain.Deal) gateway.Terms { return d.terms(free, deal) }}
-	p.handler, err = gateway.New(gateway.Config{Source: p.shelf, Metrics: d.status.metrics, Subdomains: cfg.Subdomains, Log: p.shelf.log})
+	p := &public{d: d, log: d.log.With("part", "public")}
+	pieces := newSource(d.records, d.disk)
+	p.shelf = gateway.NewShelf(gateway.ShelfConfig{
+		Holdings: func(context.Context) ([]gateway.Holding, error) {
+			return holdings(d.records, func(deal *chain.Deal) gateway.Terms { return d.publicTerms(free, deal) })
+		},
+		Open: func(ctx context.Context, piece cid.Cid) (*car.Index, gateway.Archive, error) {
+			return pieces.Open(ctx, piece)
+		},
+		Deals: gateway.NewDeals(dealChain{d}), Log: p.log,
+	})
+	p.handler, err = gateway.New(gateway.Config{Source: p.shelf, Metrics: d.status.metrics, Subdomains: cfg.Subdomains, Log: p.log})
 	if err != nil {
 		return err
 	}
@@ -86,31 +98,46 @@ func (d *Daemon) openPublic(ctx context.Context) error {
 	return nil
 }
 
-// everything is the word for all roots in the config.
-const everything = "all"
+// Words in the list of what is free.
+const (
+	wordAll    = "all"
+	wordPublic = "public"
+)
 
-// freeRoots reads which payloads are free whatever the price; cid.Undef stands
-// for every one.
-func freeRoots(texts []string) (map[cid.Cid]bool, error) {
-	out := map[cid.Cid]bool{}
-	for _, text := range texts {
-		if text == everything {
-			out[cid.Undef] = true
-			continue
-		}
-		c, err := cid.Decode(text)
-		if err != nil {
-			return nil, fmt.Errorf("public.free: %q is no root and not %q: %w", text, everything, err)
-		}
-		out[payload(c)] = true
-	}
-	return out, nil
+// gifts is what is free whatever the price.
+type gifts struct {
+	all, public bool
+	roots       map[cid.Cid]bool
 }
 
-// terms is what the data of a deal costs.
-func (d *Daemon) terms(free map[cid.Cid]bool, deal *chain.Deal) gateway.Terms {
+// parseGifts reads the list in the config.
+func parseGifts(texts []string) (*gifts, error) {
+	g := &gifts{roots: map[cid.Cid]bool{}}
+	for _, text := range texts {
+		switch text {
+		case wordAll:
+			g.all = true
+		case wordPublic:
+			g.public = true
+		default:
+			c, err := cid.Decode(text)
+			if err != nil {
+				return nil, fmt.Errorf("public.free: %q is no root, and not %q or %q: %w", text, wordPublic, wordAll, err)
+			}
+			g.roots[rootV1(c)] = true
+		}
+	}
+	return g, nil
+}
+
+func (g *gifts) has(d *chain.Deal) bool {
+	return g.all || g.public && d.Public || g.roots[d.PayloadRoot]
+}
+
+// publicTerms is what the data of a deal costs.
+func (d *Daemon) publicTerms(free *gifts, deal *chain.Deal) gateway.Terms {
 	t := gateway.Terms{ChainID: d.params.ChainID, Payee: chain.FormatAddress(d.send.address(), d.params.Network), Peer: d.host.Addrs()}
-	if !free[cid.Undef] && !free[deal.PayloadRoot] {
+	if !free.has(deal) {
 		t.Price = d.opts.Config.Retrieval.Price
 	}
 	return t
@@ -150,7 +177,7 @@ func (p *public) announce(ctx context.Context) error {
 				continue
 			}
 			if err := p.d.host.Announce(ctx, root); err != nil {
-				p.shelf.log.Warn("announce payload; tried again", "root", root, "err", err)
+				p.log.Warn("announce payload; tried again", "root", root, "err", err)
 				break // the table knows nobody yet, or the network is away
 			}
 			said[root] = time.Now()
@@ -161,6 +188,54 @@ func (p *public) announce(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// holdings are the pieces of a miner's deals, and how clients find them.
+func holdings(records miner.Records, terms func(*chain.Deal) gateway.Terms) ([]gateway.Holding, error) {
+	all, err := records.Deals()
+	if err != nil {
+		return nil, err
+	}
+	var out []gateway.Holding
+	for _, d := range all {
+		h := gateway.Holding{Piece: d.Deal.PieceCID, Root: d.Deal.PayloadRoot}
+		switch {
+		case held(d.State):
+			h.Status.State = gateway.Free
+			if t := terms(&d.Deal); !t.Price.IsZero() {
+				h.Status = gateway.Status{State: gateway.Priced, Terms: t}
+			}
+		case d.State == miner.DealFetching:
+			h.Status = gateway.Status{State: gateway.Waiting, Retry: fetchWait}
+		case d.State == miner.DealEnded:
+			h.Status.State = gateway.Ended
+		default:
+			continue
+		}
+		out = append(out, h)
+	}
+	return out, nil
+}
+
+// fetchWait is when clients are told to ask again for what is being fetched.
+const fetchWait = 30 * time.Second
+
+// rootV1 is how roots stand in deals: as CIDs of version 1.
+func rootV1(c cid.Cid) cid.Cid {
+	if c.Version() == 0 {
+		return cid.NewCidV1(c.Type(), c.Hash())
+	}
+	return c
+}
+
+// dealChain is the chain as provider answers need it.
+type dealChain struct{ d *Daemon }
+
+// Peer implements gateway.Chain.
+func (c dealChain) Peer(ctx context.Context, id chain.MinerID) (chain.Peer, error) {
+	m := new(chain.Miner)
+	_, err := c.d.node.Record(ctx, chain.MinerKey(id), m)
+	return m.Peer, err
 }
 
 // DealsOf implements gateway.Chain.
