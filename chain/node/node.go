@@ -143,7 +143,7 @@ func (n *Node) openStores() (err error) {
 	if n.keeper, err = newKeeper(n); err != nil {
 		return err
 	}
-	n.store.Keep(n.keeper.state.most)
+	n.store.Keep(n.keeper.state.limit.Load())
 	return nil
 }
 

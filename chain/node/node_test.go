@@ -58,7 +58,7 @@ func newHome(t testing.TB) (string, *Config) {
 }
 
 // newHomeIn is newHome in a directory of the test's.
-func newHomeIn(t testing.TB, home string) (string, *Config) {
+func newHomeIn(t testing.TB, home string, change ...func(*consensus.Params)) (string, *Config) {
 	t.Helper()
 	id, err := Init(home)
 	if err != nil {
@@ -70,6 +70,9 @@ func newHomeIn(t testing.TB, home string) (string, *Config) {
 	}
 	p := consensus.Devnet()
 	p.ChainID, p.BlockMillis = "node-test-1", 100
+	for _, f := range change {
+		f(p)
+	}
 	doc, err := MakeGenesis(&consensus.Genesis{Params: *p, Accounts: []consensus.GenesisAccount{
 		{Address: chain.FormatAddress(who, p.Network), Balance: chain.PDR(100)}},
 		Validators: []consensus.GenesisValidator{id.Validator(1, who, p.Network)}}, time.Now())
