@@ -19,6 +19,7 @@ import (
 	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/gateway"
 	"github.com/perdure/perdure/retrieval/p2p"
+	"github.com/perdure/perdure/retrieval/seller"
 )
 
 // PublicConfig is what ordinary IPFS clients get: over HTTP, over bitswap, and
@@ -54,16 +55,11 @@ type public struct {
 // openPublic starts what the config asks for, except what Run does.
 func (d *Daemon) openPublic(ctx context.Context) error {
 	cfg := d.opts.Config.Public
-	free, err := parseGifts(cfg.Free)
-	if err != nil {
-		return err
-	}
 	p := &public{d: d, log: d.log.With("part", "public")}
 	pieces := newSource(d.records, d.disk)
+	var err error
 	p.shelf = gateway.NewShelf(gateway.ShelfConfig{
-		Holdings: func(context.Context) ([]gateway.Holding, error) {
-			return holdings(d.records, func(deal *chain.Deal) gateway.Terms { return d.publicTerms(free, deal) })
-		},
+		Holdings: func(ctx context.Context) ([]gateway.Holding, error) { return holdings(ctx, d.records, d.publicStatus) },
 		Open: func(ctx context.Context, piece cid.Cid) (*car.Index, gateway.Archive, error) {
 			return pieces.Open(ctx, piece)
 		},
@@ -98,49 +94,21 @@ func (d *Daemon) openPublic(ctx context.Context) error {
 	return nil
 }
 
-// Words in the list of what is free.
-const (
-	wordAll    = "all"
-	wordPublic = "public"
-)
-
-// gifts is what is free whatever the price.
-type gifts struct {
-	all, public bool
-	roots       map[cid.Cid]bool
-}
-
-// parseGifts reads the list in the config.
-func parseGifts(texts []string) (*gifts, error) {
-	g := &gifts{roots: map[cid.Cid]bool{}}
-	for _, text := range texts {
-		switch text {
-		case wordAll:
-			g.all = true
-		case wordPublic:
-			g.public = true
-		default:
-			c, err := cid.Decode(text)
-			if err != nil {
-				return nil, fmt.Errorf("public.free: %q is no root, and not %q or %q: %w", text, wordPublic, wordAll, err)
-			}
-			g.roots[rootV1(c)] = true
-		}
+// publicStatus is how the data of a deal that is on disk stands to whoever asks,
+// by the same prices as in the retrieval protocol.
+func (d *Daemon) publicStatus(ctx context.Context, deal *chain.Deal) (gateway.Status, error) {
+	terms, err := d.prices.Terms(ctx, seller.Item{Piece: deal.PieceCID, Root: deal.PayloadRoot})
+	if err != nil {
+		return gateway.Status{}, err
 	}
-	return g, nil
-}
-
-func (g *gifts) has(d *chain.Deal) bool {
-	return g.all || g.public && d.Public || g.roots[d.PayloadRoot]
-}
-
-// publicTerms is what the data of a deal costs.
-func (d *Daemon) publicTerms(free *gifts, deal *chain.Deal) gateway.Terms {
-	t := gateway.Terms{ChainID: d.params.ChainID, Payee: chain.FormatAddress(d.send.address(), d.params.Network), Peer: d.host.Addrs()}
-	if !free.has(deal) {
-		t.Price = d.opts.Config.Retrieval.Price
+	switch terms.Access {
+	case seller.Free:
+		return gateway.Status{State: gateway.Free}, nil
+	case seller.Paid:
+		return gateway.Status{State: gateway.Priced, Terms: gateway.Terms{ChainID: d.params.ChainID, Price: terms.Price,
+			Payee: chain.FormatAddress(*terms.Payee, d.params.Network), Peer: d.host.Addrs()}}, nil
 	}
-	return t
+	return gateway.Status{}, nil
 }
 
 // GatewayAddr is the host:port of the gateway; empty: there is none.
@@ -190,8 +158,9 @@ func (p *public) announce(ctx context.Context) error {
 	}
 }
 
-// holdings are the pieces of a miner's deals, and how clients find them.
-func holdings(records miner.Records, terms func(*chain.Deal) gateway.Terms) ([]gateway.Holding, error) {
+// holdings are the pieces of a miner's deals, and how clients find them; onDisk
+// says so of those that are held.
+func holdings(ctx context.Context, records miner.Records, onDisk func(context.Context, *chain.Deal) (gateway.Status, error)) ([]gateway.Holding, error) {
 	all, err := records.Deals()
 	if err != nil {
 		return nil, err
@@ -201,32 +170,23 @@ func holdings(records miner.Records, terms func(*chain.Deal) gateway.Terms) ([]g
 		h := gateway.Holding{Piece: d.Deal.PieceCID, Root: d.Deal.PayloadRoot}
 		switch {
 		case held(d.State):
-			h.Status.State = gateway.Free
-			if t := terms(&d.Deal); !t.Price.IsZero() {
-				h.Status = gateway.Status{State: gateway.Priced, Terms: t}
+			if h.Status, err = onDisk(ctx, &d.Deal); err != nil {
+				return nil, err
 			}
 		case d.State == miner.DealFetching:
 			h.Status = gateway.Status{State: gateway.Waiting, Retry: fetchWait}
 		case d.State == miner.DealEnded:
 			h.Status.State = gateway.Ended
-		default:
-			continue
 		}
-		out = append(out, h)
+		if h.Status.State != gateway.Unknown {
+			out = append(out, h)
+		}
 	}
 	return out, nil
 }
 
 // fetchWait is when clients are told to ask again for what is being fetched.
 const fetchWait = 30 * time.Second
-
-// rootV1 is how roots stand in deals: as CIDs of version 1.
-func rootV1(c cid.Cid) cid.Cid {
-	if c.Version() == 0 {
-		return cid.NewCidV1(c.Type(), c.Hash())
-	}
-	return c
-}
 
 // dealChain is the chain as provider answers need it.
 type dealChain struct{ d *Daemon }

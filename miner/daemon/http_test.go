@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -8,6 +9,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/retrieval/gateway"
+	"github.com/perdure/perdure/retrieval/seller"
 )
 
 // dealRecords are a miner's records of a test: deals alone.
@@ -26,11 +28,11 @@ func TestHoldings(t *testing.T) {
 		d.Deal.Public = state == miner.DealPacked
 		r.deals = append(r.deals, d)
 	}
-	got, err := holdings(r, func(d *chain.Deal) gateway.Terms {
+	got, err := holdings(t.Context(), r, func(_ context.Context, d *chain.Deal) (gateway.Status, error) {
 		if d.Public {
-			return gateway.Terms{}
+			return gateway.Status{State: gateway.Free}, nil
 		}
-		return gateway.Terms{Price: chain.Atto(3)}
+		return gateway.Status{State: gateway.Priced, Terms: gateway.Terms{Price: chain.Atto(3)}}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,18 +50,24 @@ func TestHoldings(t *testing.T) {
 
 func TestPublicConfig(t *testing.T) {
 	root := cid.MustParse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
-	deal := &chain.Deal{PayloadRoot: root}
-	wish := &chain.Deal{PayloadRoot: root, Public: true}
+	wish := cid.MustParse("bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
+	wished := &miner.Deal{State: miner.DealActive}
+	wished.Deal.Public, wished.Deal.PayloadRoot = true, wish
 	for _, c := range []struct {
-		free       []string
-		deal, wish bool
-	}{{nil, false, false}, {[]string{"public"}, false, true}, {[]string{root.String()}, true, true}, {[]string{"all"}, true, true}} {
-		g, err := parseGifts(c.free)
-		if err != nil || g.has(deal) != c.deal || g.has(wish) != c.wish {
-			t.Errorf("free = %q: %+v, %v", c.free, g, err)
+		free         []string
+		root, wished bool
+	}{{nil, false, false}, {[]string{"public"}, false, true}, {[]string{root.String()}, true, false}, {[]string{"all"}, true, true}} {
+		g, err := newGifts(c.free, &dealRecords{deals: []*miner.Deal{wished}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for of, want := range map[cid.Cid]bool{root: c.root, wish: c.wished} {
+			if got, err := g.has(seller.Item{Root: of}); err != nil || got != want {
+				t.Errorf("free = %q: %s is free: %v, %v", c.free, of, got, err)
+			}
 		}
 	}
-	if _, err := parseGifts([]string{"everything"}); err == nil {
+	if _, err := newGifts([]string{"everything"}, nil); err == nil {
 		t.Error("a root that is none is taken")
 	}
 	if cfg := DefaultConfig().Public; cfg.HTTP != "" || cfg.Bitswap || cfg.DHT {
