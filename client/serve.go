@@ -75,8 +75,9 @@ func (c *Client) servePublic(ctx context.Context, o PublicOptions) (err error) {
 func (c *Client) shelf() *gateway.Shelf {
 	cfg := gateway.ShelfConfig{
 		Holdings: c.publicPieces,
-		Open: func(ctx context.Context, piece cid.Cid) (*car.Index, gateway.Archive, error) {
-			return c.records.OpenPiece(ctx, piece)
+		Open: func(ctx context.Context, piece cid.Cid) ([]*car.Index, gateway.Archive, error) {
+			index, archive, err := c.records.OpenPiece(ctx, piece)
+			return []*car.Index{index}, archive, err
 		},
 		Log: c.log,
 	}
@@ -86,14 +87,21 @@ func (c *Client) shelf() *gateway.Shelf {
 	return gateway.NewShelf(cfg)
 }
 
+// publicPieces lists the pieces that hold public content and nothing else.
 func (c *Client) publicPieces(ctx context.Context) ([]gateway.Holding, error) {
 	all, err := c.records.Objects(ctx)
 	if err != nil {
 		return nil, err
 	}
+	private := map[string]bool{}
+	for _, o := range all {
+		for _, p := range o.Pieces {
+			private[p.CID] = private[p.CID] || o.Key != ""
+		}
+	}
 	var out []gateway.Holding
 	for _, o := range all {
-		if o.Key != "" || o.Spool == "" {
+		if o.Spool == "" {
 			continue
 		}
 		root, err := o.RootCID()
@@ -105,7 +113,9 @@ func (c *Client) publicPieces(ctx context.Context) ([]gateway.Holding, error) {
 			if err != nil {
 				return nil, fmt.Errorf("record %d: piece: %w", o.Number, err)
 			}
-			out = append(out, gateway.Holding{Piece: piece, Root: root, Status: gateway.Status{State: gateway.Free}})
+			if !private[p.CID] {
+				out = append(out, gateway.Holding{Piece: piece, Root: root, Status: gateway.Status{State: gateway.Free}})
+			}
 		}
 	}
 	return out, nil

@@ -60,8 +60,8 @@ func (d *Daemon) openPublic(ctx context.Context) error {
 	var err error
 	p.shelf = gateway.NewShelf(gateway.ShelfConfig{
 		Holdings: func(ctx context.Context) ([]gateway.Holding, error) { return holdings(ctx, d.records, d.publicStatus) },
-		Open: func(ctx context.Context, piece cid.Cid) (*car.Index, gateway.Archive, error) {
-			return pieces.Open(ctx, piece)
+		Open: func(ctx context.Context, piece cid.Cid) ([]*car.Index, gateway.Archive, error) {
+			return pieces.all(ctx, piece)
 		},
 		Deals: gateway.NewDeals(dealChain{d}), Log: p.log,
 	})

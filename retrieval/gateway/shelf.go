@@ -35,9 +35,10 @@ type Archive interface {
 type ShelfConfig struct {
 	// Holdings lists them all; a piece may come several times.
 	Holdings func(context.Context) ([]Holding, error)
-	// Open opens a piece that is on disk. The index may be shared, the archive is
+	// Open opens a piece that is on disk, with its index and, if it holds several
+	// payloads, behind it that of each. The indexes may be shared, the archive is
 	// closed by the caller.
-	Open func(ctx context.Context, piece cid.Cid) (*car.Index, Archive, error)
+	Open func(ctx context.Context, piece cid.Cid) ([]*car.Index, Archive, error)
 	// Deals finds other providers; nil: none are known.
 	Deals *Deals
 	Log   *slog.Logger
@@ -78,7 +79,17 @@ type shelved struct {
 type pieceNames struct {
 	cid    cid.Cid
 	size   int64
-	hashes []uint64 // the first 8 bytes of its blocks' digests, ascending
+	hashes []uint64  // the first 8 bytes of its blocks' digests, ascending
+	roots  []cid.Cid // of the payloads in it, if they are several
+}
+
+// names are all that a holding is asked for by.
+func (h *Holding) names(p *pieceNames) []cid.Cid {
+	out := []cid.Cid{h.Piece, version1(h.Root)}
+	if p != nil { // it is on disk
+		out = append(out, p.roots...)
+	}
+	return out
 }
 
 // wait is when clients are told to ask again for a piece that cannot be opened.
@@ -120,7 +131,7 @@ func (s *Shelf) Look(ctx context.Context) error {
 				}
 			}
 		}
-		for _, c := range []cid.Cid{h.Piece, version1(h.Root)} {
+		for _, c := range h.names(shown[h.Piece]) {
 			if better(h.Status.State, next.named[c].State) {
 				next.named[c] = h.Status
 				if h.Status.State == Free && c != h.Piece { // once: nothing is better
@@ -159,15 +170,20 @@ func (s *Shelf) shelve(ctx context.Context, piece cid.Cid) (*pieceNames, error) 
 	if p := s.piece(piece); p != nil {
 		return p.pieceNames, nil
 	}
-	index, archive, err := s.cfg.Open(ctx, piece)
+	all, archive, err := s.cfg.Open(ctx, piece)
 	if err != nil {
 		return nil, err
 	}
 	defer archive.Close()
-	p := &pieceNames{cid: piece, size: int64(index.Size()), hashes: make([]uint64, 0, index.Len())}
-	for i := range index.Len() {
-		entry, _ := index.At(i)
-		p.hashes = append(p.hashes, prefix(entry.CID))
+	p := &pieceNames{cid: piece, size: int64(all[0].Size())}
+	for n, index := range all {
+		if n > 0 {
+			p.roots = append(p.roots, index.Root())
+		}
+		for i := range index.Len() {
+			entry, _ := index.At(i)
+			p.hashes = append(p.hashes, prefix(entry.CID))
+		}
 	}
 	slices.Sort(p.hashes)
 	p.hashes = slices.Compact(p.hashes)
@@ -225,6 +241,7 @@ func version1(c cid.Cid) cid.Cid {
 // spot is a block in a piece.
 type spot struct {
 	piece cid.Cid
+	index *car.Index
 	at    int
 	size  int
 }
@@ -238,15 +255,17 @@ func (s *Shelf) holder(ctx context.Context, list *shelfList, c cid.Cid) (*shelve
 		if _, ok := slices.BinarySearch(p.hashes, want); !ok {
 			continue
 		}
-		index, archive, err := s.cfg.Open(ctx, p.cid)
+		all, archive, err := s.cfg.Open(ctx, p.cid)
 		if err != nil {
 			continue // it is on its way out, or the next look says what is wrong
 		}
 		archive.Close()
-		for _, codec := range []uint64{c.Type(), cid.Raw, cid.DagProtobuf} {
-			if at, ok := index.Find(cid.NewCidV1(codec, c.Hash())); ok {
-				entry, _ := index.At(at)
-				return p, spot{p.cid, at, int(entry.Length)}
+		for _, index := range all {
+			for _, codec := range []uint64{c.Type(), cid.Raw, cid.DagProtobuf} {
+				if at, ok := index.Find(cid.NewCidV1(codec, c.Hash())); ok {
+					entry, _ := index.At(at)
+					return p, spot{p.cid, index, at, int(entry.Length)}
+				}
 			}
 		}
 	}
@@ -269,12 +288,12 @@ func (s *Shelf) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, archive, err := s.cfg.Open(ctx, at.piece)
+	_, archive, err := s.cfg.Open(ctx, at.piece)
 	if err != nil {
 		return nil, err
 	}
 	defer archive.Close()
-	return index.ReadBlock(archive, at.at)
+	return at.index.ReadBlock(archive, at.at)
 }
 
 // BlockSize implements Source.

@@ -33,7 +33,7 @@ func newTestShelf(t *testing.T) *testShelf {
 	s := &testShelf{t: t, dir: t.TempDir()}
 	s.Shelf = NewShelf(ShelfConfig{
 		Holdings: func(context.Context) ([]Holding, error) { return s.held, nil },
-		Open: func(_ context.Context, piece cid.Cid) (*car.Index, Archive, error) {
+		Open: func(_ context.Context, piece cid.Cid) ([]*car.Index, Archive, error) {
 			f, err := os.Open(s.path(piece))
 			if err != nil {
 				return nil, nil, err
@@ -43,7 +43,7 @@ func newTestShelf(t *testing.T) *testShelf {
 				return nil, nil, errors.Join(err, f.Close())
 			}
 			index, err := car.UnmarshalIndex(raw)
-			return index, f, err
+			return []*car.Index{index}, f, err
 		},
 	})
 	return s
