@@ -97,23 +97,76 @@ func (s signer) SignVoucher(_ context.Context, v *chain.Voucher) (chain.Signatur
 // Others of the same key are left alone: what was promised on them is not known here.
 type channels struct{ c *Client }
 
+// sight is what was last seen of the chain, so that a payment need not wait for a
+// node each time. A height lags by at most a second of the many blocks that a
+// voucher lives; of a channel, what the payee redeems meanwhile leaves what the
+// payer may still promise as it is.
+type sight struct {
+	mu      sync.Mutex
+	height  chain.Height
+	at      time.Time
+	open    []chain.Channel
+	looked  time.Time
+	changes uint64 // of channels, by this process
+}
+
+const (
+	heightFor   = time.Second
+	channelsFor = 10 * time.Second
+)
+
+// touch forgets the channels: one of them changes.
+func (s *sight) touch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
+	s.looked = time.Time{}
+}
+
 // Height implements buyer.Channels.
 func (s channels) Height(ctx context.Context) (chain.Height, error) {
+	seen := &s.c.sight
+	seen.mu.Lock()
+	height, fresh := seen.height, time.Since(seen.at) < heightFor
+	seen.mu.Unlock()
+	if fresh {
+		return height, nil
+	}
 	g, err := s.c.cfg.Chain.Global(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return g.Height, nil
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	seen.height, seen.at = max(seen.height, g.Height), time.Now()
+	return seen.height, nil
 }
 
 // Find implements buyer.Channels.
 func (s channels) Find(ctx context.Context, payee chain.Address) ([]chain.Channel, error) {
-	all, err := s.c.Channels(ctx)
-	if err != nil {
-		return nil, err
+	seen := &s.c.sight
+	seen.mu.Lock()
+	all, fresh, changes := seen.open, time.Since(seen.looked) < channelsFor, seen.changes
+	seen.mu.Unlock()
+	if !fresh {
+		var err error
+		if all, err = s.c.Channels(ctx); err != nil {
+			return nil, err
+		}
+		seen.mu.Lock()
+		if seen.changes == changes {
+			seen.open, seen.looked = all, time.Now()
+		}
+		seen.mu.Unlock()
 	}
 	me := s.c.cfg.Sender.Address()
-	return slices.DeleteFunc(all, func(ch chain.Channel) bool { return ch.Payee != payee || ch.Payer != me }), nil
+	var out []chain.Channel
+	for _, ch := range all {
+		if ch.Payee == payee && ch.Payer == me {
+			out = append(out, ch)
+		}
+	}
+	return out, nil
 }
 
 // Open implements buyer.Channels.
@@ -128,6 +181,7 @@ func (s channels) Open(ctx context.Context, payee chain.Address, amount chain.Am
 // TopUp implements buyer.Channels. A top-up that is sent and forgotten by a
 // crash is in the channel all the same.
 func (s channels) TopUp(ctx context.Context, id uint64, amount chain.Amount) (*chain.Channel, error) {
+	defer s.c.sight.touch()
 	if _, err := s.c.cfg.Sender.Send(ctx, &chain.TopUpChannel{Channel: id, Amount: amount}); err != nil {
 		return nil, err
 	}
@@ -183,6 +237,7 @@ func (c *Client) hold(ctx context.Context) (release func(), err error) {
 // the channel is found again whatever happens. The caller has the payment ledger open,
 // so that no other process opens one of this home meanwhile.
 func (c *Client) openChannel(ctx context.Context, payee chain.Address, amount chain.Amount) (uint64, error) {
+	defer c.sight.touch()
 	if err := c.traceOpening(ctx); err != nil {
 		return 0, err
 	}
@@ -279,6 +334,7 @@ func (c *Client) Settle(ctx context.Context, id uint64) error {
 	if c.cfg.Sender == nil {
 		return ErrNoKey
 	}
+	defer c.sight.touch()
 	_, err := c.cfg.Sender.Send(ctx, &chain.SettleChannel{Channel: id})
 	return err
 }
@@ -299,6 +355,7 @@ func (c *Client) Collect(ctx context.Context, id uint64) error {
 }
 
 func (c *Client) forgetChannel(ctx context.Context, book *ledger.Ledger, id uint64) error {
+	defer c.sight.touch()
 	return errors.Join(book.Forget(id), c.records.ForgetChannel(ctx, id))
 }
 

@@ -74,6 +74,7 @@ type Client struct {
 	served  error
 	ledger  sharedLedger
 	opening chan struct{} // held while a channel is opened
+	sight   sight
 
 	mu        sync.Mutex
 	listeners map[int]func(deals.Event)

@@ -479,6 +479,7 @@ func (c *Client) withdrawAll(ctx context.Context, book *ledger.Ledger) ([]Withdr
 		switch {
 		case ch.SettleAt == 0:
 			in, err := c.cfg.Sender.Send(ctx, &chain.SettleChannel{Channel: ch.ID})
+			c.sight.touch()
 			if err != nil {
 				return out, err
 			}

@@ -72,7 +72,7 @@ func (t *Transfer) admits(w *worker) bool {
 		switch {
 		case other.src.part != w.src.part:
 		case other.started:
-			if q.has(other.src) || len(other.wants) > 0 && other.duration(other.wants[0]) < slowUnit {
+			if len(other.wants) == 0 && q.has(other.src) || len(other.wants) > 0 && !other.late(other.wants[0]) {
 				started++
 			}
 		case other.offer.Price.Less(w.offer.Price) && q.has(other.src):
@@ -134,7 +134,7 @@ func (t *Transfer) overtake(w *worker, x *want) {
 		if other == w || other.src.part != w.src.part {
 			continue
 		}
-		at := slices.IndexFunc(other.wants, func(x *want) bool { return !x.copied && !x.useless() })
+		at := slices.IndexFunc(other.wants, func(x *want) bool { return x.sent && !x.copied && !x.useless() })
 		if at < 0 {
 			continue
 		}
@@ -142,7 +142,7 @@ func (t *Transfer) overtake(w *worker, x *want) {
 			slow, unit, longest = other, other.wants[at], d
 		}
 	}
-	if slow == nil || longest < slowUnit && (w.moved == 0 || longest < w.duration(unit)*3/2) {
+	if slow == nil || !slow.late(unit) && (w.moved == 0 || longest < w.duration(unit)*3/2) {
 		return
 	}
 	unit.copied, x.copied = true, true
@@ -151,6 +151,13 @@ func (t *Transfer) overtake(w *worker, x *want) {
 			x.items = append(x.items, it)
 		}
 	}
+}
+
+// late reports whether a unit will take so long that another seller is to be
+// asked as well: much longer than a seller takes to answer. A unit that waits for
+// its channel to be opened is not the seller's fault.
+func (w *worker) late(x *want) bool {
+	return x.sent && w.duration(x) > max(slowUnit, slowAnswers*w.answer)
 }
 
 // duration is how long a session will need for what is left of a unit, by how
@@ -333,6 +340,12 @@ func (w *worker) ask(ctx context.Context) error {
 		if err := w.conn.Write(m); err != nil {
 			return err
 		}
+		w.t.mu.Lock()
+		x.sent = true
+		if len(w.wants) == 1 {
+			w.since = time.Now()
+		}
+		w.t.mu.Unlock()
 	}
 }
 

@@ -20,6 +20,8 @@ type worker struct {
 	wake chan struct{} // there may be something to ask for
 	came uint64        // blocks
 
+	answer time.Duration // that the offer took
+
 	// Transfer.mu:
 	started bool    // something was asked for
 	wants   []*want // on their way, the oldest first
@@ -37,8 +39,9 @@ type want struct {
 	walk   *walk   // not nil: as they stand in the archive
 	packer retrieval.Packer
 	aside  chain.Amount // of the budget
-	copied bool         // asked of another seller as well, or is such a copy
-	off    bool         // called off
+	sent   bool
+	copied bool // asked of another seller as well, or is such a copy
+	off    bool // called off
 }
 
 // walk is the unit that begins with the root of a payload: its CIDs are known
@@ -107,6 +110,8 @@ const (
 	offerGrace = 100 * time.Millisecond
 	idleTime   = 15 * time.Second
 	slowUnit   = 2 * time.Second // a unit that will take longer is asked of another, too
+
+	slowAnswers = 10 // unless the seller took more than a tenth of that for its offer
 )
 
 // usable says whether a source may be asked. Transfer.mu is held, here and below.
@@ -243,12 +248,13 @@ func (t *Transfer) judge(s *source, came uint64, err error) bool {
 
 // visit is one session with a seller.
 func (t *Transfer) visit(s *source) (came uint64, err error) {
+	began := time.Now()
 	conn, offer, err := t.buyer.ask(t.ctx, s.peer, t.req.Parts[s.part].ask(t.req.Root, 0))
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Abort()
-	w := &worker{session: session{buyer: t.buyer, tally: &t.tally, seat: s.seat, conn: conn, offer: *offer}, t: t, src: s, wake: make(chan struct{}, 1)}
+	w := &worker{session: session{buyer: t.buyer, tally: &t.tally, seat: s.seat, conn: conn, offer: *offer}, t: t, src: s, wake: make(chan struct{}, 1), answer: time.Since(began)}
 	w.need = w.chunksLeft
 	if err := t.buyer.acceptable(t.ctx, offer, t.req.MaxPrice); err != nil {
 		w.leave()
