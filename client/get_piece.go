@@ -102,7 +102,10 @@ func (g *getting) checkPiece(file *os.File, stats buyer.Stats) error {
 		return err
 	}
 	if !got.CID.Equals(g.r.Root) {
-		g.buyer.Blame(stats)
+		for i := range stats.Sellers {
+			stats.Sellers[i].Lied = stats.Sellers[i].Chunks > 0
+		}
+		g.c.denounce(stats)
 		return errors.Join(fmt.Errorf("what the sellers sent is piece %s", got.CID), file.Truncate(0))
 	}
 	return nil

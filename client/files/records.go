@@ -23,6 +23,7 @@ const (
 	tableObject   = 'o'
 	tableChannel  = 'c'
 	tableTransfer = 't'
+	tableLiar     = 'l'
 )
 
 var (
