@@ -121,14 +121,18 @@ func run(t testing.TB, o Options) (*Node, func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return n, start(n)
+}
+
+// start runs a node that was opened and returns what stops it and gives Run's error.
+func start(n *Node) func() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
-	stop := func() error {
+	return func() error {
 		cancel()
 		return errors.Join(<-done, n.Close())
 	}
-	return n, stop
 }
 
 // TestNode runs a node, talks to it by all its ways, and runs it again.

@@ -78,16 +78,15 @@ func blame(err error) error {
 	return err
 }
 
-// leave ends the session in peace: the seller makes the last ticks durable
-// before it answers. What it says then changes nothing.
+// leave ends the session in peace: the seller makes the last ticks durable and
+// frees the lane before it closes the stream. What it says then changes nothing.
 func (s *session) leave() {
 	if s.conn.Write(&retrieval.Bye{}) != nil {
 		s.conn.Abort()
 		return
 	}
 	for {
-		m, err := s.conn.Read()
-		if err != nil || m.Kind() == retrieval.KindStanding {
+		if _, err := s.conn.Read(); err != nil {
 			break
 		}
 	}
