@@ -101,7 +101,7 @@ func (b *Book) Match(now chain.Height, rules *Rules) (*Book, *Outcome, error) {
 	if b.searching() == 0 {
 		return b, &Outcome{}, nil
 	}
-	m := &matcher{book: b, now: now, rules: rules, live: map[uint64]*working{}}
+	m := &matcher{book: b, now: now, rules: rules, live: map[uint64]*working{}, spent: spent{}}
 	m.sweep()
 	if m.err != nil {
 		return nil, nil, m.err
@@ -117,6 +117,7 @@ type matcher struct {
 	turns   []*entry            // bids that search in this block, the best first
 	live    map[uint64]*working // orders changed so far
 	changed []*working
+	spent   spent
 	out     Outcome
 	err     error
 }

@@ -266,13 +266,13 @@ func (b *block) search(bid *chain.Order) {
 		}
 		stop := false
 		switch a := b.asks[at]; {
+		case b.gone[a.ID]:
+			asks.pass()
 		case !suits(bid.Bid, a) || !near(bid.Bid, a) || !free(bid, a):
 			if stop = hops == b.rules.Hops; !stop {
 				hops++
 				asks.hopAsks(bid)
 			}
-		case b.gone[a.ID]:
-			asks.pass()
 		case visits == b.rules.Visits:
 			stop = true
 		case uint64(len(b.trades)) == b.rules.Trades:

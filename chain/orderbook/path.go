@@ -10,21 +10,34 @@ import (
 type path interface {
 	entry() *entry   // where it stands; nil: behind the last
 	next()           // to the following order
+	pass()           // the same, if the order is gone
 	hop(x *searcher) // over a run of orders, of the group of the one at which it stands, that do not suit x
 }
 
 // merge goes through the orders of one side, the best first. Groups whose first
 // order it has not come to are not opened.
 type merge struct {
-	waiting []*group  // not opened, by head
-	open    []*cursor // as a heap: the one that stands at the best order first
+	spent   spent
+	waiting []*group // not opened, by head
+	open    []*lane  // as a heap: the one that stands at the best order first
 	at      *entry
 	opened  bool // at is that of open[0], else of waiting[0]
 }
 
-// after returns a path that stands at the first order after r.
-func (s *side) after(r *rank) *merge {
-	m := &merge{waiting: s.byHead}
+// lane is a group that is open.
+type lane struct {
+	cursor
+	of   *group
+	gone bool // all orders before it are
+}
+
+// spent remembers for the searches of one block where the first order of a group
+// is that is not gone, so that not every one passes over all that are.
+type spent map[*group]cursor
+
+// after returns a path that stands at the first order after r; known may be nil.
+func (s *side) after(r *rank, known spent) *merge {
+	m := &merge{waiting: s.byHead, spent: known}
 	m.add(s.seek, r)
 	for len(m.waiting) > 0 && m.waiting[0].head.rank.compare(r) <= 0 {
 		m.add(m.waiting[0].tree, r)
@@ -43,11 +56,11 @@ func (m *merge) add(t tree, r *rank) {
 		return
 	}
 	if c := t.seek(r); c.entry() != nil {
-		m.open = append(m.open, &c)
+		m.open = append(m.open, &lane{cursor: c})
 	}
 }
 
-func sooner(a, b *cursor) bool { return a.entry().rank.compare(&b.entry().rank) < 0 }
+func sooner(a, b *lane) bool { return a.entry().rank.compare(&b.entry().rank) < 0 }
 
 func (m *merge) choose() {
 	m.at, m.opened = nil, len(m.open) > 0
@@ -62,18 +75,35 @@ func (m *merge) choose() {
 func (m *merge) entry() *entry { return m.at }
 
 func (m *merge) next() {
-	c := m.current()
-	c.next()
+	l := m.current()
+	l.gone = false
+	l.next()
 	m.settle()
 }
 
-// current returns the cursor that stands at the best order, which is then the
-// first of those that are open.
-func (m *merge) current() *cursor {
+func (m *merge) pass() {
 	if !m.opened {
-		c := m.waiting[0].tree.seek(&rank{})
+		if c, known := m.spent[m.waiting[0]]; known {
+			m.current().cursor = c
+			m.settle()
+			return
+		}
+	}
+	l := m.current()
+	l.next()
+	if l.gone && m.spent != nil {
+		m.spent[l.of] = l.cursor
+	}
+	m.settle()
+}
+
+// current returns the lane that stands at the best order, which is then the
+// first of those that are open.
+func (m *merge) current() *lane {
+	if !m.opened {
+		g := m.waiting[0]
 		m.waiting, m.opened = m.waiting[1:], true
-		m.open = append(m.open, &c)
+		m.open = append(m.open, &lane{g.tree.seek(&rank{}), g, true})
 		last := len(m.open) - 1
 		m.open[0], m.open[last] = m.open[last], m.open[0]
 		rise(m.open, last, sooner)
@@ -97,14 +127,16 @@ func (m *merge) hop(x *searcher) {
 		m.choose()
 		return
 	}
-	x.hop(m.current())
+	l := m.current()
+	l.gone = false
+	x.hop(&l.cursor)
 	m.settle()
 }
 
 // all goes through the entries of a side in order.
 func (s *side) all() iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
-		for m := s.after(&rank{}); m.at != nil; m.next() {
+		for m := s.after(&rank{}, nil); m.at != nil; m.next() {
 			if !yield(m.at) {
 				return
 			}
@@ -168,6 +200,8 @@ func (n *named) next() {
 	n.each[n.best].next()
 	n.choose()
 }
+
+func (n *named) pass() { n.next() }
 
 func (n *named) hop(x *searcher) {
 	x.hop(&n.each[n.best])

@@ -69,7 +69,7 @@ func (m *matcher) sweep() {
 func (m *matcher) seekers() (all, waiting []*seeker) {
 	for _, e := range first(m.book.asks.seek, m.rules.Searches) {
 		from := bidRank(&e.order.From)
-		k := &seeker{ask: e, as: searcher{terms: e.terms, order: e.order}, bids: m.book.bids.after(&from)}
+		k := &seeker{ask: e, as: searcher{terms: e.terms, order: e.order}, bids: m.book.bids.after(&from, nil)}
 		all = append(all, k)
 		if m.stand(k) {
 			waiting = append(waiting, k)
@@ -147,7 +147,7 @@ func (m *matcher) asksFor(bid *chain.Order) path {
 		return m.book.asksOf(bid.Bid.Allow, &bid.From)
 	}
 	from := askRank(&bid.From)
-	return m.book.asks.after(&from)
+	return m.book.asks.after(&from, m.spent)
 }
 
 // search lets a bid look at the asks after its From. It reports whether the
@@ -164,6 +164,8 @@ func (m *matcher) search(bid *entry) bool {
 		}
 		as.order = m.of(bid)
 		switch {
+		case m.gone(ask):
+			asks.pass()
 		case as.clashes(ask):
 			if hops == m.rules.Hops {
 				m.pause(bid, &m.book.asks, askRank(&bid.order.From), ask)
@@ -172,8 +174,6 @@ func (m *matcher) search(bid *entry) bool {
 			hops++
 			m.out.Hops++
 			asks.hop(&as)
-		case m.gone(ask):
-			asks.next()
 		case visits == m.rules.Visits || !m.room():
 			m.pause(bid, &m.book.asks, askRank(&bid.order.From), ask)
 			return visits == m.rules.Visits

@@ -249,10 +249,13 @@ func (n *node) cut() *node {
 
 // remove returns the tree without the entry at r.
 func (t tree) remove(r *rank, by *batch) tree {
-	if t.get(r) == nil {
+	if t.root == nil {
 		return t
 	}
-	root := t.root.remove(r, by)
+	root, found := t.root.remove(r, by)
+	if !found {
+		return t
+	}
 	for root != nil && len(root.children) == 1 {
 		root = root.children[0]
 	}
@@ -260,31 +263,38 @@ func (t tree) remove(r *rank, by *batch) tree {
 	return t
 }
 
-// remove returns the node without the entry at r, which is there; nil if nothing is left of it.
-func (n *node) remove(r *rank, by *batch) *node {
+// remove returns the node without the entry at r, nil if nothing is left of it,
+// and whether the entry was there.
+func (n *node) remove(r *rank, by *batch) (*node, bool) {
 	if n.children == nil {
-		i, _ := n.find(r)
-		if len(n.items) == 1 {
-			return nil
+		i, found := n.find(r)
+		switch {
+		case !found:
+			return n, false
+		case len(n.items) == 1:
+			return nil, true
 		}
 		n = n.own(by)
 		n.stale = true
 		n.items = slices.Delete(n.items, i, i+1)
-		return n
+		return n, true
 	}
 	i := n.child(r)
-	below := n.children[i].remove(r, by)
+	below, found := n.children[i].remove(r, by)
+	if !found {
+		return n, false
+	}
 	if below == nil && len(n.children) == 1 {
-		return nil
+		return nil, true
 	}
 	n = n.own(by)
 	n.stale = true
 	if below != nil {
 		n.children[i] = below
-		return n
+		return n, true
 	}
 	n.items, n.children = slices.Delete(n.items, i, i+1), slices.Delete(n.children, i, i+1)
-	return n
+	return n, true
 }
 
 // seal makes the hulls of a tree exact that a batch has changed.
