@@ -83,7 +83,7 @@ func (m *Miner) open(price chain.Amount) {
 	m.chain.must(err)
 	payee := m.sender.Address()
 	m.seller, err = seller.New(seller.Config{ChainID: p.ChainID, Source: m, Chain: m, Ledger: m.ledger,
-		Terms: seller.Terms{Payee: &payee, Price: ChunkPrice}, SettleDelay: p.SettleDelay})
+		Prices: seller.Terms{Access: seller.Paid, Payee: &payee, Price: ChunkPrice}, SettleDelay: p.SettleDelay})
 	m.chain.must(err)
 	m.redeemer, err = seller.NewRedeemer(seller.RedeemConfig{ChainID: p.ChainID, Ledger: m.ledger, Chain: m, Submit: m,
 		Active: m.seller.Active, SettleDelay: p.SettleDelay})

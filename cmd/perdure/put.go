@@ -48,7 +48,9 @@ dearest ask that is needed now and a quarter more; every copy costs what its ask
 A copy that is lost before its term is over is repaired by the chain out of what it was
 to cost and its miner's collateral, if another copy is there. With --renew N the chain bids for
 up to N further terms of every copy, each before the one before ends, with what the
-account has free then; if that is too little, the copy ends with its term.
+account has free then: the price of the term, an allowance for moving the data, and a
+no-show deposit that comes back when a miner has the data. If that is too little, the
+copy ends with its term.
 
 With --dry-run nothing is sent. Without a node that answers the prices are null then.`,
 		Example: `  perdure put photos --copies 3 --duration 7d

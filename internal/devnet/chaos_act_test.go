@@ -385,7 +385,7 @@ func (c *chaos) lieToBuyers(m int) error {
 	if err != nil {
 		return err
 	}
-	shop, err := seller.New(seller.Config{ChainID: c.Params.ChainID, Source: shelf{home: miner.Home}, Terms: seller.Terms{Payee: &miner.Owner}})
+	shop, err := seller.New(seller.Config{ChainID: c.Params.ChainID, Source: shelf{home: miner.Home}, Prices: seller.Terms{Access: seller.Free}})
 	if err != nil {
 		return errors.Join(err, host.Close())
 	}

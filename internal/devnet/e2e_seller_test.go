@@ -116,7 +116,7 @@ func (s *stage) besides(t *testing.T, m *Miner, addrs []string, c *client.Client
 		}
 		goods.parts = append(goods.parts, piece)
 	}
-	shop, err := seller.New(seller.Config{ChainID: s.Params.ChainID, Source: goods, Terms: seller.Terms{Payee: &m.Owner}, Log: s.log})
+	shop, err := seller.New(seller.Config{ChainID: s.Params.ChainID, Source: goods, Prices: seller.Terms{Access: seller.Free}, Log: s.log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -408,7 +408,10 @@ func (w *world) open(name byte, price uint64, change func(*seller.Config), shelf
 	key := bytes.Repeat([]byte{name}, 32)
 	s := &shop{payee: address(w.t, key), peer: chain.Peer{ID: []byte{0, 1, name}}, ledger: openLedger(w.t, vfs.NewMem())}
 	s.config = seller.Config{ChainID: chainID, Source: w.shelfOf(shelf), Chain: w.chain, Ledger: s.ledger, SettleDelay: settleDelay,
-		Terms: seller.Terms{Payee: &s.payee, Price: chain.Atto(price)}, IdleTimeout: 5 * time.Second, PayTimeout: 2 * time.Second}
+		Prices: seller.Terms{Access: seller.Free}, IdleTimeout: 5 * time.Second, PayTimeout: 2 * time.Second}
+	if price > 0 {
+		s.config.Prices = seller.Terms{Access: seller.Paid, Payee: &s.payee, Price: chain.Atto(price)}
+	}
 	s.config.Ended = func(r seller.Report) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -421,6 +424,13 @@ func (w *world) open(name byte, price uint64, change func(*seller.Config), shelf
 	w.t.Cleanup(w.serving.Wait) // before the ledgers are closed
 	w.sellers[string(s.peer.ID)] = s
 	return s
+}
+
+// free gives each peer some chunks for nothing.
+func free(p seller.Prices, chunks uint64) seller.Prices {
+	t := p.(seller.Terms)
+	t.FreeChunks = chunks
+	return t
 }
 
 func (w *world) shelfOf(a []archive) seller.Source { return shelf(a) }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/retrieval"
-	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/ledger"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
@@ -25,8 +24,9 @@ type session struct {
 	peer   string
 	deal   uint64
 	offer  retrieval.Offer
-	index  *car.Index
+	piece  *piece
 	data   Archive
+	quota  *quota
 	height chain.Height // of the last look at the channel; the sender's
 	buf    []byte       // of the last chunk's frame; the sender's
 
@@ -112,9 +112,10 @@ func (x *session) run(ctx context.Context) error {
 	return errors.Join(err, x.storeTick(), x.settle(), x.data.Close())
 }
 
-// farewell answers a Bye: what is held is durable before the buyer is told.
+// farewell answers a Bye: what is held is durable, and the lane free for another
+// session, before the buyer is told.
 func (x *session) farewell() error {
-	if err := x.storeTick(); err != nil {
+	if err := errors.Join(x.storeTick(), x.settle()); err != nil {
 		return err
 	}
 	if s := x.standing(); s != nil {
