@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/perdure/perdure/client/pack"
 	"github.com/perdure/perdure/retrieval/car"
+	"github.com/perdure/perdure/retrieval/segment"
 )
 
 // Spool is the directory of one put. While it is open nobody else places the
@@ -104,11 +106,11 @@ var ErrNotSpooled = errors.New("piece is not in the spool")
 
 // OpenPiece opens the archive of a piece of any object, with its block index.
 func (r *Records) OpenPiece(ctx context.Context, piece cid.Cid) (*car.Index, *os.File, error) {
-	all, err := r.Objects(ctx)
+	name := piece.String()
+	all, err := r.OfPiece(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	name := piece.String()
 	for _, o := range all {
 		for i := range o.Pieces {
 			if p := &o.Pieces[i]; p.CID == name && o.Spool != "" {
@@ -138,6 +140,34 @@ func openArchive(path string) (*car.Index, *os.File, error) {
 	return index, f, nil
 }
 
+// Payload is the archive of an object that waits in a batch, for the piece that it
+// will share.
+func (r *Records) Payload(o *Object) (segment.Payload, error) {
+	if !o.Waiting || len(o.Pieces) != 1 {
+		return segment.Payload{}, fmt.Errorf("object %d waits in no batch", o.Number)
+	}
+	path := r.path("spool", o.Spool, o.Pieces[0].Archive)
+	index, f, err := openArchive(path)
+	if err != nil {
+		return segment.Payload{}, fmt.Errorf("archive of %s: %w", o.Root, err)
+	}
+	if err := f.Close(); err != nil {
+		return segment.Payload{}, err
+	}
+	return segment.Payload{Index: index, Open: func() (io.ReadCloser, error) { return os.Open(path) }}, nil
+}
+
+// DropSpool deletes a spool that no object names any more.
+func (r *Records) DropSpool(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := os.RemoveAll(r.path("spool", name)); err != nil {
+		return fmt.Errorf("remove spool: %w", err)
+	}
+	return nil
+}
+
 // RemoveSpool deletes the archives of an object that nobody has to fetch any more.
 func (r *Records) RemoveSpool(ctx context.Context, n uint64) error {
 	var name string
@@ -148,10 +178,7 @@ func (r *Records) RemoveSpool(ctx context.Context, n uint64) error {
 	if err != nil || name == "" {
 		return err
 	}
-	if err := os.RemoveAll(r.path("spool", name)); err != nil {
-		return fmt.Errorf("remove spool: %w", err)
-	}
-	return nil
+	return r.DropSpool(name)
 }
 
 // Sweep deletes spools that no object names and that no process is filling:
@@ -195,3 +222,29 @@ func (r *Records) LedgerPath() string { return r.path("ledger") }
 
 // IdentityPath is the libp2p key of the home.
 func (r *Records) IdentityPath() string { return r.path("identity") }
+
+// NewReading makes a directory under fetch for a file that is open for reading,
+// and deletes those whose process is gone.
+func (r *Records) NewReading() (dir string, lock *Lock, err error) {
+	old, err := filepath.Glob(r.path("fetch", "open-*"))
+	if err != nil {
+		return "", nil, err
+	}
+	for _, dir := range old {
+		if lock, err := TakeLock(filepath.Join(dir, lockName)); err == nil {
+			if err := EndReading(dir, lock); err != nil {
+				return "", nil, err
+			}
+		}
+	}
+	if dir, err = os.MkdirTemp(r.path("fetch"), "open-*"); err != nil {
+		return "", nil, fmt.Errorf("make room for reading: %w", err)
+	}
+	if lock, err = TakeLock(filepath.Join(dir, lockName)); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("make room for reading: %w", err), os.RemoveAll(dir))
+	}
+	return dir, lock, nil
+}
+
+// EndReading deletes what NewReading made.
+func EndReading(dir string, lock *Lock) error { return errors.Join(os.RemoveAll(dir), lock.Close()) }

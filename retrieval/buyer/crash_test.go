@@ -129,7 +129,7 @@ func FuzzBuyer(f *testing.F) {
 		}
 		return withLength(b)
 	}
-	offer := retrieval.Offer{Version: 1, Session: 1, Piece: parts[0].piece, Root: two.root, Blocks: 4, Bytes: 200, Archive: 400, Chunks: 1,
+	offer := retrieval.Offer{Version: retrieval.Version, Session: 1, Piece: parts[0].piece, Root: two.root, Blocks: 4, Bytes: 200, Archive: 400, Chunks: 1,
 		ChunkSize: retrieval.ChunkSize, Credit: 4}
 	free := frame(&offer)
 	offer.Price, offer.Payee, offer.ExpireAfter = chain.Atto(7), &payee, 200
@@ -158,6 +158,16 @@ func FuzzBuyer(f *testing.F) {
 		st, err := w.buyer.Fetch(ctx, r)
 		if err == nil && st.Blocks != 4 || st.Paid > st.Chunks {
 			t.Fatalf("%+v, %v", st, err)
+		}
+		w.remake()
+		t2 := w.buyer.NewTransfer(ctx, buyer.TransferRequest{Root: r.Root, Parts: r.Parts, MaxPrice: r.MaxPrice})
+		for _, c := range two.order[:2] {
+			if got, err := t2.Get(ctx, c); err == nil && !bytes.Equal(two.blocks[c], got) {
+				t.Fatal("got a wrong block")
+			}
+		}
+		if st := t2.Close(); st.Paid > st.Chunks {
+			t.Fatalf("%+v", st)
 		}
 		w.serving.Wait()
 	})

@@ -62,6 +62,9 @@ func askOn(conn *p2p.Conn, a *retrieval.Ask) (*retrieval.Offer, error) {
 		if a.Piece != nil && !m.Piece.Equals(*a.Piece) {
 			return nil, fmt.Errorf("%w: offers piece %s, asked was %s", ErrFault, m.Piece, a.Piece)
 		}
+		if a.Segment != nil && !m.Root.Equals(*a.Segment) {
+			return nil, fmt.Errorf("%w: offers root %s, asked was %s in the piece", ErrFault, m.Root, a.Segment)
+		}
 		return m, nil
 	case *retrieval.Error:
 		return nil, fmt.Errorf("ask: %w", m)
@@ -157,14 +160,18 @@ func (s *session) slow() error {
 		return nil
 	}
 	if got := float64(s.bytes) / s.waited.Seconds(); got < float64(rate) {
-		return fmt.Errorf("%w: %.0f bytes a second, at least %d are wanted", ErrFault, got, rate)
+		return fmt.Errorf("%w: %w: %.0f bytes a second, at least %d are wanted", ErrFault, errSlow, got, rate)
 	}
 	return nil
 }
 
 // Quote asks a seller for its offer of a piece and takes leave.
 func (b *Buyer) Quote(ctx context.Context, peer chain.Peer, piece cid.Cid) (*retrieval.Offer, error) {
-	conn, offer, err := b.ask(ctx, peer, &retrieval.Ask{Piece: &piece})
+	return b.quote(ctx, peer, &retrieval.Ask{Piece: &piece})
+}
+
+func (b *Buyer) quote(ctx context.Context, peer chain.Peer, a *retrieval.Ask) (*retrieval.Offer, error) {
+	conn, offer, err := b.ask(ctx, peer, a)
 	if err != nil {
 		return nil, err
 	}

@@ -237,14 +237,13 @@ func (t *Transfer) judge(s *source, came uint64, err error) bool {
 	if drop {
 		t.buyer.drop(string(s.peer.ID))
 	}
-	t.tally.seller(s.seat, func(st *SellerStats) { st.Err, st.Dropped = err.Error(), st.Dropped || drop })
+	t.tally.seller(s.seat, func(st *SellerStats) { st.left(err, drop) })
 	return !s.gone && !t.closed && t.parts[s.part].has(s)
 }
 
 // visit is one session with a seller.
 func (t *Transfer) visit(s *source) (came uint64, err error) {
-	piece := t.req.Parts[s.part].Piece
-	conn, offer, err := t.buyer.ask(t.ctx, s.peer, &retrieval.Ask{Piece: &piece})
+	conn, offer, err := t.buyer.ask(t.ctx, s.peer, t.req.Parts[s.part].ask(t.req.Root, 0))
 	if err != nil {
 		return 0, err
 	}

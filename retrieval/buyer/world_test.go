@@ -191,21 +191,21 @@ type reader struct{ *bytes.Reader }
 
 func (reader) Close() error { return nil }
 
-func (s shelf) Find(_ context.Context, root cid.Cid, part uint64) (cid.Cid, error) {
+func (s shelf) Find(_ context.Context, root cid.Cid, part uint64) (seller.Content, error) {
 	for _, a := range s {
 		if a.index.Root().Equals(root) {
 			if part == 0 {
-				return a.piece, nil
+				return seller.Content{Piece: a.piece}, nil
 			}
 			part--
 		}
 	}
-	return cid.Undef, seller.ErrNotFound
+	return seller.Content{}, seller.ErrNotFound
 }
 
-func (s shelf) Open(_ context.Context, piece cid.Cid) (*car.Index, seller.Archive, error) {
+func (s shelf) Open(_ context.Context, c seller.Content) (*car.Index, seller.Archive, error) {
 	for _, a := range s {
-		if a.piece.Equals(piece) {
+		if a.piece.Equals(c.Piece) {
 			return a.index, reader{bytes.NewReader(a.bytes)}, nil
 		}
 	}
@@ -387,7 +387,7 @@ func newWorld(t testing.TB) *world {
 	w.chain.balances[w.chain.payer] = chain.PDR(1000)
 	w.ledger = openLedger(t, vfs.NewMem())
 	w.config = buyer.Config{ChainID: chainID, Dialer: w, Channels: w.chain, Signer: w.key, Ledger: w.ledger,
-		StallTimeout: 5 * time.Second, RetryDelay: time.Millisecond}
+		StallTimeout: 5 * time.Second, RetryDelay: time.Millisecond, LeaveTimeout: time.Minute}
 	w.remake()
 	t.Cleanup(w.serving.Wait)
 	return w

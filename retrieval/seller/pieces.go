@@ -51,18 +51,18 @@ const maxPieces = 256
 // pieces remembers the pieces that were opened.
 type pieces struct {
 	mu    sync.Mutex
-	known map[cid.Cid]*piece
+	known map[Content]*piece
 }
 
 // of returns what is known of a piece that has this index.
-func (p *pieces) of(c cid.Cid, x *car.Index) *piece {
+func (p *pieces) of(c Content, x *car.Index) *piece {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if known := p.known[c]; known != nil && known.index == x {
 		return known
 	}
 	if len(p.known) >= maxPieces || p.known == nil {
-		p.known = map[cid.Cid]*piece{}
+		p.known = map[Content]*piece{}
 	}
 	made := newPiece(x)
 	p.known[c] = made
@@ -73,24 +73,32 @@ func (p *pieces) of(c cid.Cid, x *car.Index) *piece {
 func (x *session) open(ctx context.Context, ask *retrieval.Ask) error {
 	s := x.seller
 	o := &x.offer
+	var what Content
 	if ask.Piece != nil {
-		o.Piece = *ask.Piece
+		what.Piece = *ask.Piece
+		if ask.Segment != nil {
+			what.Segment = *ask.Segment
+		}
 	} else {
 		var err error
-		if o.Piece, err = s.cfg.Source.Find(ctx, *ask.Root, ask.Part); err != nil {
+		if what, err = s.cfg.Source.Find(ctx, *ask.Root, ask.Part); err != nil {
 			return sourceError(err)
 		}
 	}
+	o.Piece = what.Piece
 	if err := x.granted(ctx, ask.Deal); err != nil {
 		return err
 	}
-	index, data, err := s.cfg.Source.Open(ctx, o.Piece)
+	index, data, err := s.cfg.Source.Open(ctx, what)
 	if err != nil {
 		return sourceError(err)
 	}
-	x.data, x.piece = data, s.pieces.of(o.Piece, index)
+	x.data, x.piece = data, s.pieces.of(what, index)
 	o.Version, o.Root, o.ChunkSize, o.Credit = retrieval.Version, index.Root(), retrieval.ChunkSize, s.cfg.Credit
 	o.Blocks, o.Bytes, o.Archive, o.Chunks = uint64(index.Len()), x.piece.bytes, index.Size(), x.piece.chunks
+	if index.IsFlat() {
+		o.Form = retrieval.FormFlat
+	}
 	if ask.Deal == 0 {
 		err = x.price(ctx)
 	}

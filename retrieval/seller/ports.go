@@ -28,13 +28,20 @@ type Archive interface {
 	io.Closer
 }
 
+// Content is what a session is about: a piece, or one payload in it.
+type Content struct {
+	Piece   cid.Cid
+	Segment cid.Cid // root of a payload in a piece that holds several; undefined: the whole piece
+}
+
 // Source is where the pieces are.
 type Source interface {
 	// Find returns the piece that holds a part of a payload, or ErrNotFound.
-	Find(ctx context.Context, root cid.Cid, part uint64) (cid.Cid, error)
-	// Open opens a piece's archive, or returns ErrNotFound or ErrUnavailable.
-	// The index may be shared; the archive is closed by the caller.
-	Open(ctx context.Context, piece cid.Cid) (*car.Index, Archive, error)
+	Find(ctx context.Context, root cid.Cid, part uint64) (Content, error)
+	// Open opens the archive of a piece, or of a payload in it, or returns
+	// ErrNotFound or ErrUnavailable. The index may be shared; the archive, in
+	// which its offsets are, is closed by the caller.
+	Open(ctx context.Context, c Content) (*car.Index, Archive, error)
 }
 
 // Chain is what a seller asks of the chain. Both answers come from the newest
