@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"slices"
 	"time"
 
@@ -37,6 +37,8 @@ type PutOptions struct {
 	Approve func(*Quote) error
 	// Event hears of each stage; it must not wait.
 	Event func(Event)
+
+	from io.Reader // in place of a path
 }
 
 // Stages of a Put before those of package deals.
@@ -99,7 +101,7 @@ func (c *Client) put(ctx context.Context, path string, o PutOptions) (*PutResult
 	if err != nil {
 		return nil, err
 	}
-	packed, err := pack.Pack(ctx, path, plan.pack(spool.Dir(), o.Event))
+	packed, err := o.pack(ctx, path, plan.pack(spool.Dir(), o.Event))
 	if err != nil {
 		return nil, errors.Join(err, spool.Remove())
 	}
@@ -423,53 +425,4 @@ func (d Duration) In(p *consensus.Params) (uint64, error) {
 		return 0, fmt.Errorf("duration of %d blocks, the network takes %d to %d", blocks, p.MinDuration, p.MaxDuration())
 	}
 	return blocks, nil
-}
-
-// Forget cancels the bids for a payload that still stand and deletes what this
-// home knows of it, the key too. Deals that were made go on.
-func (c *Client) Forget(ctx context.Context, root string) error {
-	all, err := c.records.Objects(ctx)
-	if err != nil {
-		return err
-	}
-	found := false
-	for _, o := range all {
-		if o.Root != root {
-			continue
-		}
-		found = true
-		if err := c.forget(ctx, o); err != nil {
-			return fmt.Errorf("forget %s: %w", root, err)
-		}
-	}
-	if !found {
-		return fmt.Errorf("forget %s: %w", root, files.ErrNoRecord)
-	}
-	return nil
-}
-
-func (c *Client) forget(ctx context.Context, o *files.Object) error {
-	for i := range o.Pieces {
-		b := &o.Pieces[i].Bid
-		if b.State == files.BidNone && b.Sent != nil {
-			return errors.New("a bid for it may be under way: let `perdure client run` place it first")
-		}
-		if b.State != files.BidStands {
-			continue
-		}
-		if c.cfg.Sender == nil {
-			return ErrNoKey
-		}
-		ok, err := c.cfg.Chain.Record(ctx, chain.OrderKey(b.Order), new(chain.Order))
-		if err == nil && ok {
-			_, err = c.cfg.Sender.Send(ctx, &chain.CancelOrder{Order: b.Order})
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := c.records.RemoveSpool(ctx, o.Number); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return c.records.Delete(ctx, o.Number)
 }

@@ -128,6 +128,11 @@ func (m *Miner) Height(ctx context.Context) (chain.Height, error) {
 // Find implements seller.Source.
 func (m *Miner) Find(_ context.Context, root cid.Cid, _ uint64) (seller.Content, error) {
 	for _, d := range m.chain.Deals() {
+		if d.PayloadRoot == root {
+			if _, err := os.Stat(m.path(d.PieceCID)); err == nil {
+				return seller.Content{Piece: d.PieceCID}, nil
+			}
+		}
 		if _, f, err := m.Open(context.Background(), seller.Content{Piece: d.PieceCID, Segment: root}); err == nil {
 			return seller.Content{Piece: d.PieceCID, Segment: root}, f.Close()
 		}
@@ -154,7 +159,16 @@ func (m *Miner) Open(_ context.Context, c seller.Content) (*car.Index, seller.Ar
 // index reads a piece anew each time.
 func (m *Miner) index(c seller.Content, f *os.File) (*car.Index, error) {
 	if !c.Segment.Defined() {
-		return car.BuildIndex(f, car.Options{})
+		x, err := car.BuildIndex(f, car.Options{})
+		for _, d := range m.chain.Deals() {
+			if err == nil || d.PieceCID != c.Piece {
+				continue
+			}
+			if _, err = f.Seek(0, io.SeekStart); err == nil { // no archive, then
+				x, err = car.BuildFlat(f, d.PayloadRoot)
+			}
+		}
+		return x, err
 	}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -232,13 +246,15 @@ func (m *Miner) work(ctx context.Context, d *chain.Deal) error {
 
 // fetch gets the piece from the client and checks that it is the one of the deal.
 func (m *Miner) fetch(ctx context.Context, d *chain.Deal) error {
-	err := m.fetchAs(ctx, d, retrieval.FormCAR)
-	var form *buyer.FormError
-	if errors.As(err, &form) {
-		err = m.fetchAs(ctx, d, form.Form)
-	}
-	if err != nil {
-		return err
+	if _, err := os.Stat(m.path(d.PieceCID)); errors.Is(err, os.ErrNotExist) {
+		err := m.fetchAs(ctx, d, retrieval.FormCAR)
+		var form *buyer.FormError
+		if errors.As(err, &form) {
+			err = m.fetchAs(ctx, d, form.Form)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	f, err := os.Open(m.path(d.PieceCID))
 	if err != nil {
@@ -253,7 +269,8 @@ func (m *Miner) fetch(ctx context.Context, d *chain.Deal) error {
 }
 
 func (m *Miner) fetchAs(ctx context.Context, d *chain.Deal, form retrieval.Form) error {
-	f, err := os.Create(m.path(d.PieceCID))
+	part := m.path(d.PieceCID) + ".part"
+	f, err := os.Create(part)
 	if err != nil {
 		return err
 	}
@@ -270,5 +287,8 @@ func (m *Miner) fetchAs(ctx context.Context, d *chain.Deal, form retrieval.Form)
 		Peers: []chain.Peer{{ID: d.ClientPeer}}, Piece: d.PieceCID, Root: d.PayloadRoot, Deal: d.ID, Form: form,
 		MaxSize: piece.MaxPayload(d.PaddedSize), Sink: buyer.SinkFunc(put),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return os.Rename(part, m.path(d.PieceCID))
 }

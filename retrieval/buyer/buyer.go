@@ -165,9 +165,11 @@ type SellerStats struct {
 	Peer    string // binary ID
 	Price   chain.Amount
 	Chunks  uint64
-	Bytes   uint64 // of blocks
-	Paid    uint64 // chunks
+	Bytes   uint64       // of blocks
+	Paid    uint64       // chunks
+	Spent   chain.Amount // attoPDR revealed to it in ticks
 	Dropped bool
+	Lied    bool   // it was dropped for what it sent, or for breaking the protocol
 	Err     string // why it was left, if it was
 }
 
