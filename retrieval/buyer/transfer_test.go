@@ -550,10 +550,13 @@ func TestRoundTrips(t *testing.T) {
 	f := makeFile(t, leaf, 16)
 	parts := f.cut(t)
 	s := w.open(10, 7, nil, parts...)
+	var mu sync.Mutex
 	var turns []string
 	w.onStream(s, -1, func(f *framed) {
 		say := func(who string) func(int, []byte) ([]byte, error) {
 			return func(_ int, frame []byte) ([]byte, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				if len(turns) == 0 || turns[len(turns)-1] != who {
 					turns = append(turns, who)
 				}
@@ -563,7 +566,11 @@ func TestRoundTrips(t *testing.T) {
 		f.toSeller, f.toBuyer = say("buyer"), say("seller")
 	})
 	var before int
-	to := &trigger{paper: newPaper(len(f.bytes)), at: 1, do: func() { before = len(turns) }}
+	to := &trigger{paper: newPaper(len(f.bytes)), at: 1, do: func() {
+		mu.Lock()
+		defer mu.Unlock()
+		before = len(turns)
+	}}
 	if _, err := w.buyer.FetchFile(ctx, w.transfer(f, parts, s), buyer.File{Root: f.root, To: to}); err != nil {
 		t.Fatal(err)
 	}

@@ -176,7 +176,7 @@ func (t *Transfer) wakeAll() {
 func (t *Transfer) callOff() {
 	for w := range t.workers {
 		for _, x := range w.wants {
-			if !x.off && x.useless() {
+			if !x.off && x.came < w.blocks(x) && x.useless() {
 				x.off = true
 				t.group.Add(1)
 				go func() {
