@@ -77,10 +77,19 @@ func freePort() (string, error) {
 	return l.Addr().String(), nil
 }
 
+// townChain is the ID of a town's chain.
+const townChain = "town-1"
+
 // newTown builds the binary.
 func newTown(t *testing.T) *town {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
+	return newTownFor(t, 9*time.Minute)
+}
+
+// newTownFor is newTown with another bound on the test's time.
+func newTownFor(t *testing.T, most time.Duration) *town {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), most)
 	t.Cleanup(cancel)
 	dir := t.TempDir()
 	w := &town{t: t, ctx: ctx, dir: dir, binary: filepath.Join(dir, "perdure")}
@@ -191,7 +200,7 @@ func (w *town) startNodes(n int, accounts ...string) {
 func (w *town) startNodesAt(sites []site, accounts ...string) {
 	w.t.Helper()
 	genesis := w.home("genesis.json")
-	args := []string{"node", "genesis", "--network", "devnet", "--chain-id", "town-1", "-o", genesis}
+	args := []string{"node", "genesis", "--network", "devnet", "--chain-id", townChain, "-o", genesis}
 	for _, a := range accounts {
 		args = append(args, "--account", a+"=1000000PDR")
 	}
