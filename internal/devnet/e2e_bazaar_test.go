@@ -68,7 +68,7 @@ func TestE2EMarketChaos(t *testing.T) {
 	b := &bazaar{seed: setting(t, "PERDURE_CHAOS_SEED", 1), away: map[int]bool{}, stops: make(chan struct{})}
 	t.Logf("seed %d", b.seed)
 	b.town = newTownFor(t, 50*time.Minute)
-	b.open(int(setting(t, "PERDURE_MARKET_LARGEST", 200<<20)))
+	b.open(int(setting(t, "PERDURE_MARKET_LARGEST", 16<<20)))
 	control := b.price()
 	var trouble, buying sync.WaitGroup
 	trouble.Go(b.trouble)
