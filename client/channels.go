@@ -29,19 +29,47 @@ func (s *sharedLedger) open(ctx context.Context) (*ledger.Ledger, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.uses == 0 {
-		path := s.home.LedgerPath()
-		lock, err := files.WaitLock(ctx, path+".lock")
+		lock, err := files.WaitLock(ctx, s.home.LedgerPath()+".lock")
 		if err != nil {
 			return nil, fmt.Errorf("open payment ledger: %w", err)
 		}
-		book, err := ledger.Open(path, ledger.Options{})
-		if err != nil {
-			return nil, errors.Join(err, lock.Close())
+		if err := s.take(lock); err != nil {
+			return nil, err
 		}
-		s.book, s.lock = book, lock
 	}
 	s.uses++
 	return s.book, nil
+}
+
+// glance returns the ledger if it can be had at once, nil while another process
+// is paying. What it returns is to be closed.
+func (s *sharedLedger) glance() (*ledger.Ledger, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.uses == 0 {
+		lock, err := files.TakeLock(s.home.LedgerPath() + ".lock")
+		if errors.Is(err, files.ErrLocked) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open payment ledger: %w", err)
+		}
+		if err := s.take(lock); err != nil {
+			return nil, err
+		}
+	}
+	s.uses++
+	return s.book, nil
+}
+
+// take opens the ledger under its lock.
+func (s *sharedLedger) take(lock *files.Lock) error {
+	book, err := ledger.Open(s.home.LedgerPath(), ledger.Options{})
+	if err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	s.book, s.lock = book, lock
+	return nil
 }
 
 func (s *sharedLedger) close() error {
@@ -123,14 +151,14 @@ func (c *Client) Channels(ctx context.Context) ([]chain.Channel, error) {
 			return nil, err
 		}
 	}
-	ids, err := c.records.Channels(ctx)
+	known, err := c.records.Channels(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out []chain.Channel
-	for _, id := range ids {
+	for _, k := range known {
 		var ch chain.Channel
-		ok, err := c.cfg.Chain.Record(ctx, chain.ChannelKey(id), &ch)
+		ok, err := c.cfg.Chain.Record(ctx, chain.ChannelKey(k.ID), &ch)
 		if err != nil {
 			return nil, err
 		}
@@ -238,7 +266,7 @@ func (c *Client) findChannel(ctx context.Context, n chain.Network, o *files.Open
 		if err != nil {
 			return 0, 0, err
 		}
-		if ok && !slices.Contains(known, id) && chain.FormatAddress(ch.Payer, n) == o.Payer && chain.FormatAddress(ch.Payee, n) == o.Payee {
+		if ok && !slices.ContainsFunc(known, func(k files.Channel) bool { return k.ID == id }) && chain.FormatAddress(ch.Payer, n) == o.Payer && chain.FormatAddress(ch.Payee, n) == o.Payee {
 			return id, ch.Opened, nil
 		}
 	}
@@ -283,7 +311,7 @@ const (
 
 // tidyChannels settles channels whose vouchers have all expired, so that
 // nothing can be claimed from them any more, and collects those whose settle
-// delay is over, until ctx ends.
+// delay is over, until ctx ends. Channels funded ahead it leaves open.
 func (c *Client) tidyChannels(ctx context.Context) error {
 	for {
 		if err := c.tidy(ctx); err != nil && ctx.Err() == nil {
@@ -298,23 +326,24 @@ func (c *Client) tidyChannels(ctx context.Context) error {
 }
 
 func (c *Client) tidy(ctx context.Context) error {
-	ids, err := c.records.Channels(ctx)
-	if err != nil || len(ids) == 0 {
+	known, err := c.records.Channels(ctx)
+	if err != nil || len(known) == 0 {
 		return err
 	}
 	book, err := c.ledger.open(ctx)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		if err = c.tidyOne(ctx, book, id); err != nil {
+	for _, k := range known {
+		if err = c.tidyOne(ctx, book, k); err != nil {
 			break
 		}
 	}
 	return errors.Join(err, c.ledger.close())
 }
 
-func (c *Client) tidyOne(ctx context.Context, book *ledger.Ledger, id uint64) error {
+func (c *Client) tidyOne(ctx context.Context, book *ledger.Ledger, known files.Channel) error {
+	id := known.ID
 	g, err := c.cfg.Chain.Global(ctx)
 	if err != nil {
 		return err
@@ -331,7 +360,7 @@ func (c *Client) tidyOne(ctx context.Context, book *ledger.Ledger, id uint64) er
 	case ch.SettleAt != 0 && g.Height >= ch.SettleAt:
 		c.log.Info("channel collected", "channel", id, "back", ch.Balance)
 		return c.Collect(ctx, id)
-	case ch.SettleAt != 0:
+	case ch.SettleAt != 0 || known.Ahead:
 		return nil
 	}
 	claimable, err := book.ClaimableUntil(id)

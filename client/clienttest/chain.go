@@ -32,6 +32,7 @@ type Chain struct {
 	updates  []*consensus.Update // of heights 1...
 	receipts map[chain.Hash]*wallet.Inclusion
 	pending  [][]byte
+	fees     map[chain.Address]chain.Amount
 	block    chan struct{} // closed when the next block is there
 	paused   bool
 
@@ -79,7 +80,7 @@ func NewChain(t testing.TB) *Chain {
 	p.ChainID, p.Window, p.StateRetention, p.FetchBy, p.ActivateBy = "clienttest", 10_000, 100_000, 1_000, 2_000
 	p.BlockMillis = 20
 	p.IssuanceTotal, p.CollateralSpan = chain.Amount{}, 0
-	c := &Chain{t: t, params: p, receipts: map[chain.Hash]*wallet.Inclusion{}, block: make(chan struct{})}
+	c := &Chain{t: t, params: p, receipts: map[chain.Hash]*wallet.Inclusion{}, fees: map[chain.Address]chain.Amount{}, block: make(chan struct{})}
 	g := &consensus.Genesis{Params: *p, Validators: []consensus.GenesisValidator{{PubKey: make([]byte, 32), Power: 1, Reward: c.text(ClientKey + 100)}}}
 	for n := byte(ClientKey); n < ClientKey+richKeys; n++ {
 		money := chain.PDR(1_000_000)
@@ -159,9 +160,39 @@ func (c *Chain) step() error {
 	for i, r := range results {
 		c.receipts[r.Hash] = &wallet.Inclusion{Height: b.Height, Receipt: u.Receipts[i]}
 	}
+	if err := c.countFees(b.Messages); err != nil {
+		return err
+	}
 	close(c.block)
 	c.block = make(chan struct{})
 	return nil
+}
+
+// countFees adds what the messages of the last block paid to their senders' sums.
+func (c *Chain) countFees(messages [][]byte) error {
+	for _, raw := range messages {
+		m, err := chain.DecodeSigned(raw)
+		if err != nil {
+			return err
+		}
+		in := c.receipts[chain.HashBytes(raw)]
+		if in == nil {
+			continue
+		}
+		if c.fees[m.Message.From], err = c.fees[m.Message.From].Add(in.Receipt.Fee); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fees is what a key has paid in fees so far.
+func (c *Chain) Fees(n byte) chain.Amount {
+	a, err := chain.AddressOfKey(Key(n))
+	c.must(err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fees[a]
 }
 
 // Run makes blocks until ctx ends, unless it is paused.

@@ -71,7 +71,7 @@ func TestReopen(t *testing.T) {
 		t.Errorf("opening after the channel is there: %+v, %v", o, err)
 	}
 	must(t, r.ForgetChannel(t.Context(), 7))
-	if ids, err := r.Channels(t.Context()); err != nil || !reflect.DeepEqual(ids, []uint64{8}) {
+	if ids, err := r.Channels(t.Context()); err != nil || !reflect.DeepEqual(ids, []Channel{{ID: 8}}) {
 		t.Errorf("channels: %v, %v", ids, err)
 	}
 	if info, err := os.Stat(home); err != nil || info.Mode().Perm() != 0o700 {
@@ -272,5 +272,25 @@ func TestNote(t *testing.T) {
 	d.State = chain.DealVoid
 	if !p.Note(d, "void: why") || p.Note(d, "") || p.Deals[0].Reason != "void: why" {
 		t.Errorf("after its end: %+v", p.Deals)
+	}
+}
+
+// TestTransfers keeps fetches by number, and forgets none that is recent.
+func TestTransfers(t *testing.T) {
+	r, err := Open(t.TempDir())
+	must(t, err)
+	first := &Transfer{Root: "a", Paid: chain.Atto(3)}
+	must(t, r.CreateTransfer(t.Context(), first))
+	must(t, r.CreateTransfer(t.Context(), &Transfer{Root: "b"}))
+	first.Paid, first.Sellers = chain.Atto(5), []Seller{{Peer: "p", Miner: "t01000", Paid: chain.Atto(5)}}
+	must(t, r.SetTransfer(t.Context(), first))
+	all, err := r.Transfers(t.Context())
+	must(t, err)
+	if len(all) != 2 || !reflect.DeepEqual(all[0], first) || all[1].Number != 2 || all[1].Root != "b" {
+		t.Errorf("transfers: %+v", all)
+	}
+	must(t, r.SetChannel(t.Context(), Channel{ID: 9, Ahead: true}))
+	if got, err := r.Channels(t.Context()); err != nil || !reflect.DeepEqual(got, []Channel{{ID: 9, Ahead: true}}) {
+		t.Errorf("channels: %+v, %v", got, err)
 	}
 }

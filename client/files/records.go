@@ -19,15 +19,18 @@ import (
 
 // The keys: one byte of table, then the number big-endian.
 const (
-	tableMeta    = 'm'
-	tableObject  = 'o'
-	tableChannel = 'c'
+	tableMeta     = 'm'
+	tableObject   = 'o'
+	tableChannel  = 'c'
+	tableTransfer = 't'
 )
 
 var (
 	keyVersion = []byte{tableMeta, 'v'}
 	keyNext    = []byte{tableMeta, 'n'}
 	keyOpening = []byte{tableMeta, 'o'}
+
+	keyTransfer = []byte{tableMeta, 't'} // the last number
 )
 
 // version of the records' layout.
@@ -261,35 +264,6 @@ func (r *Records) Objects(ctx context.Context) ([]*Object, error) {
 // Delete forgets an object.
 func (r *Records) Delete(ctx context.Context, n uint64) error {
 	return r.write(ctx, func(db *pebble.DB) error { return db.Delete(key(tableObject, n), pebble.Sync) })
-}
-
-// Channels returns the IDs of the payment channels that this home opened.
-func (r *Records) Channels(ctx context.Context) ([]uint64, error) {
-	var out []uint64
-	err := r.read(ctx, func(db *pebble.DB) error {
-		return scan(db, tableChannel, func(id uint64, _ []byte) error {
-			out = append(out, id)
-			return nil
-		})
-	})
-	return out, err
-}
-
-// AddChannel notes a channel and forgets the message that opened it.
-func (r *Records) AddChannel(ctx context.Context, id uint64) error {
-	return r.write(ctx, func(db *pebble.DB) error {
-		b := db.NewBatch()
-		defer b.Close()
-		if err := errors.Join(b.Set(key(tableChannel, id), nil, nil), b.Delete(keyOpening, nil)); err != nil {
-			return err
-		}
-		return b.Commit(pebble.Sync)
-	})
-}
-
-// ForgetChannel forgets a channel that was collected.
-func (r *Records) ForgetChannel(ctx context.Context, id uint64) error {
-	return r.write(ctx, func(db *pebble.DB) error { return db.Delete(key(tableChannel, id), pebble.Sync) })
 }
 
 // Opening is an OpenChannel that may have been sent and is not known to have landed.

@@ -67,6 +67,7 @@ standard output; progress and errors go to standard error.`)
 		newGetCommand,
 		newLsCommand,
 		newClientCommand,
+		newFundsCommand,
 		newChannelCommand,
 		newWalletCommand,
 		newMarketCommand,
