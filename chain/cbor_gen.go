@@ -3978,7 +3978,7 @@ func (t *Renewal) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufBidTerms = []byte{142}
+var lengthBufBidTerms = []byte{144}
 
 func (t *BidTerms) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -4082,6 +4082,28 @@ func (t *BidTerms) MarshalCBOR(w io.Writer) error {
 
 	}
 
+	// t.Regions ([]string) (slice)
+	if len(t.Regions) > 16 {
+		return xerrors.Errorf("Slice value in field t.Regions was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Regions))); err != nil {
+		return err
+	}
+	for _, v := range t.Regions {
+		if len(v) > 8192 {
+			return xerrors.Errorf("Value in field v was too long")
+		}
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajTextString, uint64(len(v))); err != nil {
+			return err
+		}
+		if _, err := cw.WriteString(string(v)); err != nil {
+			return err
+		}
+
+	}
+
 	// t.ClientPeer ([]uint8) (slice)
 	if len(t.ClientPeer) > 128 {
 		return xerrors.Errorf("Byte array in field t.ClientPeer was too long")
@@ -4092,6 +4114,11 @@ func (t *BidTerms) MarshalCBOR(w io.Writer) error {
 	}
 
 	if _, err := cw.Write(t.ClientPeer); err != nil {
+		return err
+	}
+
+	// t.Public (bool) (bool)
+	if err := cbg.WriteBool(w, t.Public); err != nil {
 		return err
 	}
 
@@ -4121,7 +4148,7 @@ func (t *BidTerms) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 14 {
+	if extra != 16 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -4337,6 +4364,45 @@ func (t *BidTerms) UnmarshalCBOR(r io.Reader) (err error) {
 
 		}
 	}
+	// t.Regions ([]string) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 16 {
+		return fmt.Errorf("t.Regions: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Regions = make([]string, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+				sval, err := cbg.ReadStringWithMax(cr, 8192)
+				if err != nil {
+					return err
+				}
+
+				t.Regions[i] = string(sval)
+			}
+
+		}
+	}
 	// t.ClientPeer ([]uint8) (slice)
 
 	maj, extra, err = cr.ReadHeader()
@@ -4359,6 +4425,23 @@ func (t *BidTerms) UnmarshalCBOR(r io.Reader) (err error) {
 		return err
 	}
 
+	// t.Public (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Public = false
+	case 21:
+		t.Public = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
+	}
 	// t.Renew (chain.Renewal) (struct)
 
 	{
@@ -4437,7 +4520,7 @@ func (t *PlaceBid) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufAskTerms = []byte{138}
+var lengthBufAskTerms = []byte{141}
 
 func (t *AskTerms) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -4509,6 +4592,27 @@ func (t *AskTerms) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Region (string) (string)
+	if len(t.Region) > 8192 {
+		return xerrors.Errorf("Value in field t.Region was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajTextString, uint64(len(t.Region))); err != nil {
+		return err
+	}
+	if _, err := cw.WriteString(string(t.Region)); err != nil {
+		return err
+	}
+
+	// t.RetrievalPrice (chain.Amount) (struct)
+	if err := t.RetrievalPrice.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.UnsealPrice (chain.Amount) (struct)
+	if err := t.UnsealPrice.MarshalCBOR(cw); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -4531,7 +4635,7 @@ func (t *AskTerms) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 10 {
+	if extra != 13 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -4665,6 +4769,34 @@ func (t *AskTerms) UnmarshalCBOR(r io.Reader) (err error) {
 		t.Refresh = uint64(extra)
 
 	}
+	// t.Region (string) (string)
+
+	{
+		sval, err := cbg.ReadStringWithMax(cr, 8192)
+		if err != nil {
+			return err
+		}
+
+		t.Region = string(sval)
+	}
+	// t.RetrievalPrice (chain.Amount) (struct)
+
+	{
+
+		if err := t.RetrievalPrice.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.RetrievalPrice: %w", err)
+		}
+
+	}
+	// t.UnsealPrice (chain.Amount) (struct)
+
+	{
+
+		if err := t.UnsealPrice.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.UnsealPrice: %w", err)
+		}
+
+	}
 	return nil
 }
 
@@ -4782,6 +4914,129 @@ func (t *CancelOrder) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.Order = uint64(extra)
+
+	}
+	return nil
+}
+
+var lengthBufReplaceOrder = []byte{132}
+
+func (t *ReplaceOrder) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufReplaceOrder); err != nil {
+		return err
+	}
+
+	// t.Order (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Order)); err != nil {
+		return err
+	}
+
+	// t.Copies (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Copies)); err != nil {
+		return err
+	}
+
+	// t.Capacity (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Capacity)); err != nil {
+		return err
+	}
+
+	// t.Expiry (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Expiry)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *ReplaceOrder) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = ReplaceOrder{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 4 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Order (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Order = uint64(extra)
+
+	}
+	// t.Copies (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Copies = uint64(extra)
+
+	}
+	// t.Capacity (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Capacity = uint64(extra)
+
+	}
+	// t.Expiry (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Expiry = Height(extra)
 
 	}
 	return nil
@@ -5678,7 +5933,7 @@ func (t *Holder) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufCopies = []byte{134}
+var lengthBufCopies = []byte{135}
 
 func (t *Copies) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -5770,6 +6025,28 @@ func (t *Copies) MarshalCBOR(w io.Writer) error {
 
 	}
 
+	// t.Regions ([]string) (slice)
+	if len(t.Regions) > 16 {
+		return xerrors.Errorf("Slice value in field t.Regions was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Regions))); err != nil {
+		return err
+	}
+	for _, v := range t.Regions {
+		if len(v) > 8192 {
+			return xerrors.Errorf("Value in field v was too long")
+		}
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajTextString, uint64(len(v))); err != nil {
+			return err
+		}
+		if _, err := cw.WriteString(string(v)); err != nil {
+			return err
+		}
+
+	}
+
 	// t.MinCollateral (chain.Amount) (struct)
 	if err := t.MinCollateral.MarshalCBOR(cw); err != nil {
 		return err
@@ -5796,7 +6073,7 @@ func (t *Copies) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 6 {
+	if extra != 7 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -6001,6 +6278,45 @@ func (t *Copies) UnmarshalCBOR(r io.Reader) (err error) {
 				}
 				t.Deny[i] = uint64(extra)
 
+			}
+
+		}
+	}
+	// t.Regions ([]string) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 16 {
+		return fmt.Errorf("t.Regions: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Regions = make([]string, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+				sval, err := cbg.ReadStringWithMax(cr, 8192)
+				if err != nil {
+					return err
+				}
+
+				t.Regions[i] = string(sval)
 			}
 
 		}
@@ -6239,7 +6555,132 @@ func (t *SettleDeals) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufDeal = []byte{152, 31}
+var lengthBufSetRenewal = []byte{130}
+
+func (t *SetRenewal) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufSetRenewal); err != nil {
+		return err
+	}
+
+	// t.Deals ([]uint64) (slice)
+	if len(t.Deals) > 256 {
+		return xerrors.Errorf("Slice value in field t.Deals was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Deals))); err != nil {
+		return err
+	}
+	for _, v := range t.Deals {
+
+		if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(v)); err != nil {
+			return err
+		}
+
+	}
+
+	// t.Renew (chain.Renewal) (struct)
+	if err := t.Renew.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *SetRenewal) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = SetRenewal{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 2 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Deals ([]uint64) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 256 {
+		return fmt.Errorf("t.Deals: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Deals = make([]uint64, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				maj, extra, err = cr.ReadHeader()
+				if err != nil {
+					return err
+				}
+				if maj != cbg.MajUnsignedInt {
+					return fmt.Errorf("wrong type for uint64 field")
+				}
+				t.Deals[i] = uint64(extra)
+
+			}
+
+		}
+	}
+	// t.Renew (chain.Renewal) (struct)
+
+	{
+
+		b, err := cr.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != cbg.CborNull[0] {
+			if err := cr.UnreadByte(); err != nil {
+				return err
+			}
+			t.Renew = new(Renewal)
+			if err := t.Renew.UnmarshalCBOR(cr); err != nil {
+				return xerrors.Errorf("unmarshaling t.Renew pointer: %w", err)
+			}
+		}
+
+	}
+	return nil
+}
+
+var lengthBufDeal = []byte{152, 37}
 
 func (t *Deal) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -6328,6 +6769,11 @@ func (t *Deal) MarshalCBOR(w io.Writer) error {
 	// t.Parts (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Parts)); err != nil {
+		return err
+	}
+
+	// t.Public (bool) (bool)
+	if err := cbg.WriteBool(w, t.Public); err != nil {
 		return err
 	}
 
@@ -6431,8 +6877,41 @@ func (t *Deal) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.RenewAt (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.RenewAt)); err != nil {
+		return err
+	}
+
 	// t.Succeeds (chain.Succession) (struct)
 	if err := t.Succeeds.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.SelfTrade (bool) (bool)
+	if err := cbg.WriteBool(w, t.SelfTrade); err != nil {
+		return err
+	}
+
+	// t.Region (string) (string)
+	if len(t.Region) > 8192 {
+		return xerrors.Errorf("Value in field t.Region was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajTextString, uint64(len(t.Region))); err != nil {
+		return err
+	}
+	if _, err := cw.WriteString(string(t.Region)); err != nil {
+		return err
+	}
+
+	// t.RetrievalPrice (chain.Amount) (struct)
+	if err := t.RetrievalPrice.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.UnsealPrice (chain.Amount) (struct)
+	if err := t.UnsealPrice.MarshalCBOR(cw); err != nil {
 		return err
 	}
 	return nil
@@ -6457,7 +6936,7 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 31 {
+	if extra != 37 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -6627,6 +7106,23 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 		}
 		t.Parts = uint64(extra)
 
+	}
+	// t.Public (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Public = false
+	case 21:
+		t.Public = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
 	}
 	// t.Duration (uint64) (uint64)
 
@@ -6858,6 +7354,20 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 		}
 
 	}
+	// t.RenewAt (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.RenewAt = Height(extra)
+
+	}
 	// t.Succeeds (chain.Succession) (struct)
 
 	{
@@ -6876,6 +7386,673 @@ func (t *Deal) UnmarshalCBOR(r io.Reader) (err error) {
 			}
 		}
 
+	}
+	// t.SelfTrade (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.SelfTrade = false
+	case 21:
+		t.SelfTrade = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
+	}
+	// t.Region (string) (string)
+
+	{
+		sval, err := cbg.ReadStringWithMax(cr, 8192)
+		if err != nil {
+			return err
+		}
+
+		t.Region = string(sval)
+	}
+	// t.RetrievalPrice (chain.Amount) (struct)
+
+	{
+
+		if err := t.RetrievalPrice.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.RetrievalPrice: %w", err)
+		}
+
+	}
+	// t.UnsealPrice (chain.Amount) (struct)
+
+	{
+
+		if err := t.UnsealPrice.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.UnsealPrice: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufReceipt = []byte{137}
+
+func (t *Receipt) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufReceipt); err != nil {
+		return err
+	}
+
+	// t.Version (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Version)); err != nil {
+		return err
+	}
+
+	// t.ChainID (string) (string)
+	if len(t.ChainID) > 8192 {
+		return xerrors.Errorf("Value in field t.ChainID was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajTextString, uint64(len(t.ChainID))); err != nil {
+		return err
+	}
+	if _, err := cw.WriteString(string(t.ChainID)); err != nil {
+		return err
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Deal (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Deal)); err != nil {
+		return err
+	}
+
+	// t.Buyer (address.Address) (struct)
+	if err := t.Buyer.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Nonce (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Nonce)); err != nil {
+		return err
+	}
+
+	// t.Bytes (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Bytes)); err != nil {
+		return err
+	}
+
+	// t.From (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.From)); err != nil {
+		return err
+	}
+
+	// t.To (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.To)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *Receipt) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Receipt{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 9 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Version (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Version = uint64(extra)
+
+	}
+	// t.ChainID (string) (string)
+
+	{
+		sval, err := cbg.ReadStringWithMax(cr, 8192)
+		if err != nil {
+			return err
+		}
+
+		t.ChainID = string(sval)
+	}
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
+
+	}
+	// t.Deal (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Deal = uint64(extra)
+
+	}
+	// t.Buyer (address.Address) (struct)
+
+	{
+
+		if err := t.Buyer.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Buyer: %w", err)
+		}
+
+	}
+	// t.Nonce (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Nonce = uint64(extra)
+
+	}
+	// t.Bytes (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Bytes = uint64(extra)
+
+	}
+	// t.From (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.From = Height(extra)
+
+	}
+	// t.To (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.To = Height(extra)
+
+	}
+	return nil
+}
+
+var lengthBufSignedReceipt = []byte{130}
+
+func (t *SignedReceipt) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufSignedReceipt); err != nil {
+		return err
+	}
+
+	// t.Receipt (chain.Receipt) (struct)
+	if err := t.Receipt.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Signature (crypto.Signature) (struct)
+	if err := t.Signature.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *SignedReceipt) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = SignedReceipt{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 2 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Receipt (chain.Receipt) (struct)
+
+	{
+
+		if err := t.Receipt.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Receipt: %w", err)
+		}
+
+	}
+	// t.Signature (crypto.Signature) (struct)
+
+	{
+
+		if err := t.Signature.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Signature: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufPublishReceipts = []byte{134}
+
+func (t *PublishReceipts) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufPublishReceipts); err != nil {
+		return err
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Root ([32]uint8) (array)
+	if len(t.Root) > 2097152 {
+		return xerrors.Errorf("Byte array in field t.Root was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Root))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Root[:]); err != nil {
+		return err
+	}
+
+	// t.Count (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Count)); err != nil {
+		return err
+	}
+
+	// t.Bytes (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Bytes)); err != nil {
+		return err
+	}
+
+	// t.From (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.From)); err != nil {
+		return err
+	}
+
+	// t.To (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.To)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *PublishReceipts) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = PublishReceipts{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 6 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
+
+	}
+	// t.Root ([32]uint8) (array)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 2097152 {
+		return fmt.Errorf("t.Root: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+	if extra != 32 {
+		return fmt.Errorf("expected array to have 32 elements")
+	}
+
+	t.Root = [32]uint8{}
+	if _, err := io.ReadFull(cr, t.Root[:]); err != nil {
+		return err
+	}
+	// t.Count (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Count = uint64(extra)
+
+	}
+	// t.Bytes (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Bytes = uint64(extra)
+
+	}
+	// t.From (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.From = Height(extra)
+
+	}
+	// t.To (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.To = Height(extra)
+
+	}
+	return nil
+}
+
+var lengthBufServed = []byte{133}
+
+func (t *Served) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufServed); err != nil {
+		return err
+	}
+
+	// t.Bytes (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Bytes)); err != nil {
+		return err
+	}
+
+	// t.Receipts (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Receipts)); err != nil {
+		return err
+	}
+
+	// t.Batches (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Batches)); err != nil {
+		return err
+	}
+
+	// t.Through (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Through)); err != nil {
+		return err
+	}
+
+	// t.Root ([32]uint8) (array)
+	if len(t.Root) > 2097152 {
+		return xerrors.Errorf("Byte array in field t.Root was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Root))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Root[:]); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Served) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Served{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 5 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Bytes (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Bytes = uint64(extra)
+
+	}
+	// t.Receipts (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Receipts = uint64(extra)
+
+	}
+	// t.Batches (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Batches = uint64(extra)
+
+	}
+	// t.Through (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Through = Height(extra)
+
+	}
+	// t.Root ([32]uint8) (array)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 2097152 {
+		return fmt.Errorf("t.Root: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+	if extra != 32 {
+		return fmt.Errorf("expected array to have 32 elements")
+	}
+
+	t.Root = [32]uint8{}
+	if _, err := io.ReadFull(cr, t.Root[:]); err != nil {
+		return err
 	}
 	return nil
 }

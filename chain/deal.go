@@ -19,6 +19,16 @@ type SettleDeals struct {
 // Kind implements Body.
 func (*SettleDeals) Kind() Kind { return KindSettleDeals }
 
+// SetRenewal says how live deals of the sender's are renewed from now on: Renew
+// as in a bid, nil: not at all. Deals are ascending; all of them or none.
+type SetRenewal struct {
+	Deals []uint64 `cborgen:"maxlen=256"`
+	Renew *Renewal
+}
+
+// Kind implements Body.
+func (*SetRenewal) Kind() Kind { return KindSetRenewal }
+
 // DealState is a deal's place in its life.
 type DealState uint64
 
@@ -53,6 +63,7 @@ type Deal struct {
 	PaddedSize    uint64
 	PayloadRoot   cid.Cid
 	Part, Parts   uint64
+	Public        bool // as the bid says
 	Duration      uint64
 	Price         Amount // attoPDR per GiB per block: the ask's
 	Total         Amount // DealPrice(Price, PaddedSize, Duration)
@@ -71,5 +82,11 @@ type Deal struct {
 	PaidThrough   Height      // pay is released up to and including here
 	FaultBlocks   uint64      // heights of the term not paid because of faults
 	Renew         *Renewal    // what is left of the bid's
+	RenewAt       Height      // its renewal is due at the end of this block; 0: none is
 	Succeeds      *Succession // of a deal that such a bid made
+	SelfTrade     bool        // the client is the miner's owner, worker or beneficiary: no price that a market made
+
+	// What the ask announced when it matched: claims that no rule checks.
+	Region                      string
+	RetrievalPrice, UnsealPrice Amount
 }

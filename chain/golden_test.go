@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func nouns() []CBOR {
 	all := []CBOR{new(Message), new(SignedMessage), new(Voucher), new(SignedVoucher), new(Account), new(Miner), new(Sector),
 		new(Partition), new(Order), new(Deal), new(Channel), new(Beacon), new(QueueHead), new(QueueItem), new(Empty), new(Global), new(Copies),
-		new(VoteSet), new(VoteKey), new(Candidate), new(Proposal)}
+		new(VoteSet), new(VoteKey), new(Candidate), new(Proposal), new(Receipt), new(SignedReceipt), new(Served)}
 	for k := range Kind(256) {
 		if b, ok := NewBody(k); ok {
 			all = append(all, b)

@@ -38,6 +38,9 @@ const (
 	KindCancelOrder       Kind = 32
 	KindAcceptData        Kind = 33
 	KindSettleDeals       Kind = 34
+	KindReplaceOrder      Kind = 35
+	KindSetRenewal        Kind = 36
+	KindPublishReceipts   Kind = 37
 	KindOpenChannel       Kind = 40
 	KindTopUpChannel      Kind = 41
 	KindRedeemVoucher     Kind = 42
@@ -57,6 +60,7 @@ var kindNames = [...]struct {
 	{KindDeclareRecoveries, "DeclareRecoveries"}, {KindTerminateSectors, "TerminateSectors"},
 	{KindExtendSectors, "ExtendSectors"}, {KindPlaceBid, "PlaceBid"}, {KindPlaceAsk, "PlaceAsk"},
 	{KindCancelOrder, "CancelOrder"}, {KindAcceptData, "AcceptData"}, {KindSettleDeals, "SettleDeals"},
+	{KindReplaceOrder, "ReplaceOrder"}, {KindSetRenewal, "SetRenewal"}, {KindPublishReceipts, "PublishReceipts"},
 	{KindOpenChannel, "OpenChannel"}, {KindTopUpChannel, "TopUpChannel"}, {KindRedeemVoucher, "RedeemVoucher"},
 	{KindSettleChannel, "SettleChannel"}, {KindCollectChannel, "CollectChannel"},
 	{KindPropose, "Propose"}, {KindApprove, "Approve"},
@@ -163,6 +167,7 @@ func HashBytes(encoded []byte) Hash { return sha256.Sum256(encoded) }
 const (
 	DomainMessage = "perdure/message"
 	DomainVoucher = "perdure/voucher"
+	DomainReceipt = "perdure/receipt"
 )
 
 // SignBytes returns domain || 0 || u64BE(version) || u64BE(len(chainID)) ||
@@ -258,6 +263,12 @@ func newMarketBody(k Kind) (Body, bool) {
 		return new(AcceptData), true
 	case KindSettleDeals:
 		return new(SettleDeals), true
+	case KindReplaceOrder:
+		return new(ReplaceOrder), true
+	case KindSetRenewal:
+		return new(SetRenewal), true
+	case KindPublishReceipts:
+		return new(PublishReceipts), true
 	case KindOpenChannel:
 		return new(OpenChannel), true
 	case KindTopUpChannel:

@@ -15,7 +15,9 @@ type BidTerms struct {
 	Expiry        Height    // last height at which the bid may match
 	Allow         []MinerID `cborgen:"maxlen=64"`  // only these, if any; ascending
 	Deny          []MinerID `cborgen:"maxlen=64"`  // none of these; ascending
+	Regions       []string  `cborgen:"maxlen=16"`  // only miners that claim one of these, see MeetsRegions; none: anywhere; ascending
 	ClientPeer    []byte    `cborgen:"maxlen=128"` // libp2p peer ID that will dial the miner
+	Public        bool      // anybody may fetch the piece: a wish, which lets miners serve it for nothing
 	Renew         *Renewal  // nil: each deal ends with its term
 }
 
@@ -43,6 +45,9 @@ type AskTerms struct {
 	Collateral               Amount // attoPDR per GiB, escrowed for the whole capacity when placed
 	Expiry                   Height // last height at which the ask may match
 	Refresh                  uint64 // how often it is placed again, for as long and with all of its capacity, when it has expired or is sold out
+	Region                   string // where the miner says that it is, see CheckRegion; empty: it does not say. A claim that nobody checks
+	RetrievalPrice           Amount // attoPDR per GiB fetched: announced, no rule enforces it
+	UnsealPrice              Amount // attoPDR per GiB (padded) that must be unsealed to be fetched: announced as well
 }
 
 // PlaceAsk places an ask and escrows its collateral and no-show deposit from the miner's balance.
@@ -56,6 +61,19 @@ type CancelOrder struct{ Order uint64 }
 
 // Kind implements Body.
 func (*CancelOrder) Kind() Kind { return KindCancelOrder }
+
+// ReplaceOrder makes an order want or offer less, or end sooner, and leaves it
+// its place in the book. What is 0 stays as it is. Whatever else is to change,
+// the order has to be cancelled and another placed.
+type ReplaceOrder struct {
+	Order    uint64
+	Copies   uint64 // of a bid, those that have matched counted
+	Capacity uint64 // of an ask, padded bytes, those that are sold counted
+	Expiry   Height // last height at which it may match
+}
+
+// Kind implements Body.
+func (*ReplaceOrder) Kind() Kind { return KindReplaceOrder }
 
 // OrderState is an order's place in its life.
 type OrderState uint64
@@ -122,14 +140,16 @@ type Succession struct {
 	Reserve Amount // of a deal, still locked beyond its price: Fetch, and the rest is the client's. A bid's is in Locked
 }
 
-// Copies says who has deals for copies of the piece of a bid for more than one,
-// or one that renews itself, for as long as there are any. Its key is the bid's ID.
+// Copies says who has deals for copies of the piece of a bid, for as long as
+// there are any, and what the bid asks of miners. A bid for one copy that does
+// not renew itself and takes any miner has none. Its key is the bid's ID.
 type Copies struct {
 	Holders       []Holder  `cborgen:"maxlen=128"`
 	Orders        []uint64  `cborgen:"maxlen=128"` // bids of the chain's own for other copies
 	Barred        []Address `cborgen:"maxlen=64"`  // owners that lost a copy or did not fetch one, the latest last: they get no other
 	Allow         []MinerID `cborgen:"maxlen=64"`  // as the bid says
 	Deny          []MinerID `cborgen:"maxlen=64"`
+	Regions       []string  `cborgen:"maxlen=16"`
 	MinCollateral Amount
 }
 

@@ -29,7 +29,8 @@ const (
 	TableCandidate Table = 14 // by 0, place in the heap, and by 1, miner ID: Candidate
 	TableParams    Table = 15 // by 0: the parameters in force, if they were amended
 	TableProposal  Table = 16 // by proposal ID: Proposal
-	TableEnd       Table = 17
+	TableServed    Table = 17 // by miner ID: Served
+	TableEnd       Table = 18
 )
 
 // Shape says how a table's keys look and so which tree holds it.
@@ -57,7 +58,7 @@ func (t Table) Shape() Shape {
 }
 
 var tableNames = [TableEnd]string{"global", "account", "miner", "sector", "partition", "order",
-	"deal", "channel", "beacon", "queue", "replay", "copies", "voters", "voteKey", "candidate", "params", "proposal"}
+	"deal", "channel", "beacon", "queue", "replay", "copies", "voters", "voteKey", "candidate", "params", "proposal", "served"}
 
 // String returns the table's name, as the command line and JSON use it.
 func (t Table) String() string {
@@ -137,6 +138,9 @@ func ParamsKey() Key { return dense(TableParams, 0) }
 
 // ProposalKey is the key of a proposal.
 func ProposalKey(id uint64) Key { return dense(TableProposal, id) }
+
+// ServedKey is the key of what a miner claims to have served.
+func ServedKey(id MinerID) Key { return dense(TableServed, id) }
 
 // BeaconKey is the key of a height's beacon value.
 func BeaconKey(h Height) Key { return dense(TableBeacon, uint64(h)) }

@@ -37,6 +37,9 @@ type askJSON struct {
 		MaxDuration uint64       `json:"maxDuration"`
 		Collateral  chain.Amount `json:"collateral"`
 		Expiry      chain.Height `json:"expiry"`
+		Region      string       `json:"claimedRegion"`
+		Retrieval   chain.Amount `json:"retrievalPrice"`
+		Unseal      chain.Amount `json:"unsealPrice"`
 	} `json:"ask"`
 }
 
@@ -56,7 +59,8 @@ func (d nodeDirectory) Asks(ctx context.Context) ([]*chain.Order, error) {
 		}
 		o := &chain.Order{ID: a.ID, Placed: a.Placed, Matchable: a.Matchable, Locked: a.Locked, NoShows: a.NoShows, Free: a.Ask.Free}
 		o.Ask = &chain.AskTerms{Price: a.Ask.Price, Capacity: a.Ask.Capacity, MinPiece: a.Ask.MinPiece, MaxPiece: a.Ask.MaxPiece,
-			MinDuration: a.Ask.MinDuration, MaxDuration: a.Ask.MaxDuration, Collateral: a.Ask.Collateral, Expiry: a.Ask.Expiry}
+			MinDuration: a.Ask.MinDuration, MaxDuration: a.Ask.MaxDuration, Collateral: a.Ask.Collateral, Expiry: a.Ask.Expiry,
+			Region: a.Ask.Region, RetrievalPrice: a.Ask.Retrieval, UnsealPrice: a.Ask.Unseal}
 		if o.Owner, err = chain.ParseAddress(a.Owner); err != nil {
 			return nil, fmt.Errorf("order %d: %w", a.ID, err)
 		}

@@ -197,11 +197,9 @@ func (s *state) activateDeals(sec *chain.Sector) error {
 			return err
 		}
 		d.State, d.Activated, d.PaidThrough, d.End = chain.DealActive, now, now, now+chain.Height(d.Duration)
+		s.queueRenewal(d)
 		s.store(chain.DealKey(d.ID), d)
 		s.enqueue(chain.QueueDealEnd, s.lastWindow(miner, sec.Deadline, d.End), chain.QueueItem{ID: d.ID})
-		if d.Renew != nil {
-			s.enqueue(chain.QueueDealRenew, s.params.renewAt(d), chain.QueueItem{ID: d.ID})
-		}
 		s.emit(Event{Kind: EventDealActive, Deal: d.ID, Miner: d.Miner, Sector: sec.Number})
 		return nil
 	})

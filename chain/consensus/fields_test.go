@@ -33,6 +33,8 @@ var story = []chapter{
 	{line: "worker: ask miner=1000 price=1048576PDR capacity=16KiB collateral=10485760PDR min=1KiB expiry=+500", twice: true},
 	{line: "client: bid piece=a size=1KiB price=1048576PDR duration=100 expiry=+200", anyone: true, twice: true},
 	{line: "client: bid piece=b size=1KiB price=1PDR duration=100", anyone: true, twice: true},
+	{line: "client: bid piece=c size=1KiB price=1PDR duration=100 copies=3 region=eu,us public=1 renew=2 renewprice=1PDR", anyone: true, twice: true},
+	{line: "client: replace order=4 copies=2 expiry=+50"},
 	{line: "client: cancel order=3"},
 	{wait: "3", line: "worker: accept miner=1000 deals=1"},
 	{line: "client: open payee=payee amount=5PDR", anyone: true, twice: true},
@@ -43,12 +45,14 @@ var story = []chapter{
 	{wait: "6", line: "worker: prove miner=1000 sector=1"},
 	{line: "worker: prove miner=1000 sector=2"},
 	{line: "worker: prove miner=1000 sector=3"},
+	{line: "client: renewal deals=1 renew=2 renewprice=1PDR renewfor=80", twice: true},
 	{line: "worker: declare-faults miner=1000 sectors=2"},
 	{line: "worker: declare-recoveries miner=1000 sectors=2"},
 	{wait: "window", line: "worker: window-proof miner=1000"},
 	{wait: "window", line: "worker: window-proof miner=1000"},
 	{wait: "window", line: "worker: window-proof miner=1000"},
 	{line: "client: settle deals=1", anyone: true, twice: true},
+	{line: "worker: receipts miner=1000 root=a count=2 bytes=1000 from=2 to=9"},
 	{line: "worker: extend miner=1000 sectors=1 expires=3000"},
 	{line: "worker: terminate miner=1000 sectors=2"},
 	{line: "val: propose set=faultFee:0.15PDR effective=+60", twice: true},
@@ -241,7 +245,9 @@ var mayBeHuge = map[string]bool{
 	"CreateMiner.Peer.ID": true, "UpdateMiner.Peer.ID": true,
 	"PlaceAsk.Terms.Price": true, "PlaceBid.Terms.MinCollateral": true, "PlaceBid.Terms.ClientPeer": true,
 	"PreCommitSectors.Sectors[0].CommR": true, // its proof will fail
-	"SettleDeals.Deals":                 true,
+	"PlaceAsk.Terms.RetrievalPrice":     true, "PlaceAsk.Terms.UnsealPrice": true, "PublishReceipts.Root": true,
+	"PlaceBid.Terms.Renew.MaxPrice": true, "SetRenewal.Renew.MaxPrice": true,
+	"SettleDeals.Deals": true,
 }
 
 // mayBeTwice are the lists in which the same may stand twice.

@@ -112,10 +112,26 @@ func (s *state) checkBid(t *chain.BidTerms) error {
 	case len(t.ClientPeer) == 0:
 		return refuse(CodeFailed, "client's peer ID is missing")
 	}
-	if err := p.checkRenewal(t); err != nil {
+	if err := checkRegions(t.Regions); err != nil {
+		return err
+	}
+	if err := p.checkRenewal(t.PaddedSize, t.Renew); err != nil {
 		return err
 	}
 	return s.checkExpiry(t.Expiry)
+}
+
+// checkRegions refuses what no ask's region can meet.
+func checkRegions(tags []string) error {
+	for i, tag := range tags {
+		if err := chain.CheckRegion(tag); err != nil {
+			return refuse(CodeFailed, "%v", err)
+		}
+		if i > 0 && tags[i-1] >= tag {
+			return refuse(CodeFailed, "regions must be ascending, without repeats")
+		}
+	}
+	return nil
 }
 
 // checkRoot refuses what is not a CIDv1 with a whole SHA-256.
@@ -189,18 +205,25 @@ func applyPlaceAsk(s *state, m *chain.Message, b *chain.PlaceAsk) (uint64, error
 // newAsk is the order of an ask, with what it stakes in Locked.
 func (s *state) newAsk(miner *chain.Miner, t *chain.AskTerms) (*chain.Order, error) {
 	o := &chain.Order{Owner: miner.Keys.Owner, Ask: t, Free: t.Capacity, NoShows: s.recentNoShows(miner.NoShows, miner.NoShowAt)}
-	collateral, err := chain.PerGiB(t.Collateral, t.Capacity)
-	if err != nil {
-		return nil, refuse(CodeFailed, "collateral of the ask: %v", err)
-	}
-	deposit, err := s.params.Matching().AskDeposit(t, o.NoShows)
-	if err == nil {
-		o.Locked, err = collateral.Add(deposit)
-	}
-	if err != nil {
-		return nil, refuse(CodeFailed, "deposit of the ask: %v", err)
+	var err error
+	if o.Locked, err = s.params.askEscrow(t, o.NoShows); err != nil {
+		return nil, refuse(CodeFailed, "escrow of the ask: %v", err)
 	}
 	return o, nil
+}
+
+// askEscrow is what an ask puts down: the collateral of its whole capacity, and
+// its deposit.
+func (p *Params) askEscrow(t *chain.AskTerms, noShows uint64) (chain.Amount, error) {
+	collateral, err := chain.PerGiB(t.Collateral, t.Capacity)
+	if err != nil {
+		return collateral, err
+	}
+	deposit, err := p.Matching().AskDeposit(t, noShows)
+	if err != nil {
+		return deposit, err
+	}
+	return collateral.Add(deposit)
 }
 
 // checkAsk refuses terms that the miner cannot serve.
@@ -225,6 +248,11 @@ func (s *state) checkAsk(miner *chain.Miner, t *chain.AskTerms) error {
 		return refuse(CodeFailed, "least duration of %d blocks is longer than the longest of %d", t.MinDuration, t.MaxDuration)
 	case t.MaxDuration < p.MinDuration || t.MaxDuration > p.MaxDuration():
 		return refuse(CodeFailed, "longest duration of %d blocks, want %d to %d", t.MaxDuration, p.MinDuration, p.MaxDuration())
+	}
+	if t.Region != "" {
+		if err := chain.CheckRegion(t.Region); err != nil {
+			return refuse(CodeFailed, "%v", err)
+		}
 	}
 	if t.Refresh > maxStanding {
 		return refuse(CodeFailed, "%d refreshes, want at most %d", t.Refresh, maxStanding)
@@ -256,20 +284,9 @@ func cancelOrderUnits(s *state, _ *chain.CancelOrder) uint64 { return 2 * s.para
 // applyCancelOrder ends an order: a bid for its sender, an ask for the worker or
 // the owner of its miner.
 func applyCancelOrder(s *state, m *chain.Message, b *chain.CancelOrder) (uint64, error) {
-	o, err := s.order(b.Order)
+	o, err := s.ownOrder(m, b.Order)
 	if err != nil {
 		return 0, err
-	}
-	mine := m.From == o.Owner
-	if o.Ask != nil {
-		miner, err := s.miner(o.Ask.Miner)
-		if err != nil {
-			return 0, err
-		}
-		mine = m.From == miner.Keys.Worker || m.From == miner.Keys.Owner
-	}
-	if !mine {
-		return 0, refuse(CodeFailed, "order %d is another's", o.ID)
 	}
 	if err := s.spoilOrder(o); err != nil {
 		return 0, err
@@ -277,11 +294,22 @@ func applyCancelOrder(s *state, m *chain.Message, b *chain.CancelOrder) (uint64,
 	return 0, s.endOrder(o, EventOrderCancelled, "cancelled")
 }
 
-// order loads an order or refuses.
-func (s *state) order(id uint64) (*chain.Order, error) {
+// ownOrder loads an order that the sender may end or reduce, or refuses.
+func (s *state) ownOrder(m *chain.Message, id uint64) (*chain.Order, error) {
 	o := new(chain.Order)
 	if !s.load(chain.OrderKey(id), o) {
 		return nil, refuse(CodeFailed, "no order %d", id)
+	}
+	mine := m.From == o.Owner
+	if o.Ask != nil {
+		miner, err := s.miner(o.Ask.Miner)
+		if err != nil {
+			return nil, err
+		}
+		mine = m.From == miner.Keys.Worker || m.From == miner.Keys.Owner
+	}
+	if !mine {
+		return nil, refuse(CodeFailed, "order %d is another's", id)
 	}
 	return o, nil
 }
@@ -329,6 +357,11 @@ func (s *state) matureOrder(item *chain.QueueItem) error {
 	}
 	o.State, o.Tie = chain.OrderSearching, OrderTie(value, o.Owner)
 	s.store(chain.OrderKey(o.ID), o)
+	return s.enterBook(o)
+}
+
+// enterBook puts an order into the book as it is now, unless it waits.
+func (s *state) enterBook(o *chain.Order) (err error) {
 	s.book, err = s.book.Set(o)
 	return err
 }
@@ -378,11 +411,12 @@ func (s *state) makeDeal(t *orderbook.Trade) error {
 	d := &chain.Deal{
 		ID: s.global.NextDeal, Bid: t.Bid.ID, Ask: t.Ask.ID, State: chain.DealMatched,
 		Client: t.Bid.Owner, ClientPeer: bid.ClientPeer, Miner: ask.Miner,
-		PieceCID: bid.PieceCID, PaddedSize: bid.PaddedSize, PayloadRoot: bid.PayloadRoot, Part: bid.Part, Parts: bid.Parts,
+		PieceCID: bid.PieceCID, PaddedSize: bid.PaddedSize, PayloadRoot: bid.PayloadRoot, Part: bid.Part, Parts: bid.Parts, Public: bid.Public,
 		Duration: bid.Duration, Price: ask.Price, Total: t.Total, Unspent: t.Total, Renew: bid.Renew,
 		Collateral: t.Collateral, ClientDeposit: t.ClientDeposit, MinerDeposit: t.MinerDeposit,
 		Matched: s.global.Height, FetchBy: s.global.Height + chain.Height(s.params.FetchBy),
 		ActivateBy: s.global.Height + chain.Height(s.params.ActivateBy),
+		Region:     ask.Region, RetrievalPrice: ask.RetrievalPrice, UnsealPrice: ask.UnsealPrice,
 	}
 	s.global.NextDeal++
 	if err := s.unlock(d.Client, t.Refund); err != nil {
@@ -394,16 +428,18 @@ func (s *state) makeDeal(t *orderbook.Trade) error {
 		d.Bid, d.Succeeds = next.Bid, &next
 		s.keepFetch(d)
 	}
-	twice := s.addHolder(d, t)
-	s.store(chain.DealKey(d.ID), d)
-	s.enqueue(chain.QueueDealFetchBy, d.FetchBy, chain.QueueItem{ID: d.ID})
-	s.enqueue(chain.QueueDealActivateBy, d.ActivateBy, chain.QueueItem{ID: d.ID})
 	miner, err := s.miner(d.Miner)
 	if err != nil {
 		return err
 	}
+	k := &miner.Keys
+	d.SelfTrade = d.Client == t.Ask.Owner || d.Client == k.Owner || d.Client == k.Worker || d.Client == k.Beneficiary
+	twice := s.addHolder(d, t)
+	s.store(chain.DealKey(d.ID), d)
+	s.enqueue(chain.QueueDealFetchBy, d.FetchBy, chain.QueueItem{ID: d.ID})
+	s.enqueue(chain.QueueDealActivateBy, d.ActivateBy, chain.QueueItem{ID: d.ID})
 	e := Event{Kind: EventDealMatched, Deal: d.ID, Order: t.Bid.ID, Index: d.Ask, Miner: d.Miner, From: d.Client.Bytes(), Amount: d.Total}
-	if k := &miner.Keys; d.Client == t.Ask.Owner || d.Client == k.Owner || d.Client == k.Worker || d.Client == k.Beneficiary {
+	if d.SelfTrade {
 		e.Reason = "self-trade"
 	}
 	s.emit(e)

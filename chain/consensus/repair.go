@@ -133,7 +133,7 @@ func (s *state) ownBid(d *chain.Deal, next *chain.Succession, escrow chain.Amoun
 		PieceCID: d.PieceCID, PaddedSize: d.PaddedSize, PayloadRoot: d.PayloadRoot, Part: d.Part, Parts: d.Parts,
 		Duration: duration, MaxPrice: ownPrice(d.PaddedSize, duration, percent, next.Price, escrow, next.Fetch), Renew: d.Renew,
 		Copies: 1, MinCollateral: c.MinCollateral, Expiry: min(next.By, now+chain.Height(s.params.MaxOrderLife)),
-		Allow: c.Allow, Deny: c.Deny, ClientPeer: d.ClientPeer}}
+		Allow: c.Allow, Deny: c.Deny, Regions: c.Regions, ClientPeer: d.ClientPeer, Public: d.Public}}
 	for _, h := range c.Holders {
 		if !next.Renewal || h.Deal != next.Deal { // the miner of the deal that ends may have the next
 			o.Miners, o.Owners = append(o.Miners, h.Miner), append(o.Owners, h.Owner)
@@ -222,12 +222,12 @@ func (s *state) endRepair(d *chain.Deal) error {
 // piece, neither knew what the other would match.
 func (s *state) addHolder(d *chain.Deal, t *orderbook.Trade) (twice bool) {
 	bid, key := t.Bid, chain.CopiesKey(d.Bid)
-	if bid.Succeeds == nil && bid.Bid.Copies < 2 && bid.Bid.Renew == nil {
+	if b := bid.Bid; bid.Succeeds == nil && b.Copies < 2 && b.Renew == nil && takesAny(b) {
 		return false
 	}
 	var c chain.Copies
 	if !s.load(key, &c) {
-		c.Allow, c.Deny, c.MinCollateral = bid.Bid.Allow, bid.Bid.Deny, bid.Bid.MinCollateral
+		c.Allow, c.Deny, c.Regions, c.MinCollateral = bid.Bid.Allow, bid.Bid.Deny, bid.Bid.Regions, bid.Bid.MinCollateral
 	}
 	c.Orders = slices.DeleteFunc(c.Orders, func(id uint64) bool { return id == bid.ID })
 	twice = slices.ContainsFunc(c.Holders, func(h chain.Holder) bool {
@@ -236,6 +236,12 @@ func (s *state) addHolder(d *chain.Deal, t *orderbook.Trade) (twice bool) {
 	c.Holders = append(c.Holders, chain.Holder{Deal: d.ID, Miner: d.Miner, Owner: t.Ask.Owner})
 	s.store(key, &c)
 	return twice
+}
+
+// takesAny reports whether a bid takes any miner: then there is nothing to
+// remember of it, should its one copy ever be renewed.
+func takesAny(b *chain.BidTerms) bool {
+	return len(b.Allow)+len(b.Deny)+len(b.Regions) == 0 && b.MinCollateral.IsZero()
 }
 
 // undoMatch ends a deal whose miner has another copy, as soon as it is made and

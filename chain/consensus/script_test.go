@@ -25,7 +25,7 @@ import (
 //	    keys of every verb: nonce=, maxfee=, tip=, signer=NAME
 //	    raw 0102ff                                       these bytes instead of a message
 //	advance N | advance to=H                             empty blocks; prints their events
-//	show votes | account alice | miner 1000 | sector 1000 7 | partition 1000 0 0 | order 1 | deal 1 | copies 1 | channel 1 | global | supply | book | beacon 5
+//	show votes | account alice | miner 1000 | sector 1000 7 | partition 1000 0 0 | order 1 | deal 1 | copies 1 | channel 1 | served 1000 | global | supply | book | beacon 5
 //
 // Verbs find the sender's name as a.text("from"). A noun adds its verbs in its own _test file: verbs["name"] = func(...) in an init.
 
@@ -296,6 +296,8 @@ func (s *script) show(t *testing.T, d *datadriven.TestData) string {
 		v, key = new(chain.Deal), chain.DealKey(ids[0])
 	case "copies":
 		v, key = new(chain.Copies), chain.CopiesKey(ids[0])
+	case "served":
+		v, key = new(chain.Served), chain.ServedKey(ids[0])
 	case "channel":
 		v, key = new(chain.Channel), chain.ChannelKey(ids[0])
 	case "votes":

@@ -12,9 +12,8 @@ import "github.com/perdure/perdure/chain"
 // maxStanding bounds how often an order renews or refreshes itself.
 const maxStanding = 10_000
 
-// checkRenewal refuses renewals that could never be.
-func (p *Params) checkRenewal(t *chain.BidTerms) error {
-	r := t.Renew
+// checkRenewal refuses renewals of a piece that could never be.
+func (p *Params) checkRenewal(size uint64, r *chain.Renewal) error {
 	switch {
 	case r == nil:
 		return nil
@@ -23,7 +22,7 @@ func (p *Params) checkRenewal(t *chain.BidTerms) error {
 	case r.Duration < p.MinDuration || r.Duration > p.MaxDuration():
 		return refuse(CodeFailed, "renewals of %d blocks, want %d to %d", r.Duration, p.MinDuration, p.MaxDuration())
 	}
-	if _, err := p.renewalLock(t.PaddedSize, r); err != nil {
+	if _, err := p.renewalLock(size, r); err != nil {
 		return refuse(CodeFailed, "price of the renewals: %v", err)
 	}
 	return nil

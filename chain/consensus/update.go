@@ -26,48 +26,51 @@ type EventKind uint64
 
 // The kinds of events. Fields of Event that a kind does not name are zero.
 const (
-	EventTransfer         EventKind = 1  // From, To, Amount
-	EventMinerCreated     EventKind = 2  // Miner, From, Amount: its first balance
-	EventMinerUpdated     EventKind = 3  // Miner, Reason
-	EventDebtPaid         EventKind = 4  // Miner, Amount: burned of what became free for it
-	EventSectorCommitted  EventKind = 10 // Miner, Sector
-	EventSectorPart       EventKind = 11 // Miner, Sector, Index: part
-	EventSectorActive     EventKind = 12 // Miner, Sector, Index: deadline
-	EventSectorProven     EventKind = 13 // Miner, Sector, Index: period: an accepted window proof covers it
-	EventSectorFaulty     EventKind = 14 // Miner, Sector, Reason: declared, skipped, declared late or missed; Amount: fine, none if the budget covers it
-	EventSectorRecovered  EventKind = 15 // Miner, Sector
-	EventSectorEnded      EventKind = 16 // Miner, Sector, Reason: expired, lost, terminated or not proven in time; Amount: pledge or deposit burned
-	EventSectorsFined     EventKind = 17 // Miner, Index: so many sectors of a partition were faulty all through a window, Amount: fine
-	EventSectorExtended   EventKind = 18 // Miner, Sector, Index: its expiration
-	EventOrderPlaced      EventKind = 20 // Order, From: its Owner, Miner: an ask's, Amount: locked
-	EventOrderCancelled   EventKind = 21 // Order, Amount: repaid, Reason: cancelled or expired
-	EventDealMatched      EventKind = 22 // Deal, Order: bid, Index: ask, Miner, From: client, Amount: total price, Reason: "self-trade" or empty
-	EventDealAccepted     EventKind = 23 // Deal, Miner
-	EventDealActive       EventKind = 24 // Deal, Miner, Sector
-	EventDealPaid         EventKind = 25 // Deal, Miner, Amount
-	EventDealEnded        EventKind = 26 // Deal, Miner, Reason: completed, lost or void: why
-	EventOrderFilled      EventKind = 27 // Order, Amount: repaid
-	EventChannelOpened    EventKind = 30 // Channel, From, To, Amount
-	EventChannelToppedUp  EventKind = 31 // Channel, Amount
-	EventVoucherRedeemed  EventKind = 32 // Channel, To, Amount, Index: lane
-	EventChannelSettling  EventKind = 33 // Channel
-	EventChannelCollected EventKind = 34 // Channel, To, Amount
-	EventBeaconSkipped    EventKind = 40 // Reason, From: the contributor's reward address, Amount: burned of it, To, Index: the proposer's
-	EventVotesChanged     EventKind = 41 // Index: first height of the new vote set, Reason
-	EventEquivocation     EventKind = 42 // From: consensus address, Miner: 0 for a genesis validator, Index: height of the offence, Amount: slashed
-	EventRepairOrdered    EventKind = 50 // Order: the chain's bid, Deal: the lost one, Index: the client's bid, From: client, Amount: escrow
-	EventRepairEnded      EventKind = 51 // Deal: the lost one, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
-	EventFetchRepaid      EventKind = 52 // Deal, Miner, Amount: its allowance for having bought the data
-	EventRenewalOrdered   EventKind = 53 // Order: the chain's bid, Deal: the one that will end, Index: the client's bid, From: client, Amount: locked
-	EventRenewalEnded     EventKind = 54 // Deal: the one before, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
-	EventRefreshSkipped   EventKind = 55 // Order: the ask that is not placed again, Miner, Reason
-	EventBlockReward      EventKind = 60 // To: reward address of the block's proposer, Amount: minted
-	EventProposed         EventKind = 70 // From, Index: proposal
-	EventApproved         EventKind = 71 // From, Index: proposal
-	EventAdopted          EventKind = 72 // Index: proposal
-	EventProposalEnded    EventKind = 73 // Index: proposal, Reason: in force, not adopted or what stands against it
-	EventRulesChanged     EventKind = 74 // Index: version of the rules from this height on
-	EventPowerReward      EventKind = 61 // Miner, Index: deadline whose partition was proven, Amount: minted
+	EventTransfer          EventKind = 1  // From, To, Amount
+	EventMinerCreated      EventKind = 2  // Miner, From, Amount: its first balance
+	EventMinerUpdated      EventKind = 3  // Miner, Reason
+	EventDebtPaid          EventKind = 4  // Miner, Amount: burned of what became free for it
+	EventSectorCommitted   EventKind = 10 // Miner, Sector
+	EventSectorPart        EventKind = 11 // Miner, Sector, Index: part
+	EventSectorActive      EventKind = 12 // Miner, Sector, Index: deadline
+	EventSectorProven      EventKind = 13 // Miner, Sector, Index: period: an accepted window proof covers it
+	EventSectorFaulty      EventKind = 14 // Miner, Sector, Reason: declared, skipped, declared late or missed; Amount: fine, none if the budget covers it
+	EventSectorRecovered   EventKind = 15 // Miner, Sector
+	EventSectorEnded       EventKind = 16 // Miner, Sector, Reason: expired, lost, terminated or not proven in time; Amount: pledge or deposit burned
+	EventSectorsFined      EventKind = 17 // Miner, Index: so many sectors of a partition were faulty all through a window, Amount: fine
+	EventSectorExtended    EventKind = 18 // Miner, Sector, Index: its expiration
+	EventOrderPlaced       EventKind = 20 // Order, From: its Owner, Miner: an ask's, Amount: locked
+	EventOrderCancelled    EventKind = 21 // Order, Amount: repaid, Reason: cancelled or expired
+	EventDealMatched       EventKind = 22 // Deal, Order: bid, Index: ask, Miner, From: client, Amount: total price, Reason: "self-trade" or empty
+	EventDealAccepted      EventKind = 23 // Deal, Miner
+	EventDealActive        EventKind = 24 // Deal, Miner, Sector
+	EventDealPaid          EventKind = 25 // Deal, Miner, Amount
+	EventDealEnded         EventKind = 26 // Deal, Miner, Reason: completed, lost or void: why
+	EventOrderFilled       EventKind = 27 // Order, Amount: repaid
+	EventOrderReduced      EventKind = 28 // Order, Amount: repaid
+	EventChannelOpened     EventKind = 30 // Channel, From, To, Amount
+	EventChannelToppedUp   EventKind = 31 // Channel, Amount
+	EventVoucherRedeemed   EventKind = 32 // Channel, To, Amount, Index: lane
+	EventChannelSettling   EventKind = 33 // Channel
+	EventChannelCollected  EventKind = 34 // Channel, To, Amount
+	EventBeaconSkipped     EventKind = 40 // Reason, From: the contributor's reward address, Amount: burned of it, To, Index: the proposer's
+	EventVotesChanged      EventKind = 41 // Index: first height of the new vote set, Reason
+	EventEquivocation      EventKind = 42 // From: consensus address, Miner: 0 for a genesis validator, Index: height of the offence, Amount: slashed
+	EventRepairOrdered     EventKind = 50 // Order: the chain's bid, Deal: the lost one, Index: the client's bid, From: client, Amount: escrow
+	EventRepairEnded       EventKind = 51 // Deal: the lost one, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
+	EventFetchRepaid       EventKind = 52 // Deal, Miner, Amount: its allowance for having bought the data
+	EventRenewalOrdered    EventKind = 53 // Order: the chain's bid, Deal: the one that will end, Index: the client's bid, From: client, Amount: locked
+	EventRenewalEnded      EventKind = 54 // Deal: the one before, Index: the new one if there is one, Miner: its, To: client, Amount: repaid to it, Reason
+	EventRefreshSkipped    EventKind = 55 // Order: the ask that is not placed again, Miner, Reason
+	EventRenewalSet        EventKind = 56 // Deal, From: client, Index: further terms, none: it renews no more, Amount: highest price of them
+	EventReceiptsPublished EventKind = 57 // Miner, Index: bytes that it claims to have served
+	EventBlockReward       EventKind = 60 // To: reward address of the block's proposer, Amount: minted
+	EventProposed          EventKind = 70 // From, Index: proposal
+	EventApproved          EventKind = 71 // From, Index: proposal
+	EventAdopted           EventKind = 72 // Index: proposal
+	EventProposalEnded     EventKind = 73 // Index: proposal, Reason: in force, not adopted or what stands against it
+	EventRulesChanged      EventKind = 74 // Index: version of the rules from this height on
+	EventPowerReward       EventKind = 61 // Miner, Index: deadline whose partition was proven, Amount: minted
 )
 
 var eventNames = map[EventKind]string{
@@ -76,7 +79,8 @@ var eventNames = map[EventKind]string{
 	EventSectorProven: "sectorProven", EventSectorFaulty: "sectorFaulty", EventSectorRecovered: "sectorRecovered",
 	EventSectorsFined: "sectorsFined", EventSectorExtended: "sectorExtended",
 	EventSectorEnded: "sectorEnded", EventOrderPlaced: "orderPlaced", EventOrderCancelled: "orderCancelled",
-	EventOrderFilled: "orderFilled",
+	EventOrderFilled: "orderFilled", EventOrderReduced: "orderReduced",
+	EventRenewalSet: "renewalSet", EventReceiptsPublished: "receiptsPublished",
 	EventDealMatched: "dealMatched", EventDealAccepted: "dealAccepted", EventDealActive: "dealActive",
 	EventDealPaid: "dealPaid", EventDealEnded: "dealEnded", EventChannelOpened: "channelOpened",
 	EventChannelToppedUp: "channelToppedUp", EventVoucherRedeemed: "voucherRedeemed",

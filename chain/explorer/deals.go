@@ -34,9 +34,13 @@ type Deal struct {
 	Activated     chain.Height `json:"activated,omitempty"`
 	End           chain.Height `json:"end,omitempty"`
 	PaidThrough   chain.Height `json:"paidThrough,omitempty"`
-	FaultBlocks   uint64       `json:"faultBlocks"`     // of the term, not paid because of faults
-	Renew         *Renewal     `json:"renew,omitempty"` // what is left of the bid's
+	FaultBlocks   uint64       `json:"faultBlocks"`       // of the term, not paid because of faults
+	Public        bool         `json:"public"`            // anybody may fetch the piece, if the miner lets them
+	SelfTrade     bool         `json:"selfTrade"`         // the client is the miner's owner, worker or beneficiary
+	Renew         *Renewal     `json:"renew,omitempty"`   // what is left of the bid's
+	RenewAt       chain.Height `json:"renewAt,omitempty"` // block that orders its renewal
 	Succeeds      *Succession  `json:"succeeds,omitempty"`
+	Claims                     // as the ask announced when it matched
 }
 
 // Succession is what makes a bid of the chain's own, or the deal that came of
@@ -85,7 +89,8 @@ func (n names) dealOf(d *chain.Deal) *Deal {
 		Part: d.Part, Parts: d.Parts, Duration: d.Duration, Price: d.Price, Total: d.Total, Unspent: d.Unspent, Collateral: d.Collateral,
 		ClientDeposit: d.ClientDeposit, MinerDeposit: d.MinerDeposit, Matched: d.Matched, FetchBy: d.FetchBy, ActivateBy: d.ActivateBy,
 		Accepted: d.Accepted, Activated: d.Activated, End: d.End, PaidThrough: d.PaidThrough, FaultBlocks: d.FaultBlocks,
-		Renew: renewalOf(d.Renew), Succeeds: successionOf(d.Succeeds)}
+		Public: d.Public, SelfTrade: d.SelfTrade, Renew: renewalOf(d.Renew), RenewAt: d.RenewAt, Succeeds: successionOf(d.Succeeds),
+		Claims: Claims{d.Region, d.RetrievalPrice, d.UnsealPrice}}
 	if d.Committed {
 		out.Sector = &d.Sector
 	}

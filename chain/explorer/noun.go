@@ -28,7 +28,7 @@ func init() {
 	size := func(_ names, v reflect.Value) any { return map[string]any{"bytes": v.Len()} }
 	for name, f := range map[string]func(names, reflect.Value) any{
 		"UpdateMiner.Miner": miner, "PreCommitSectors.Miner": miner, "ProveCommit.Miner": miner, "SubmitWindowProof.Miner": miner,
-		"DeclareFaults.Miner": miner, "DeclareRecoveries.Miner": miner, "TerminateSectors.Miner": miner, "ExtendSectors.Miner": miner, "AcceptData.Miner": miner, "AskTerms.Miner": miner,
+		"DeclareFaults.Miner": miner, "DeclareRecoveries.Miner": miner, "TerminateSectors.Miner": miner, "ExtendSectors.Miner": miner, "AcceptData.Miner": miner, "PublishReceipts.Miner": miner, "AskTerms.Miner": miner,
 		"Deal.Miner": miner, "Sector.Miner": miner, "Miner.ID": miner, "Validator.Miner": miner, "Holder.Miner": miner,
 		"BidTerms.Allow": miners, "BidTerms.Deny": miners, "Order.Miners": miners, "Copies.Allow": miners, "Copies.Deny": miners,
 		"BidTerms.ClientPeer": peer, "Deal.ClientPeer": peer, "Peer.ID": peer,

@@ -19,6 +19,8 @@ type Bid struct {
 	Expiry        chain.Height `json:"expiry"`        // last height at which it may match
 	Allow         []string     `json:"allow"`         // miners; none: all
 	Deny          []string     `json:"deny"`
+	Regions       []string     `json:"regions"` // that a miner must claim to be in, one of them; none: anywhere
+	Public        bool         `json:"public"`  // anybody may fetch the piece, if the miner lets them
 	ClientPeer    string       `json:"clientPeer"`
 	CopiesLeft    uint64       `json:"copiesLeft"`
 	Miners        []string     `json:"miners"` // so far; of the chain's own: that have copies already
@@ -38,6 +40,14 @@ type Ask struct {
 	Collateral  chain.Amount `json:"collateral"` // per GiB
 	Expiry      chain.Height `json:"expiry"`
 	Refresh     uint64       `json:"refresh"` // how often it is placed again when it expires or is sold out
+	Claims
+}
+
+// Claims are what a miner announces of itself; nobody checks it.
+type Claims struct {
+	ClaimedRegion string       `json:"claimedRegion"`  // empty: it does not say
+	Retrieval     chain.Amount `json:"retrievalPrice"` // per GiB fetched
+	Unseal        chain.Amount `json:"unsealPrice"`    // per GiB (padded) that must be unsealed to be fetched
 }
 
 // Order is a bid or an ask. One that is over is shown as it last was.
@@ -84,11 +94,12 @@ func (n names) orderOf(o *chain.Order, k *index.Kept) *Order {
 	if b := o.Bid; b != nil {
 		out.Side = "bid"
 		out.Bid = &Bid{cidText(b.PieceCID), b.PaddedSize, cidText(b.PayloadRoot), b.Part, b.Parts, b.Duration, b.MaxPrice, b.Copies,
-			b.MinCollateral, b.Expiry, n.minerTexts(b.Allow), n.minerTexts(b.Deny), peerText(b.ClientPeer), o.Copies, n.minerTexts(o.Miners), renewalOf(b.Renew)}
+			b.MinCollateral, b.Expiry, n.minerTexts(b.Allow), n.minerTexts(b.Deny), append([]string{}, b.Regions...), b.Public,
+			peerText(b.ClientPeer), o.Copies, n.minerTexts(o.Miners), renewalOf(b.Renew)}
 	}
 	if a := o.Ask; a != nil {
 		out.Ask = &Ask{n.minerText(a.Miner), a.Price, a.Capacity, o.Free, a.MinPiece, a.MaxPiece, a.MinDuration, a.MaxDuration,
-			a.Collateral, a.Expiry, a.Refresh}
+			a.Collateral, a.Expiry, a.Refresh, Claims{a.Region, a.RetrievalPrice, a.UnsealPrice}}
 	}
 	return out
 }

@@ -196,7 +196,7 @@ func (b *block) trades() ([]Trade, error) {
 			continue
 		}
 		t := Trade{Height: b.u.Height, Time: b.u.Time, Deal: d.ID, Bid: e.Order, Ask: d.Ask, Miner: d.Miner, Client: d.Client.Bytes(),
-			Price: d.Price, Size: d.PaddedSize, Duration: d.Duration, Total: d.Total, Self: e.Reason != ""}
+			Price: d.Price, Size: d.PaddedSize, Duration: d.Duration, Total: d.Total, Self: d.SelfTrade}
 		if d.Succeeds != nil {
 			t.Renewal, t.Repair = d.Succeeds.Renewal, !d.Succeeds.Renewal
 		}

@@ -37,7 +37,7 @@ func matches(t *testing.T, blocks int) (updates [][]byte, trades []Trade) {
 			undone := false
 			switch r.Uint64N(6) {
 			case 0:
-				e.Reason, tr.Self = "self-trade", true
+				d.SelfTrade, tr.Self = true, true
 			case 1:
 				d.Succeeds = &chain.Succession{Deal: 1, Bid: d.Bid, Renewal: deal%2 == 0}
 				tr.Renewal, tr.Repair = deal%2 == 0, deal%2 == 1

@@ -89,6 +89,20 @@ func (m *market) subset() []chain.MinerID {
 	return out
 }
 
+// claims are the regions of asks, wants those that bids may name.
+var (
+	claims = [4]string{"", "eu", "eu-de", "us"}
+	wants  = [4]string{"eu", "eu-de", "eu-fr", "us"}
+)
+
+// regions is what a bid wants, most often nothing.
+func (m *market) regions() []string {
+	if m.src.below(4) != 0 {
+		return nil
+	}
+	return wants[m.src.below(4):]
+}
+
 // order makes a random order that enters the book now.
 func (m *market) order() *chain.Order {
 	o := &chain.Order{ID: m.nextID, Placed: m.now - chain.Height(m.src.below(2)), State: chain.OrderSearching, NoShows: m.src.below(3) / 2}
@@ -105,7 +119,7 @@ func (m *market) order() *chain.Order {
 func (m *market) bid(o *chain.Order) {
 	t := &chain.BidTerms{PieceCID: somePiece, PayloadRoot: someRoot, PaddedSize: 128 << m.src.below(4), Parts: 1,
 		Duration: 10 * (1 + m.src.below(4)), MaxPrice: chain.Atto((1 + m.src.below(6)) << 20), Copies: 1 + m.src.below(4),
-		MinCollateral: chain.Atto(m.src.below(3) << 22), Expiry: m.now + chain.Height(m.src.below(40)), Allow: m.subset(), Deny: m.subset()}
+		MinCollateral: chain.Atto(m.src.below(3) << 22), Expiry: m.now + chain.Height(m.src.below(40)), Allow: m.subset(), Deny: m.subset(), Regions: m.regions()}
 	price, deposit, err := m.rules.Share(t, o.NoShows)
 	must(m.t, err)
 	share, err := price.Add(deposit)
@@ -133,7 +147,7 @@ func (m *market) ask(o *chain.Order) {
 	low := m.src.below(4)
 	t := &chain.AskTerms{Miner: m.src.below(8), Price: chain.Atto((1 + m.src.below(6)) << 20), Capacity: 128 * (1 + m.src.below(40)),
 		MinPiece: 128 << low, MaxPiece: 128 << (low + m.src.below(4-low)), MinDuration: 10 * (1 + m.src.below(3)),
-		Collateral: chain.Atto(m.src.below(3) << 22), Expiry: m.now + chain.Height(m.src.below(40))}
+		Collateral: chain.Atto(m.src.below(3) << 22), Expiry: m.now + chain.Height(m.src.below(40)), Region: claims[m.src.below(4)]}
 	t.Capacity = max(t.Capacity, t.MaxPiece)
 	t.MaxDuration = t.MinDuration + 10*m.src.below(3)
 	collateral, err := chain.PerGiB(t.Collateral, t.Capacity)

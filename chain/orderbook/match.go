@@ -175,7 +175,7 @@ func (m *matcher) fits(bid, ask *chain.Order) bool {
 	return ask.Free >= b.PaddedSize &&
 		a.MinPiece <= b.PaddedSize && b.PaddedSize <= a.MaxPiece &&
 		a.MinDuration <= b.Duration && b.Duration <= a.MaxDuration &&
-		!a.Collateral.Less(b.MinCollateral) &&
+		!a.Collateral.Less(b.MinCollateral) && chain.MeetsRegions(a.Region, b.Regions) &&
 		m.now <= b.Expiry && m.now <= a.Expiry &&
 		allows(b, a.Miner) &&
 		!slices.Contains(bid.Miners, a.Miner) && !slices.Contains(bid.Owners, ask.Owner) &&

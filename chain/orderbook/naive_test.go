@@ -3,6 +3,7 @@ package orderbook
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/perdure/perdure/chain"
 )
@@ -210,6 +211,7 @@ func escrowFor(a *chain.Order, size uint64, r *Rules) bool {
 
 // mayTrade lists what both sides of a trade agreed to, one line each.
 func mayTrade(b, a *chain.Order, now chain.Height, r *Rules) bool {
+	wider, _, _ := strings.Cut(a.Ask.Region, "-")
 	allowed := len(b.Bid.Allow) == 0 || slices.Contains(b.Bid.Allow, a.Ask.Miner)
 	for _, ok := range []bool{
 		b.Copies > 0,
@@ -223,6 +225,7 @@ func mayTrade(b, a *chain.Order, now chain.Height, r *Rules) bool {
 		now <= a.Ask.Expiry,
 		now <= b.Bid.Expiry,
 		allowed,
+		len(b.Bid.Regions) == 0 || slices.Contains(b.Bid.Regions, a.Ask.Region) || slices.Contains(b.Bid.Regions, wider),
 		!slices.Contains(b.Bid.Deny, a.Ask.Miner),
 		!slices.Contains(b.Miners, a.Ask.Miner),
 		!slices.Contains(b.Owners, a.Owner),

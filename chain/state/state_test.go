@@ -271,7 +271,7 @@ func TestGolden(t *testing.T) {
 		"accounts": {r.Tables[chain.TableAccount].String(), "bafyreihdmomzlkpoi32sxuyo3glrzbzzoxfx4qilumf74p3o574llpfspy"},
 		"deals":    {r.Tables[chain.TableDeal].String(), "bafyreie57742lgmbzv73cegh6lrzzdyaop5pxxfdgpt56rvziltitp6mwe"},
 		"sectors":  {r.Tables[chain.TableSector].String(), "bafyreid3kaobgloov54n2jdua36ppcrlfqsy5ln3kzhdpbbdw7mgpdiwmm"},
-		"root":     {proof.LinkOf(root).String(), "bafyreiecrjepe5vz5agwb7cacfcmuh7waaiaydpfqcebuoo4624j5i5m5e"},
+		"root":     {proof.LinkOf(root).String(), "bafyreidf7hxpecz6ytey7ni6swlbveo3skmbsdlwv37wgfijc6wehxu4xy"},
 	} {
 		if links[0] != links[1] {
 			t.Errorf("%s are %s, want %s", what, links[0], links[1])

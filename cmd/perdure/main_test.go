@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"perdure": main}) }
 
 // TestScripts runs the transcripts in testdata/script. Besides testscript's own commands they may
-// use fill and flip.
+// use fill, flip and archive.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -23,8 +23,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"fill": fill,
-			"flip": flip,
+			"fill":    fill,
+			"flip":    flip,
+			"archive": archive,
 		},
 	})
 }

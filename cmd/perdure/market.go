@@ -15,7 +15,7 @@ func newMarketCommand(g *globals) *cobra.Command {
 	return newGroup("market", "Read and trade in the order book",
 		`Read and trade in the order book. Prices are attoPDR per GiB (padded) per block; a
 deal costs price x padded size x duration / 2^30, rounded up.`,
-		newMarketBook(g), newMarketBid(g), newMarketAsk(g), newMarketCancel(g), newMarketDeals(g),
+		newMarketBook(g), newMarketBid(g), newMarketAsk(g), newMarketReplace(g), newMarketCancel(g), newMarketDeals(g),
 		newMarketTrades(g), newMarketTicker(g), newMarketCandles(g), newMarketPrices(g))
 }
 

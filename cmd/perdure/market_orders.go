@@ -21,7 +21,8 @@ type bidOptions struct {
 	part, parts, duration uint64
 	price, collateral     amount
 	copies, life          uint64
-	allow, deny           []string
+	allow, deny, regions  []string
+	public                bool
 	renew, renewFor       uint64
 	renewPrice            amount
 }
@@ -56,6 +57,8 @@ pieces. The highest price and the no-show deposit of every copy are locked.`,
 	f.Var(&o.renewPrice, "renew-price", "most attoPDR per GiB per block of them (default --max-price)")
 	f.StringSliceVar(&o.allow, "allow", nil, "only these miners")
 	f.StringSliceVar(&o.deny, "deny", nil, "none of these miners")
+	f.StringSliceVar(&o.regions, "region", nil, "only miners that claim to be in one of these regions, like eu or eu-de")
+	f.BoolVar(&o.public, "public", false, "anybody may fetch the piece; miners may serve it for nothing")
 	require(cmd, "piece", "padded-size", "root", "peer", "duration", "max-price")
 	return cmd
 }
@@ -76,6 +79,12 @@ func (o *bidOptions) terms() (*chain.BidTerms, error) {
 	t := &chain.BidTerms{
 		PaddedSize: uint64(o.padded), Part: o.part, Parts: o.parts, Duration: o.duration,
 		MaxPrice: chain.Amount(o.price), Copies: o.copies, MinCollateral: chain.Amount(o.collateral),
+		Regions: slices.Compact(slices.Sorted(slices.Values(o.regions))), Public: o.public,
+	}
+	for _, tag := range t.Regions {
+		if err := chain.CheckRegion(tag); err != nil {
+			return nil, fmt.Errorf("--region: %w", err)
+		}
 	}
 	var err error
 	if t.PieceCID, err = cid.Decode(o.piece); err != nil {
@@ -147,6 +156,8 @@ type askOptions struct {
 	minPiece, maxPiece       size
 	minDuration, maxDuration uint64
 	life, refresh            uint64
+	region                   string
+	retrieval, unseal        amount
 }
 
 // newMarketAsk returns the command that places an ask.
@@ -173,6 +184,9 @@ them free, and the fee. To keep an offer standing in the book use perdure miner 
 	f.Uint64Var(&o.maxDuration, "max-duration", 0, "most blocks of a deal (default the network's)")
 	f.Uint64Var(&o.life, "life", 0, "blocks until the ask expires (default a tenth of the longest)")
 	f.Uint64Var(&o.refresh, "refresh", 0, "how often the chain places it again, as it was, when it expires or is sold out")
+	f.StringVar(&o.region, "region", "", "where the miner is, like eu-de: a claim that bids may select by")
+	f.Var(&o.retrieval, "retrieval-price", "attoPDR per GiB fetched, announced to buyers; the miner charges what its own configuration says")
+	f.Var(&o.unseal, "unseal-price", "attoPDR per GiB that must be unsealed to be fetched, announced like the retrieval price")
 	require(cmd, "miner", "price", "capacity")
 	return cmd
 }
@@ -190,7 +204,7 @@ func runMarketAsk(cmd *cobra.Command, g *globals, o askOptions) error {
 	t := chain.AskTerms{
 		Miner: id, Price: chain.Amount(o.price), Capacity: uint64(o.capacity), MinPiece: uint64(o.minPiece),
 		MaxPiece: uint64(o.maxPiece), MinDuration: o.minDuration, MaxDuration: o.maxDuration, Collateral: chain.Amount(o.collateral),
-		Refresh: o.refresh,
+		Refresh: o.refresh, Region: o.region, RetrievalPrice: chain.Amount(o.retrieval), UnsealPrice: chain.Amount(o.unseal),
 	}
 	if err := completeAsk(cmd.Context(), node, &t); err != nil {
 		return err

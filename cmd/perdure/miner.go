@@ -65,6 +65,8 @@ type askSetOptions struct {
 	price, collateral              amount
 	capacity                       size
 	minDuration, maxDuration, life uint64
+	region                         string
+	unsealPrice                    amount
 }
 
 // newMinerAskSet returns the command that changes the standing offer.
@@ -85,6 +87,8 @@ placed at the next start. A capacity of 0 withdraws the offer.`,
 	f.Uint64Var(&o.minDuration, "min-duration", 0, "least blocks of a deal (0: the network's)")
 	f.Uint64Var(&o.maxDuration, "max-duration", 0, "most blocks of a deal (0: the network's)")
 	f.Uint64Var(&o.life, "life", 0, "blocks until the ask expires and is placed again (0: half the longest)")
+	f.StringVar(&o.region, "region", "", "where the miner is, like eu-de: a claim that clients may select by")
+	f.Var(&o.unsealPrice, "unseal-price", "attoPDR per GiB that must be unsealed to be fetched, as announced")
 	return cmd
 }
 
@@ -111,6 +115,12 @@ func runMinerAskSet(cmd *cobra.Command, g *globals, o askSetOptions) error {
 	}
 	if given("life") {
 		offer.Life = o.life
+	}
+	if given("region") {
+		offer.Region = o.region
+	}
+	if given("unseal-price") {
+		offer.UnsealPrice = chain.Amount(o.unsealPrice)
 	}
 	running, err := daemon.ChangeAsk(cmd.Context(), g.Home, offer)
 	if err != nil {

@@ -69,6 +69,7 @@ standard output; progress and errors go to standard error.`)
 		newClientCommand,
 		newFundsCommand,
 		newChannelCommand,
+		newGatewayCommand,
 		newWalletCommand,
 		newMarketCommand,
 		newMinerCommand,

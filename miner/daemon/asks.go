@@ -8,6 +8,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/porep"
+	"github.com/perdure/perdure/retrieval"
 )
 
 // asks keeps the configured offer in the order book.
@@ -39,8 +40,13 @@ func (a *asks) use(cfg AskConfig) error {
 	return nil
 }
 
-// bytes is the capacity; 0: nothing is offered.
+// bytes checks an offer and returns its capacity; 0: nothing is offered.
 func (c AskConfig) bytes() (uint64, error) {
+	if c.Region != "" {
+		if err := chain.CheckRegion(c.Region); err != nil {
+			return 0, fmt.Errorf("ask.region: %w", err)
+		}
+	}
 	if c.Capacity == "" {
 		return 0, nil
 	}
@@ -99,6 +105,11 @@ func (a *asks) keep(ctx context.Context) error {
 		if err != nil || ok && stands.Ask != nil && sameOffer(stands.Ask, terms) {
 			return err
 		}
+		if ok && smallerOffer(stands.Ask, terms) {
+			if _, err := a.d.send.Send(ctx, &chain.ReplaceOrder{Order: id, Capacity: terms.Capacity}); err == nil || ctx.Err() != nil {
+				return err
+			} // so much is sold that nothing would be left of it
+		}
 		if ok {
 			if _, err := a.d.send.Send(ctx, &chain.CancelOrder{Order: id}); err != nil {
 				return err
@@ -122,6 +133,14 @@ func sameOffer(stands, want *chain.AskTerms) bool {
 	same := *want
 	same.Expiry = stands.Expiry
 	return *stands == same
+}
+
+// smallerOffer reports whether an ask that stands only has to offer less, which
+// leaves it its place in the book.
+func smallerOffer(stands, want *chain.AskTerms) bool {
+	same := *want
+	same.Capacity = stands.Capacity
+	return want.Capacity < stands.Capacity && sameOffer(stands, &same)
 }
 
 // minPiece is the smallest piece, in padded bytes.
@@ -150,6 +169,10 @@ func (a *asks) terms(ctx context.Context, c AskConfig, capacity uint64) (*chain.
 	if err != nil {
 		return nil, err
 	}
+	fetched, err := a.d.opts.Config.Retrieval.Price.Mul(chain.GiB / retrieval.ChunkSize)
+	if err != nil {
+		return nil, fmt.Errorf("retrieval.price: %w", err)
+	}
 	stake := c.Collateral
 	if stake.Less(least) {
 		stake = least
@@ -158,6 +181,7 @@ func (a *asks) terms(ctx context.Context, c AskConfig, capacity uint64) (*chain.
 		Miner: a.d.id, Price: c.Price, Capacity: capacity,
 		MinPiece: minPiece, MaxPiece: min(params.SectorSize(), capacity),
 		MinDuration: or(c.MinDuration, p.MinDuration), MaxDuration: or(c.MaxDuration, p.MaxSectorLife/4),
+		Region: c.Region, RetrievalPrice: fetched, UnsealPrice: c.UnsealPrice,
 		Collateral: stake, Expiry: g.Height + chain.Height(or(c.Life, p.MaxOrderLife/2)),
 	}, nil
 }

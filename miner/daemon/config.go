@@ -22,6 +22,7 @@ type Config struct {
 
 	Sealing   SealingConfig   `toml:"sealing"`
 	Retrieval RetrievalConfig `toml:"retrieval"`
+	Public    PublicConfig    `toml:"public"`
 	Ask       AskConfig       `toml:"ask"`
 }
 
@@ -98,6 +99,8 @@ type AskConfig struct {
 	MinDuration uint64       `toml:"min_duration" json:"minDuration"` // blocks
 	MaxDuration uint64       `toml:"max_duration" json:"maxDuration"` // blocks
 	Life        uint64       `toml:"life" json:"life"`                // blocks until the ask expires and is placed again
+	Region      string       `toml:"region" json:"region"`            // where the miner says that it is, such as "eu-de"
+	UnsealPrice chain.Amount `toml:"unseal_price" json:"unsealPrice"` // attoPDR per GiB that must be unsealed to be fetched, as announced
 }
 
 // DefaultConfig is what `perdure miner init` writes.

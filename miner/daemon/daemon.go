@@ -61,6 +61,7 @@ type Daemon struct {
 	deals    *deals.Deals
 	asks     *asks
 	status   *status
+	public   *public
 }
 
 // ConfigPath is the config file of a home.
@@ -76,7 +77,7 @@ func IdentityPath(home string) string { return filepath.Join(home, "identity") }
 // Close lets go of it.
 func New(ctx context.Context, opts Options) (*Daemon, error) {
 	d := &Daemon{opts: opts, log: opts.Log}
-	for _, step := range []func(context.Context) error{d.readChain, d.openStores, d.openNetwork, d.openMarket, d.openWork} {
+	for _, step := range []func(context.Context) error{d.readChain, d.openStores, d.openNetwork, d.openMarket, d.openWork, d.openPublic} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("start miner %s: %w", opts.Config.Miner, err), d.Close())
 		}
@@ -208,6 +209,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.parts.Add("retrieval", d.sell)
 	d.parts.Add("channels", d.channels.Run)
 	d.parts.Add("status", d.status.Run)
+	d.public.add(&d.parts)
 	return d.parts.Run(ctx)
 }
 

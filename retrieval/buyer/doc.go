@@ -3,8 +3,12 @@
 // handed on; a seller that lies, stalls or is too slow is dropped and
 // remembered, and another goes on from the same block.
 //
-// Fetch gets parts of a payload in order, FetchRange the blocks of a byte range
-// of a file, FetchPiece a whole archive for a miner that a deal entitles to it.
+// A Transfer gets files, ranges of them and blocks from several sellers at once,
+// and writes them where they belong; FetchFile is one file by a Transfer of its
+// own. Fetch gets parts of a payload in order from one seller at a time,
+// FetchRange the blocks of a byte range of a file, FetchPiece a whole archive for
+// a miner that a deal entitles to it.
+//
 // Money leaves only as ticks for chunks that were checked; what a seller that
 // then breaks off has got too much is nothing, what it has sent for nothing at
 // most the credit window.

@@ -85,7 +85,7 @@ func (b *Buyer) Fetch(ctx context.Context, r Request) (Stats, error) {
 	if err != nil {
 		err = fmt.Errorf("fetch %s: %w", r.Root, err)
 	}
-	return j.stats, err
+	return j.snapshot(), err
 }
 
 // FetchRange fetches the blocks that a byte range of a file needs. They come to
@@ -102,7 +102,7 @@ func (b *Buyer) FetchRange(ctx context.Context, r RangeRequest) (Stats, error) {
 	if err != nil {
 		err = fmt.Errorf("fetch range of %s: %w", r.Root, err)
 	}
-	return j.stats, err
+	return j.snapshot(), err
 }
 
 // havePlan is a rangePlan that takes from the store what is there.
@@ -147,9 +147,9 @@ func (b *Buyer) FetchPiece(ctx context.Context, r PieceRequest) (Stats, error) {
 		MaxPrice: r.Budget, Budget: r.Budget}, p)
 	j.deal, j.whole = r.Deal, true
 	if err := j.run(ctx); err != nil {
-		return j.stats, fmt.Errorf("fetch piece %s: %w", r.Piece, err)
+		return j.snapshot(), fmt.Errorf("fetch piece %s: %w", r.Piece, err)
 	}
-	return j.stats, nil
+	return j.snapshot(), nil
 }
 
 // newPiecePlan is the plan of a piece: block by block as the payload's DAG has

@@ -8,40 +8,25 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/retrieval"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
-// source is one seller of one part.
-type source struct {
-	part  int
-	peer  chain.Peer
-	offer *retrieval.Offer
-	stats int // index in job.stats.Sellers
-	tried bool
-	fails int  // in a row, without progress
-	gone  bool // not asked again in this job
-}
-
-// job is one fetch.
+// job is one fetch whose blocks come in order, from one seller at a time.
 type job struct {
-	buyer    *Buyer
-	req      *Request
-	plan     plan
-	deal     uint64
-	whole    bool // one archive is fetched, all of it
-	budget   chain.Amount
-	parts    [][]*source // nil: not quoted yet
-	part     int         // that the last session served
-	stats    Stats
-	onUpdate func(Stats)
+	tally
+	buyer *Buyer
+	req   *Request
+	plan  plan
+	deal  uint64
+	whole bool        // one archive is fetched, all of it
+	parts [][]*source // nil: not quoted yet
+	part  int         // that the last session served
 }
 
 func (b *Buyer) newJob(r *Request, p plan) *job {
-	return &job{buyer: b, req: r, plan: p, budget: r.Budget, parts: make([][]*source, len(r.Parts)), onUpdate: r.Progress}
+	return &job{tally: tally{budget: NewBudget(r.Budget), notify: r.Progress}, buyer: b, req: r, plan: p, parts: make([][]*source, len(r.Parts))}
 }
 
 // run goes from source to source until the plan is done.
@@ -56,27 +41,29 @@ func (j *job) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
-		if j.stats.Blocks > before {
-			j.retryAll()
+		came := j.stats.Blocks - before
+		if came > 0 {
+			j.tryAll()
 		}
-		if err := j.judge(s, err); err != nil {
+		if err := j.judge(s, came, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// retryAll makes every source worth asking again: the next block is another.
-func (j *job) retryAll() {
+// tryAll makes every source worth asking: the next block is another. How often
+// a source failed is not forgotten.
+func (j *job) tryAll() {
 	for _, part := range j.parts {
 		for _, s := range part {
-			s.tried, s.fails = false, 0
+			s.tried = false
 		}
 	}
 }
 
-// judge draws the consequences of how a session ended.
-func (j *job) judge(s *source, err error) error {
+// judge draws the consequences of how a session ended that brought came blocks.
+func (j *job) judge(s *source, came uint64, err error) error {
 	s.tried = true
 	var own ownError
 	switch {
@@ -85,25 +72,14 @@ func (j *job) judge(s *source, err error) error {
 	case errors.As(err, &own):
 		return err
 	}
-	st := &j.stats.Sellers[s.stats]
-	st.Err = err.Error()
-	if errors.Is(err, ErrFault) && !(j.deal != 0 && errors.Is(err, p2p.ErrIdle)) {
-		st.Dropped, s.gone = true, true
-		if j.deal == 0 { // a deal has no other seller: whoever fetches decides when to ask again
-			j.buyer.drop(string(s.peer.ID))
-		}
-		return nil
+	if j.deal != 0 && silent(err) {
+		err = errors.New(err.Error()) // nobody else has it: silence is no fault
 	}
-	s.fails++
-	var pay payError
-	if s.gone = s.fails > j.buyer.cfg.Retries || errors.As(err, &pay); s.gone {
-		return nil
+	drop := s.failed(&j.buyer.cfg, came, err, j.hasOther(string(s.peer.ID)))
+	if drop && j.deal == 0 { // whoever fetches for a deal decides when to ask again
+		j.buyer.drop(string(s.peer.ID))
 	}
-	switch retrieval.CodeOf(err) {
-	case 0, retrieval.CodeBusy, retrieval.CodeTimeout, retrieval.CodeUnavailable, retrieval.CodeInternal:
-	default: // it would say the same again
-		s.gone = true
-	}
+	j.seller(s.seat, func(st *SellerStats) { st.Err, st.Dropped = err.Error(), st.Dropped || drop })
 	return nil
 }
 
@@ -139,7 +115,7 @@ func (j *job) pick(ctx context.Context) (*source, error) {
 	if again == nil {
 		return nil, j.noSeller(ctx)
 	}
-	timer := time.NewTimer(j.buyer.cfg.RetryDelay << (again.fails - 1))
+	timer := time.NewTimer(again.pause(&j.buyer.cfg))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -191,7 +167,7 @@ func (j *job) quote(ctx context.Context, part int) {
 	var all sync.WaitGroup
 	slots := make(chan struct{}, 8)
 	for i, peer := range sellers {
-		found[i] = &source{part: part, peer: peer, stats: j.statsOf(string(peer.ID))}
+		found[i] = &source{part: part, peer: peer, seat: j.seat(string(peer.ID))}
 		if j.deal == 0 && j.buyer.Dropped(string(peer.ID)) {
 			errs[i] = errRemembered
 			continue
@@ -211,19 +187,7 @@ func (j *job) quote(ctx context.Context, part int) {
 	all.Wait()
 	for i, s := range found {
 		if errs[i] != nil {
-			s.gone = true
-			st := &j.stats.Sellers[s.stats]
-			if errors.Is(errs[i], errRemembered) && st.Dropped { // by this fetch, which knows better why
-				continue
-			}
-			st.Err = errs[i].Error()
-			switch {
-			case errors.Is(errs[i], errRemembered):
-				st.Dropped = true
-			case errors.Is(errs[i], ErrFault) && ctx.Err() == nil:
-				st.Dropped = true
-				j.buyer.drop(string(s.peer.ID))
-			}
+			j.unquoted(ctx, s, errs[i])
 		}
 	}
 	slices.SortStableFunc(found, func(a, b *source) int {
@@ -240,14 +204,20 @@ func (j *job) quote(ctx context.Context, part int) {
 	j.parts[part] = found
 }
 
-// statsOf is where a peer's numbers stand.
-func (j *job) statsOf(peer string) int {
-	i := slices.IndexFunc(j.stats.Sellers, func(s SellerStats) bool { return s.Peer == peer })
-	if i < 0 {
-		j.stats.Sellers = append(j.stats.Sellers, SellerStats{Peer: peer})
-		i = len(j.stats.Sellers) - 1
+// unquoted notes that a seller made no offer.
+func (j *job) unquoted(ctx context.Context, s *source, err error) {
+	s.gone = true
+	remembered := errors.Is(err, errRemembered)
+	fault := !remembered && errors.Is(err, ErrFault) && ctx.Err() == nil
+	if fault {
+		j.buyer.drop(string(s.peer.ID))
 	}
-	return i
+	j.seller(s.seat, func(st *SellerStats) {
+		if remembered && st.Dropped { // by this fetch, which knows better why
+			return
+		}
+		st.Err, st.Dropped = err.Error(), st.Dropped || remembered || fault
+	})
 }
 
 // session opens a stream to a source and runs it.
@@ -267,7 +237,8 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 	if err != nil {
 		return err
 	}
-	s := &session{buyer: j.buyer, job: j, peer: src.peer, conn: conn, offer: *offer, purse: w, stats: &j.stats.Sellers[src.stats]}
+	s := &sequence{session: session{buyer: j.buyer, tally: &j.tally, seat: src.seat, conn: conn, offer: *offer, purse: w}, job: j, peer: string(src.peer.ID)}
+	s.need = s.chunksLeft
 	defer conn.Abort()
 	if err := j.acceptable(ctx, offer); err != nil {
 		s.leave()
@@ -279,8 +250,8 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 		return errors.New("the seller changed its offer")
 	}
 	src.offer = offer
-	s.stats.Price = offer.Price
-	err = s.run(ctx, j.plan)
+	j.seller(s.seat, func(st *SellerStats) { st.Price = offer.Price })
+	err = s.run(ctx)
 	w = s.purse
 	if err == nil || errors.Is(err, errAbsent) {
 		s.leave()
@@ -290,59 +261,54 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 
 // acceptable checks an offer against what the job may pay and wants.
 func (j *job) acceptable(ctx context.Context, o *retrieval.Offer) error {
-	if j.req.MaxPrice.Less(o.Price) {
-		return retrieval.Errorf(retrieval.CodeRefused, "price %s attoPDR a chunk, at most %s is paid", o.Price, j.req.MaxPrice)
-	}
 	if j.whole && !o.Root.Equals(j.req.Root) {
 		return fmt.Errorf("%w: its archive has root %s, want %s", ErrFault, o.Root, j.req.Root)
+	}
+	if cost, err := retrieval.Cost(o.Price, o.Chunks); j.whole && !o.Price.IsZero() && (err != nil || j.req.Budget.Less(cost)) {
+		return retrieval.Errorf(retrieval.CodeRefused, "%d chunks at %s attoPDR each, at most %s is paid for all", o.Chunks, o.Price, j.req.Budget)
+	}
+	return j.buyer.acceptable(ctx, o, j.req.MaxPrice)
+}
+
+// acceptable checks an offer against the highest price.
+func (b *Buyer) acceptable(ctx context.Context, o *retrieval.Offer, most chain.Amount) error {
+	if most.Less(o.Price) {
+		return retrieval.Errorf(retrieval.CodeRefused, "price %s attoPDR a chunk, at most %s is paid", o.Price, most)
 	}
 	if o.Price.IsZero() {
 		return nil
 	}
-	if cost, err := retrieval.Cost(o.Price, o.Chunks); j.whole && (err != nil || j.budget.Less(cost)) {
-		return retrieval.Errorf(retrieval.CodeRefused, "%d chunks at %s attoPDR each, at most %s is paid for all", o.Chunks, o.Price, j.budget)
-	}
-	if j.buyer.cfg.Channels == nil {
+	if b.cfg.Channels == nil {
 		return retrieval.Errorf(retrieval.CodeRefused, "this buyer has no wallet to pay with")
 	}
-	height, err := j.buyer.cfg.Channels.Height(ctx)
+	height, err := b.cfg.Channels.Height(ctx)
 	if err != nil {
 		return fmt.Errorf("ask height: %w", err)
 	}
-	if o.ExpireAfter > height+chain.Height(j.buyer.cfg.MaxLife) {
+	if o.ExpireAfter > height+chain.Height(b.cfg.MaxLife) {
 		return retrieval.Errorf(retrieval.CodeRefused, "vouchers to live beyond height %d, it is %d", o.ExpireAfter, height)
 	}
 	return nil
 }
 
-// put hands a block on.
-func (j *job) put(ctx context.Context, c cid.Cid, data []byte) error {
-	if err := j.req.Sink.Put(ctx, c, data); err != nil {
-		return fmt.Errorf("keep block %s: %w", c, err)
+// prepare gets a purse before the stream is opened, so that no seller waits
+// while a channel is opened.
+func (j *job) prepare(ctx context.Context, o *retrieval.Offer) (*purse, error) {
+	chunks := j.plan.chunks(o)
+	if o.Price.IsZero() || chunks <= o.Free {
+		return nil, nil
 	}
-	j.stats.Blocks++
-	j.stats.Bytes += uint64(len(data))
-	return nil
-}
-
-func (j *job) count(s *session, bytes uint64) {
-	j.stats.Chunks++
-	s.stats.Chunks++
-	s.stats.Bytes += bytes
-}
-
-func (j *job) countPaid(s *session) {
-	j.stats.Paid++
-	s.stats.Paid++
-	if sum, err := j.stats.Spent.Add(s.offer.Price); err == nil {
-		j.stats.Spent = sum
+	chunks = j.affordable(o.Price, chunks-o.Free)
+	if chunks == 0 {
+		return nil, overBudget(j.budget, o.Price)
 	}
-}
-
-func (j *job) progress() {
-	if j.onUpdate != nil {
-		st := j.stats
-		st.Sellers = slices.Clone(st.Sellers)
-		j.onUpdate(st)
+	need, err := retrieval.Cost(o.Price, chunks)
+	if err != nil {
+		return nil, err
 	}
+	w, err := j.buyer.openPurse(ctx, o, need)
+	if err != nil {
+		return nil, payError{err}
+	}
+	return w, nil
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/perdure/perdure/retrieval"
 )
 
-// present gets a purse, unless the job prepared one, and shows what there is on
-// its lane: the voucher of an earlier session first, so that the seller tells
-// how far that was used; else a new one.
-func (s *session) present(ctx context.Context, p plan) error {
+// present gets a purse, unless one was prepared, and shows what there is on its
+// lane: the voucher of an earlier session first, so that the seller tells how
+// far that was used; else a new one.
+func (s *session) present(ctx context.Context) error {
 	if s.purse == nil {
-		chunks, err := s.job.affordable(&s.offer, s.missing(p))
+		chunks, err := s.affordable()
 		if err != nil {
 			return err
 		}
@@ -26,24 +26,28 @@ func (s *session) present(ctx context.Context, p plan) error {
 		}
 	}
 	if s.purse.promise == nil {
-		return s.renew(ctx, p)
+		return s.renew(ctx)
 	}
 	return s.sendPay(true)
 }
 
-// missing is how many chunks are still to be paid, as far as is known.
-func (s *session) missing(p plan) uint64 {
-	all, had := p.chunks(&s.offer), max(s.got, s.offer.Free)
-	if all <= had {
-		return 1
+// affordable is how many chunks a voucher should pay.
+func (s *session) affordable() (uint64, error) {
+	if n := s.tally.affordable(s.offer.Price, max(s.need(), 1)); n > 0 {
+		return n, nil
 	}
-	return all - had
+	return 0, overBudget(s.tally.budget, s.offer.Price)
+}
+
+func overBudget(b *Budget, price chain.Amount) error {
+	left, _ := b.left()
+	return ownError{fmt.Errorf("%w: %s attoPDR left, a chunk costs %s", ErrBudget, left, price)}
 }
 
 // renew shows a new voucher.
-func (s *session) renew(ctx context.Context, p plan) error {
+func (s *session) renew(ctx context.Context) error {
 	s.purse.ready = false
-	chunks, err := s.job.affordable(&s.offer, s.missing(p))
+	chunks, err := s.affordable()
 	if err != nil {
 		return err
 	}
@@ -59,15 +63,20 @@ func (s *session) sendPay(resume bool) error {
 	if err != nil {
 		return err
 	}
+	s.shown++
 	return s.conn.Write(pay)
 }
 
 // standing hears where the seller says the lane stands. Its tick proves itself:
 // it is one of this side's hash chain or the seller lies.
-func (s *session) standing(ctx context.Context, p plan, m *retrieval.Standing) error {
+func (s *session) standing(ctx context.Context, m *retrieval.Standing) error {
 	w := s.purse
 	if w == nil || w.promise == nil {
 		return fmt.Errorf("%w: speaks of a voucher before there is one", ErrFault)
+	}
+	answer := s.shown > 0 // else the seller speaks by itself: it can be paid no more on this voucher
+	if answer {
+		s.shown--
 	}
 	v := &w.promise.Voucher.Voucher
 	if m.Channel != v.Channel || m.Lane != v.Lane || m.Nonce > v.Nonce {
@@ -90,9 +99,9 @@ func (s *session) standing(ctx context.Context, p plan, m *retrieval.Standing) e
 		w.ready = true
 		return nil
 	case !w.ready:
-		return s.renew(ctx, p)
-	case m.Nonce == v.Nonce && m.Ticks == w.k && !ok:
-		return s.renew(ctx, p) // used up, and more is to come
+		return s.renew(ctx)
+	case m.Nonce == v.Nonce && m.Ticks == w.k && (!ok || !answer):
+		return s.renew(ctx) // used up, or the channel covers no more of it, and more is to come
 	}
 	return nil
 }
@@ -107,51 +116,16 @@ func (s *session) pay() error {
 	if err != nil {
 		return err
 	}
+	aside := s.offer.Price.Min(s.aside)
+	if !s.tally.budget.spend(s.offer.Price, aside) {
+		return overBudget(s.tally.budget, s.offer.Price)
+	}
+	s.aside, _ = s.aside.Sub(aside)
 	w.k++
-	s.job.countPaid(s)
+	s.tally.paid(s.seat, s.offer.Price)
 	v := &w.promise.Voucher.Voucher
 	if err := s.buyer.cfg.Ledger.SaveRevealed(v.Channel, v.Lane, v.Nonce, w.k); err != nil {
 		return ownError{err}
 	}
 	return s.conn.Write(&retrieval.Tick{Ticks: w.k, Tick: x})
-}
-
-// prepare gets a purse before the stream is opened, so that no seller waits
-// while a channel is opened.
-func (j *job) prepare(ctx context.Context, o *retrieval.Offer) (*purse, error) {
-	chunks := j.plan.chunks(o)
-	if o.Price.IsZero() || chunks <= o.Free {
-		return nil, nil
-	}
-	chunks, err := j.affordable(o, chunks-o.Free)
-	if err != nil {
-		return nil, err
-	}
-	need, err := retrieval.Cost(o.Price, chunks)
-	if err != nil {
-		return nil, err
-	}
-	w, err := j.buyer.openPurse(ctx, o, need)
-	if err != nil {
-		return nil, payError{err}
-	}
-	return w, nil
-}
-
-// affordable is how many of chunks chunks the budget still pays.
-func (j *job) affordable(o *retrieval.Offer, chunks uint64) (uint64, error) {
-	chunks = min(chunks, chain.MaxTicks)
-	if j.budget.IsZero() {
-		return chunks, nil
-	}
-	left, err := j.budget.Sub(j.stats.Spent.Min(j.budget))
-	if err != nil {
-		return 0, err
-	}
-	for n := chunks; n > 0; n /= 2 {
-		if cost, err := retrieval.Cost(o.Price, n); err == nil && !left.Less(cost) {
-			return n, nil
-		}
-	}
-	return 0, ownError{fmt.Errorf("%w: %s attoPDR left, a chunk costs %s", ErrBudget, left, o.Price)}
 }

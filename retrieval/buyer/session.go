@@ -14,22 +14,21 @@ import (
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
-// session is one stream to one seller.
+// session is one stream to one seller, and what is paid on it.
 type session struct {
 	buyer *Buyer
-	job   *job
-	peer  chain.Peer
+	tally *tally
+	seat  int // of the seller in the tally
 	conn  *p2p.Conn
 	offer retrieval.Offer
-	purse *purse // nil: nothing was paid yet
-	stats *SellerStats
+	purse *purse        // nil: nothing was paid yet
+	need  func() uint64 // chunks that are still to come of it, as far as is known; 0: none
+	shown int           // Pays that the seller has not answered
+	aside chain.Amount  // of the budget, for blocks on their way
 
-	wantID uint64
-	packer retrieval.Packer // of the present Want
-	got    uint64           // chunks of this session
-	ended  uint64           // blocks of the present Want
-	waited time.Duration    // for the seller
-	bytes  uint64
+	got    uint64        // chunks of this session
+	bytes  uint64        // of blocks
+	waited time.Duration // for the seller
 }
 
 // ask opens a stream and gets an offer. The caller closes the Conn.
@@ -95,126 +94,67 @@ func (s *session) leave() {
 	_ = s.conn.Close()
 }
 
-// run asks for what the plan wants until it is done (nil), the seller has no
-// more of it (errAbsent), or something fails.
-func (s *session) run(ctx context.Context, p plan) error {
-	stop := context.AfterFunc(ctx, s.conn.Abort)
-	defer stop()
-	if s.mustPay(p.chunks(&s.offer)) {
-		if err := s.present(ctx, p); err != nil {
-			return err
-		}
-	}
-	for !p.done() {
-		s.wantID++
-		s.packer, s.ended = retrieval.Packer{}, 0
-		runs := p.want()
-		if len(runs) == 0 {
-			break
-		}
-		if err := s.conn.Write(&retrieval.Want{ID: s.wantID, Runs: runs}); err != nil {
-			return err
-		}
-		end, err := s.receive(ctx, p)
-		if err != nil {
-			return errors.Join(err, ctx.Err())
-		}
-		if err := p.ended(end, &s.offer); err != nil {
-			return fmt.Errorf("%w: %w", ErrFault, err)
-		}
-		if end.Blocks == 0 && !p.done() {
-			return errAbsent
-		}
-	}
-	return nil
-}
-
 // mustPay says whether chunks chunks go beyond what is free.
 func (s *session) mustPay(chunks uint64) bool {
 	return !s.offer.Price.IsZero() && chunks > s.offer.Free
 }
 
-// receive takes what comes until the End of the present Want.
-func (s *session) receive(ctx context.Context, p plan) (*retrieval.End, error) {
-	for {
-		began := time.Now()
-		m, err := s.conn.Read()
-		s.waited += time.Since(began)
-		if err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, blame(fmt.Errorf("receive: %w", err))
+// read waits for what the seller says next. Where it is about the payment, or
+// an error, it is dealt with here and comes back as nil, nil or the error.
+func (s *session) read(ctx context.Context) (retrieval.Message, error) {
+	began := time.Now()
+	m, err := s.conn.Read()
+	s.waited += time.Since(began)
+	if err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
 		}
-		// The stream is aborted beside us: chunks already buffered would still
-		// be taken and paid.
-		if ctx.Err() != nil {
-			return nil, errors.New("receive: stopped")
-		}
-		switch m := m.(type) {
-		case *retrieval.Chunk:
-			err = s.chunk(ctx, p, m)
-		case *retrieval.Standing:
-			err = s.standing(ctx, p, m)
-		case *retrieval.End:
-			if m.Want == s.wantID && m.Blocks == s.ended {
-				return m, nil
-			}
-			err = fmt.Errorf("%w: end of want %d after %d blocks, at want %d after %d", ErrFault, m.Want, m.Blocks, s.wantID, s.ended)
-		case *retrieval.Error:
-			err = fmt.Errorf("the seller broke off: %w", m)
-			if blames(m.Code) {
-				err = fmt.Errorf("%w: %w", ErrFault, err)
-			}
-		default:
-			err = fmt.Errorf("%w: frame of kind %d is none of a seller's", ErrFault, m.Kind())
-		}
-		if err != nil {
-			return nil, err
-		}
+		return nil, blame(fmt.Errorf("receive: %w", err))
 	}
+	// The stream is aborted beside us: chunks already buffered would still
+	// be taken and paid.
+	if ctx.Err() != nil {
+		return nil, errors.New("receive: stopped")
+	}
+	switch m := m.(type) {
+	case *retrieval.Chunk, *retrieval.End:
+		return m, nil
+	case *retrieval.Standing:
+		return nil, s.standing(ctx, m)
+	case *retrieval.Error:
+		err = fmt.Errorf("the seller broke off: %w", m)
+		if blames(m.Code) {
+			err = fmt.Errorf("%w: %w", ErrFault, err)
+		}
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: frame of kind %d is none of a seller's", ErrFault, m.Kind())
 }
 
-// chunk checks the blocks, hands them on and pays. Of a chunk with a wrong
-// block the good ones before it are kept and nothing is paid.
-func (s *session) chunk(ctx context.Context, p plan, c *retrieval.Chunk) error {
-	if c.Want != s.wantID {
-		return fmt.Errorf("%w: chunk of want %d, at want %d", ErrFault, c.Want, s.wantID)
-	}
-	for i, b := range c.Blocks {
-		if began := s.packer.Add(uint64(len(b.Data))); began != (i == 0) {
-			return fmt.Errorf("%w: chunks are cut short", ErrFault)
-		}
-		if err := p.accept(b); err != nil {
-			return fmt.Errorf("%w: %w", ErrFault, err)
-		}
-		if err := s.job.put(ctx, b.CID, b.Data); err != nil {
-			return ownError{err}
-		}
-		s.ended++
-	}
+// taken counts a chunk whose blocks were all right, and pays it.
+func (s *session) taken(ctx context.Context, c *retrieval.Chunk) error {
 	s.got++
 	n := c.Bytes()
 	s.bytes += n
-	s.job.count(s, n)
-	if !s.offer.Price.IsZero() && s.got > s.offer.Free {
+	s.tally.came(s.seat, n)
+	if s.mustPay(s.got) {
 		if err := s.pay(); err != nil {
 			return err
 		}
 	}
-	if s.mustPay(s.got+1) && s.purse == nil && !p.done() {
-		if err := s.present(ctx, p); err != nil {
+	if s.mustPay(s.got+1) && s.purse == nil && s.need() > 0 {
+		if err := s.present(ctx); err != nil {
 			return err
 		}
 	}
-	s.job.progress()
-	return s.pace()
+	s.tally.progress()
+	return nil
 }
 
-// pace drops a seller that is slower than it may be, if there is another.
-func (s *session) pace() error {
+// slow is the fault of a seller below the least rate, once that was measured.
+func (s *session) slow() error {
 	rate := s.buyer.cfg.MinRate
-	if rate == 0 || s.waited < s.buyer.cfg.SlowGrace || !s.job.hasOther(s.stats.Peer) {
+	if rate == 0 || s.waited < s.buyer.cfg.SlowGrace {
 		return nil
 	}
 	if got := float64(s.bytes) / s.waited.Seconds(); got < float64(rate) {

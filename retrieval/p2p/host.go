@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/boxo/bitswap/server"
 	"github.com/libp2p/go-libp2p"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -65,7 +67,14 @@ type Host struct {
 	mu     sync.Mutex
 	closed bool
 	serves sync.WaitGroup
+
+	bitswap     *server.Server // nil: not served
+	stopBitswap func()
+	table       *dht.IpfsDHT // nil: not joined
 }
+
+// maxAddrs is the most addresses of one peer, as a miner's record holds.
+const maxAddrs = 16
 
 func (c *Config) setDefaults() {
 	set := func(v *int, d int) {
@@ -158,7 +167,7 @@ func (h *Host) ID() string { return string(h.host.ID()) }
 func (h *Host) Self() chain.Peer {
 	p := chain.Peer{ID: []byte(h.host.ID())}
 	for _, a := range h.host.Addrs() {
-		if len(p.Addrs) < 16 { // what a miner's record holds
+		if len(p.Addrs) < maxAddrs {
 			p.Addrs = append(p.Addrs, a.Bytes())
 		}
 	}
@@ -173,6 +182,37 @@ func (h *Host) Addrs() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// FormatAddrs writes where a peer is reached as people paste it: addresses with
+// the peer ID, or the ID alone. Addresses that cannot be read are left out.
+func FormatAddrs(p chain.Peer) []string {
+	info, err := addrInfo(p)
+	if err != nil {
+		return nil
+	}
+	end := "/p2p/" + info.ID.String()
+	if len(info.Addrs) == 0 {
+		return []string{end}
+	}
+	var out []string
+	for _, a := range info.Addrs {
+		out = append(out, a.String()+end)
+	}
+	return out
+}
+
+// addrOf reads an address of a peer that may end in the peer's ID.
+func addrOf(text string, id peer.ID) ([]byte, bool) {
+	a, err := ma.NewMultiaddr(text)
+	if err != nil {
+		return nil, false
+	}
+	rest, named := peer.SplitAddr(a)
+	if rest == nil || named != "" && named != id {
+		return nil, false
+	}
+	return rest.Bytes(), true
 }
 
 // FormatPeer writes a binary peer ID as people read it.
@@ -307,7 +347,15 @@ func (h *Host) Close() error {
 	h.cancel()
 	h.host.RemoveStreamHandler(protocol.ID(retrieval.Protocol))
 	h.serves.Wait()
-	if err := h.host.Close(); err != nil {
+	if h.bitswap != nil {
+		h.stopBitswap()
+		h.bitswap.Close()
+	}
+	var err error
+	if h.table != nil {
+		err = h.table.Close()
+	}
+	if err := errors.Join(err, h.host.Close()); err != nil {
 		return fmt.Errorf("stop peer-to-peer host: %w", err)
 	}
 	return nil

@@ -34,7 +34,7 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 		return err
 	}
 	covers, err := x.judge(ctx, c, key, held, p)
-	if err != nil && p.Resume {
+	if err != nil && p.Resume && retrieval.CodeOf(err) != retrieval.CodeBusy {
 		covers, err = 0, nil
 	}
 	if err != nil {
@@ -173,6 +173,8 @@ func (x *session) judge(ctx context.Context, c *chain.Channel, key laneKey, held
 	}
 	covers, err := payment.Accept(c, claims, v, x.seller.cfg.ChainID, height, x.seller.life())
 	switch {
+	case (errors.Is(err, payment.ErrOverdraw) || err == nil && covers == 0) && p.Resume && x.shared(key):
+		return 0, retrieval.Errorf(retrieval.CodeBusy, "what channel %d has left is promised on lanes of other sessions", c.ID)
 	case err != nil:
 		return 0, retrieval.Errorf(retrieval.CodeVoucher, "%s", err)
 	case covers == 0:
@@ -185,6 +187,18 @@ func (x *session) judge(ctx context.Context, c *chain.Channel, key laneKey, held
 		return 0, retrieval.Errorf(retrieval.CodeVoucher, "a new voucher begins with its anchor")
 	}
 	return covers, nil
+}
+
+// shared reports whether another session is paid on the channel.
+func (x *session) shared(key laneKey) bool {
+	x.seller.mu.Lock()
+	defer x.seller.mu.Unlock()
+	for k := range x.seller.lanes {
+		if k.channel == key.channel && k != key {
+			return true
+		}
+	}
+	return false
 }
 
 // claims are the newest claims on the channel's lanes. Lanes that other
@@ -345,6 +359,7 @@ func (x *session) settle() error {
 	}
 	err := s.noteDebt(key.channel, unpaid, paid)
 	s.mu.Lock()
+	x.placed = false
 	delete(s.lanes, key)
 	for k, other := range s.lanes {
 		if k.channel == key.channel {

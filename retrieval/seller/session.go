@@ -112,9 +112,10 @@ func (x *session) run(ctx context.Context) error {
 	return errors.Join(err, x.storeTick(), x.settle(), x.data.Close())
 }
 
-// farewell answers a Bye: what is held is durable before the buyer is told.
+// farewell answers a Bye: what is held is durable, and the lane free for another
+// session, before the buyer is told.
 func (x *session) farewell() error {
-	if err := x.storeTick(); err != nil {
+	if err := errors.Join(x.storeTick(), x.settle()); err != nil {
 		return err
 	}
 	if s := x.standing(); s != nil {

@@ -1,0 +1,102 @@
+package buyer
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/retrieval"
+)
+
+// tally counts what a fetch gets and pays, over all of its sessions.
+type tally struct {
+	budget *Budget
+	notify func(Stats)
+
+	mu    sync.Mutex
+	stats Stats
+
+	telling sync.Mutex // one call of notify at a time
+}
+
+// seat is where a peer's numbers stand.
+func (t *tally) seat(peer string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.IndexFunc(t.stats.Sellers, func(s SellerStats) bool { return s.Peer == peer })
+	if i < 0 {
+		t.stats.Sellers = append(t.stats.Sellers, SellerStats{Peer: peer})
+		i = len(t.stats.Sellers) - 1
+	}
+	return i
+}
+
+// seller changes a peer's numbers.
+func (t *tally) seller(seat int, change func(*SellerStats)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change(&t.stats.Sellers[seat])
+}
+
+// kept counts a block that was handed on.
+func (t *tally) kept(bytes int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats.Blocks++
+	t.stats.Bytes += uint64(bytes)
+}
+
+// came counts a chunk.
+func (t *tally) came(seat int, bytes uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats.Chunks++
+	t.stats.Sellers[seat].Chunks++
+	t.stats.Sellers[seat].Bytes += bytes
+}
+
+// paid counts a payment for one chunk.
+func (t *tally) paid(seat int, price chain.Amount) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats.Paid++
+	t.stats.Sellers[seat].Paid++
+	if sum, err := t.stats.Spent.Add(price); err == nil {
+		t.stats.Spent = sum
+	}
+}
+
+// snapshot is a copy of the numbers.
+func (t *tally) snapshot() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := t.stats
+	st.Sellers = slices.Clone(st.Sellers)
+	return st
+}
+
+// progress tells who wants to know.
+func (t *tally) progress() {
+	if t.notify == nil {
+		return
+	}
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	t.notify(t.snapshot())
+}
+
+// affordable is how many of chunks chunks, and of those that a voucher may have,
+// the budget still pays; 0: none.
+func (t *tally) affordable(price chain.Amount, chunks uint64) uint64 {
+	chunks = min(chunks, chain.MaxTicks)
+	left, bounded := t.budget.left()
+	if !bounded {
+		return chunks
+	}
+	for n := chunks; n > 0; n /= 2 {
+		if cost, err := retrieval.Cost(price, n); err == nil && !left.Less(cost) {
+			return n
+		}
+	}
+	return 0
+}

@@ -1,0 +1,340 @@
+package buyer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/retrieval"
+)
+
+// worker is the session of a Transfer with one seller.
+type worker struct {
+	session
+	t    *Transfer
+	src  *source
+	wake chan struct{} // there may be something to ask for
+	came uint64        // blocks
+
+	// Transfer.mu:
+	started bool    // something was asked for
+	wants   []*want // on their way, the oldest first
+	lastID  uint64
+	since   time.Time     // when the first of wants was asked for, or came forward
+	busy    time.Duration // with wants on their way, before since
+	moved   uint64        // bytes of blocks
+}
+
+// want is a unit of items that was asked for.
+type want struct {
+	id     uint64
+	items  []*item // of a walk: those that came or are due
+	came   int     // blocks
+	walk   *walk   // not nil: as they stand in the archive
+	packer retrieval.Packer
+	aside  chain.Amount // of the budget
+	copied bool         // asked of another seller as well, or is such a copy
+	off    bool         // called off
+}
+
+// walk is the unit that begins with the root of a payload: its CIDs are known
+// only as they come, but not so their order, which is depth first, each block
+// once.
+type walk struct {
+	t      *Transfer
+	want   *want
+	count  uint64
+	frames [][]*item
+	met    map[cid.Cid]struct{}
+}
+
+// push puts children that are new before what follows their parent, and keeps
+// others from asking for those that are due next. Transfer.mu is held.
+func (w *walk) push(fresh []*item) {
+	if w == nil {
+		return
+	}
+	w.frames = append(w.frames, fresh)
+	room := int(w.count) - len(w.want.items)
+	for _, it := range fresh[:min(len(fresh), max(room, 0))] {
+		w.claim(it)
+		if !it.span.Leaf() {
+			break
+		}
+	}
+}
+
+// claim makes an item one of the unit.
+func (w *walk) claim(it *item) {
+	if slices.Contains(w.want.items, it) {
+		return
+	}
+	w.want.items = append(w.want.items, it)
+	it.asked++
+	if it.state == waiting {
+		w.t.parts[it.part].remove(it)
+		it.state = fetched
+	}
+}
+
+// next takes the item that is due.
+func (w *walk) next() *item {
+	for len(w.frames) > 0 {
+		top := len(w.frames) - 1
+		if len(w.frames[top]) == 0 {
+			w.frames = w.frames[:top]
+			continue
+		}
+		it := w.frames[top][0]
+		w.frames[top] = w.frames[top][1:]
+		if _, met := w.met[it.span.CID]; met {
+			continue
+		}
+		w.met[it.span.CID] = struct{}{}
+		w.claim(it)
+		return it
+	}
+	return nil
+}
+
+// The times of a session that waits for work.
+const (
+	lookAgain  = 50 * time.Millisecond // at what others do
+	offerGrace = 100 * time.Millisecond
+	idleTime   = 15 * time.Second
+	slowUnit   = 2 * time.Second // a unit that will take longer is asked of another, too
+)
+
+// usable says whether a source may be asked. Transfer.mu is held, here and below.
+func (t *Transfer) usable(s *source) bool {
+	return !s.gone && !t.buyer.Dropped(string(s.peer.ID))
+}
+
+// dear says whether a seller costs more than twice what another one does.
+func (t *Transfer) dear(s *source) bool {
+	if s.offer == nil {
+		return false
+	}
+	for _, other := range t.sources {
+		if other.part != s.part || other.offer == nil || !t.usable(other) {
+			continue
+		}
+		if twice, err := other.offer.Price.Mul(2); err == nil && twice.Less(s.offer.Price) {
+			return true
+		}
+	}
+	return false
+}
+
+// staff sends for sellers of parts that something waits for, and looks whether
+// there is anybody left to wait for.
+func (t *Transfer) staff() {
+	for _, q := range t.parts {
+		if len(q.nodes)+len(q.leaves) == 0 {
+			continue
+		}
+		able := false
+		for _, s := range t.sources {
+			if s.part != q.part || !t.usable(s) {
+				continue
+			}
+			able = true
+			if _, busy := t.asked[s]; !t.closed && len(t.asked) < t.req.Sessions && !busy && !t.dear(s) && q.has(s) {
+				t.asked[s] = struct{}{}
+				t.group.Add(1)
+				go t.work(s)
+			}
+		}
+		if !able {
+			for _, it := range q.drain() {
+				t.place(it, q.part)
+			}
+		}
+	}
+}
+
+// wakeAll makes all sessions that wait look again.
+func (t *Transfer) wakeAll() {
+	for w := range t.workers {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// callOff tells sellers not to send what nobody waits for any more.
+func (t *Transfer) callOff() {
+	for w := range t.workers {
+		for _, x := range w.wants {
+			if !x.off && x.useless() {
+				x.off = true
+				t.group.Add(1)
+				go func() {
+					defer t.group.Done()
+					_ = w.conn.Write(&retrieval.Cancel{Want: x.id}) // its session sees what is wrong with the stream
+				}()
+			}
+		}
+	}
+}
+
+// useless reports whether all that is still to come of a unit is there already.
+// Of a walk that can be said once the children of what came are known.
+func (x *want) useless() bool {
+	from, enough := x.came, written
+	if x.walk != nil {
+		from, enough = 0, done
+	}
+	for _, it := range x.items[from:] {
+		if it.state < enough && !it.task.ended {
+			return false
+		}
+	}
+	return true
+}
+
+// work asks one seller as long as that makes sense.
+func (t *Transfer) work(s *source) {
+	defer t.group.Done()
+	for {
+		came, err := t.visit(s)
+		if !t.judge(s, came, err) {
+			break
+		}
+		select {
+		case <-time.After(s.pause(&t.buyer.cfg)):
+		case <-t.ending.Done():
+		case <-t.ctx.Done():
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.asked, s)
+	t.staff()
+	t.wakeAll()
+}
+
+// judge draws the consequences of how a session ended, and says whether the
+// seller is to be asked once more.
+func (t *Transfer) judge(s *source, came uint64, err error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil || t.ctx.Err() != nil {
+		return false
+	}
+	var own ownError
+	if errors.As(err, &own) {
+		s.gone = true
+		t.overBudget = t.overBudget || errors.Is(err, ErrBudget)
+	}
+	others := slices.ContainsFunc(t.sources, func(o *source) bool { return o != s && o.part == s.part && t.usable(o) })
+	drop := !s.gone && s.failed(&t.buyer.cfg, came, err, others)
+	if drop {
+		t.buyer.drop(string(s.peer.ID))
+	}
+	t.tally.seller(s.seat, func(st *SellerStats) { st.Err, st.Dropped = err.Error(), st.Dropped || drop })
+	return !s.gone && !t.closed && t.parts[s.part].has(s)
+}
+
+// visit is one session with a seller.
+func (t *Transfer) visit(s *source) (came uint64, err error) {
+	piece := t.req.Parts[s.part].Piece
+	conn, offer, err := t.buyer.ask(t.ctx, s.peer, &retrieval.Ask{Piece: &piece})
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Abort()
+	w := &worker{session: session{buyer: t.buyer, tally: &t.tally, seat: s.seat, conn: conn, offer: *offer}, t: t, src: s, wake: make(chan struct{}, 1)}
+	w.need = w.chunksLeft
+	if err := t.buyer.acceptable(t.ctx, offer, t.req.MaxPrice); err != nil {
+		w.leave()
+		return 0, err
+	}
+	t.tally.seller(s.seat, func(st *SellerStats) { st.Price = offer.Price })
+	t.mu.Lock()
+	s.offer = offer
+	if t.offered.IsZero() {
+		t.offered = time.Now()
+	}
+	t.workers[w] = struct{}{}
+	t.wakeAll()
+	t.mu.Unlock()
+	stop := context.AfterFunc(t.ctx, conn.Abort)
+	defer stop()
+	err = w.run(t.ctx)
+	t.mu.Lock()
+	delete(t.workers, w)
+	for _, x := range w.wants {
+		w.give(x)
+	}
+	w.wants = nil
+	t.tally.budget.release(w.aside)
+	t.staff()
+	t.wakeAll()
+	t.mu.Unlock()
+	if err == nil {
+		w.leave()
+	}
+	w.purse.close()
+	return w.came, err
+}
+
+// run asks for units, two at a time, and takes what comes, until there is
+// nothing more to ask for.
+func (w *worker) run(ctx context.Context) error {
+	idle := time.Now()
+	for {
+		if err := w.ask(ctx); err != nil {
+			return err
+		}
+		if w.pending() > 0 {
+			idle = time.Now()
+			if err := w.receive(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if time.Since(idle) > idleTime || w.wanted() {
+			return nil
+		}
+		timer := time.NewTimer(lookAgain)
+		select {
+		case <-w.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// wanted says whether the session should end: the transfer does, or another one
+// that may be had for another part has no room.
+func (w *worker) wanted() bool {
+	t := w.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return true
+	}
+	if len(t.asked) < t.req.Sessions {
+		return false
+	}
+	return slices.ContainsFunc(t.sources, func(s *source) bool {
+		_, busy := t.asked[s]
+		return !busy && s.part != w.src.part && t.usable(s) && t.parts[s.part].has(s)
+	})
+}
+
+func (w *worker) pending() int {
+	w.t.mu.Lock()
+	defer w.t.mu.Unlock()
+	return len(w.wants)
+}

@@ -1,0 +1,16 @@
+// Package gateway serves what a node holds to ordinary programs over HTTP:
+//
+//	/ipfs/CID[/PATH]              files, directories, blocks and archives, as any IPFS gateway
+//	                              (https://specs.ipfs.tech/http-gateways/)
+//	/piece/PIECECID               the bytes of a piece, with ranges
+//	/routing/v1/providers/CID     who else has it, from deals
+//	/health/livez, /health/readyz
+//
+// A Source says what there is and what it costs; Store is the Source of a node
+// that serves imported archives alone. What is not free is refused with 402 and
+// the terms before any of it is read, what has ended with 410, what cannot be had
+// yet with 503. Nothing is looked up outside: no name, no record, no other peer.
+//
+// Every block is held against its CID before it is sent, so that a rotten disk
+// gives an error and not a wrong file.
+package gateway
