@@ -109,6 +109,10 @@ func (b *bazaar) open(largest int) {
 	}
 	node := rpc.New(b.apis[0])
 	defer node.Close()
+	b.await("every ask", func() bool {
+		offers, err := offers(b.ctx, node)
+		return err == nil && len(offers) == bazaarSellers
+	})
 	server := b.start("client", "client", "run", "--home", b.home("client"), "--node", b.apis[0])
 	defer server.kill()
 	r := rand.New(rand.NewPCG(b.seed, 0))
