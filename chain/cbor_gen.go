@@ -10911,7 +10911,7 @@ func (t *Global) MarshalCBOR(w io.Writer) error {
 	}
 
 	// t.Cursors ([]chain.Cursor) (slice)
-	if len(t.Cursors) > 16 {
+	if len(t.Cursors) > 32 {
 		return xerrors.Errorf("Slice value in field t.Cursors was too long")
 	}
 
@@ -11157,7 +11157,7 @@ func (t *Global) UnmarshalCBOR(r io.Reader) (err error) {
 		return err
 	}
 
-	if extra > 16 {
+	if extra > 32 {
 		return fmt.Errorf("t.Cursors: array too large (%d)", extra)
 	}
 

@@ -51,7 +51,8 @@ func (s DealState) String() string {
 	return names[s]
 }
 
-// Deal is the record of a match: one copy of one piece on one miner.
+// Deal is the record of a match: one copy of one piece on one miner. It stays for
+// EndedRetention blocks after the deal has ended.
 type Deal struct {
 	ID            uint64
 	Bid, Ask      uint64 // order IDs; Bid is the client's, also if the chain's own bid for a lost copy was matched
@@ -90,3 +91,6 @@ type Deal struct {
 	Region                      string
 	RetrievalPrice, UnsealPrice Amount
 }
+
+// Ended reports whether the deal is over.
+func (d *Deal) Ended() bool { return d.State >= DealCompleted }

@@ -17,7 +17,7 @@ type SectorPiece struct {
 
 // PreCommit announces one sealed sector.
 type PreCommit struct {
-	Number       uint64 // chosen by the miner, below 2^32, never reused
+	Number       uint64 // chosen by the miner, below 2^32; no record of a sector has it
 	CommR        [32]byte
 	TicketHeight Height // whose beacon value was the ticket
 	Expiration   Height
@@ -106,7 +106,7 @@ const (
 	SectorPreCommitted SectorState = 1
 	SectorActive       SectorState = 2
 	SectorFaulty       SectorState = 3
-	SectorExpired      SectorState = 4 // term over; record kept so that the number is not reused
+	SectorExpired      SectorState = 4 // term over
 	SectorDropped      SectorState = 5 // pre-commit expired unproven
 	SectorLost         SectorState = 6 // faulty for FaultMaxAge periods
 	SectorTerminated   SectorState = 7 // ended by its miner before its term
@@ -121,7 +121,8 @@ func (s SectorState) String() string {
 	return names[s]
 }
 
-// Sector is the record of a sector.
+// Sector is the record of a sector. It stays for EndedRetention blocks after the
+// sector has ended; then it goes, and the number is free again.
 type Sector struct {
 	Miner        MinerID
 	Number       uint64
@@ -147,7 +148,8 @@ type Sector struct {
 }
 
 // Partition is the record of up to 32 sectors proven by one message. The masks
-// have bit i for slot i.
+// have bit i for slot i. It goes when its last sector has ended and that one's
+// last window has closed; its index is not used again.
 type Partition struct {
 	Sectors       []uint64 `cborgen:"maxlen=32"` // numbers by slot; slots are not reused
 	Live          uint64   // to be proven or faulty
@@ -158,7 +160,7 @@ type Partition struct {
 	ProvenThrough Height   // height that accepted the last proof
 	Earning       uint64   // slots that the last accepted proof covered: they earn until the next
 	RewardIndex   Amount   // Issuance.Index when it was accepted
-	Closes        Height   // last height of the window that closes next; 0: nothing live, none is queued
+	Closes        Height   // last height of the window that closes next
 }
 
 // Provable is the mask of slots that the next proof of the partition covers,
@@ -167,3 +169,6 @@ func (p *Partition) Provable() uint64 { return p.Live & (^p.Faulty | p.Recoverin
 
 // Live reports whether the sector has a place in a partition: active or faulty.
 func (s *Sector) Live() bool { return s.State == SectorActive || s.State == SectorFaulty }
+
+// Ended reports whether the sector's life is over.
+func (s *Sector) Ended() bool { return s.State >= SectorExpired }

@@ -183,7 +183,10 @@ const (
 	QueuePledgeFree     Queue = 11 // Owner: miner, Key: amount of pledge that is bound no longer, big-endian
 	QueueDealRenew      Queue = 12 // ID: deal whose renewal is ordered
 	QueueProposal       Queue = 13 // ID: proposal, at the last height before its effect
-	QueueEnd            Queue = 14
+	QueueSectorForget   Queue = 14 // Owner, ID: sector that has ended and whose record goes
+	QueueDealForget     Queue = 15 // ID: deal that has ended and whose record goes
+	QueueChannelForget  Queue = 16 // ID: channel that is settled and that nobody has collected
+	QueueEnd            Queue = 17
 )
 
 // QueueHead counts what was put into a queue for a height.
@@ -270,7 +273,7 @@ type Global struct {
 	NextChannel  uint64
 	NextProposal uint64
 	Upgrade      Upgrade  // announced; RuleVersion 0: none
-	Cursors      []Cursor `cborgen:"maxlen=16"` // by Queue
+	Cursors      []Cursor `cborgen:"maxlen=32"` // by Queue
 	VotersFrom   []Height `cborgen:"maxlen=16"` // first heights of the vote sets that vote at Height or later, ascending
 	Candidates   uint64   // miners that may vote: places taken of the heap in TableCandidate
 	ProofLoad    []uint64 `cborgen:"maxlen=96"` // proof lane bytes taken by windows opening in each slot of the period

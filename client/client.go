@@ -48,7 +48,8 @@ type Host interface {
 }
 
 // Config is what a Client is made of. Without a Chain it can only pack, list
-// and quote sizes; without a Sender and a Host it cannot Put, Get or Run.
+// and quote sizes; without a Sender and a Host it cannot Put, Get or Run, without
+// a Sender alone it gets what costs nothing.
 type Config struct {
 	Home      string // directory of the client's own files
 	Chain     deals.Chain
@@ -56,6 +57,7 @@ type Config struct {
 	Sender    deals.Sender
 	Host      Host
 	Buyer     buyer.Config // how sellers are treated; its ports are filled in
+	Finders   []Finder     // asked for sellers that the chain does not know
 	Log       *slog.Logger // nil: none
 }
 
@@ -98,9 +100,12 @@ type Options struct {
 	Node   string // URL of a chain node's API; empty: offline
 	Chain  Node   // what is asked in place of Node, such as a light.Node; Close closes it, too
 	Key    []byte // secp256k1 private key that signs and pays; nil: only reading
+	Guest  bool   // without a Key, get what is given away
 	Listen []string
 	Buyer  buyer.Config
-	Log    *slog.Logger
+	// Finders are asked for sellers of content that the chain does not know.
+	Finders []Finder
+	Log     *slog.Logger
 }
 
 // Node is what a client needs of a chain node: an rpc.Client, which believes its
@@ -118,7 +123,7 @@ func Home(home string) string { return filepath.Join(home, "client") }
 // Open makes a client that talks to a node and, with a key, has a libp2p host of
 // its own. It does not ask the node anything yet.
 func Open(o Options) (*Client, error) {
-	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Log: o.Log}
+	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Finders: o.Finders, Log: o.Log}
 	var parts lifecycle.Group
 	fail := func(err error) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("open client: %w", err), parts.Close())
@@ -144,7 +149,7 @@ func Open(o Options) (*Client, error) {
 		}
 		cfg.Sender = sender
 	}
-	if cfg.Sender != nil {
+	if cfg.Sender != nil || o.Guest {
 		identity, err := p2p.LoadIdentity(filepath.Join(cfg.Home, "identity"))
 		if err != nil {
 			return fail(err)

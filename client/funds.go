@@ -293,7 +293,7 @@ func (c *Client) deposit(ctx context.Context, r *DepositResult, amount chain.Amo
 	if err != nil {
 		return err
 	}
-	b, done, err := c.buyer(ctx) // holds the ledger: nobody else of this home opens channels meanwhile
+	b, done, err := c.buyer(ctx, false) // holds the ledger: nobody else of this home opens channels meanwhile
 	if err != nil {
 		return err
 	}
@@ -343,11 +343,13 @@ func (c *Client) depositParts(ctx context.Context, roots []cid.Cid) ([]buyer.Par
 	}
 	var out []buyer.Part
 	for _, root := range roots {
-		parts, err := c.sellers(ctx, root)
+		from, err := c.sellers(ctx, root)
 		if err != nil && !(errors.Is(err, ErrNotStored) && len(roots) > 1) {
 			return nil, fmt.Errorf("%s: %w", root, err)
 		}
-		out = append(out, parts...)
+		if err == nil {
+			out = append(out, from.parts...)
+		}
 	}
 	if len(out) == 0 {
 		return nil, errors.New("this home stored nothing that a miner holds now: name what you mean to fetch")

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
-	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/client/fetch"
 	"github.com/perdure/perdure/client/pack"
 	"github.com/perdure/perdure/retrieval/buyer"
 )
@@ -22,13 +21,96 @@ import (
 // KiB unless told otherwise: ten times what miners ask by default.
 var DefaultChunkPrice = chain.Atto(10_000_000_000_000)
 
-// GetOptions says how to fetch. Zero values take the defaults.
+// GetOptions says what to fetch and how. Zero values take the defaults.
 type GetOptions struct {
+	// Path names a file or a directory below the root, name by name.
+	Path []string
+	// Range fetches so many bytes of a file alone; nil: all of it.
+	Range *Range
+	// CAR writes the blocks, as they are stored, in place of the content: a CARv1
+	// whose root is what was asked for, every block once, depth first.
+	CAR bool
+
 	MaxPrice chain.Amount // attoPDR a chunk; zero: DefaultChunkPrice
 	Budget   chain.Amount // most attoPDR altogether; zero: no bound
-	Key      string       // opens private content that this home did not store
-	To       io.Writer    // instead of a destination: a file's bytes, a directory's tar
+	FreeOnly bool         // pay nothing: take what is given away
+
+	Key      string    // opens private content that this home did not store
+	To       io.Writer // instead of a destination: a file's bytes, a directory's tar, as they come
 	Progress func(Progress)
+}
+
+// Range is a run of bytes of a file: Length bytes from Offset on, or to the end
+// if Length is 0. A negative Offset counts from the end of the file.
+type Range struct {
+	Offset int64
+	Length uint64
+}
+
+// ParseRange reads a range as HTTP has it: "a-b" for the bytes a to b, both
+// counted from 0 and both included, "a-" from a on, "-n" the last n.
+func ParseRange(text string) (Range, error) {
+	bad := fmt.Errorf("range %q: want bytes like 0-99, 100- or -100", text)
+	from, to, ok := strings.Cut(text, "-")
+	if !ok || from == "" && to == "" {
+		return Range{}, bad
+	}
+	if from == "" {
+		n, err := strconv.ParseInt(to, 10, 64)
+		if err != nil || n <= 0 {
+			return Range{}, bad
+		}
+		return Range{Offset: -n}, nil
+	}
+	a, err := strconv.ParseInt(from, 10, 64)
+	if err != nil || a < 0 {
+		return Range{}, bad
+	}
+	if to == "" {
+		return Range{Offset: a}, nil
+	}
+	b, err := strconv.ParseInt(to, 10, 64)
+	if err != nil || b < a {
+		return Range{}, bad
+	}
+	return Range{Offset: a, Length: uint64(b-a) + 1}, nil
+}
+
+// ParsePath reads "CID/dir/file", with or without "/ipfs/" before it: the root and
+// the names below it. CIDs of version 0 are read too.
+func ParsePath(text string) (cid.Cid, []string, error) {
+	first, names, err := fetch.SplitPath(text)
+	if err != nil {
+		return cid.Undef, nil, err
+	}
+	root, err := ParseRoot(first)
+	if err != nil {
+		return cid.Undef, nil, fmt.Errorf("%q is no CID: %w", first, err)
+	}
+	return root, names, nil
+}
+
+// ErrRange is wrapped when a range begins behind the end of the file.
+var ErrRange = errors.New("range not in the file")
+
+// in is the range in a file of size bytes: cut at its end.
+func (r *Range) in(size uint64) (offset, length uint64, err error) {
+	switch {
+	case r == nil:
+		return 0, size, nil
+	case r.Offset < 0:
+		offset = size - min(uint64(-r.Offset), size)
+	default:
+		offset = uint64(r.Offset)
+	}
+	if offset >= size && size > 0 || offset > size {
+		return 0, 0, fmt.Errorf("%w: it begins at %d, the file has %d bytes", ErrRange, offset, size)
+	}
+	length = size - offset
+	if r.Length > 0 {
+		length = min(length, r.Length)
+	}
+	return offset, length, nil
 }
 
 // Progress is how far a Get is.
@@ -38,12 +120,19 @@ type Progress struct {
 	Paid   chain.Amount // attoPDR
 }
 
+// KindCAR and KindPiece are the kinds of what is written as blocks.
+const (
+	KindCAR   pack.Kind = "car"
+	KindPiece pack.Kind = "piece"
+)
+
 // GetResult is what a Get did.
 type GetResult struct {
-	Root       cid.Cid
-	Kind       pack.Kind
-	Size       uint64 // of the content in bytes
-	SHA256     [32]byte
+	Root       cid.Cid      // that was asked for
+	Target     cid.Cid      // at the end of the path
+	Kind       pack.Kind    // file, directory, car or piece
+	Size       uint64       // of what was written, in bytes; of a directory that of its tar
+	SHA256     [32]byte     // of the same
 	Bytes      uint64       // of blocks fetched now
 	Chunks     uint64       // of them
 	PaidChunks uint64       // chunks that cost something
@@ -53,288 +142,84 @@ type GetResult struct {
 	Sellers    []buyer.SellerStats
 }
 
-// Get fetches a payload and writes it to dest, or to GetOptions.To. It asks the
-// chain who stores it, opens payment channels to those sellers as far as is
-// needed, pays chunk by chunk, and drops a seller that is slow or lies for
-// another. dest appears whole and checked or not at all; a Get that is stopped is
-// taken up where it was by the next one.
+// Get fetches a payload, what a path below its root or a range says of it, or a
+// piece, and writes it to dest, or to GetOptions.To. It asks the chain who stores
+// it, opens payment channels to those sellers as far as is needed, pays chunk by
+// chunk, and drops a seller that is slow or lies for another.
+//
+// dest appears whole and checked or not at all. Until then the bytes of a file
+// are in dest.part, with a journal beside it; those of anything else are in the
+// home. A Get that is stopped, at whatever moment, is taken up where it was by
+// the next one to the same dest. What goes to GetOptions.To goes as it comes,
+// every byte checked against the root; the last check, of what this home knows
+// to be the SHA-256, may still fail then.
 func (c *Client) Get(ctx context.Context, root cid.Cid, dest string, o GetOptions) (*GetResult, error) {
 	start := time.Now()
-	if err := c.ready(ctx); err != nil {
-		return nil, fmt.Errorf("get %s: %w", root, err)
-	}
-	r := &GetResult{Root: root}
+	r := &GetResult{Root: root, Target: root}
 	if err := c.get(ctx, r, dest, o); err != nil {
-		return nil, fmt.Errorf("get %s: %w", root, err)
+		return nil, fmt.Errorf("get %s: %w", strings.Join(append([]string{root.String()}, o.Path...), "/"), err)
 	}
 	r.Seconds = time.Since(start).Seconds()
 	return r, nil
 }
 
 func (c *Client) get(ctx context.Context, r *GetResult, dest string, o GetOptions) error {
-	own, err := c.objectOf(ctx, r.Root)
+	if err := o.Check(r.Root); err != nil {
+		return err
+	}
+	if err := c.canGet(ctx, o.FreeOnly); err != nil {
+		return err
+	}
+	if isPiece(r.Root) {
+		return c.getPiece(ctx, r, dest, o)
+	}
+	g, err := c.newGetting(ctx, r, o)
 	if err != nil {
 		return err
 	}
-	if err := destinationFree(dest, own, o); err != nil {
+	if err := g.free(dest); err != nil {
 		return err
 	}
-	parts, err := c.sellers(ctx, r.Root)
-	if err != nil {
-		return err
-	}
-	path := c.records.FetchPath(r.Root)
-	lock, err := files.TakeLock(path + ".lock")
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	store, err := openStore(path, r.Root)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	if err := c.fetch(ctx, r, parts, store, o); err != nil {
-		return err
-	}
-	if err := restore(ctx, r, own, store, dest, o); err != nil {
-		return err
-	}
-	return store.Remove()
+	return g.run(ctx, dest)
 }
 
-// destinationFree refuses what restoring would refuse, before anything is paid.
-func destinationFree(dest string, own *files.Object, o GetOptions) error {
-	if o.To != nil {
-		return nil
-	}
-	info, err := os.Lstat(dest)
+// canGet says whether the client can fetch, and pay for it unless it is free.
+func (c *Client) canGet(ctx context.Context, free bool) error {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case !info.IsDir():
-		if own != nil && own.Kind == string(pack.KindDirectory) {
-			return fmt.Errorf("%s: a file is in the way of a directory", dest)
-		}
-		return nil
-	case own != nil && own.Kind == string(pack.KindFile):
-		return fmt.Errorf("%s: a directory is in the way of a file", dest)
+	case !free || c.cfg.Sender != nil:
+		return c.ready(ctx)
+	case c.cfg.Chain == nil:
+		return ErrNoNode
+	case c.cfg.Host == nil:
+		return ErrNoKey
 	}
-	entries, err := os.ReadDir(dest)
-	if err == nil && len(entries) > 0 {
-		return fmt.Errorf("%s: a directory with content is in the way", dest)
-	}
+	_, err := c.cfg.Chain.Params(ctx)
 	return err
 }
 
-// objectOf returns the newest record of a payload, nil if it is a stranger's.
-func (c *Client) objectOf(ctx context.Context, root cid.Cid) (*files.Object, error) {
-	all, err := c.records.Objects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range slices.Backward(all) {
-		if o.Root == root.String() {
-			return o, nil
-		}
-	}
-	return nil, nil
-}
-
-// dealsOf returns the deals over a payload under which a miner holds its piece
-// now: those the chain knows of and those in the records.
-func (c *Client) dealsOf(ctx context.Context, root cid.Cid) ([]*chain.Deal, error) {
-	ids, err := c.cfg.Directory.DealsOf(ctx, root.String())
-	if err != nil {
-		c.log.Warn("ask for deals by root; going on with those in the records", "root", root, "err", err)
-	}
-	all, err := c.records.Objects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range all {
-		for i := range o.Pieces {
-			for _, d := range o.Pieces[i].Deals {
-				if o.Root == root.String() {
-					ids = append(ids, d.ID)
-				}
-			}
-		}
-	}
-	slices.Sort(ids)
-	var out []*chain.Deal
-	for _, id := range slices.Compact(ids) {
-		d := new(chain.Deal)
-		ok, err := c.cfg.Chain.Record(ctx, chain.DealKey(id), d)
-		if err != nil {
-			return nil, err
-		}
-		if ok && d.PayloadRoot == root && (d.State == chain.DealActive || d.State == chain.DealAccepted) {
-			out = append(out, d)
-		}
-	}
-	return out, nil
-}
-
-// ErrNotStored is wrapped when no deal that is in force is over the payload.
-var ErrNotStored = errors.New("no miner stores it now")
-
-// sellers returns the pieces of a payload with who sells them. One payload may
-// have been cut in several ways; a piece that claims to be a part and is not
-// costs a question, since every block is checked.
-func (c *Client) sellers(ctx context.Context, root cid.Cid) ([]buyer.Part, error) {
-	found, err := c.dealsOf(ctx, root)
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 0 {
-		return nil, ErrNotStored
-	}
-	slices.SortStableFunc(found, func(a, b *chain.Deal) int {
-		if a.Parts != b.Parts {
-			return int(a.Parts) - int(b.Parts)
-		}
-		return int(a.Part) - int(b.Part)
-	})
-	peers := map[chain.MinerID]chain.Peer{}
-	var out []buyer.Part
-	for _, d := range found {
-		peer, known := peers[d.Miner]
-		if !known {
-			var miner chain.Miner
-			if _, err := c.cfg.Chain.Record(ctx, chain.MinerKey(d.Miner), &miner); err != nil {
-				return nil, err
-			}
-			peer = miner.Peer
-			peers[d.Miner] = peer
-		}
-		at := slices.IndexFunc(out, func(p buyer.Part) bool { return p.Piece.Equals(d.PieceCID) })
-		if at < 0 {
-			out = append(out, buyer.Part{Piece: d.PieceCID})
-			at = len(out) - 1
-		}
-		if !slices.ContainsFunc(out[at].Sellers, func(p chain.Peer) bool { return string(p.ID) == string(peer.ID) }) {
-			out[at].Sellers = append(out[at].Sellers, peer)
-		}
-	}
-	return out, nil
-}
-
-// fetch gets what the store lacks.
-func (c *Client) fetch(ctx context.Context, r *GetResult, parts []buyer.Part, store *store, o GetOptions) error {
-	b, done, err := c.buyer(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	req := buyer.Request{Root: r.Root, Parts: parts, From: store.archive.Blocks(), Have: store.get, Sink: store.archive,
-		MaxPrice: o.MaxPrice, Budget: o.Budget}
-	if req.MaxPrice.IsZero() {
-		req.MaxPrice = DefaultChunkPrice
-	}
-	if o.Progress != nil {
-		req.Progress = func(s buyer.Stats) { o.Progress(Progress{s.Bytes, s.Chunks, s.Spent}) }
-	}
-	stats, err := b.Fetch(ctx, req)
-	r.Bytes, r.Chunks, r.PaidChunks, r.Paid, r.Sellers = stats.Bytes, stats.Chunks, stats.Paid, stats.Spent, stats.Sellers
-	for _, s := range stats.Sellers {
-		if s.Paid > 0 && r.ChunkPrice.Less(s.Price) {
-			r.ChunkPrice = s.Price
-		}
-	}
-	return err
-}
-
-// restore writes the content from the store.
-func restore(ctx context.Context, r *GetResult, own *files.Object, store *store, dest string, o GetOptions) error {
-	opts := pack.RestoreOptions{Root: r.Root, Key: o.Key}
-	if own != nil {
-		opts.Kind, opts.Mode = pack.Kind(own.Kind), fs.FileMode(own.Mode)
-		if own.Key != "" {
-			opts.Key = own.Key
-		}
-		if len(own.SHA256) == 32 {
-			sum := [32]byte(own.SHA256)
-			opts.SHA256 = &sum
-		}
-	}
-	var got *pack.Restored
-	var err error
-	if o.To != nil {
-		got, err = pack.RestoreTo(ctx, store.get, o.To, opts)
-	} else {
-		got, err = pack.Restore(ctx, store.get, dest, opts)
-	}
-	if err != nil {
-		return err
-	}
-	r.Kind, r.Size, r.SHA256 = got.Kind, got.Size, got.SHA256
-	return nil
-}
-
-// buyer makes a buyer that pays from this home's channels. done lets go of the
-// payment ledger.
-func (c *Client) buyer(ctx context.Context) (*buyer.Buyer, func(), error) {
-	p, err := c.cfg.Chain.Params(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	book, err := c.ledger.open(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	done := func() {
-		if err := c.ledger.close(); err != nil {
-			c.log.Error("close payment ledger", "err", err)
-		}
-	}
-	cfg := c.cfg.Buyer
-	cfg.ChainID, cfg.Dialer, cfg.Channels, cfg.Signer, cfg.Ledger = p.ChainID, c.cfg.Host, channels{c}, signer{c.cfg.Sender}, book
-	b, err := buyer.New(cfg)
-	if err != nil {
-		done()
-		return nil, nil, err
-	}
-	return b, done, nil
-}
-
-// store is the archive of a payload that is being fetched.
-type store struct {
-	file    *os.File
-	archive *buyer.Archive
-}
-
-func openStore(path string, root cid.Cid) (*store, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open fetched blocks: %w", err)
-	}
-	a, err := buyer.OpenArchive(f, root)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &store{f, a}, nil
-}
-
-// get implements dag.Get.
-func (s *store) get(_ context.Context, c cid.Cid) ([]byte, error) {
-	x := s.archive.Index()
-	at, ok := x.Find(c)
-	if !ok {
-		return nil, fmt.Errorf("block %s was not fetched", c)
-	}
-	return x.ReadBlock(s.file, at)
-}
-
-// Close keeps what there is for another try.
-func (s *store) Close() error { return s.file.Close() }
-
-// Remove deletes it: the content is restored.
-func (s *store) Remove() error {
-	if err := os.Remove(s.file.Name()); err != nil {
-		return fmt.Errorf("remove fetched blocks: %w", err)
+// Check refuses options that do not go together.
+func (o *GetOptions) Check(root cid.Cid) error {
+	switch {
+	case o.CAR && o.Range != nil:
+		return errors.New("a CAR holds whole files: it cannot be of a range")
+	case o.FreeOnly && !o.MaxPrice.IsZero():
+		return errors.New("a highest price, and nothing to be paid")
+	case isPiece(root) && (len(o.Path) > 0 || o.Range != nil || o.CAR):
+		return errors.New("a piece comes whole, as the CAR that it is")
 	}
 	return nil
 }
+
+// price is the most that a chunk may cost.
+func (o *GetOptions) price() chain.Amount {
+	switch {
+	case o.FreeOnly:
+		return chain.Amount{}
+	case o.MaxPrice.IsZero():
+		return DefaultChunkPrice
+	}
+	return o.MaxPrice
+}
+
+// isPiece reports whether a CID is a piece commitment.
+func isPiece(c cid.Cid) bool { return c.Prefix().Codec == cid.FilCommitmentUnsealed }

@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -331,4 +332,88 @@ func TestAwayTooLong(t *testing.T) {
 	put, err = w.clientOf(prunedChain{w.chain, g.Height}).Put(w.ctx, path, client.PutOptions{})
 	w.must(err)
 	w.once(put, data)
+}
+
+// forgetful is a chain that has let go of all deals below a number.
+type forgetful struct {
+	*clienttest.Chain
+	below uint64
+}
+
+// Record implements deals.Chain.
+func (c forgetful) Record(ctx context.Context, k chain.Key, into chain.CBOR) (bool, error) {
+	if k.Table == chain.TableDeal && binary.BigEndian.Uint64([]byte(k.ID)) < c.below {
+		return false, nil
+	}
+	return c.Chain.Record(ctx, k, into)
+}
+
+// TestForgottenDeals comes back when the chain has let go of deals that ended
+// meanwhile: the list says so, and remembers it; what is left is found.
+func TestForgottenDeals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	path, data := w.file(1000)
+	put, err := w.client().Put(w.ctx, path, client.PutOptions{Copies: 2})
+	w.must(err)
+	if !put.Complete() || len(put.Pieces[0].Deals) != 2 {
+		t.Fatalf("stored as %+v", put.Pieces)
+	}
+	first := put.Pieces[0].Deals[0].ID
+	for _, node := range []deals.Chain{forgetful{w.chain, first + 1}, w.chain} {
+		all, err := w.clientOf(node).List(w.ctx)
+		w.must(err)
+		if d := all[0].Pieces[0].Deals; all[0].State() != "partial" || d[0].State != "lost" || d[0].Reason == "" || d[1].State != "active" {
+			t.Errorf("%s, with deals %+v", all[0].State(), d)
+		}
+	}
+	root, err := client.ParseRoot(put.Root)
+	w.must(err)
+	var out bytes.Buffer
+	_, err = w.clientOf(forgetful{w.chain, first + 1}).Get(w.ctx, root, "", client.GetOptions{To: &out})
+	w.must(err)
+	if !bytes.Equal(out.Bytes(), data) {
+		t.Error("other bytes came back")
+	}
+}
+
+// TestForgottenBid: a Put that was killed after its bid was sent comes back when
+// the chain has let go of deals made since. If the nonce is used it cannot tell
+// whether its bid used it, and sends no other; if it is not, it goes on.
+func TestForgottenBid(t *testing.T) {
+	t.Parallel()
+	for name, used := range map[string]bool{"used": true, "not used": false} {
+		w := newWorld(t, 2)
+		path, data := w.file(1000)
+		w.chain.Pause(true)
+		killed := false
+		w.chain.OnSubmit = func(raw []byte) error {
+			if w.kindOf(raw) != chain.KindPlaceBid || killed {
+				return nil
+			}
+			killed = true
+			if used {
+				w.must(w.chain.Submit(context.Background(), raw))
+			}
+			return errKilled
+		}
+		if _, err := w.client().Put(w.ctx, path, client.PutOptions{Copies: 1}); !errors.Is(err, errKilled) {
+			t.Fatalf("first put: %v", err)
+		}
+		w.chain.Advance(8)
+		w.chain.ForgetReceipts()
+		w.chain.Pause(false)
+		g, err := w.chain.Global(w.ctx)
+		w.must(err)
+		put, err := w.clientOf(forgetful{w.chain, g.NextDeal}).Put(w.ctx, path, client.PutOptions{Copies: 1})
+		switch {
+		case !used:
+			w.must(err)
+			w.once(put, data)
+		case err == nil || !strings.Contains(err.Error(), "forgotten"):
+			t.Errorf("%s: the bid is sent again: %v", name, err)
+		case w.chain.Placed(clienttest.ClientKey) != 1:
+			t.Errorf("%s: %d bids", name, w.chain.Placed(clienttest.ClientKey))
+		}
+	}
 }

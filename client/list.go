@@ -11,18 +11,48 @@ import (
 )
 
 // List returns what this home stored, oldest first. With a node that answers, deals
-// that have ended meanwhile are shown as they are now.
+// that have ended meanwhile are shown, and remembered, as they are now: the chain
+// forgets them some time after their end.
 func (c *Client) List(ctx context.Context) ([]*files.Object, error) {
 	all, err := c.records.Objects(ctx)
 	if err != nil || c.cfg.Chain == nil {
 		return all, err
 	}
-	for _, o := range all {
-		if !c.refresh(ctx, o) {
+	for i, o := range all {
+		before := dealsIn(o)
+		answers := c.refresh(ctx, o)
+		if !slices.EqualFunc(before, dealsIn(o), slices.Equal) {
+			if all[i], err = c.remember(ctx, o); err != nil {
+				return all, err
+			}
+		}
+		if !answers {
 			break
 		}
 	}
 	return all, nil
+}
+
+// dealsIn are the deals of each piece as they are now.
+func dealsIn(o *files.Object) [][]files.Deal {
+	var out [][]files.Deal
+	for i := range o.Pieces {
+		out = append(out, slices.Clone(o.Pieces[i].Deals))
+	}
+	return out
+}
+
+// remember keeps what was read of an object's deals, beside what another process
+// has noted meanwhile.
+func (c *Client) remember(ctx context.Context, o *files.Object) (*files.Object, error) {
+	return c.records.Update(ctx, o.Number, func(stored *files.Object) error {
+		for i := range stored.Pieces {
+			for _, d := range o.Pieces[i].Deals {
+				stored.Pieces[i].Keep(d)
+			}
+		}
+		return nil
+	})
 }
 
 // refresh reads the deals of an object anew and reports whether the node answers.
@@ -31,9 +61,17 @@ func (c *Client) refresh(ctx context.Context, o *files.Object) bool {
 	if err != nil || p.ChainID != o.ChainID {
 		return err == nil
 	}
+	g, err := c.cfg.Chain.Global(ctx) // before the records: what is not there by then is gone
+	if err != nil {
+		return false
+	}
 	for i := range o.Pieces {
 		piece := &o.Pieces[i]
-		for _, known := range slices.Clone(piece.Deals) {
+		for j := range piece.Deals {
+			known := &piece.Deals[j]
+			if known.Over() {
+				continue
+			}
 			var d chain.Deal
 			ok, err := c.cfg.Chain.Record(ctx, chain.DealKey(known.ID), &d)
 			if err != nil {
@@ -41,6 +79,8 @@ func (c *Client) refresh(ctx context.Context, o *files.Object) bool {
 			}
 			if ok {
 				piece.Note(&d, "")
+			} else if known.ID < g.NextDeal {
+				known.Gone(g.Height)
 			}
 		}
 		if !c.findRepairs(ctx, piece) {

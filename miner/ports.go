@@ -60,6 +60,9 @@ type Records interface {
 	Sectors() ([]*Sector, error)
 	PutDeal(*Deal) error
 	Deals() ([]*Deal, error)
+	// DropSector and DropDeal remove a record. Numbers are not given again.
+	DropSector(number uint64) error
+	DropDeal(id uint64) error
 }
 
 // Errors of the ports.

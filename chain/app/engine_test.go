@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	abci "github.com/cometbft/cometbft/abci/types"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"go.uber.org/goleak"
 
 	"github.com/perdure/perdure/chain"
@@ -56,6 +57,8 @@ type engine struct {
 	// offences are what the next blocks carry evidence of.
 	offences []abci.Misbehavior
 	blocks   [][][]byte
+	// engineParams are what the last block told CometBFT of its parameters.
+	engineParams *cmtproto.ConsensusParams
 }
 
 // newEngine starts a chain of n validators and ten accounts with 1,000 PDR each.
@@ -227,6 +230,7 @@ func (e *engine) decide(txs [][]byte) []*abci.ExecTxResult {
 	}
 	e.height++
 	e.blocks = append(e.blocks, txs)
+	e.engineParams = first.ConsensusParamUpdates
 	return first.TxResults
 }
 

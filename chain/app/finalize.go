@@ -5,9 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/crypto/ed25519"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	"github.com/cometbft/cometbft/types"
 	"github.com/filecoin-project/go-address"
 
 	"github.com/perdure/perdure/chain"
@@ -35,9 +38,41 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	if err != nil {
 		return nil, a.fail(fmt.Errorf("finalize height %d: %w", req.Height, err))
 	}
+	engine, err := changedParams(update)
+	if err != nil {
+		return nil, a.fail(fmt.Errorf("finalize height %d: %w", req.Height, err))
+	}
 	a.finalized = update
-	return &abci.ResponseFinalizeBlock{AppHash: hash, ValidatorUpdates: votes,
+	return &abci.ResponseFinalizeBlock{AppHash: hash, ValidatorUpdates: votes, ConsensusParamUpdates: engine,
 		TxResults: txResults(a.params, len(req.Txs), results)}, nil
+}
+
+// evidenceBytes is the room for evidence in a block of CometBFT's.
+const evidenceBytes = 1 << 18
+
+// EvidenceParams is for how long CometBFT takes evidence under these parameters.
+func EvidenceParams(p *consensus.Params) types.EvidenceParams {
+	return types.EvidenceParams{MaxAgeNumBlocks: int64(p.EvidenceAge), MaxBytes: evidenceBytes,
+		MaxAgeDuration: time.Duration(p.EvidenceAge*p.BlockMillis) * time.Millisecond}
+}
+
+// changedParams hands over what CometBFT must know of parameters that a block has
+// changed; both are in force from the next block on.
+func changedParams(u *consensus.Update) (*cmtproto.ConsensusParams, error) {
+	for i := range u.Changes {
+		c := &u.Changes[i]
+		if c.Key() != chain.ParamsKey() || c.Value == nil {
+			continue
+		}
+		p := new(consensus.Params)
+		if err := chain.Decode(c.Value, p); err != nil {
+			return nil, fmt.Errorf("decode parameters: %w", err)
+		}
+		e := EvidenceParams(p)
+		return &cmtproto.ConsensusParams{Evidence: &cmtproto.EvidenceParams{MaxAgeNumBlocks: e.MaxAgeNumBlocks,
+			MaxAgeDuration: e.MaxAgeDuration, MaxBytes: e.MaxBytes}}, nil
+	}
+	return nil, nil
 }
 
 // Commit implements abci.Application: the staged state becomes the newest one,

@@ -16,13 +16,13 @@ type Records interface {
 // Audit recounts, from the records alone, everything that other records sum
 // up: free and locked money, pledge and deposits of miners, power, partitions,
 // the proof lane, votes, who holds copies of a bid, and the money that each order
-// and deal must hold. Its error
-// names what does not agree. It reads the whole state: it is for tests and
-// tools, no rule calls it.
+// and deal must hold; and that everything that has ended is due to leave the
+// state. Its error names what does not agree. It reads the whole state: it is for
+// tests and tools, no rule calls it.
 func Audit(p *Params, r Records) error {
 	a := &audit{params: p, records: r}
 	for _, step := range []func() error{a.readGlobal, a.readMiners, a.countSectors, a.checkMiners, a.checkPartitions,
-		a.checkVotes, a.countMarket, a.checkCopies, a.countAccounts, a.checkSupply} {
+		a.checkVotes, a.countMarket, a.checkCopies, a.checkEnded, a.checkBeacons, a.countAccounts, a.checkSupply} {
 		if err := step(); err != nil {
 			return fmt.Errorf("audit state of height %d: %w", a.global.Height, err)
 		}

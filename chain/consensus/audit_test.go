@@ -24,6 +24,16 @@ func doctor[T any, P interface {
 	return v
 }
 
+// forged adds a record to a copy of the state.
+func forged(n *network, k chain.Key, v chain.CBOR) *mapView {
+	n.t.Helper()
+	b, err := chain.Encode(v)
+	must(n.t, err)
+	out := &mapView{records: maps.Clone(n.view.records)}
+	out.records[k] = b
+	return out
+}
+
 // TestAudit changes records behind the rules' back, one at a time: each change
 // is found, by what it makes disagree.
 func TestAudit(t *testing.T) {
@@ -83,6 +93,10 @@ func TestAudit(t *testing.T) {
 		"ask":           {doctor(n, chain.OrderKey(1), func(o *chain.Order) { o.Free = 1 }), "ask 1 stays"},
 		"unspent":       {doctor(n, chain.DealKey(1), func(d *chain.Deal) { more(&d.Unspent) }), "deal 1 holds"},
 		"deposit":       {doctor(n, chain.DealKey(1), func(d *chain.Deal) { d.State = chain.DealActive }), "holds deposits"},
+		"ended deal":    {doctor(n, chain.DealKey(1), func(d *chain.Deal) { d.State = chain.DealVoid }), "deal/1 is due to be let go of 0 times"},
+		"ended sector":  {doctor(n, sector, func(s *chain.Sector) { s.State = chain.SectorLost }), "is due to be let go of 0 times"},
+		"settled":       {doctor(n, chain.ChannelKey(1), func(c *chain.Channel) { c.SettleAt = 9 }), "channel/1 is due to be let go of 0 times"},
+		"old beacon":    {forged(n, chain.BeaconKey(n.height+1), &chain.Beacon{}), "beacon values are there"},
 		"over":          {doctor(n, chain.DealKey(1), func(d *chain.Deal) { d.State = chain.DealVoid }), "void deal 1 holds"},
 		"holder":        {doctor(n, chain.CopiesKey(3), func(c *chain.Copies) { c.Holders[0].Miner++ }), "it is not so"},
 		"holding":       {doctor(n, chain.CopiesKey(3), func(c *chain.Copies) { c.Holders[0].Holds = true }), "it is not so"},

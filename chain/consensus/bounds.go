@@ -107,6 +107,7 @@ func (p *Params) bounds() []bound {
 		{"proofTries", p.ProofTries, 1, 1 << 10},
 		{"queueItems", p.QueueItems, 1, 1 << 20},
 		{"stateRetention", p.StateRetention, 3 * p.Period(), maxSpan},
+		{"endedRetention", p.EndedRetention, p.leastEnded(), maxSpan},
 		{"settleDelay", p.SettleDelay, 1, maxSpan},
 		{"keyDelay", p.KeyDelay, 1, maxSpan},
 		{"voteEpoch", p.VoteEpoch, 1, maxSpan},

@@ -103,7 +103,7 @@ func (n *network) recoverAll() {
 // as if it were always the same partition; a new miner has none.
 func TestBudgetCannotBeFarmed(t *testing.T) {
 	p := testParams()
-	p.BudgetPeriods, p.FaultBudget, p.FaultMaxAge, p.StateRetention = 4, 20, 1_000, 100_000
+	p.BudgetPeriods, p.FaultBudget, p.FaultMaxAge, p.StateRetention, p.EndedRetention = 4, 20, 1_000, 100_000, 100_001
 	standing, err := chain.PerGiB(p.StandingFee, 2<<10)
 	must(t, err)
 	covered := func(skip func(period int) func(deadline, index uint64) bool) (weight, proven uint64) {
@@ -191,7 +191,7 @@ func TestGradesCostMore(t *testing.T) {
 	p := testParams()
 	p.StandingFee, p.SkipFee, p.FaultFee = chain.PDR(1<<19), chain.PDR(1<<20), chain.PDR(1<<21) // 1, 2 and 4 PDR a sector
 	p.SectorPledge = chain.PDR(1 << 24)                                                         // 32 PDR: more than any fine
-	p.BudgetPeriods, p.StateRetention = 4, 100_000
+	p.BudgetPeriods, p.StateRetention, p.EndedRetention = 4, 100_000, 100_001
 	for name, c := range map[string]struct {
 		keep    chain.Amount // balance that is left; zero: all
 		periods int
@@ -238,7 +238,7 @@ func TestGradesCostMore(t *testing.T) {
 // fails once in a while is not.
 func TestFaultsAge(t *testing.T) {
 	p := testParams()
-	p.FaultMaxAge, p.FaultForgive, p.StateRetention = 3, 4, 100_000
+	p.FaultMaxAge, p.FaultForgive, p.StateRetention, p.EndedRetention = 3, 4, 100_000, 100_001
 	lives := func(every int) int {
 		n := budgetNetwork(t, p, 1, 1)
 		for period := 1; period <= 40; period++ {

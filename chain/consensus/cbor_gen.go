@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufParams = []byte{152, 75}
+var lengthBufParams = []byte{152, 76}
 
 func (t *Params) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -243,6 +243,12 @@ func (t *Params) MarshalCBOR(w io.Writer) error {
 	// t.StateRetention (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.StateRetention)); err != nil {
+		return err
+	}
+
+	// t.EndedRetention (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.EndedRetention)); err != nil {
 		return err
 	}
 
@@ -518,7 +524,7 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 75 {
+	if extra != 76 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -985,6 +991,20 @@ func (t *Params) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.StateRetention = uint64(extra)
+
+	}
+	// t.EndedRetention (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.EndedRetention = uint64(extra)
 
 	}
 	// t.SettleDelay (uint64) (uint64)

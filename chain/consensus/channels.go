@@ -104,10 +104,11 @@ func applyRedeemVoucher(s *state, m *chain.Message, b *chain.RedeemVoucher) (uin
 	return 0, nil
 }
 
-func settleChannelUnits(s *state, _ *chain.SettleChannel) uint64 { return s.params.UnitWrite }
+func settleChannelUnits(s *state, _ *chain.SettleChannel) uint64 { return 2 * s.params.UnitWrite }
 
 // applySettleChannel starts the delay in which the payee may still redeem.
-// It starts once: nobody can shorten or prolong it.
+// It starts once: nobody can shorten or prolong it. A channel that neither side
+// collects for EndedRetention blocks after the delay is collected by the chain.
 func applySettleChannel(s *state, m *chain.Message, b *chain.SettleChannel) (uint64, error) {
 	c, err := s.channel(b.Channel)
 	if err != nil {
@@ -121,6 +122,7 @@ func applySettleChannel(s *state, m *chain.Message, b *chain.SettleChannel) (uin
 	}
 	c.SettleAt = s.global.Height + chain.Height(s.params.SettleDelay)
 	s.store(chain.ChannelKey(c.ID), c)
+	s.enqueue(chain.QueueChannelForget, c.SettleAt+chain.Height(s.params.EndedRetention), chain.QueueItem{ID: c.ID})
 	s.emit(Event{Kind: EventChannelSettling, Channel: c.ID})
 	return 0, nil
 }
@@ -141,10 +143,15 @@ func applyCollectChannel(s *state, m *chain.Message, b *chain.CollectChannel) (u
 	case s.global.Height < c.SettleAt:
 		return 0, refuse(CodeFailed, "channel %d can be collected from height %d", c.ID, c.SettleAt)
 	}
+	return 0, s.collect(c)
+}
+
+// collect repays the payer of a channel what is left, and deletes it.
+func (s *state) collect(c *chain.Channel) error {
 	s.remove(chain.ChannelKey(c.ID))
 	if err := s.unlock(c.Payer, c.Balance); err != nil {
-		return 0, err
+		return err
 	}
 	s.emit(Event{Kind: EventChannelCollected, Channel: c.ID, To: c.Payer.Bytes(), Amount: c.Balance})
-	return 0, nil
+	return nil
 }

@@ -3,11 +3,15 @@ package consensus
 import "github.com/perdure/perdure/chain"
 
 // settleWrites is the records that settling one deal writes: the deal, the
+// miner, the client, who holds copies, the item that lets go of the deal.
+const settleWrites = 5
+
+// acceptWrites is the records that accepting one deal writes: the deal, the
 // miner, the client, who holds copies.
-const settleWrites = 4
+const acceptWrites = 4
 
 func acceptDataUnits(s *state, b *chain.AcceptData) uint64 {
-	return settleWrites * uint64(len(b.Deals)) * s.params.UnitWrite
+	return acceptWrites * uint64(len(b.Deals)) * s.params.UnitWrite
 }
 
 // applyAcceptData notes that the miner holds the pieces of matched deals, all
@@ -169,6 +173,7 @@ func (s *state) endWith(d *chain.Deal, end chain.DealState, reason string) error
 	}
 	d.State = end
 	s.store(chain.DealKey(d.ID), d)
+	s.forgetLater(chain.QueueDealForget, chain.QueueItem{ID: d.ID})
 	s.emit(Event{Kind: EventDealEnded, Deal: d.ID, Miner: d.Miner, Reason: reason})
 	s.dropCopy(d.Bid, d.ID, 0)
 	return s.forsake(d.Bid)
@@ -315,13 +320,14 @@ func settleDealsUnits(s *state, b *chain.SettleDeals) uint64 {
 }
 
 // applySettleDeals releases the pay that the deals have earned so far. Deals
-// that are not active are passed over, since they may end at any time.
+// that are not active are passed over, since they may end at any time, and so are
+// those whose record has gone.
 func applySettleDeals(s *state, _ *chain.Message, b *chain.SettleDeals) (uint64, error) {
 	active := false
 	for _, id := range b.Deals {
-		d, err := s.deal(id)
-		if err != nil {
-			return 0, err
+		d := new(chain.Deal)
+		if known := s.load(chain.DealKey(id), d); !known && (id == 0 || id >= s.global.NextDeal) {
+			return 0, refuse(CodeFailed, "no deal %d", id)
 		}
 		if d.State != chain.DealActive {
 			continue

@@ -179,7 +179,7 @@ func (s *state) lose(sec *chain.Sector, part *chain.Partition) error {
 	}
 	s.emit(Event{Kind: EventSectorEnded, Miner: sec.Miner, Sector: sec.Number, Amount: sec.Pledge, Reason: "lost"})
 	sec.State, sec.Pledge = chain.SectorLost, chain.Amount{}
-	s.store(chain.SectorKey(sec.Miner, sec.Number), sec)
+	s.storeEnded(sec)
 	return s.loseDeals(sec)
 }
 

@@ -15,12 +15,14 @@ import (
 // holds genesis to, and by at most a factor of maxStep at a time. All other
 // parameters are for good: they are how the chain is named (name, chainId,
 // network), what CometBFT and every peer were set up with (block times and sizes,
-// epochs, ages, retention), what sectors, deals and orders in progress were
-// promised or measured by (sizes, challenges, windows, units, terms, no-show
-// deposits), and how much money there will ever be (issuanceTotal).
+// epochs), what sectors, deals and orders in progress were promised or measured by
+// (sizes, challenges, windows, units, terms, no-show deposits, how long pledge is
+// bound), and how much money there will ever be (issuanceTotal).
 //
 // The parameters in force are the record of TableParams if there is one, and
-// those of genesis otherwise.
+// those of genesis otherwise; the root of the state links to them. Whoever keeps,
+// trusts or prunes by them follows that link: nodes what they keep and how old
+// evidence CometBFT takes, light clients how long they trust.
 
 // maxStep is by how much a change may multiply or divide a value.
 const maxStep = 4
@@ -53,6 +55,8 @@ func (p *Params) amendable() []amendment {
 		{"proposerShare", nil, &p.ProposerShare}, {"slashShare", nil, &p.SlashShare},
 		{"fetchBy", nil, &p.FetchBy}, {"activateBy", nil, &p.ActivateBy},
 		{"maxOrderLife", nil, &p.MaxOrderLife}, {"minDuration", nil, &p.MinDuration},
+		{"stateRetention", nil, &p.StateRetention}, {"endedRetention", nil, &p.EndedRetention},
+		{"evidenceAge", nil, &p.EvidenceAge}, {"trustPeriod", nil, &p.TrustPeriod},
 	}
 }
 
@@ -109,6 +113,26 @@ func (a *amendment) set(v chain.Amount) error {
 		return fmt.Errorf("%s is no number of 64 bits", v)
 	}
 	*a.number = n.Uint64()
+	return nil
+}
+
+// CheckNetwork refuses parameters that differ from those of genesis in what no
+// vote can change: they are another network's.
+func (p *Params) CheckNetwork(genesis *Params) error {
+	mine, err := p.Sheet()
+	if err != nil {
+		return err
+	}
+	theirs, err := genesis.Sheet()
+	if err != nil {
+		return err
+	}
+	may := Amendable()
+	for i := range mine {
+		if name := mine[i].Name; mine[i] != theirs[i] && !slices.Contains(may, name) {
+			return fmt.Errorf("%s is %s, not %s", name, mine[i].Value, theirs[i].Value)
+		}
+	}
 	return nil
 }
 

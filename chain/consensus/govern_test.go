@@ -36,6 +36,7 @@ func TestAmended(t *testing.T) {
 	for _, name := range Amendable() {
 		p := Mainnet()
 		p.ChainID = "test"
+		p.Unbonding, p.TrustPeriod = 2*p.Unbonding, p.TrustPeriod/2 // between them evidenceAge may move
 		for _, a := range p.amendable() {
 			if a.name != name {
 				continue
@@ -65,7 +66,7 @@ func TestAmended(t *testing.T) {
 	}
 	p := Mainnet()
 	p.ChainID = "test"
-	for _, name := range []string{"window", "issuanceTotal", "noShowDeposit", "chainId", "unitHash", "", "nonsense"} {
+	for _, name := range []string{"window", "issuanceTotal", "noShowDeposit", "chainId", "unitHash", "unbonding", "", "nonsense"} {
 		if _, err := p.Amended([]chain.ParamValue{{Name: name, Value: chain.Atto(1)}}); err == nil {
 			t.Errorf("%q may change", name)
 		}

@@ -32,6 +32,7 @@ func marketParams(rt *rapid.T) *Params {
 	p.SeedDelay, p.ProveDue, p.TicketAge, p.MinSectorLife, p.MaxSectorLife = 3, 6, 20, 4, 60
 	p.FetchBy, p.ActivateBy, p.MatchDelay, p.MaxOrderLife, p.MinDuration = 5, 15, 3, 30, 3
 	p.SettleDelay, p.KeyDelay, p.NoShowForget = 3, 3, 10
+	p.EvidenceAge, p.TrustPeriod, p.Unbonding, p.StateRetention, p.EndedRetention = 40, 20, 40, 40, 41
 	p.QueueItems = rapid.SampledFrom([]uint64{1000, 1000, 3}).Draw(rt, "queue items")
 	p.MatchVisits = rapid.SampledFrom([]uint64{64, 2}).Draw(rt, "match visits")
 	return p
@@ -54,7 +55,7 @@ func TestMarketHistories(t *testing.T) {
 		m.network = newNetwork(tb, marketParams(rt), fakeVerifier{}, names)
 		m.send("alice: create-miner fund=300PDR", "bob: create-miner fund=300PDR", "erin: create-miner fund=300PDR", "carol: open payee=alice amount=20PDR")
 		m.send(m.sharedPiece()...)
-		for range rapid.IntRange(10, 60).Draw(rt, "blocks") {
+		for range rapid.IntRange(25, 60).Draw(rt, "blocks") {
 			m.step()
 		}
 		m.windDown()
@@ -242,33 +243,26 @@ func (m *market) nameOf(a chain.Address) string {
 }
 
 // windDown lets everything end: no order, sector or deal outlives its term, and
-// channels are closed by their payers.
+// channels are settled by their payers. Then nothing of them is left in the state.
 func (m *market) windDown() {
 	m.t.Helper()
 	p := m.params
 	for _, e := range m.advance(int(p.MaxSectorLife + p.MaxOrderLife + (p.FaultMaxAge+3)*p.Period())) {
 		m.seen[e.Kind]++
 	}
-	for _, close := range []string{"settle-channel", "collect-channel"} {
-		var lines []string
-		each(m.network, chain.TableChannel, func(_ chain.Key, c *chain.Channel) {
-			lines = append(lines, fmt.Sprintf("%s: %s channel=%d", m.nameOf(c.Payer), close, c.ID))
-		})
-		m.send(lines...)
-		m.advance(int(p.SettleDelay))
-	}
+	var lines []string
+	each(m.network, chain.TableChannel, func(_ chain.Key, c *chain.Channel) {
+		lines = append(lines, fmt.Sprintf("%s: settle-channel channel=%d", m.nameOf(c.Payer), c.ID))
+	})
+	m.send(lines...)
+	m.advance(int(p.SettleDelay + 2*p.EndedRetention))
 	if g := m.global(); !g.Supply.Locked.IsZero() || g.Power != 0 {
 		m.t.Fatalf("height %d: all is over, but %s attoPDR are locked and power is %d", m.height, g.Supply.Locked, g.Power)
 	}
-	if left := m.view.keys(chain.TableOrder); len(left) != 0 {
-		m.t.Fatalf("height %d: %d orders are left", m.height, len(left))
-	}
-	if left := m.view.keys(chain.TableQueue); len(left) != 0 {
-		m.t.Fatalf("height %d: %d queue records are left", m.height, len(left))
-	}
-	each(m.network, chain.TableDeal, func(_ chain.Key, d *chain.Deal) {
-		if d.State == chain.DealMatched || d.State == chain.DealAccepted || d.State == chain.DealActive {
-			m.t.Fatalf("height %d: deal %d is still %s", m.height, d.ID, d.State)
+	for _, t := range []chain.Table{chain.TableOrder, chain.TableSector, chain.TablePartition, chain.TableDeal, chain.TableCopies,
+		chain.TableChannel, chain.TableReplay, chain.TableQueue} {
+		if left := m.view.keys(t); len(left) != 0 {
+			m.t.Fatalf("height %d: %d records of table %s are left", m.height, len(left), t)
 		}
-	})
+	}
 }

@@ -46,6 +46,7 @@ type Params struct {
 	MaxBlockUnits   uint64 `json:"maxBlockUnits"`  // verification and state work of a block
 	QueueItems      uint64 `json:"queueItems"`     // due items of each queue worked off a block; the rest carries over. A partition missed is one, which is 32 sectors
 	StateRetention  uint64 `json:"stateRetention"` // heights whose state and Updates are kept
+	EndedRetention  uint64 `json:"endedRetention"` // blocks for which the records of sectors and deals stay in the state after their end, and a settled channel waits to be collected
 
 	SettleDelay   uint64 `json:"settleDelay"` // from SettleChannel to CollectChannel
 	KeyDelay      uint64 `json:"keyDelay"`    // from UpdateMiner to new keys
@@ -144,6 +145,7 @@ func Devnet() *Params {
 	p.CollateralSpan = 90
 	p.FaultFee, p.SkipFee, p.StandingFee = chain.Atto(chain.AttoPerPDR/500), chain.Atto(chain.AttoPerPDR/1000), chain.Atto(chain.AttoPerPDR/2000)
 	p.RepairBy, p.QueueItems = 1_200, 50
+	p.EndedRetention = 2_000
 	return p
 }
 
@@ -169,6 +171,7 @@ func Testnet() *Params {
 	p.IssuanceTotal, p.IssuanceHalfLife, p.IssuanceFullPower = chain.PDR(1_000_000_000), 7_884_000, 1<<54 // half a year
 	p.CollateralSpan = 302_400                                                                            // a week
 	p.RepairBy, p.QueueItems = 129_600, 250
+	p.EndedRetention = 200_000
 	return p
 }
 
@@ -195,6 +198,7 @@ func Mainnet() *Params {
 	p.IssuanceTotal, p.IssuanceHalfLife, p.IssuanceFullPower = chain.PDR(1_000_000_000), 21_024_000, 1<<54 // four years
 	p.CollateralSpan = 432_000                                                                             // thirty days
 	p.RepairBy, p.QueueItems = 201_600, 700
+	p.EndedRetention = 600_000
 	return p
 }
 

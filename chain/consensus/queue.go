@@ -38,6 +38,9 @@ var due = map[chain.Queue]func(*state, *chain.QueueItem) error{
 	chain.QueueProposal:       (*state).enactProposal,
 	chain.QueueDealRenew:      (*state).renewDeal,
 	chain.QueuePledgeFree:     (*state).freePledge,
+	chain.QueueSectorForget:   (*state).forgetSector,
+	chain.QueueDealForget:     (*state).forgetDeal,
+	chain.QueueChannelForget:  (*state).forgetChannel,
 }
 
 // drain works off what is due up to the block's height, at most QueueItems

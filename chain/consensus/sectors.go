@@ -194,8 +194,8 @@ func (s *state) bindDeal(sec *chain.Sector, p *chain.SectorPiece) error {
 func (s *state) dropPreCommit(item *chain.QueueItem) error {
 	sec := new(chain.Sector)
 	key := chain.SectorKey(item.Owner, item.ID)
-	if !s.load(key, sec) || sec.State != chain.SectorPreCommitted {
-		return nil
+	if !s.load(key, sec) || sec.State != chain.SectorPreCommitted || s.params.ProveBy(sec.PreCommitted) > s.global.Height {
+		return nil // proven, or another sector of that number
 	}
 	deposit := sec.Deposit
 	err := s.changeMiner(sec.Miner, func(m *chain.Miner) (err error) {
@@ -216,7 +216,7 @@ func (s *state) dropPreCommit(item *chain.QueueItem) error {
 		}
 	}
 	sec.State, sec.Deposit = chain.SectorDropped, chain.Amount{}
-	s.store(key, sec)
+	s.storeEnded(sec)
 	s.emit(Event{Kind: EventSectorEnded, Miner: sec.Miner, Sector: sec.Number, Amount: deposit, Reason: "not proven in time"})
 	return nil
 }
@@ -364,7 +364,7 @@ func (s *state) expireSector(item *chain.QueueItem) error {
 		return err
 	}
 	if s.lastWindow(miner, sec.Deadline, sec.Expiration) > s.global.Height {
-		return nil // it was extended, which has put another item into the queue
+		return nil // it was extended, or is another of that number: there is another item for it
 	}
 	if err := s.settle(sec, s.provenThrough(sec)); err != nil {
 		return err
@@ -377,7 +377,7 @@ func (s *state) expireSector(item *chain.QueueItem) error {
 		return err
 	}
 	sec.State, sec.Pledge, sec.FaultSince = chain.SectorExpired, chain.Amount{}, 0
-	s.store(key, sec)
+	s.storeEnded(sec)
 	s.emit(Event{Kind: EventSectorEnded, Miner: sec.Miner, Sector: sec.Number, Reason: "expired"})
 	return nil
 }

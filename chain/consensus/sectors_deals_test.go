@@ -16,6 +16,13 @@ func (n *network) acceptedDeal(d chain.Deal) {
 	b, err := chain.Encode(&d)
 	must(n.t, err)
 	n.view.records[chain.DealKey(d.ID)] = b
+	for i, v := range []chain.CBOR{&chain.QueueHead{Count: 1}, &chain.QueueItem{ID: d.ID}} { // one that is over is due to go
+		k := chain.QueueKey(chain.QueueDealForget, 1<<20, uint64(i))
+		if delete(n.view.records, k); d.Ended() {
+			n.view.records[k], err = chain.Encode(v)
+			must(n.t, err)
+		}
+	}
 }
 
 func (n *network) deal(id uint64) (d chain.Deal) {

@@ -35,7 +35,7 @@ var paramUnits = map[string]string{
 	"fetchBy": unitBlocks, "activateBy": unitBlocks, "matchDelay": unitBlocks, "matchVisits": unitCount, "matchSearches": unitCount,
 	"matchesPerBlock": unitCount, "maxOrderLife": unitBlocks, "minDuration": unitBlocks, "maxCopies": unitCount,
 	"maxMessageBytes": unitBytes, "maxBlockBytes": unitBytes, "maxBlockUnits": unitWork, "queueItems": unitCount,
-	"stateRetention": unitBlocks, "settleDelay": unitBlocks, "keyDelay": unitBlocks, "voteEpoch": unitBlocks, "maxValidators": unitCount,
+	"stateRetention": unitBlocks, "endedRetention": unitBlocks, "settleDelay": unitBlocks, "keyDelay": unitBlocks, "voteEpoch": unitBlocks, "maxValidators": unitCount,
 	"voteUnit": unitBytes, "genesisShare": unitShare, "genesisThreshold": unitBytes, "evidenceAge": unitBlocks, "trustPeriod": unitBlocks,
 	"unbonding": unitBlocks, "slashShare": unitShare,
 	"baseFeeStart": "attoPDR per byte and unit", "baseFeeFloor": "attoPDR per byte and unit", "proofFee": "attoPDR per byte and unit", "proofTries": unitCount,

@@ -2,14 +2,14 @@ package consensus
 
 import "github.com/perdure/perdure/chain"
 
-// terminateUnits counts sector, partition and miner, and each deal with its
-// client, its copies and the bid for its repair.
+// terminateUnits counts sector, partition, miner and the item that lets go of
+// the sector, and each deal with its client, its copies and the bid for its repair.
 func terminateUnits(s *state, b *chain.TerminateSectors) uint64 {
 	writes := uint64(1)
 	for _, n := range b.Sectors {
 		var sec chain.Sector
 		s.load(chain.SectorKey(b.Miner, n), &sec)
-		writes += 3 + (settleWrites+orderWrites)*uint64(len(sec.Pieces))
+		writes += 4 + (settleWrites+orderWrites)*uint64(len(sec.Pieces))
 	}
 	return writes * s.params.UnitWrite
 }
@@ -47,7 +47,7 @@ func (s *state) terminate(sec *chain.Sector, part *chain.Partition) error {
 		return err
 	}
 	sec.State, sec.Pledge, sec.FaultSince = chain.SectorTerminated, chain.Amount{}, 0
-	s.store(chain.SectorKey(sec.Miner, sec.Number), sec)
+	s.storeEnded(sec)
 	s.emit(Event{Kind: EventSectorEnded, Miner: sec.Miner, Sector: sec.Number, Amount: burned, Reason: "terminated"})
 	return s.loseDeals(sec)
 }

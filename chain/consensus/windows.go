@@ -118,7 +118,7 @@ func (s *state) closeDeadline(item *chain.QueueItem) error {
 func (s *state) catchUp(at place, through chain.Height) error {
 	for {
 		part := new(chain.Partition)
-		if !s.load(at.key(), part) || part.Closes == 0 || part.Closes > through {
+		if !s.load(at.key(), part) || part.Closes > through {
 			return nil
 		}
 		if err := s.closeWindow(at, part); err != nil {
@@ -130,7 +130,7 @@ func (s *state) catchUp(at place, through chain.Height) error {
 // closeWindow closes one window: sectors that it should have proven and did not
 // become faulty, recoveries that were not proven lapse, what was faulty before is
 // fined, and sectors that have been faulty for FaultMaxAge periods are lost. The
-// next one is queued while there is a sector left.
+// next one is queued while there is a sector left; a partition without any goes.
 func (s *state) closeWindow(at place, part *chain.Partition) error {
 	m, err := s.miner(at.miner)
 	if err != nil {
@@ -152,12 +152,12 @@ func (s *state) closeWindow(at place, part *chain.Partition) error {
 	if err := s.loseAged(at, part, aged); err != nil {
 		return err
 	}
-	part.Closes += chain.Height(s.params.Period())
-	if part.Live == 0 {
-		part.Closes = 0
-	} else {
-		s.enqueue(chain.QueueDeadlineClose, part.Closes, at.item())
+	if part.Live == 0 { // its index is spent, nothing names it any more
+		s.remove(at.key())
+		return nil
 	}
+	part.Closes += chain.Height(s.params.Period())
+	s.enqueue(chain.QueueDeadlineClose, part.Closes, at.item())
 	s.store(at.key(), part)
 	return nil
 }

@@ -270,7 +270,7 @@ func BenchmarkWindowProofs(b *testing.B) {
 func missedDeadline(t testing.TB, p *Params, count uint64) *network {
 	t.Helper()
 	p.MaxBlockUnits, p.MaxBlockBytes = 1<<32, 1<<26
-	p.Window, p.StateRetention = 1_000, 10_000
+	p.Window, p.StateRetention, p.EndedRetention = 1_000, 10_000, 10_001
 	n := minerNetwork(t, p, fakeVerifier{}, 2<<10)
 	n.quiet = true
 	for first, batch := uint64(1), uint64(2_000); first <= p.Deadlines*count; first += batch {

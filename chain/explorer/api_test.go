@@ -529,3 +529,38 @@ func TestGovern(t *testing.T) {
 		t.Errorf("metrics %v", read)
 	}
 }
+
+// TestForgotten lets a deal complete and a sector drop, and their records leave the
+// state: they are shown and listed as they were last.
+func TestForgotten(t *testing.T) {
+	n := newNetwork(t, func(p *consensus.Params) {
+		p.StateRetention, p.EvidenceAge, p.TrustPeriod, p.Unbonding, p.RepairBy, p.TicketAge = 3*p.Period(), 40, 20, 40, 30, 100
+		p.EndedRetention = 300
+	})
+	n.populate()
+	api, _ := serve(t, n)
+	h := api.Handler()
+	for n.store.View().Height() < 900 {
+		n.block()
+	}
+	for _, k := range []chain.Key{chain.DealKey(1), chain.SectorKey(testMiner, 8)} {
+		if raw, err := n.store.View().Record(k); raw != nil || err != nil {
+			t.Fatalf("%s is still in the state (%v)", k.Table, err)
+		}
+	}
+	if d := decode[DealDetail](t, h, "/v1/deals/1"); d.State != "completed" || *d.Sector != 7 || !d.Unspent.IsZero() {
+		t.Errorf("deal %+v", d.Deal)
+	}
+	if s := decode[SectorDetail](t, h, "/v1/sectors/t01000/8"); s.State != "dropped" {
+		t.Errorf("sector %+v", s.Sector)
+	}
+	worker, owner := chain.FormatAddress(addressOf(t, "worker"), n.params.Network), chain.FormatAddress(addressOf(t, "owner"), n.params.Network)
+	for path, want := range map[string]int{"/v1/deals": 1, "/v1/deals?state=completed": 1, "/v1/deals?miner=t01000": 1, "/v1/market/trades": 1,
+		"/v1/miners/t01000/sectors": 2, "/v1/miners/t01000/sectors?state=dropped": 1,
+		"/v1/miners?worker=" + worker: 1, "/v1/miners?owner=" + owner: 1, "/v1/miners?owner=" + owner + "&worker=" + worker: 1,
+		"/v1/miners?owner=" + worker: 0, "/v1/miners?worker=" + owner: 0} {
+		if l := decode[List[json.RawMessage]](t, h, path); len(l.Items) != want {
+			t.Errorf("%s: %d items, want %d", path, len(l.Items), want)
+		}
+	}
+}

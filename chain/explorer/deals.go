@@ -5,7 +5,8 @@ import (
 	"github.com/perdure/perdure/chain/index"
 )
 
-// Deal is one copy of one piece on one miner.
+// Deal is one copy of one piece on one miner. One whose record has left the state
+// is shown as it last was.
 type Deal struct {
 	ID            uint64       `json:"id"`
 	Bid           uint64       `json:"bid"` // order; of a repair: the client's
@@ -150,7 +151,7 @@ func (a *API) deals(q *query) (any, error) {
 	return listOf(q, func(p index.Page, add func(*Deal)) ([]byte, error) {
 		each := func(id uint64) (bool, error) {
 			var d chain.Deal
-			ok, err := q.load(chain.DealKey(id), &d)
+			ok, err := q.recall(chain.DealKey(id), &d)
 			if !ok || err != nil || !f.takes(&d) {
 				return false, err
 			}
@@ -170,12 +171,12 @@ func (a *API) deal(q *query) (any, error) {
 		return nil, err
 	}
 	var d chain.Deal
-	ok, err := q.load(chain.DealKey(id), &d)
+	ok, err := q.recall(chain.DealKey(id), &d)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, notFound("there is no deal %d", id)
+		return nil, notFound("there is no deal %d, or its record went before the index began", id)
 	}
 	return &DealDetail{q.dealOf(&d), q.asOf()}, nil
 }

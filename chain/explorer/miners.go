@@ -77,15 +77,35 @@ func (n names) minerOf(m *chain.Miner) *Miner {
 }
 
 func (a *API) miners(q *query) (any, error) {
+	var owner, worker, nobody chain.Address
+	var err error
+	if q.given("owner") {
+		if owner, err = parseAddress("owner", q.values.Get("owner")); err != nil {
+			return nil, err
+		}
+	}
+	if q.given("worker") {
+		if worker, err = parseAddress("worker", q.values.Get("worker")); err != nil {
+			return nil, err
+		}
+	}
 	return listOf(q, func(p index.Page, add func(*Miner)) ([]byte, error) {
-		return numbered(p, chain.FirstMinerID, q.global.NextMiner, func(id uint64) (bool, error) {
+		each := func(id uint64) (bool, error) {
 			var m chain.Miner
 			ok, err := q.load(chain.MinerKey(id), &m)
-			if ok && err == nil {
-				add(q.minerOf(&m))
+			if !ok || err != nil || owner != nobody && m.Keys.Owner != owner || worker != nobody && m.Keys.Worker != worker {
+				return false, err
 			}
-			return ok, err
-		})
+			add(q.minerOf(&m))
+			return true, nil
+		}
+		switch {
+		case worker != nobody:
+			return a.index.MinersOf(worker, p, each)
+		case owner != nobody:
+			return a.index.MinersOf(owner, p, each)
+		}
+		return numbered(p, chain.FirstMinerID, q.global.NextMiner, each)
 	})
 }
 

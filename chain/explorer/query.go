@@ -114,6 +114,19 @@ func (q *query) load(k chain.Key, v chain.CBOR) (bool, error) {
 	return true, chain.Decode(raw, v)
 }
 
+// recall is load for what leaves the state some time after its end: a record
+// that has gone is read as it last was, as long as the index remembers it.
+func (q *query) recall(k chain.Key, v chain.CBOR) (bool, error) {
+	if ok, err := q.load(k, v); ok || err != nil {
+		return ok, err
+	}
+	kept, err := q.api.index.Kept(k)
+	if err != nil || kept == nil {
+		return false, err
+	}
+	return true, chain.Decode(kept.Record, v)
+}
+
 // number reads a whole number from the path.
 func (q *query) number(name string) (uint64, error) {
 	return parseNumber(name, q.r.PathValue(name))

@@ -80,7 +80,7 @@ func (a *API) sectors(q *query) (any, error) {
 	return listOf(q, func(p index.Page, add func(*Sector)) ([]byte, error) {
 		return a.index.Sectors(m.ID, p, func(number uint64) (bool, error) {
 			var s chain.Sector
-			ok, err := q.load(chain.SectorKey(m.ID, number), &s)
+			ok, err := q.recall(chain.SectorKey(m.ID, number), &s)
 			if !ok || err != nil || state >= 0 && s.State != chain.SectorState(state+1) {
 				return false, err
 			}
@@ -100,12 +100,12 @@ func (a *API) sector(q *query) (any, error) {
 		return nil, err
 	}
 	var s chain.Sector
-	ok, err := q.load(chain.SectorKey(miner, number), &s)
+	ok, err := q.recall(chain.SectorKey(miner, number), &s)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, notFound("miner %s has no sector %d", q.minerText(miner), number)
+		return nil, notFound("miner %s has no sector %d, or its record went before the index began", q.minerText(miner), number)
 	}
 	return &SectorDetail{q.sectorOf(&s, a.params), q.asOf()}, nil
 }

@@ -246,7 +246,9 @@ func (b *block) change(batch *pebble.Batch, c *consensus.Change, ended map[chain
 	if c.Value != nil {
 		return record(batch, c.Key(), c.Value, b.u.Height)
 	}
-	if c.Table != chain.TableOrder && c.Table != chain.TableChannel {
+	switch c.Table {
+	case chain.TableOrder, chain.TableChannel, chain.TableSector, chain.TableDeal:
+	default:
 		return nil
 	}
 	raw, err := b.x.get(keptKey(c.Key()))
@@ -271,15 +273,35 @@ func (b *block) change(batch *pebble.Batch, c *consensus.Change, ended map[chain
 // record writes the rows of a record as it is at a height.
 func record(batch *pebble.Batch, k chain.Key, value []byte, h chain.Height) error {
 	switch k.Table {
+	case chain.TableMiner:
+		m := new(chain.Miner)
+		if err := chain.Decode(value, m); err != nil {
+			return fmt.Errorf("decode miner: %w", err)
+		}
+		set(batch, number(minerPrefix(m.Keys.Owner.Bytes()), m.ID), nil)
+		set(batch, number(minerPrefix(m.Keys.Worker.Bytes()), m.ID), nil)
 	case chain.TableSector:
+		s := new(chain.Sector)
+		if err := chain.Decode(value, s); err != nil {
+			return fmt.Errorf("decode sector: %w", err)
+		}
 		set(batch, append([]byte{'s'}, k.ID...), nil)
+		switch {
+		case s.Ended():
+			return put(batch, keptKey(k), &Kept{Record: value, Changed: h})
+		case s.State == chain.SectorPreCommitted: // maybe another one had the number before
+			remove(batch, keptKey(k))
+		}
 	case chain.TableDeal:
 		d := new(chain.Deal)
 		if err := chain.Decode(value, d); err != nil {
 			return fmt.Errorf("decode deal: %w", err)
 		}
-		for _, by := range []DealsBy{ByRoot(d.PayloadRoot), ByMiner(d.Miner), ByClient(d.Client)} {
+		for _, by := range listsOf(d) {
 			set(batch, number(by.prefix, d.ID), nil)
+		}
+		if d.Ended() {
+			return put(batch, keptKey(k), &Kept{Record: value, Changed: h})
 		}
 	case chain.TableOrder:
 		o := new(chain.Order)

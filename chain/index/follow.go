@@ -133,7 +133,7 @@ func (x *Index) Scan(ctx context.Context, s *state.Store, tree *state.Tree) erro
 	if err := x.clear(); err != nil {
 		return err
 	}
-	for _, table := range []chain.Table{chain.TableSector, chain.TableOrder, chain.TableDeal, chain.TableChannel} {
+	for _, table := range []chain.Table{chain.TableMiner, chain.TableSector, chain.TableOrder, chain.TableDeal, chain.TableChannel} {
 		if err := x.scanTable(ctx, tree, table); err != nil {
 			return fmt.Errorf("scan state of height %d: table %s: %w", tree.Height(), table, err)
 		}

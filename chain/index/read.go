@@ -191,6 +191,12 @@ func (x *Index) Sectors(m chain.MinerID, p Page, each func(number uint64) (bool,
 	return x.ids(sectorPrefix(m), true, p, each)
 }
 
+// MinersOf lists the IDs of the miners whose owner or worker an account is, or
+// was before their keys changed, newest first.
+func (x *Index) MinersOf(a chain.Address, p Page, each func(id uint64) (bool, error)) (next []byte, err error) {
+	return x.ids(minerPrefix(a.Bytes()), false, p, each)
+}
+
 // Orders lists the IDs of all orders, newest first.
 func (x *Index) Orders(p Page, each func(id uint64) (bool, error)) (next []byte, err error) {
 	return x.ids([]byte{'o'}, false, p, each)
@@ -212,7 +218,8 @@ func (x *Index) ChannelsOf(a chain.Address, p Page, each func(id uint64) (bool, 
 	return x.ids(channelPrefix(a.Bytes()), false, p, each)
 }
 
-// Kept returns the last form of an order or a channel, or nil.
+// Kept returns the last form of an order, a channel, or of a sector or deal that
+// has ended, or nil.
 func (x *Index) Kept(k chain.Key) (*Kept, error) {
 	v := new(Kept)
 	ok, err := x.noun(keptKey(k), v)

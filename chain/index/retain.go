@@ -2,7 +2,6 @@ package index
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -96,35 +95,50 @@ func (x *Index) forgetPlace(batch *pebble.Batch, m *Message) error {
 	return nil
 }
 
-// pruneEnded removes the orders and channels that ended at a height.
+// pruneEnded removes the orders, channels, sectors and deals whose records went
+// at a height. Of a sector whose number another one has by now nothing is left.
 func (x *Index) pruneEnded(batch *pebble.Batch, h chain.Height) error {
 	prefix := endedPrefix(h)
 	return x.scan(prefix, func(key, _ []byte) error {
 		remove(batch, key)
 		k := chain.Key{Table: chain.Table(key[len(prefix)]), ID: string(key[len(prefix)+1:])}
 		kept, err := x.Kept(k)
-		if err != nil || kept == nil {
+		if err != nil || kept == nil || kept.Ended != h {
 			return err
 		}
 		remove(batch, keptKey(k))
-		id := binary.BigEndian.Uint64([]byte(k.ID))
-		if k.Table == chain.TableOrder {
-			o := new(chain.Order)
-			if err := chain.Decode(kept.Record, o); err != nil {
-				return fmt.Errorf("decode order %d: %w", id, err)
-			}
-			remove(batch, number([]byte{'o'}, id))
-			remove(batch, number(ownerPrefix(o.Owner.Bytes()), id))
-			return nil
+		rows, err := rowsOf(k, kept.Record)
+		if err != nil {
+			return fmt.Errorf("decode %s %x: %w", k.Table, k.ID, err)
 		}
-		c := new(chain.Channel)
-		if err := chain.Decode(kept.Record, c); err != nil {
-			return fmt.Errorf("decode channel %d: %w", id, err)
+		for _, row := range rows {
+			remove(batch, row)
 		}
-		remove(batch, number(channelPrefix(c.Payer.Bytes()), id))
-		remove(batch, number(channelPrefix(c.Payee.Bytes()), id))
 		return nil
 	})
+}
+
+// rowsOf are the rows of a record in lists.
+func rowsOf(k chain.Key, record []byte) (rows [][]byte, err error) {
+	switch k.Table {
+	case chain.TableOrder:
+		o := new(chain.Order)
+		err = chain.Decode(record, o)
+		rows = [][]byte{number([]byte{'o'}, o.ID), number(ownerPrefix(o.Owner.Bytes()), o.ID)}
+	case chain.TableChannel:
+		c := new(chain.Channel)
+		err = chain.Decode(record, c)
+		rows = [][]byte{number(channelPrefix(c.Payer.Bytes()), c.ID), number(channelPrefix(c.Payee.Bytes()), c.ID)}
+	case chain.TableSector:
+		rows = [][]byte{append([]byte{'s'}, k.ID...)}
+	case chain.TableDeal:
+		d := new(chain.Deal)
+		err = chain.Decode(record, d)
+		for _, by := range listsOf(d) {
+			rows = append(rows, number(by.prefix, d.ID))
+		}
+	}
+	return rows, err
 }
 
 // scan goes through all rows under a prefix; each may keep the key.

@@ -71,6 +71,11 @@ func ByMiner(id chain.MinerID) DealsBy { return DealsBy{number([]byte{'d', 'm'},
 // ByClient lists the deals of a client.
 func ByClient(a chain.Address) DealsBy { return DealsBy{named('d', 'c', a.Bytes())} }
 
+// listsOf are the lists that a deal stands in.
+func listsOf(d *chain.Deal) []DealsBy {
+	return []DealsBy{ByRoot(d.PayloadRoot), ByMiner(d.Miner), ByClient(d.Client)}
+}
+
 // number appends a big-endian number.
 func number(b []byte, n uint64) []byte { return binary.BigEndian.AppendUint64(b, n) }
 
@@ -93,13 +98,17 @@ func addressPrefix(a []byte) []byte { return named('a', 0, a) }
 
 func ownerPrefix(a []byte) []byte { return named('p', 0, a) }
 
+// minerPrefix is of the miners that an account owns or works for, or once did.
+func minerPrefix(a []byte) []byte { return named('w', 0, a) }
+
 func channelPrefix(a []byte) []byte { return named('c', 0, a) }
 
 func sectorPrefix(m chain.MinerID) []byte { return number([]byte{'s'}, m) }
 
 func keptKey(k chain.Key) []byte { return append([]byte{'k', byte(k.Table)}, k.ID...) }
 
-// endedPrefix is of the orders and channels that ended in a block.
+// endedPrefix is of the records of orders, channels, sectors and deals that a
+// block deleted.
 func endedPrefix(h chain.Height) []byte { return number([]byte{'z'}, uint64(h)) }
 
 func hashKey(h [32]byte) []byte { return append([]byte{'h'}, h[:]...) }

@@ -10,6 +10,7 @@ import (
 	cmtjson "github.com/cometbft/cometbft/libs/json"
 	"github.com/cometbft/cometbft/types"
 
+	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/internal/lifecycle"
 )
@@ -40,13 +41,11 @@ func MakeGenesis(g *consensus.Genesis, at time.Time) ([]byte, error) {
 	return cmtjson.MarshalIndent(doc, "", "  ")
 }
 
-// engineParams are CometBFT's parameters of a network.
+// engineParams are CometBFT's parameters of a network as it begins.
 func engineParams(p *consensus.Params) *types.ConsensusParams {
 	c := types.DefaultConsensusParams()
 	c.Block.MaxBytes = int64(p.MaxBlockBytes) + blockOverhead
-	c.Evidence.MaxAgeNumBlocks = int64(p.EvidenceAge)
-	c.Evidence.MaxAgeDuration = time.Duration(p.EvidenceAge*p.BlockMillis) * time.Millisecond
-	c.Evidence.MaxBytes = blockOverhead / 4
+	c.Evidence = app.EvidenceParams(p)
 	c.ABCI.VoteExtensionsEnableHeight = 1
 	c.Version.App = consensus.RuleVersion
 	return c

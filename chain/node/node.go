@@ -65,6 +65,7 @@ type Node struct {
 	databases map[string]*engineDB
 	app       *app.App
 	comet     *cmtnode.Node
+	door      *door    // closed to peers until comet has started
 	votes     sm.Store // CometBFT's state: the validators of each height
 	registry  *prometheus.Registry
 	listener  net.Listener
@@ -143,7 +144,7 @@ func (n *Node) openStores() (err error) {
 	if n.keeper, err = newKeeper(n); err != nil {
 		return err
 	}
-	n.store.Keep(n.keeper.state.most)
+	n.store.Keep(n.keeper.state.limit.Load())
 	return nil
 }
 
@@ -195,7 +196,8 @@ func (n *Node) openEngine(o Options, doc *types.GenesisDoc, k *keys) error {
 	if err != nil {
 		return fmt.Errorf("open engine: %w", err)
 	}
-	n.comet = comet
+	n.comet, n.door = comet, newDoor(n.life)
+	comet.Switch().AddReactor("DOOR", n.door)
 	n.votes = sm.NewStore(n.databases["state"], sm.StoreOptions{})
 	return nil
 }
@@ -262,6 +264,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.comet.Start(); err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}
+	n.door.open()
 	n.log.Info("node runs", "chain", n.params.ChainID, "api", n.API(), "rpc", n.config.RPC, "p2p", n.Peer())
 	select {
 	case <-ctx.Done():

@@ -58,7 +58,7 @@ func newHome(t testing.TB) (string, *Config) {
 }
 
 // newHomeIn is newHome in a directory of the test's.
-func newHomeIn(t testing.TB, home string) (string, *Config) {
+func newHomeIn(t testing.TB, home string, change ...func(*consensus.Params)) (string, *Config) {
 	t.Helper()
 	id, err := Init(home)
 	if err != nil {
@@ -70,6 +70,9 @@ func newHomeIn(t testing.TB, home string) (string, *Config) {
 	}
 	p := consensus.Devnet()
 	p.ChainID, p.BlockMillis = "node-test-1", 100
+	for _, f := range change {
+		f(p)
+	}
 	doc, err := MakeGenesis(&consensus.Genesis{Params: *p, Accounts: []consensus.GenesisAccount{
 		{Address: chain.FormatAddress(who, p.Network), Balance: chain.PDR(100)}},
 		Validators: []consensus.GenesisValidator{id.Validator(1, who, p.Network)}}, time.Now())
@@ -118,14 +121,18 @@ func run(t testing.TB, o Options) (*Node, func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return n, start(n)
+}
+
+// start runs a node that was opened and returns what stops it and gives Run's error.
+func start(n *Node) func() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
-	stop := func() error {
+	return func() error {
 		cancel()
 		return errors.Join(<-done, n.Close())
 	}
-	return n, stop
 }
 
 // TestNode runs a node, talks to it by all its ways, and runs it again.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,16 +12,21 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/state"
 )
 
 // part is a store of the past: blocks, states or the index.
 type part struct {
-	name  string
-	most  uint64        // heights that are kept at most
-	least uint64        // and however little space there is
-	limit atomic.Uint64 // that are kept now
+	name    string
+	want    uint64        // heights that the config asks for; 0: what the network keeps
+	most    uint64        // heights that are kept at most
+	least   uint64        // and however little space there is
+	because string        // it is the least
+	limit   atomic.Uint64 // heights that are kept now
 	// size is the space that it takes, kept how many heights it holds, compact
 	// gives back the space of what was deleted.
 	size    func() uint64
@@ -29,13 +35,26 @@ type part struct {
 	crowded bool // its limit was lowered since it was compacted
 }
 
+// bound sets how many heights are kept, usually and at least. A part that was
+// shortened for want of space stays so, within them.
+func (x *part) bound(usual, least uint64) {
+	whole := x.limit.Load() >= x.most
+	x.least, x.most = least, max(least, cmp.Or(x.want, usual))
+	if whole {
+		x.limit.Store(x.most)
+		return
+	}
+	x.limit.Store(max(x.least, min(x.most, x.limit.Load())))
+}
+
 // keeper keeps the past within its bounds while the node runs, and writes snapshots.
 type keeper struct {
 	node                 *Node
 	log                  *slog.Logger
 	blocks, state, index *part
-	budget               uint64 // bytes of the disk; 0: any
-	interval, copies     uint64 // of snapshots
+	budget               uint64  // bytes of the disk; 0: any
+	interval, copies     uint64  // of snapshots
+	params               cid.Cid // that the bounds follow from; undefined: those of genesis
 	looked               chain.Height
 	tried                chain.Height // snapshot that was begun last
 }
@@ -46,36 +65,26 @@ const lookEvery = 50
 // pruneStep is how many blocks the engine prunes at once: each time costs a sync.
 const pruneStep = 10
 
-// newKeeper reads the bounds of a config.
+// newKeeper reads the bounds of a config, under the parameters in force.
 func newKeeper(n *Node) (*keeper, error) {
-	k := &keeper{node: n, log: n.log.With("part", "keeper")}
-	p, c := n.params, &n.config
-	periods := 3 * p.Period()
-	evidence := uint64(engineParams(p).Evidence.MaxAgeNumBlocks)
-	for _, b := range []struct {
-		to                     **part
-		name                   string
-		want, otherwise, least uint64
-		because                string
-		size, kept             func() uint64
-		compact                func(context.Context) error
-	}{
-		{&k.blocks, "blocks", c.Retention.Blocks, max(p.StateRetention, evidence), max(periods, evidence),
-			"three proving periods, and as long as evidence counts", n.blocksSize, n.keptBlocks, n.compactBlocks},
-		{&k.state, "state", c.Retention.State, p.StateRetention, periods, "three proving periods",
-			n.store.Size, n.keptStates, n.store.Compact},
-		{&k.index, "index", c.Retention.Index, math.MaxUint64, periods, "three proving periods",
-			n.indexSize, n.keptHistory, n.compactIndex},
-	} {
-		x := &part{name: b.name, most: b.otherwise, least: b.least, size: b.size, kept: b.kept, compact: b.compact}
-		if b.want != 0 {
-			x.most = b.want
+	c := &n.config
+	k := &keeper{node: n, log: n.log.With("part", "keeper"), copies: c.Snapshots.Keep}
+	k.blocks = &part{name: "blocks", want: c.Retention.Blocks, because: "three proving periods, and as long as evidence counts",
+		size: n.blocksSize, kept: n.keptBlocks, compact: n.compactBlocks}
+	k.state = &part{name: "state", want: c.Retention.State, because: "three proving periods",
+		size: n.store.Size, kept: n.keptStates, compact: n.store.Compact}
+	k.index = &part{name: "index", want: c.Retention.Index, because: "three proving periods",
+		size: n.indexSize, kept: n.keptHistory, compact: n.compactIndex}
+	k.bound(n.params)
+	if v := n.store.View(); v != nil {
+		if _, err := k.adopt(v); err != nil {
+			return nil, err
 		}
-		if x.most < x.least {
-			return nil, fmt.Errorf("config: retention.%s is %d, want at least %d: %s", b.name, x.most, x.least, b.because)
+	}
+	for _, x := range k.parts() {
+		if x.want != 0 && x.want < x.least {
+			return nil, fmt.Errorf("config: retention.%s is %d, want at least %d: %s", x.name, x.want, x.least, x.because)
 		}
-		x.limit.Store(x.most)
-		*b.to = x
 	}
 	if c.Retention.Disk != "" {
 		var err error
@@ -83,16 +92,49 @@ func newKeeper(n *Node) (*keeper, error) {
 			return nil, fmt.Errorf("config: retention.disk: %w", err)
 		}
 	}
-	k.interval, k.copies = c.Snapshots.interval(p), c.Snapshots.Keep
 	return k, nil
 }
 
-// interval is the heights between two snapshots.
-func (c *SnapshotConfig) interval(p *consensus.Params) uint64 {
-	if c.Interval != 0 {
-		return c.Interval
+func (k *keeper) parts() []*part { return []*part{k.blocks, k.state, k.index} }
+
+// bound sets the bounds that follow from parameters.
+func (k *keeper) bound(p *consensus.Params) {
+	periods := 3 * p.Period()
+	k.blocks.bound(max(p.StateRetention, p.EvidenceAge), max(periods, p.EvidenceAge))
+	k.state.bound(p.StateRetention, periods)
+	k.index.bound(math.MaxUint64, periods)
+	k.interval = cmp.Or(k.node.config.Snapshots.Interval, max(1, p.StateRetention/4))
+}
+
+// adopt takes over the bounds of a state's parameters, and reports whether they
+// are others than before.
+func (k *keeper) adopt(v *state.View) (bool, error) {
+	if v.ParamsLink() == k.params {
+		return false, nil
 	}
-	return max(1, p.StateRetention/4)
+	p, err := v.Params()
+	if err != nil {
+		return false, err
+	}
+	k.params = v.ParamsLink()
+	k.bound(p)
+	return true, nil
+}
+
+// follow brings what is kept in line with the parameters of a new state.
+func (k *keeper) follow(v *state.View) error {
+	changed, err := k.adopt(v)
+	if err != nil || !changed {
+		return err
+	}
+	for _, x := range k.parts() {
+		if x.want != 0 && x.want < x.least {
+			k.log.Warn("keeping more than the config asks for", "part", x.name, "config", x.want, "heights", x.least, "because", x.because)
+		}
+		k.set(x, x.limit.Load())
+	}
+	k.log.Info("keeping what the network's parameters say", "blocks", k.blocks.limit.Load(), "state", k.state.limit.Load(), "snapshots every", k.interval)
+	return nil
 }
 
 // retain is the oldest block that the engine must keep after a height: a node
@@ -114,6 +156,9 @@ func (k *keeper) run(ctx context.Context) {
 	for {
 		changed := k.node.store.Changed()
 		if v := k.node.store.View(); v != nil {
+			if err := k.follow(v); err != nil && ctx.Err() == nil {
+				k.log.Error("what is kept does not follow the parameters", "error", err)
+			}
 			k.snapshot(ctx, v.Height())
 			if v.Height() >= k.looked+lookEvery || v.Height() < k.looked {
 				k.looked = v.Height()
@@ -158,7 +203,7 @@ func (k *keeper) look(ctx context.Context) {
 	if k.budget == 0 {
 		return
 	}
-	parts := []*part{k.blocks, k.state, k.index}
+	parts := k.parts()
 	used := k.used()
 	for _, x := range parts {
 		if used > k.budget && x.crowded {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	dbm "github.com/cometbft/cometbft-db"
 	sm "github.com/cometbft/cometbft/state"
@@ -18,7 +19,9 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/chain/state"
+	"github.com/perdure/perdure/chain/wallet"
 )
 
 // TestBudget lets a keeper shorten three pretended parts: the largest goes
@@ -133,6 +136,60 @@ func TestRetentionConfig(t *testing.T) {
 			t.Errorf("at height %d blocks are kept from %d, want %d", tip, got, want)
 		}
 	}
+}
+
+// TestKeeperFollows lets voters change how long states are kept and evidence
+// counts: the running node keeps by the new parameters from then on, and so does
+// one that is opened again. What the config asks for stands, above what is the least.
+func TestKeeperFollows(t *testing.T) {
+	home, c := newHomeIn(t, tempDir(t), func(p *consensus.Params) { p.VoteEpoch = 2 })
+	c.Retention.Blocks = 1_200
+	o := Options{Home: home, Config: c, Pace: Pace{Commit: time.Millisecond, Hasty: true}}
+	n, stop := run(t, o)
+	k := n.keeper
+	if k.state.limit.Load() != 1_000 || k.blocks.limit.Load() != 1_200 || k.interval != 250 {
+		t.Fatalf("at genesis states %d, blocks %d, snapshots every %d", k.state.limit.Load(), k.blocks.limit.Load(), k.interval)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client := rpc.New(n.API())
+	sender, err := wallet.NewSender(client, secret, chain.Amount{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, ctx, n, 1)
+	propose := &chain.Propose{Effective: n.Store().View().Height() + 20}
+	for _, v := range []chain.ParamValue{{Name: "stateRetention", Value: chain.Atto(1_600)}, {Name: "evidenceAge", Value: chain.Atto(800)},
+		{Name: "trustPeriod", Value: chain.Atto(400)}} {
+		propose.Values = append(propose.Values, v)
+	}
+	if _, err := sender.Send(ctx, propose); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, ctx, n, propose.Effective+2)
+	client.Close()
+	engine, err := n.votes.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if age := engine.ConsensusParams.Evidence.MaxAgeNumBlocks; age != 800 {
+		t.Errorf("the engine takes evidence for %d heights, want 800", age)
+	}
+	if err := stop(); err != nil { // the keeper has ended: its fields can be read
+		t.Fatal(err)
+	}
+	check := func(how string, k *keeper) {
+		t.Helper()
+		if k.state.limit.Load() != 1_600 || k.blocks.limit.Load() != 1_200 || k.blocks.least != 800 || k.interval != 400 {
+			t.Errorf("%s: states %d, blocks %d and %d at least, snapshots every %d", how, k.state.limit.Load(), k.blocks.limit.Load(), k.blocks.least, k.interval)
+		}
+	}
+	check("running", k)
+	if n, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	check("opened again", n.keeper)
 }
 
 // reach runs a node until it has committed a height, and stops it.

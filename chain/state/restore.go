@@ -35,8 +35,9 @@ type Restore struct {
 	height chain.Height
 	root   cid.Cid
 
-	rest   []byte // begins a section that is not complete
-	headed bool   // the CAR's header was read
+	rest   []byte  // begins a section that is not complete
+	headed bool    // the CAR's header was read
+	params cid.Cid // block of the parameters, which comes next after the root
 	todo   walk
 	batch  staged // blocks that are not written yet
 	size   int    // of them
@@ -135,12 +136,15 @@ func (r *Restore) section(whole, body []byte) error {
 		return fmt.Errorf("%w: a block is not %s, which comes next", ErrSnapshot, next.link)
 	}
 	block = bytes.Clone(block)
-	if next.kind == kindRoot {
-		if err := r.checkRoot(block); err != nil {
-			return fmt.Errorf("%w: %w", ErrSnapshot, err)
-		}
+	err := r.todo.step(block)
+	switch {
+	case err != nil:
+	case next.kind == kindRoot:
+		err = r.checkRoot(block)
+	case next.link == r.params:
+		err = r.store.checkParams(block)
 	}
-	if err := r.todo.step(block); err != nil {
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	if next.kind == kindUpdate {
@@ -171,7 +175,8 @@ func (r *Restore) checkRoot(block []byte) error {
 	if root.Schema != proof.Schema {
 		return fmt.Errorf("state schema %d, want %d", root.Schema, proof.Schema)
 	}
-	return r.store.checkParams(root)
+	r.params = root.Params
+	return nil
 }
 
 // flush writes the blocks that have come, unsynced: the last batch's sync covers all.

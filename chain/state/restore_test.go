@@ -232,13 +232,18 @@ func TestRestoreOfOtherParams(t *testing.T) {
 	if _, err := s.Genesis(updates[0]); err != nil {
 		t.Fatal(err)
 	}
-	c := openMem(t, vfs.NewMem(), 4)
+	other := testParams(3)
+	other.Window++
+	c, err := Open(Config{Dir: "db", Params: other, FS: vfs.NewMem(), Cache: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer c.Close()
 	r, err := c.Restore(0, s.View().AppHash())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Write(exported(t, s, 0)); !errors.Is(err, ErrSnapshot) || !strings.Contains(err.Error(), "other parameters") {
+	if _, err := r.Write(exported(t, s, 0)); !errors.Is(err, ErrSnapshot) || !strings.Contains(err.Error(), "other parameters: window is 20, not 21") {
 		t.Errorf("restored with %v", err)
 	}
 }

@@ -167,13 +167,20 @@ func (s *Store) stage(tip *View, u *consensus.Update) (*staged, error) {
 	var oldCID cid.Cid
 	var old *proof.Root
 	var book *orderbook.Book
-	next := proof.Root{Schema: proof.Schema, Params: o.put(s.paramsRaw)}
+	next := proof.Root{Schema: proof.Schema}
 	if next.UpdateHash, err = u.Hash(); err != nil {
 		return nil, fmt.Errorf("hash update: %w", err)
 	}
 	if tip != nil {
 		oldCID, old, book = tip.cid, tip.root, tip.book
-		next.Single, next.Tables = old.Single, old.Tables
+		next.Single, next.Tables, next.Params = old.Single, old.Tables, old.Params
+	} else {
+		next.Params = o.put(s.paramsRaw)
+	}
+	for i := range u.Changes { // the root links to those in force
+		if c := &u.Changes[i]; c.Key() == chain.ParamsKey() && c.Value != nil {
+			next.Params = o.put(c.Value)
+		}
 	}
 	if err := applyChanges(o, &next, u.Changes); err != nil {
 		return nil, err

@@ -37,17 +37,16 @@ var (
 // Config is what Open needs.
 type Config struct {
 	Dir    string            // directory of the database
-	Params *consensus.Params // of the network; their CID stands in every root
+	Params *consensus.Params // of genesis
 	FS     vfs.FS            // nil: the disk
 	Cache  int64             // bytes of block cache; 0: 32 MiB
-	Keep   uint64            // heights that are kept; 0: Params.StateRetention
+	Keep   uint64            // heights that are kept until Store.Keep says otherwise; 0: Params.StateRetention
 }
 
 // Store is the state's database. All methods may be called from many
 // goroutines; Stage and Commit by one at a time, as consensus does.
 type Store struct {
-	params    *consensus.Params
-	paramsCID cid.Cid
+	params    *consensus.Params // of genesis
 	paramsRaw []byte
 	fatal     *fatalLog
 
@@ -73,8 +72,7 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state: encode params: %w", err)
 	}
-	s := &Store{params: c.Params, paramsRaw: raw, paramsCID: proof.LinkOf(raw),
-		fatal: &fatalLog{}, changed: make(chan struct{})}
+	s := &Store{params: c.Params, paramsRaw: raw, fatal: &fatalLog{}, changed: make(chan struct{})}
 	s.Keep(cmp.Or(c.Keep, c.Params.StateRetention))
 	cache := pebble.NewCache(max(c.Cache, 1))
 	if c.Cache == 0 {
@@ -145,7 +143,11 @@ func (s *Store) load() error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkParams(tree.root); err != nil {
+	params, err := s.Block(tree.root.Params)
+	if err != nil {
+		return fmt.Errorf("parameters: %w", err)
+	}
+	if err := s.checkParams(params); err != nil {
 		return err
 	}
 	book, err := rebuild(tree)
@@ -159,10 +161,15 @@ func (s *Store) load() error {
 	return nil
 }
 
-// checkParams refuses a root of another network's parameters.
-func (s *Store) checkParams(r *proof.Root) error {
-	if r.Params != s.paramsCID {
-		return fmt.Errorf("state belongs to a network of other parameters (%s, not %s)", r.Params, s.paramsCID)
+// checkParams refuses the parameters of a state if those of genesis cannot have
+// become them by votes: it is another network's.
+func (s *Store) checkParams(raw []byte) error {
+	p := new(consensus.Params)
+	if err := chain.Decode(raw, p); err != nil {
+		return fmt.Errorf("decode parameters: %w", err)
+	}
+	if err := p.CheckNetwork(s.params); err != nil {
+		return fmt.Errorf("state belongs to a network of other parameters: %w", err)
 	}
 	return nil
 }

@@ -58,6 +58,22 @@ func (t *Tree) Global() (*chain.Global, error) {
 	return g, nil
 }
 
+// ParamsLink is the link of the parameters in force after this state.
+func (t *Tree) ParamsLink() cid.Cid { return t.root.Params }
+
+// Params returns the parameters in force after this state: those of the next block.
+func (t *Tree) Params() (*consensus.Params, error) {
+	raw, err := t.store.Block(t.root.Params)
+	if err != nil {
+		return nil, fmt.Errorf("state of height %d: parameters: %w", t.height, err)
+	}
+	p := new(consensus.Params)
+	if err := chain.Decode(raw, p); err != nil {
+		return nil, fmt.Errorf("state of height %d: decode parameters: %w", t.height, err)
+	}
+	return p, nil
+}
+
 // View is the state of a height that was the tip when it was asked for, with
 // its order book.
 type View struct {

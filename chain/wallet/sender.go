@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -15,7 +16,8 @@ type Node interface {
 	Params(ctx context.Context) (*consensus.Params, error)
 	// Global returns the newest global record.
 	Global(ctx context.Context) (*chain.Global, error)
-	// Account returns an account; an unused address has the zero account.
+	// Account returns an account, in no older state than was shown before; an unused
+	// address has the zero account.
 	Account(ctx context.Context, a chain.Address) (*chain.Account, error)
 	// Submit hands an encoded signed message to the node's mempool. A refusal
 	// is an error whose consensus.CodeOf tells why.
@@ -90,8 +92,8 @@ func (s *Sender) Post(ctx context.Context, body chain.Body) (chain.Hash, error) 
 
 // PostKept is Post for messages that must not be sent twice: keep is given the
 // encoded message and its nonce and makes them durable before the node sees
-// them. It is called again if the nonce turned out to be used up; the message
-// kept before can then never land.
+// them. It is called again if the account shows that the nonce is used up; the
+// message kept before can then never land.
 func (s *Sender) PostKept(ctx context.Context, body chain.Body, keep func(raw []byte, nonce uint64) error) (chain.Hash, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,11 +116,58 @@ func (s *Sender) PostKept(ctx context.Context, body chain.Body, keep func(raw []
 			}
 			return chain.HashBytes(raw), nil
 		}
-		// Another process may use the same key: ask the chain once more.
-		stale := consensus.CodeOf(err) == consensus.CodeBadNonce
+		// Another process may use the same key.
 		s.ok = false
-		if !stale || attempt > 0 {
+		again := false
+		if consensus.CodeOf(err) == consensus.CodeBadNonce && attempt == 0 {
+			var failed error
+			if again, failed = s.overtaken(ctx, nonce); failed != nil {
+				return chain.Hash{}, fmt.Errorf("submit %s: %w; read nonce: %w", body.Kind(), err, failed)
+			}
+		}
+		if !again {
 			return chain.Hash{}, fmt.Errorf("submit %s: %w", body.Kind(), err)
+		}
+	}
+}
+
+// lag is how many heights what Node shows may be behind what a node refuses by:
+// a light client shows a state when the header after it is there.
+const lag = 2
+
+// overtaken waits until the account is shown past a nonce that the node has
+// refused, and reports false if it is not once all that was shown to be behind
+// must have come.
+func (s *Sender) overtaken(ctx context.Context, nonce uint64) (bool, error) {
+	p, err := s.node.Params(ctx)
+	if err != nil {
+		return false, err
+	}
+	pause := time.NewTicker(max(time.Duration(p.BlockMillis)*time.Millisecond/4, time.Millisecond))
+	defer pause.Stop()
+	for first := chain.Height(0); ; {
+		g, err := s.node.Global(ctx) // before the account, which is then at least as new
+		if err != nil {
+			return false, err
+		}
+		a, err := s.node.Account(ctx, s.from)
+		if err != nil {
+			return false, err
+		}
+		if a.Nonce > nonce {
+			s.next, s.ok = a.Nonce, true
+			return true, nil
+		}
+		if first == 0 {
+			first = g.Height
+		}
+		if g.Height >= first+lag {
+			return false, nil
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return false, ctx.Err()
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/perdure/perdure/chain"
@@ -15,15 +16,23 @@ type ledger struct {
 	params  *consensus.Params
 	baseFee chain.Amount
 	nonce   uint64 // of every account
-	refuse  error  // the next submission's fate
+	ahead   int    // so many looks at the account later it has one nonce more
+	looks   chain.Height
+	refuse  error // the next submission's fate
 	sent    [][]byte
 }
 
 func (l *ledger) Params(context.Context) (*consensus.Params, error) { return l.params, nil }
 func (l *ledger) Global(context.Context) (*chain.Global, error) {
-	return &chain.Global{BaseFee: l.baseFee}, nil
+	l.looks++ // a block goes by with each look
+	return &chain.Global{BaseFee: l.baseFee, Height: l.looks}, nil
 }
 func (l *ledger) Account(context.Context, chain.Address) (*chain.Account, error) {
+	if l.ahead > 0 {
+		if l.ahead--; l.ahead == 0 {
+			l.nonce++
+		}
+	}
 	return &chain.Account{Nonce: l.nonce}, nil
 }
 func (l *ledger) Submit(_ context.Context, raw []byte) error {
@@ -123,5 +132,33 @@ func TestNonces(t *testing.T) {
 	l.refuse = &consensus.Refusal{Code: consensus.CodeUnderfunded, Text: "no money"}
 	if _, err := s.Post(t.Context(), pay); consensus.CodeOf(err) != consensus.CodeUnderfunded {
 		t.Errorf("a refusal becomes %v", err)
+	}
+}
+
+// TestLag: what is shown of the chain may be behind what the node refuses by. A
+// nonce that was used meanwhile is seen to be so a block later, and only then is
+// another message signed: the one before can never land.
+func TestLag(t *testing.T) {
+	p := consensus.Devnet()
+	p.BlockMillis = 1
+	l := &ledger{params: p, baseFee: chain.Atto(1), nonce: 5}
+	s := newSender(t, l)
+	pay := &chain.Transfer{To: s.Address(), Amount: chain.Atto(1)}
+	var kept []uint64
+	keep := func(_ []byte, nonce uint64) error { kept = append(kept, nonce); return nil }
+	used := &consensus.Refusal{Code: consensus.CodeBadNonce, Text: "used"}
+	l.refuse, l.ahead = used, 3
+	if _, err := s.PostKept(t.Context(), pay, keep); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(kept, []uint64{5, 6}) || l.last(t).Nonce != 6 {
+		t.Errorf("kept messages with nonces %v, sent %d", kept, l.last(t).Nonce)
+	}
+	kept, l.refuse = nil, used
+	if _, err := s.PostKept(t.Context(), pay, keep); consensus.CodeOf(err) != consensus.CodeBadNonce {
+		t.Errorf("a refusal for a nonce that nobody used becomes %v", err)
+	}
+	if !slices.Equal(kept, []uint64{7}) {
+		t.Errorf("kept messages with nonces %v, want that of 7 alone", kept)
 	}
 }

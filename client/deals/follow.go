@@ -168,6 +168,7 @@ type news struct {
 	height chain.Height
 	deals  []*chain.Deal
 	gone   map[uint64]bool   // orders out of the book
+	forgot map[uint64]bool   // deals that the chain has no record of any more
 	why    map[uint64]string // reasons by order
 	ended  map[uint64]string // reasons by deal
 }
@@ -283,6 +284,17 @@ func (n *news) note(o *files.Object, p *files.Piece) []Event {
 			out = append(out, e)
 		}
 	}
+	for i := range p.Deals {
+		d := &p.Deals[i]
+		before := stageNamed(d.State)
+		if n.forgot[d.ID] {
+			d.Gone(n.height)
+		}
+		if now := stageNamed(d.State); now != before {
+			out = append(out, Event{Stage: now, Object: o.Number, Part: p.Part, Order: p.Bid.Order, Deal: d.ID, Miner: d.Miner,
+				Height: n.height, Amount: d.Total, Reason: d.Reason})
+		}
+	}
 	if n.gone[p.Bid.Order] && p.Bid.State == files.BidStands {
 		p.Bid.State, p.Bid.Reason = files.BidOver, n.why[p.Bid.Order]
 		for range o.Copies - min(o.Copies, p.Matched()) {
@@ -345,7 +357,7 @@ func (a *attendant) resync(ctx context.Context) error {
 		return err
 	}
 	for _, o := range a.list() {
-		n := &news{height: g.Height, gone: map[uint64]bool{}, why: map[uint64]string{}, ended: map[uint64]string{}}
+		n := &news{height: g.Height, gone: map[uint64]bool{}, forgot: map[uint64]bool{}, why: map[uint64]string{}, ended: map[uint64]string{}}
 		first := g.NextDeal
 		for i := range o.Pieces {
 			b := &o.Pieces[i].Bid
@@ -368,6 +380,8 @@ func (a *attendant) resync(ctx context.Context) error {
 			}
 			if ok {
 				n.deals = append(n.deals, d)
+			} else {
+				n.forgot[id] = true
 			}
 		}
 		if _, err := a.apply(ctx, o.Number, n); err != nil {

@@ -170,7 +170,8 @@ func (m *Market) resolve(ctx context.Context, p *consensus.Params, o *files.Obje
 }
 
 // findOrder looks for the order that a bid became among all that were placed
-// since it was signed; if it was filled meanwhile, among the deals.
+// since it was signed; if it was filled meanwhile, among the deals. If some of
+// these are forgotten by now its own may be among them: nobody pays twice on a guess.
 func (m *Market) findOrder(ctx context.Context, o *files.Object, i int) (order uint64, at chain.Height, err error) {
 	g, err := m.cfg.Chain.Global(ctx)
 	if err != nil {
@@ -192,17 +193,21 @@ func (m *Market) findOrder(ctx context.Context, o *files.Object, i int) (order u
 			return id, r.Placed, nil
 		}
 	}
+	var forgotten error
 	for id := s.Deals; id < g.NextDeal; id++ {
 		var d chain.Deal
 		ok, err := m.cfg.Chain.Record(ctx, chain.DealKey(id), &d)
 		if err != nil {
 			return 0, 0, err
 		}
+		if !ok {
+			forgotten = fmt.Errorf("deal %d: %w: forget what is to be stored and put it again if no miner stores it", id, errForgotten)
+		}
 		if ok && d.Client == mine && d.Bid >= s.Since && !others[d.Bid] && d.PieceCID.String() == want.CID && d.Part == want.Part {
 			return d.Bid, d.Matched, nil
 		}
 	}
-	return 0, 0, nil
+	return 0, 0, forgotten
 }
 
 // knownOrders are the orders that records of this home name.

@@ -20,6 +20,9 @@ type Fate struct {
 	At        chain.Height
 }
 
+// errForgotten is wrapped when the chain may have forgotten what a message made.
+var errForgotten = errors.New("it was sent so long ago that the chain has forgotten what it may have made")
+
 // patience is how many blocks a message may take before it is looked after.
 const patience = 40
 
@@ -56,6 +59,9 @@ func Trace(ctx context.Context, c wallet.Node, p *consensus.Params, from chain.A
 			return Fate{}, err
 		}
 		id, at, err := find()
+		if errors.Is(err, errForgotten) && acc.Nonce <= s.Nonce { // nothing has used its nonce
+			err = nil
+		}
 		switch {
 		case err != nil:
 			return Fate{}, err

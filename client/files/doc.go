@@ -6,7 +6,7 @@
 //
 //	records/   the records, in Pebble
 //	spool/     one directory a put: its archives, until every copy is active
-//	fetch/     archives of payloads that are being fetched
+//	fetch/     what is being fetched and has no place of its own yet
 //
 // Several processes may use one home at a time, such as a `put` beside a
 // `client run`: the records are opened for each use and closed again, and what

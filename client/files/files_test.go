@@ -275,6 +275,27 @@ func TestNote(t *testing.T) {
 	}
 }
 
+// TestGone: a deal of which the chain has no record any more has ended, and how is
+// told from its last known state and its term.
+func TestGone(t *testing.T) {
+	for _, c := range []struct {
+		state string
+		now   chain.Height
+		want  string
+		why   bool
+	}{{"matched", 10, "void", true}, {"accepted", 10, "void", true}, {"active", 99, "lost", true}, {"active", 100, "completed", true},
+		{"completed", 10, "completed", false}, {"lost", 200, "lost", false}} {
+		d := Deal{ID: 1, State: c.state, End: 100}
+		if d.Gone(c.now); d.State != c.want || (d.Reason != "") != c.why || !d.Over() {
+			t.Errorf("%s at height %d: %+v", c.state, c.now, d)
+		}
+		p := Piece{Deals: []Deal{d}}
+		if p.Keep(Deal{ID: 1, State: "active", End: 100}) || p.Deals[0].State != c.want {
+			t.Errorf("an older record brings back %+v", p.Deals)
+		}
+	}
+}
+
 // TestTransfers keeps fetches by number, and forgets none that is recent.
 func TestTransfers(t *testing.T) {
 	r, err := Open(t.TempDir())

@@ -105,6 +105,9 @@ func (d *Deal) Pending() bool {
 	return d.State == chain.DealMatched.String() || d.State == chain.DealAccepted.String()
 }
 
+// Over reports whether the deal has ended.
+func (d *Deal) Over() bool { return !d.Pending() && !d.Active() }
+
 // Active reports whether the copy is in a proven sector.
 func (d *Deal) Active() bool { return d.State == chain.DealActive.String() }
 
@@ -245,6 +248,23 @@ func reasonOr(reason, otherwise string) string {
 	return otherwise
 }
 
+// Gone notes that the chain has no record of a deal any more: it forgets deals long
+// after their end. One that nobody saw end was lost if it is gone before the end of
+// its term; else that it lasted is what is known of it.
+func (d *Deal) Gone(now chain.Height) {
+	switch {
+	case d.Pending():
+		d.State = chain.DealVoid.String()
+	case d.Active() && now < d.End:
+		d.State = chain.DealLost.String()
+	case d.Active():
+		d.State = chain.DealCompleted.String()
+	default:
+		return
+	}
+	d.Reason = "the chain has forgotten it"
+}
+
 // Note brings the record of a deal up to the chain's and reports whether that
 // changed anything. The deal must be of the piece's bid.
 func (p *Piece) Note(on *chain.Deal, reason string) bool {
@@ -258,6 +278,12 @@ func (p *Piece) Note(on *chain.Deal, reason string) bool {
 	if on.Committed {
 		d.Sector = on.Sector
 	}
+	return p.Keep(d)
+}
+
+// Keep puts the record of a deal in the place of an older one of it, and reports
+// whether that changed anything. A deal that is over stays so.
+func (p *Piece) Keep(d Deal) bool {
 	for i := range p.Deals {
 		old := &p.Deals[i]
 		if old.ID != d.ID {
@@ -266,7 +292,7 @@ func (p *Piece) Note(on *chain.Deal, reason string) bool {
 		if d.Reason == "" {
 			d.Reason = old.Reason
 		}
-		if *old == d {
+		if *old == d || old.Over() && !d.Over() {
 			return false
 		}
 		*old = d

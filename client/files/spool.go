@@ -187,8 +187,8 @@ func (r *Records) names(ctx context.Context, spool string) (bool, error) {
 	return false, err
 }
 
-// FetchPath is where the archive of a payload is kept while it is fetched.
-func (r *Records) FetchPath(root cid.Cid) string { return r.path("fetch", root.String()+".car") }
+// FetchPath is where what is being fetched is kept under a name.
+func (r *Records) FetchPath(name string) string { return r.path("fetch", name) }
 
 // LedgerPath is the payment ledger of the home.
 func (r *Records) LedgerPath() string { return r.path("ledger") }

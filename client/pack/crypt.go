@@ -52,6 +52,20 @@ func CipherSize(size uint64) uint64 {
 	return cryptHeader + size + segments*cryptTag
 }
 
+// PlainSize is the number of bytes of plaintext of a private file that has size
+// bytes as it is stored.
+func PlainSize(size uint64) (uint64, error) {
+	const step = cryptSegment + cryptTag
+	if size >= cryptHeader+cryptTag {
+		body := size - cryptHeader
+		plain := body - (body+step-1)/step*cryptTag
+		if CipherSize(plain) == size {
+			return plain, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: no private file has %d bytes", ErrMalformed, size)
+}
+
 // CipherSpans names the bytes of a private file that are needed to read length
 // bytes from offset on out of size bytes of plaintext: the header, the segments
 // that hold the range, and the last segment, which proves the size. They are
@@ -96,31 +110,50 @@ func Open(ctx context.Context, get dag.Get, root cid.Cid, key string) (*Content,
 	if err != nil {
 		return nil, err
 	}
-	if key == "" {
-		return &Content{file, file.Size()}, nil
-	}
-	identity, err := parseKey(key)
+	content, err := Decrypt(file, file.Size(), key)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", root, err)
 	}
-	plain, size, err := age.DecryptReaderAt(file, int64(file.Size()), identity)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: decrypt: %w", root, err)
-	}
-	return &Content{plain, uint64(size)}, nil
+	return content, nil
 }
 
-// plaintext opens the file payload as a stream.
-func plaintext(ctx context.Context, get dag.Get, root cid.Cid, key string) (io.Reader, error) {
-	file, err := dag.OpenFile(ctx, get, root)
-	if err != nil || key == "" {
-		return file, err
+// Decrypt opens a file of size bytes as it is stored; key is empty for public
+// content. It reads the beginning and the end, and later what is asked for.
+func Decrypt(stored io.ReaderAt, size uint64, key string) (*Content, error) {
+	if key == "" {
+		return &Content{stored, size}, nil
 	}
 	identity, err := parseKey(key)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := age.Decrypt(file, identity)
+	plain, plainSize, err := age.DecryptReaderAt(stored, int64(size), identity)
+	if err != nil {
+		return nil, fmt.Errorf("decrypt: %w", err)
+	}
+	return &Content{plain, uint64(plainSize)}, nil
+}
+
+// plaintext opens the file payload as a stream.
+func plaintext(ctx context.Context, get dag.Get, root cid.Cid, key string) (io.Reader, error) {
+	file, err := dag.OpenFile(ctx, get, root)
+	if err != nil {
+		return nil, err
+	}
+	return DecryptStream(file, key)
+}
+
+// DecryptStream reads the plaintext of a file that comes as it is stored; key is
+// empty for public content.
+func DecryptStream(stored io.Reader, key string) (io.Reader, error) {
+	if key == "" {
+		return stored, nil
+	}
+	identity, err := parseKey(key)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := age.Decrypt(stored, identity)
 	if err != nil {
 		return nil, fmt.Errorf("decrypt: %w", err)
 	}

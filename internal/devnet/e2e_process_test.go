@@ -34,6 +34,8 @@ type town struct {
 	rpcs   []string
 	nodes  []*process
 	miners []*process
+
+	patience time.Duration // for one thing that is waited for; 0: as long as the test may take
 }
 
 // site is where a node lives: an address, and what its command line begins
@@ -80,26 +82,30 @@ func freePort() (string, error) {
 // townChain is the ID of a town's chain.
 const townChain = "town-1"
 
-// newTown builds the binary.
+// townTime is what most towns may take.
+const townTime = 9 * time.Minute
+
+// newTown builds the binary. The time that the town may take is counted from then on.
 func newTown(t *testing.T) *town {
 	t.Helper()
-	return newTownFor(t, 9*time.Minute)
+	return newTownFor(t, townTime)
 }
 
-// newTownFor is newTown with another bound on the test's time.
+// newTownFor is newTown with another bound on its time.
 func newTownFor(t *testing.T, most time.Duration) *town {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), most)
-	t.Cleanup(cancel)
 	dir := t.TempDir()
-	w := &town{t: t, ctx: ctx, dir: dir, binary: filepath.Join(dir, "perdure")}
+	w := &town{t: t, dir: dir, binary: filepath.Join(dir, "perdure")}
 	begun := time.Now()
-	build := exec.CommandContext(ctx, "go", "build", "-o", w.binary, "./cmd/perdure")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", w.binary, "./cmd/perdure")
 	build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	t.Logf("built in %.1f s", time.Since(begun).Seconds())
+	ctx, cancel := context.WithTimeout(t.Context(), most)
+	t.Cleanup(cancel)
+	w.ctx = ctx
 	return w
 }
 
@@ -182,6 +188,17 @@ func (p *process) kill() {
 	p.cmd = nil
 }
 
+// ended reports whether the command ended by itself.
+func (p *process) ended() bool {
+	select {
+	case err := <-p.done:
+		p.done <- err
+		return true
+	default:
+		return false
+	}
+}
+
 // newWallet makes a key in a home and returns its address.
 func (w *town) newWallet(name string) string {
 	w.t.Helper()
@@ -216,6 +233,7 @@ func (w *town) startNodesAt(sites []site, accounts ...string) {
 	for i, at := range sites {
 		name := fmt.Sprintf("node%d", i)
 		w.run(nil, "node", "init", "--home", w.home(name), "--genesis", genesis, "--peers", strings.Join(made.Peers, ","))
+		w.talkative(name)
 		w.nodes = append(w.nodes, w.startAt(at, name, "node", "run", "--home", w.home(name)))
 	}
 	for i := range sites {
@@ -229,10 +247,16 @@ const every = 50 * time.Millisecond
 // await looks until cond holds.
 func (w *town) await(what string, cond func() bool) {
 	w.t.Helper()
-	begun := time.Now()
+	begun, ctx := time.Now(), w.ctx
+	if w.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.patience)
+		defer cancel()
+	}
 	for !cond() {
-		if w.ctx.Err() != nil {
-			w.t.Fatalf("waiting for %s: %v", what, w.ctx.Err())
+		if ctx.Err() != nil {
+			w.testify()
+			w.t.Fatalf("waiting for %s: %v", what, ctx.Err())
 		}
 		time.Sleep(every)
 	}
@@ -255,9 +279,12 @@ func (w *town) reach(i int, h chain.Height) {
 	w.await(fmt.Sprintf("node %d at height %d", i, h), func() bool { return w.height(i) >= h })
 }
 
+// asker does not wait for ever for a node that hangs.
+var asker = http.Client{Timeout: 20 * time.Second}
+
 // get reads JSON; false if nobody answers.
 func get(url string, into any) bool {
-	resp, err := http.Get(url)
+	resp, err := asker.Get(url)
 	if err != nil {
 		return false
 	}

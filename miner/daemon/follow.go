@@ -10,7 +10,6 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/rpc"
-	"github.com/perdure/perdure/miner"
 )
 
 // follow takes in every Update and then wakes what may have work from it. The
@@ -61,8 +60,8 @@ func (d *Daemon) wake() {
 }
 
 // resync reads what the chain has of the deals and sectors that the records
-// name. A match that came and went meanwhile is void by now: deals not fetched
-// within FetchBy are, and Updates are kept for longer.
+// name, or that it has none of them any more. A match that came and went meanwhile
+// is void by now: deals not fetched within FetchBy are, and Updates are kept for longer.
 func (d *Daemon) resync(ctx context.Context) error {
 	g, err := d.node.Global(ctx)
 	if err != nil {
@@ -71,11 +70,14 @@ func (d *Daemon) resync(ctx context.Context) error {
 	u := &consensus.Update{Height: g.Height}
 	add := func(k chain.Key, v chain.CBOR) error {
 		ok, err := d.node.Record(ctx, k, v)
-		if err != nil || !ok {
+		if err != nil {
 			return err
 		}
-		raw, err := chain.Encode(v)
-		u.Changes = append(u.Changes, consensus.Change{Table: k.Table, ID: []byte(k.ID), Value: raw})
+		c := consensus.Change{Table: k.Table, ID: []byte(k.ID)}
+		if ok {
+			c.Value, err = chain.Encode(v)
+		}
+		u.Changes = append(u.Changes, c)
 		return err
 	}
 	known, err := d.records.Deals()
@@ -83,10 +85,8 @@ func (d *Daemon) resync(ctx context.Context) error {
 		return err
 	}
 	for _, rec := range known {
-		if rec.State != miner.DealEnded {
-			if err := add(chain.DealKey(rec.ID), new(chain.Deal)); err != nil {
-				return err
-			}
+		if err := add(chain.DealKey(rec.ID), new(chain.Deal)); err != nil {
+			return err
 		}
 	}
 	sectors, err := d.records.Sectors()
@@ -94,10 +94,8 @@ func (d *Daemon) resync(ctx context.Context) error {
 		return err
 	}
 	for _, rec := range sectors {
-		if !rec.State.Terminal() {
-			if err := add(chain.SectorKey(d.id, rec.Number), new(chain.Sector)); err != nil {
-				return err
-			}
+		if err := add(chain.SectorKey(d.id, rec.Number), new(chain.Sector)); err != nil {
+			return err
 		}
 	}
 	return d.take(u)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -94,23 +95,16 @@ func workerKey(keys *wallet.Keystore) (worker chain.Address, fresh bool, err err
 	return worker, false, err
 }
 
-// minerOf returns the miner that a worker was registered for, 0 if none.
+// minerOf returns the first miner that a worker was registered for, 0 if none.
 func minerOf(ctx context.Context, node *rpc.Client, worker chain.Address) (chain.MinerID, error) {
-	g, err := node.Global(ctx)
-	if err != nil {
+	type named struct {
+		Miner string `json:"miner"`
+	}
+	all, err := rpc.List[named](ctx, node, "/v1/miners", url.Values{"worker": {chain.FormatAddress(worker, chain.Testnet)}})
+	if err != nil || len(all) == 0 {
 		return 0, err
 	}
-	for id := chain.FirstMinerID; id < g.NextMiner; id++ {
-		m := new(chain.Miner)
-		ok, err := node.Record(ctx, chain.MinerKey(id), m)
-		if err != nil {
-			return 0, err
-		}
-		if ok && m.Keys.Worker == worker {
-			return id, nil
-		}
-	}
-	return 0, nil
+	return chain.ParseMiner(all[len(all)-1].Miner) // the newest come first
 }
 
 // fundWorker brings the worker's account up to what it starts with.

@@ -191,6 +191,21 @@ func (d *DB) PutDeal(deal *miner.Deal) error {
 	return nil
 }
 
+// DropSector removes a sector.
+func (d *DB) DropSector(number uint64) error { return d.drop(key(tableSector, number)) }
+
+// DropDeal removes a deal.
+func (d *DB) DropDeal(id uint64) error { return d.drop(key(tableDeal, id)) }
+
+func (d *DB) drop(k []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.pebble.Delete(k, pebble.Sync); err != nil {
+		return fmt.Errorf("drop miner record: %w", err)
+	}
+	return nil
+}
+
 // Deals returns all deals by ID.
 func (d *DB) Deals() ([]*miner.Deal, error) {
 	var out []*miner.Deal

@@ -5,6 +5,7 @@ package deals
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -77,7 +78,13 @@ func (d *Deals) Wake() {
 func (d *Deals) Apply(u *consensus.Update) error {
 	for i := range u.Changes {
 		c := &u.Changes[i]
-		if c.Table != chain.TableDeal || c.Value == nil {
+		if c.Table != chain.TableDeal {
+			continue
+		}
+		if c.Value == nil {
+			if err := d.forget(binary.BigEndian.Uint64(c.ID)); err != nil {
+				return err
+			}
 			continue
 		}
 		on := new(chain.Deal)
@@ -119,14 +126,36 @@ func (d *Deals) note(on *chain.Deal) error {
 		}
 		rec.State, rec.Sector = miner.DealActive, on.Sector
 	default:
-		packed := rec.State == miner.DealPacked
-		rec.State = miner.DealEnded
-		d.cfg.Log.Info("deal ended", "deal", on.ID, "state", on.State)
-		if packed {
-			return errors.Join(d.records.PutDeal(rec), d.unpack(rec))
-		}
+		return d.end(rec, on.State.String())
 	}
 	return d.records.PutDeal(rec)
+}
+
+// end notes that a deal is over. The caller holds writing.
+func (d *Deals) end(rec *miner.Deal, how string) error {
+	packed := rec.State == miner.DealPacked
+	rec.State = miner.DealEnded
+	d.cfg.Log.Info("deal ended", "deal", rec.ID, "state", how)
+	if packed {
+		return errors.Join(d.records.PutDeal(rec), d.unpack(rec))
+	}
+	return d.records.PutDeal(rec)
+}
+
+// forget drops the record of a deal that has left the chain long after its end.
+// If it ended while nobody looked, that is noted first: what it left is swept,
+// and the record goes when the chain is asked for it again.
+func (d *Deals) forget(id uint64) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	rec, err := d.find(id)
+	switch {
+	case err != nil || rec.State == "":
+		return err
+	case rec.State == miner.DealEnded || rec.State == miner.DealDiscarded:
+		return d.records.DropDeal(id)
+	}
+	return d.end(rec, "forgotten by the chain")
 }
 
 // unpack gives up the sector of a deal that ended before it was on the chain,

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/miner/db"
 	"github.com/perdure/perdure/miner/disk"
@@ -51,8 +52,12 @@ type rig struct {
 	seen    chain.Height
 }
 
-func newRig(t *testing.T) *rig {
-	r := &rig{T: t, chain: minertest.New(t, nil), fs: vfs.NewMem(), fetch: fetches{}}
+func newRig(t *testing.T, change ...func(*consensus.Params)) *rig {
+	r := &rig{T: t, chain: minertest.New(t, func(p *consensus.Params) {
+		for _, f := range change {
+			f(p)
+		}
+	}), fs: vfs.NewMem(), fetch: fetches{}}
 	var err error
 	if r.disk, err = disk.New(t.TempDir(), r.chain.Miner, 0); err != nil {
 		t.Fatal(err)
@@ -271,5 +276,50 @@ func TestUnpack(t *testing.T) {
 	r.pass()
 	if n := r.want(second, miner.DealPacked).Sector; n == old {
 		t.Errorf("packed into the given-up sector again")
+	}
+}
+
+// TestForgotten drops the record of a deal when the chain does; one that ended
+// while nobody looked is noted as ended first.
+func TestForgotten(t *testing.T) {
+	r := newRig(t, func(p *consensus.Params) { // as little as bounds allow
+		p.StateRetention, p.EvidenceAge, p.TrustPeriod, p.Unbonding, p.RepairBy, p.TicketAge = 3*p.Period(), 40, 20, 40, 30, 100
+		p.EndedRetention = p.SeedDelay + p.ProveDue + 1
+	})
+	r.follow()
+	void := r.bid(data(300))
+	advance := func() {
+		for range 3 { // Updates are kept for 180 heights
+			r.chain.Advance(90)
+			r.follow()
+		}
+	}
+	advance()
+	r.want(void, miner.DealEnded)
+	advance()
+	if all, err := r.records.Deals(); len(all) != 0 || err != nil {
+		t.Errorf("%d records are left, %v", len(all), err)
+	}
+	unseen := r.bid(data(300))
+	r.fetch[unseen] = sends(data(300))
+	for range 3 {
+		r.pass()
+	}
+	old := r.want(unseen, miner.DealAccepted)
+	gone := &consensus.Update{Height: r.chain.Height(), Changes: []consensus.Change{{Table: chain.TableDeal, ID: []byte(chain.DealKey(unseen).ID)},
+		{Table: chain.TableDeal, ID: []byte(chain.DealKey(unseen + 7).ID)}}}
+	if err := r.deals.Apply(gone); err != nil {
+		t.Fatal(err)
+	}
+	r.want(unseen, miner.DealEnded)
+	r.pass()
+	if _, err := os.Stat(r.disk.Piece(old.Deal.PieceCID)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its piece is still there: %v", err)
+	}
+	if err := r.deals.Apply(gone); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := r.records.Deals(); len(all) != 0 || err != nil {
+		t.Errorf("%d records are left, %v", len(all), err)
 	}
 }

@@ -30,24 +30,16 @@ func (p *Proving) startCheck(ctx context.Context, v *view, d post.Deadline) {
 		return
 	}
 	p.wg.Go(func() {
-		if err := p.checkDeadline(ctx, d); err != nil && ctx.Err() == nil {
+		if err := p.checkDeadline(ctx, v, d); err != nil && ctx.Err() == nil {
 			p.cfg.Log.Error("check sectors before the cut-off", "deadline", d.Index, "err", err)
 		}
 	})
 }
 
 // checkDeadline declares sectors that are broken, and those that are whole again.
-func (p *Proving) checkDeadline(ctx context.Context, d post.Deadline) error {
+func (p *Proving) checkDeadline(ctx context.Context, v *view, d post.Deadline) error {
 	var faults, recoveries []uint64
-	for index := uint64(0); ; index++ {
-		part := new(chain.Partition)
-		ok, err := p.chain.Record(ctx, chain.PartitionKey(p.cfg.Miner, d.Index, index), part)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
+	err := p.partitions(ctx, v, d.Index, func(_ uint64, part *chain.Partition) error {
 		for slot, number := range part.Sectors {
 			bit := uint64(1) << slot
 			if part.Live&bit == 0 {
@@ -64,6 +56,10 @@ func (p *Proving) checkDeadline(ctx context.Context, d post.Deadline) error {
 				recoveries = append(recoveries, number)
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return p.declare(ctx, faults, recoveries)
 }

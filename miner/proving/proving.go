@@ -49,6 +49,7 @@ type Proving struct {
 	mu      sync.Mutex
 	proving map[task]bool // in flight
 	checked map[check]bool
+	first   map[uint64]uint64 // by deadline: partitions below are gone
 	stats   Stats
 }
 
@@ -77,7 +78,7 @@ func New(cfg Config, c miner.Chain, send miner.Sender, submit Submitter, d *disk
 	}
 	return &Proving{
 		cfg: cfg, window: window, chain: c, send: send, submit: submit, disk: d,
-		wake: make(chan struct{}, 1), proving: map[task]bool{}, checked: map[check]bool{},
+		wake: make(chan struct{}, 1), proving: map[task]bool{}, checked: map[check]bool{}, first: map[uint64]uint64{},
 	}, nil
 }
 
@@ -158,20 +159,44 @@ func (p *Proving) look(ctx context.Context) error {
 }
 
 func (p *Proving) assigned(v *view, deadline uint64) bool {
-	return deadline < uint64(len(v.miner.Deadlines)) && v.miner.Deadlines[deadline] > 0
+	return deadline < uint64(len(v.miner.Deadlines)) && v.miner.Deadlines[deadline] > 0 && deadline < uint64(len(v.miner.Partitions))
+}
+
+// partitions calls visit with the partitions of a deadline that are there. They
+// go when their sectors have ended, mostly in the order in which they came: those
+// that went first are not asked for again.
+func (p *Proving) partitions(ctx context.Context, v *view, deadline uint64, visit func(index uint64, part *chain.Partition) error) error {
+	p.mu.Lock()
+	first := p.first[deadline]
+	p.mu.Unlock()
+	for index := first; index < v.miner.Partitions[deadline]; index++ {
+		part := new(chain.Partition)
+		ok, err := p.chain.Record(ctx, chain.PartitionKey(p.cfg.Miner, deadline, index), part)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			if index == first {
+				first++
+			}
+			continue
+		}
+		if err := visit(index, part); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.first[deadline] = max(p.first[deadline], first)
+	return nil
 }
 
 // openWindow starts a goroutine for each partition that is not proven yet.
 func (p *Proving) openWindow(ctx context.Context, v *view, d post.Deadline) error {
-	for index := uint64(0); ; index++ {
-		part := new(chain.Partition)
-		ok, err := p.chain.Record(ctx, chain.PartitionKey(p.cfg.Miner, d.Index, index), part)
-		if err != nil || !ok {
-			return err
-		}
+	return p.partitions(ctx, v, d.Index, func(index uint64, part *chain.Partition) error {
 		t := task{d.Period, d.Index, index}
 		if part.ProvenPeriods > d.Period || part.Provable() == 0 || !p.claim(t) {
-			continue
+			return nil
 		}
 		p.wg.Go(func() {
 			defer p.release(t)
@@ -180,7 +205,8 @@ func (p *Proving) openWindow(ctx context.Context, v *view, d post.Deadline) erro
 				p.cfg.Log.Error("window proof", "deadline", d.Index, "partition", index, "err", err)
 			}
 		})
-	}
+		return nil
+	})
 }
 
 func (p *Proving) claim(t task) bool {

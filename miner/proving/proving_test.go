@@ -202,3 +202,24 @@ func TestResubmit(t *testing.T) {
 		t.Errorf("%d proofs landed after %d tries, want a third", got, tries)
 	}
 }
+
+// TestPartitionGone ends the only sector of a deadline, whose partition goes, and
+// seals another that gets the next partition there: it is proven all the same.
+func TestPartitionGone(t *testing.T) {
+	r := newRig(t, 4)
+	old := r.sector(2)
+	r.chain.MustSend(1, &chain.TerminateSectors{Miner: r.chain.Miner, Sectors: []uint64{2}})
+	r.live(r.params.Period() + r.params.Window)
+	r.activate(5)
+	on := r.sector(5)
+	if on.Deadline != old.Deadline || on.Partition != old.Partition+1 {
+		t.Fatalf("sector 5 is in partition %d of deadline %d, want the one after %d of %d", on.Partition, on.Deadline, old.Partition, old.Deadline)
+	}
+	r.live(2 * r.params.Period())
+	for _, n := range []uint64{1, 3, 4, 5} {
+		r.want(n, chain.SectorActive)
+	}
+	if s := r.proving.Stats(); s.Failed != 0 || r.proving.first[old.Deadline] != 1 {
+		t.Errorf("stats %+v, partitions that are gone by deadline %v", s, r.proving.first)
+	}
+}

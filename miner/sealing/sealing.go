@@ -6,6 +6,7 @@ package sealing
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -275,7 +276,13 @@ func (s *Sealing) replace(rec *miner.Sector, from sector.State) error {
 func (s *Sealing) Apply(u *consensus.Update) error {
 	for i := range u.Changes {
 		c := &u.Changes[i]
-		if c.Table != chain.TableSector || c.Value == nil {
+		if c.Table != chain.TableSector {
+			continue
+		}
+		if c.Value == nil {
+			if err := s.gone(c.ID); err != nil {
+				return err
+			}
 			continue
 		}
 		on := new(chain.Sector)
@@ -297,6 +304,29 @@ func (s *Sealing) Apply(u *consensus.Update) error {
 		}
 	}
 	return nil
+}
+
+// gone takes in that a sector, of whichever miner, has left the chain long after
+// its end: files and record of one of this miner's go as well. Its key is miner
+// and number.
+func (s *Sealing) gone(id []byte) error {
+	number := binary.BigEndian.Uint64(id[8:])
+	if binary.BigEndian.Uint64(id) != s.cfg.Miner {
+		return nil
+	}
+	rec, err := s.records.Sector(number)
+	switch {
+	case errors.Is(err, miner.ErrNoRecord) || err == nil && (rec.State == sector.Packed || rec.State == sector.Sealed):
+		return nil // not on the chain yet
+	case err != nil:
+		return err
+	}
+	if err := s.disk.RemoveSector(number); err != nil {
+		s.cfg.Log.Error("remove files of an ended sector", "sector", number, "err", err)
+		return nil
+	}
+	s.cfg.Log.Info("sector forgotten", "sector", number)
+	return s.records.DropSector(number)
 }
 
 // onChain is what a sector's state on the chain says has happened to it.

@@ -3,6 +3,7 @@ package sealing
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -211,4 +212,32 @@ func TestFull(t *testing.T) {
 	r.restart()
 	r.step()
 	r.want(n, sector.Committed)
+}
+
+// TestForgotten removes files and record of a sector when the chain lets go of it,
+// in whatever state it was last seen; one that has not reached the chain stays.
+func TestForgotten(t *testing.T) {
+	r := newRig(t, nil)
+	for state, stays := range map[sector.State]bool{sector.Packed: true, sector.Sealed: true, sector.Committed: false, sector.Active: false,
+		sector.Faulty: false, sector.Ended: false} {
+		n := r.pack()
+		dir := r.sealing.disk.Sector(n)
+		if err := errors.Join(os.MkdirAll(dir, 0o755), r.records.UpdateSector(n, func(s *miner.Sector) error { s.State = state; return nil })); err != nil {
+			t.Fatal(err)
+		}
+		u := &consensus.Update{}
+		for _, k := range []chain.Key{chain.SectorKey(r.chain.Miner, n), chain.SectorKey(r.chain.Miner+1, n), chain.SectorKey(r.chain.Miner, n+1000)} {
+			u.Changes = append(u.Changes, consensus.Change{Table: k.Table, ID: []byte(k.ID)})
+		}
+		if err := r.sealing.Apply(u); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.records.Sector(n)
+		if errors.Is(err, miner.ErrNoRecord) == stays {
+			t.Errorf("%s: record %v", state, err)
+		}
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) == stays {
+			t.Errorf("%s: files %v", state, err)
+		}
+	}
 }

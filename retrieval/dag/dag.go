@@ -115,6 +115,9 @@ type Node struct {
 	width uint64
 }
 
+// Width is the number of buckets of a shard, 0 for other nodes.
+func (n *Node) Width() uint64 { return n.width }
+
 // Check refuses a CID that a payload cannot have: only sha2-256 of full length,
 // only raw and dag-pb.
 func Check(c cid.Cid) error {

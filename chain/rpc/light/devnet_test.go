@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,11 +51,16 @@ type network struct {
 	trust Trust
 }
 
-func startNetwork(t *testing.T) *network {
+func startNetwork(t *testing.T, change ...func(*consensus.Params)) *network {
 	t.Helper()
+	p := consensus.Devnet()
+	p.ChainID = "light-net"
+	for _, f := range change {
+		f(p)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	d, err := devnet.Start(devnet.Options{Dir: t.TempDir(), Validators: 2, Gated: true, EngineLog: "none"})
+	d, err := devnet.Start(devnet.Options{Dir: t.TempDir(), Validators: 2, Gated: true, EngineLog: "none", Params: p})
 	must(t, err)
 	t.Cleanup(func() { must(t, d.Close()) })
 	n := &network{Network: d, t: t, ctx: ctx}
@@ -160,6 +166,69 @@ func (n *network) lies(who chain.Address, sent *wallet.Inclusion) {
 		client := n.through(&c.lie)
 		if err := c.ask(client); err == nil || !strings.Contains(err.Error(), c.want) {
 			n.t.Errorf("%s: want %q, have %v", c.name, c.want, err)
+		}
+	}
+}
+
+// TestTrustPeriodFollows lets voters shorten the trust period: a light client that
+// runs, one that goes on from its file, and a proof from a header after the change
+// take the new one; what was proven before keeps to its own.
+func TestTrustPeriodFollows(t *testing.T) {
+	n := startNetwork(t, func(p *consensus.Params) { p.VoteEpoch = 2 })
+	file := filepath.Join(t.TempDir(), "light.json")
+	shift := time.Duration(0) // of the clients' clocks
+	now := func() time.Time { return time.Now().Add(shift) }
+	open := func() *Node {
+		c, err := New(Options{Node: n.Nodes[0].API(), Witnesses: []string{n.Nodes[1].API()}, Trust: n.trust, File: file,
+			MaxAge: time.Hour, Now: now})
+		must(t, err)
+		return c
+	}
+	c := open()
+	sender, err := wallet.NewSender(c, n.Faucet(), chain.Amount{})
+	must(t, err)
+	period := time.Duration(n.Params.TrustPeriod*n.Params.BlockMillis) * time.Millisecond
+	at := n.Height() + 12
+	propose := &chain.Propose{Effective: at, Values: []chain.ParamValue{{Name: "trustPeriod", Value: chain.Atto(n.Params.TrustPeriod / 3)}}}
+	must(t, n.During(n.ctx, func(ctx context.Context) error {
+		_, err := sender.Send(ctx, propose)
+		return err
+	}))
+	if p, err := c.Params(n.ctx); err != nil || Period(p) != period {
+		t.Fatalf("before the change: %+v, %v", p, err)
+	}
+	must(t, n.Advance(n.ctx, uint64(at-n.Height())+2))
+	_, err = c.Global(n.ctx)
+	must(t, err)
+	p, err := c.Params(n.ctx)
+	if must(t, err); Period(p) != period/3 {
+		t.Errorf("after the change the trust period is %s, want %s", Period(p), period/3)
+	}
+	shift = period / 2
+	must(t, n.Advance(n.ctx, 1))
+	const expired = "a newer one with --trust"
+	if _, err := c.Global(n.ctx); err == nil || !strings.Contains(err.Error(), expired) {
+		t.Errorf("a running client trusts for longer: %v", err)
+	}
+	must(t, c.Close())
+	c = open()
+	if _, err := c.Global(n.ctx); err == nil || !strings.Contains(err.Error(), expired) {
+		t.Errorf("a client that goes on from its file trusts for longer: %v", err)
+	}
+	must(t, c.Close())
+	node := rpc.New(n.Nodes[0].API())
+	defer node.Close()
+	who, err := chain.AddressOfKey(n.Faucet())
+	must(t, err)
+	after, err := n.Nodes[0].Header(n.ctx, at+1)
+	must(t, err)
+	header, err := decodeHeader(after)
+	must(t, err)
+	for trusted, fails := range map[*Trust]bool{&n.trust: false, {at + 1, header.Hash()}: true} {
+		b, _, err := Gather(n.ctx, node, chain.AccountKey(who), *trusted, time.Now())
+		must(t, err)
+		if _, err := Check(b, *trusted, now()); (err != nil) != fails {
+			t.Errorf("a proof from the header of height %d, half a period of before later: %v", trusted.Height, err)
 		}
 	}
 }

@@ -45,6 +45,7 @@ type Node struct {
 
 	turn    chan struct{} // held by who verifies a header
 	client  *cmtlight.Client
+	headers store.Store // that client has verified
 	primary *source
 	know    remembered // header and parameters: the newest verified
 	link    cid.Cid    // of the parameters
@@ -135,7 +136,21 @@ func (n *Node) resume(r *remembered) error {
 	if err != nil {
 		return err
 	}
+	n.headers = headers
 	return n.started(c, primary, r)
+}
+
+// retrust goes on with another trust period, after the parameters changed. The
+// caller has the turn.
+func (n *Node) retrust(period time.Duration) error {
+	chainID := n.client.ChainID()
+	primary, witnesses := n.sources(chainID)
+	c, err := cmtlight.NewClientFromTrustedStore(chainID, period, primary, witnesses, n.headers, n.options()...)
+	if err != nil {
+		return err
+	}
+	n.client, n.primary = c, primary
+	return nil
 }
 
 // begin starts from the header that the user trusts.
@@ -163,6 +178,7 @@ func (n *Node) begin(ctx context.Context) error {
 	if err != nil {
 		return n.explain(first, err)
 	}
+	n.headers = headers
 	return n.started(c, primary, &remembered{trust: n.opts.Trust, header: first, params: params})
 }
 

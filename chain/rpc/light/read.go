@@ -87,6 +87,11 @@ func (n *Node) shown(ctx context.Context, b *proof.Bundle, header *types.LightBl
 	if err != nil {
 		return nil, n.lies(err)
 	}
+	if Period(p) != Period(n.know.params) {
+		if err := n.retrust(Period(p)); err != nil {
+			return nil, fmt.Errorf("take over the trust period: %w", err)
+		}
+	}
 	n.know.params, n.link = p, s.root.Params
 	return s, nil
 }
@@ -132,11 +137,6 @@ func (n *Node) Params(ctx context.Context) (*consensus.Params, error) {
 		if known, err = n.known(ctx); err != nil {
 			return nil, err
 		}
-	}
-	amended := new(consensus.Params)
-	ok, err := n.Record(ctx, chain.ParamsKey(), amended)
-	if err != nil || ok {
-		return amended, err
 	}
 	return known.params, nil
 }

@@ -21,7 +21,7 @@ const Schema = 1
 type Root struct {
 	Schema      uint64
 	RuleVersion uint64
-	Params      cid.Cid                 // block of the network's parameters, CBOR
+	Params      cid.Cid                 // block of the parameters in force after this state, CBOR
 	UpdateHash  [32]byte                // consensus.Update.Hash of the Update that made this state
 	Single      []byte                  // the Global record's CBOR
 	Tables      [chain.TableEnd]cid.Cid // by Table; cid.Undef if empty or single

@@ -1,0 +1,111 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/client/fetch"
+	"github.com/perdure/perdure/retrieval/buyer"
+)
+
+// blocksAtOnce is how many single blocks are asked for at one time. They share
+// chunks where they are small.
+const blocksAtOnce = 64
+
+// hire begins a transfer from the sellers known now, which runs until its Close.
+func (g *getting) hire(ctx context.Context) {
+	r := buyer.TransferRequest{Root: g.r.Root, Parts: g.from.parts, MaxPrice: g.o.price(), Budget: g.budget}
+	r.Progress = func(s buyer.Stats) {
+		sum := g.clerk.note(s)
+		if g.o.Progress != nil {
+			g.o.Progress(Progress{sum.Bytes, sum.Chunks, sum.Spent})
+		}
+	}
+	g.transfer = g.buyer.NewTransfer(ctx, r)
+}
+
+// pullFile fetches length bytes from offset on of a file, or to its end, into its
+// region of a store, as far as they are not there.
+func (g *getting) pullFile(ctx context.Context, store *fetch.Store, root cid.Cid, offset, length uint64) error {
+	region := store.Region(root)
+	if root.Prefix().Codec == cid.Raw && g.store.Has(root) { // the file is its top block
+		block, err := g.store.Get(ctx, root)
+		if err == nil {
+			err = region.Start(uint64(len(block)))
+		}
+		if err == nil {
+			_, err = region.WriteAt(block, 0)
+		}
+		return err
+	}
+	_, err := g.transfer.File(ctx, buyer.File{Root: root, Offset: offset, Length: length, To: region,
+		Start: region.Start, Has: region.Has, Nodes: store.Get, Node: store.Put})
+	return err
+}
+
+// pullBlock fetches one block into the store, if it is not there.
+func (g *getting) pullBlock(ctx context.Context, c cid.Cid) error {
+	if g.store.Has(c) {
+		return nil
+	}
+	block, err := g.transfer.Get(ctx, c)
+	if err != nil {
+		return err
+	}
+	return g.store.Put(c, block)
+}
+
+// pullTree fetches a directory with all below it.
+func (g *getting) pullTree(ctx context.Context, root cid.Cid) error {
+	t, err := g.store.NewTree(ctx, root)
+	if err != nil {
+		return err
+	}
+	for {
+		for _, file := range t.Files() {
+			if err := g.pullFile(ctx, g.store, file, 0, 0); err != nil {
+				return err
+			}
+		}
+		if len(t.Need()) == 0 {
+			return nil
+		}
+		if err := g.pullBlocks(ctx, t.Need()); err != nil {
+			return err
+		}
+		if err := t.Advance(); err != nil {
+			return err
+		}
+	}
+}
+
+// pullBlocks fetches blocks, many at a time.
+func (g *getting) pullBlocks(ctx context.Context, need []cid.Cid) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var all sync.WaitGroup
+	slots := make(chan struct{}, blocksAtOnce)
+	errs := make(chan error, len(need))
+	for _, c := range need {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			if err := g.pullBlock(ctx, c); err != nil {
+				errs <- err
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	close(errs)
+	var first error
+	for err := range errs { // those that come of the cancel tell nothing
+		if first == nil || errors.Is(first, context.Canceled) {
+			first = err
+		}
+	}
+	return first
+}

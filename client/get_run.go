@@ -1,0 +1,218 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/client/fetch"
+	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/client/pack"
+	"github.com/perdure/perdure/retrieval/buyer"
+	"github.com/perdure/perdure/retrieval/dag"
+)
+
+// getting is one Get under way.
+type getting struct {
+	c    *Client
+	o    GetOptions
+	r    *GetResult
+	own  *files.Object // the record of the payload; nil: a stranger's
+	key  string        // opens private content; empty: public, or as it is stored
+	from *sources
+
+	buyer    *buyer.Buyer
+	budget   *buyer.Budget
+	transfer *buyer.Transfer
+	clerk    *clerk
+	store    *fetch.Store // in the home
+	kind     dag.Kind     // of the target
+}
+
+// newGetting looks up who may have the payload. Nothing is paid yet.
+func (c *Client) newGetting(ctx context.Context, r *GetResult, o GetOptions) (*getting, error) {
+	g := &getting{c: c, o: o, r: r, key: o.Key, budget: buyer.NewBudget(o.Budget)}
+	var err error
+	if g.own, err = c.objectOf(ctx, r.Root); err != nil {
+		return nil, err
+	}
+	if g.own != nil && g.own.Key != "" {
+		g.key = g.own.Key
+	}
+	if g.inTar() {
+		return nil, errors.New("a private directory is one encrypted file: a path inside it cannot be fetched alone")
+	}
+	g.from, err = c.sellers(ctx, r.Root)
+	return g, err
+}
+
+// inTar reports whether the path leads into a private directory.
+func (g *getting) inTar() bool {
+	return len(g.o.Path) > 0 && g.own != nil && g.own.Key != "" && g.own.Kind == string(pack.KindDirectory)
+}
+
+// lock takes the locks of a fetch: one fetch of a root, and one to a
+// destination, at a time.
+func (g *getting) lock(dest string) (unlock func() error, err error) {
+	names := []string{g.r.Root.String()}
+	if dest != "" {
+		abs, err := filepath.Abs(dest)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256([]byte(abs))
+		names = append(names, hex.EncodeToString(sum[:16]))
+	}
+	var held []*files.Lock
+	unlock = func() error {
+		var err error
+		for _, l := range held {
+			err = errors.Join(err, l.Close())
+		}
+		return err
+	}
+	for _, name := range names {
+		l, err := files.TakeLock(g.c.records.FetchPath(name) + ".lock")
+		if err != nil {
+			return nil, errors.Join(err, unlock())
+		}
+		held = append(held, l)
+	}
+	return unlock, nil
+}
+
+// run fetches and writes, and keeps the record of it.
+func (g *getting) run(ctx context.Context, dest string) (err error) {
+	unlock, err := g.lock(dest)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if g.store, err = fetch.Open(g.c.records.FetchPath(g.r.Root.String()), g.r.Root, 0o600); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.store.Close())
+			return
+		}
+		err = g.store.Remove()
+	}()
+	return g.recorded(ctx, func() error {
+		for {
+			g.hire(ctx)
+			err := g.fetch(ctx, dest)
+			g.clerk.over(g.transfer.Close())
+			if err == nil || !errors.Is(err, buyer.ErrNoSeller) || ctx.Err() != nil || !g.c.find(ctx, g.from, g.r.Root) {
+				return err
+			}
+			g.store.Begin() // others may have what is missing
+		}
+	})
+}
+
+// recorded fetches by a buyer that pays from this home's channels, and keeps the
+// record of it.
+func (g *getting) recorded(ctx context.Context, fetch func() error) error {
+	p, err := g.c.cfg.Chain.Params(ctx)
+	if err != nil {
+		return err
+	}
+	var done func()
+	if g.buyer, done, err = g.c.buyer(ctx, g.o.FreeOnly); err != nil {
+		return err
+	}
+	defer done()
+	g.clerk = g.c.newClerk(g.r.Root.String(), strings.Join(append([]string{""}, g.o.Path...), "/"), g.from, p.Network)
+	err = fetch()
+	g.report(g.clerk.over(buyer.Stats{}))
+	g.clerk.end(err)
+	return err
+}
+
+// report puts what the fetch came to into the result.
+func (g *getting) report(s buyer.Stats) {
+	g.r.Bytes, g.r.Chunks, g.r.PaidChunks, g.r.Paid, g.r.Sellers = s.Bytes, s.Chunks, s.Paid, s.Spent, s.Sellers
+	for _, of := range s.Sellers {
+		if of.Paid > 0 && g.r.ChunkPrice.Less(of.Price) {
+			g.r.ChunkPrice = of.Price
+		}
+	}
+}
+
+// fetch finds the target, and gets it to where it goes.
+func (g *getting) fetch(ctx context.Context, dest string) error {
+	if err := g.resolve(ctx); err != nil {
+		return err
+	}
+	switch {
+	case g.o.CAR:
+		return g.writeCAR(ctx, dest)
+	case g.contentKind() != pack.KindFile && g.o.Range != nil:
+		return fmt.Errorf("%s is a directory: only a file has a range", g.r.Target)
+	case g.contentKind() != pack.KindFile:
+		return g.writeDirectory(ctx, dest)
+	case g.o.Range != nil || g.o.To != nil:
+		return g.writeBytes(ctx, dest)
+	}
+	return g.writeFile(ctx, dest)
+}
+
+// contentKind is what the target is to the user: of what this home stored as a
+// private directory, which is one encrypted file, a directory.
+func (g *getting) contentKind() pack.Kind {
+	switch {
+	case len(g.o.Path) == 0 && g.own != nil:
+		return pack.Kind(g.own.Kind)
+	case g.kind == dag.KindDirectory:
+		return pack.KindDirectory
+	}
+	return pack.KindFile
+}
+
+// resolve follows the path and learns what stands at its end.
+func (g *getting) resolve(ctx context.Context) error {
+	get := func(ctx context.Context, c cid.Cid) ([]byte, error) {
+		if err := g.pullBlock(ctx, c); err != nil {
+			return nil, err
+		}
+		return g.store.Get(ctx, c)
+	}
+	var err error
+	if g.r.Target, err = fetch.Resolve(ctx, get, g.r.Root, g.o.Path); err != nil {
+		return err
+	}
+	if g.kind, err = dag.KindOf(ctx, get, g.r.Target); err == nil && g.kind != dag.KindFile && g.kind != dag.KindDirectory {
+		err = fmt.Errorf("%s is a %s, neither a file nor a directory", g.r.Target, g.kind)
+	}
+	return err
+}
+
+// mode is what permission bits a file gets.
+func (g *getting) mode() fs.FileMode {
+	if g.own != nil && len(g.o.Path) == 0 && g.own.Mode != 0 && g.own.Kind == string(pack.KindFile) {
+		return fs.FileMode(g.own.Mode).Perm()
+	}
+	return 0o666
+}
+
+// restoring is what is known of the content beforehand.
+func (g *getting) restoring() pack.RestoreOptions {
+	o := pack.RestoreOptions{Root: g.r.Target, Key: g.key}
+	if g.own == nil || len(g.o.Path) > 0 {
+		return o
+	}
+	o.Kind, o.Mode = pack.Kind(g.own.Kind), fs.FileMode(g.own.Mode)
+	if len(g.own.SHA256) == sha256.Size {
+		sum := [sha256.Size]byte(g.own.SHA256)
+		o.SHA256 = &sum
+	}
+	return o
+}

@@ -1,0 +1,205 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/retrieval/buyer"
+)
+
+// Finder finds peers that may sell or give away content, such as the DHT or a
+// delegated routing service. What it says is a hint: every block is checked.
+type Finder interface {
+	// FindProviders returns peers that are said to have what c is the root of, at
+	// most limit.
+	FindProviders(ctx context.Context, c cid.Cid, limit int) ([]chain.Peer, error)
+}
+
+// foundMost is how many peers a Finder is asked for.
+const foundMost = 16
+
+// ErrNotStored is wrapped when no deal that is in force is over the payload, and
+// no Finder knows a peer that has it.
+var ErrNotStored = errors.New("no miner stores it now")
+
+// objectOf returns the newest record of a payload, nil if it is a stranger's.
+func (c *Client) objectOf(ctx context.Context, root cid.Cid) (*files.Object, error) {
+	all, err := c.records.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range slices.Backward(all) {
+		if o.Root == root.String() {
+			return o, nil
+		}
+	}
+	return nil, nil
+}
+
+// dealsOf returns the deals over a payload under which a miner holds its piece
+// now: those the chain knows of and those in the records.
+func (c *Client) dealsOf(ctx context.Context, root cid.Cid) ([]*chain.Deal, error) {
+	ids, err := c.cfg.Directory.DealsOf(ctx, root.String())
+	if err != nil {
+		c.log.Warn("ask for deals by root; going on with those in the records", "root", root, "err", err)
+	}
+	kept, err := c.recordedDeals(ctx, func(o *files.Object, _ *files.Piece) bool { return o.Root == root.String() })
+	if err != nil {
+		return nil, err
+	}
+	return c.heldDeals(ctx, append(ids, kept...), func(d *chain.Deal) bool { return d.PayloadRoot == root })
+}
+
+// recordedDeals are the IDs of the deals on record over pieces of which says so.
+func (c *Client) recordedDeals(ctx context.Context, which func(*files.Object, *files.Piece) bool) ([]uint64, error) {
+	all, err := c.records.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uint64
+	for _, o := range all {
+		for i := range o.Pieces {
+			if !which(o, &o.Pieces[i]) {
+				continue
+			}
+			for _, d := range o.Pieces[i].Deals {
+				ids = append(ids, d.ID)
+			}
+		}
+	}
+	return ids, nil
+}
+
+// heldDeals reads deals and returns those under which a miner holds a piece now.
+func (c *Client) heldDeals(ctx context.Context, ids []uint64, which func(*chain.Deal) bool) ([]*chain.Deal, error) {
+	slices.Sort(ids)
+	var out []*chain.Deal
+	for _, id := range slices.Compact(ids) {
+		d := new(chain.Deal)
+		ok, err := c.cfg.Chain.Record(ctx, chain.DealKey(id), d)
+		if err != nil {
+			return nil, err
+		}
+		if ok && which(d) && (d.State == chain.DealActive || d.State == chain.DealAccepted) {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// sources are who may have a payload.
+type sources struct {
+	parts  []buyer.Part
+	miners map[string]chain.MinerID // by binary peer ID
+	asked  bool                     // the Finders were
+}
+
+// sellers returns the pieces of a payload with who sells them: by the chain and
+// the records, else by the Finders. One payload may have been cut in several
+// ways; a piece that claims to be a part and is not costs a question, since
+// every block is checked.
+func (c *Client) sellers(ctx context.Context, root cid.Cid) (*sources, error) {
+	found, err := c.dealsOf(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(found, func(a, b *chain.Deal) int {
+		if a.Parts != b.Parts {
+			return int(a.Parts) - int(b.Parts)
+		}
+		return int(a.Part) - int(b.Part)
+	})
+	s := &sources{miners: map[string]chain.MinerID{}}
+	if err := c.addDeals(ctx, s, found); err != nil {
+		return nil, err
+	}
+	if len(s.parts) == 0 && !c.find(ctx, s, root) {
+		return nil, ErrNotStored
+	}
+	return s, nil
+}
+
+// addDeals adds the miners of deals as sellers of their pieces.
+func (c *Client) addDeals(ctx context.Context, s *sources, found []*chain.Deal) error {
+	peers := map[chain.MinerID]chain.Peer{}
+	for _, d := range found {
+		peer, known := peers[d.Miner]
+		if !known {
+			var miner chain.Miner
+			if _, err := c.cfg.Chain.Record(ctx, chain.MinerKey(d.Miner), &miner); err != nil {
+				return err
+			}
+			peer = miner.Peer
+			peers[d.Miner] = peer
+			s.miners[string(peer.ID)] = d.Miner
+		}
+		at := slices.IndexFunc(s.parts, func(p buyer.Part) bool { return p.Piece.Equals(d.PieceCID) })
+		if at < 0 {
+			s.parts = append(s.parts, buyer.Part{Piece: d.PieceCID})
+			at = len(s.parts) - 1
+		}
+		if !slices.ContainsFunc(s.parts[at].Sellers, func(p chain.Peer) bool { return string(p.ID) == string(peer.ID) }) {
+			s.parts[at].Sellers = append(s.parts[at].Sellers, peer)
+		}
+	}
+	return nil
+}
+
+// find asks the Finders, once, and reports whether they added a seller. They are
+// asked for the payload by its root, since nobody knows its pieces.
+func (c *Client) find(ctx context.Context, s *sources, root cid.Cid) bool {
+	if s.asked {
+		return false
+	}
+	s.asked = true
+	part := buyer.Part{}
+	for _, f := range c.cfg.Finders {
+		peers, err := f.FindProviders(ctx, root, foundMost)
+		if err != nil {
+			c.log.Warn("look for sellers", "root", root, "err", err)
+		}
+		for _, p := range peers {
+			if !slices.ContainsFunc(part.Sellers, func(k chain.Peer) bool { return string(k.ID) == string(p.ID) }) {
+				part.Sellers = append(part.Sellers, p)
+			}
+		}
+	}
+	if len(part.Sellers) == 0 {
+		return false
+	}
+	s.parts = append(s.parts, part)
+	return true
+}
+
+// minerText is the miner that a peer is, as text; empty if it is not known as one.
+func (s *sources) minerText(peer string, n chain.Network) string {
+	id, ok := s.miners[peer]
+	if !ok {
+		return ""
+	}
+	return chain.FormatMiner(id, n)
+}
+
+// sellsPiece returns who holds a piece under a deal that this home knows of, and
+// one of the deals.
+func (c *Client) sellsPiece(ctx context.Context, piece cid.Cid) (*sources, *chain.Deal, error) {
+	ids, err := c.recordedDeals(ctx, func(_ *files.Object, p *files.Piece) bool { return p.CID == piece.String() })
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := c.heldDeals(ctx, ids, func(d *chain.Deal) bool { return d.PieceCID == piece })
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(found) == 0 {
+		return nil, nil, fmt.Errorf("piece %s: %w, as far as this home knows", piece, ErrNotStored)
+	}
+	s := &sources{miners: map[string]chain.MinerID{}}
+	return s, found[0], c.addDeals(ctx, s, found)
+}
