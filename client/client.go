@@ -57,6 +57,7 @@ type Config struct {
 	Sender    deals.Sender
 	Host      Host
 	Buyer     buyer.Config // how sellers are treated; its ports are filled in
+	Batch     Batch        // when Run flushes what waits in the batch
 	Finders   []Finder     // asked for sellers that the chain does not know
 	Log       *slog.Logger // nil: none
 }
@@ -103,6 +104,7 @@ type Options struct {
 	Guest  bool   // without a Key, get what is given away
 	Listen []string
 	Buyer  buyer.Config
+	Batch  Batch // when Run flushes what waits in the batch
 	// Finders are asked for sellers of content that the chain does not know.
 	Finders []Finder
 	Log     *slog.Logger
@@ -123,7 +125,7 @@ func Home(home string) string { return filepath.Join(home, "client") }
 // Open makes a client that talks to a node and, with a key, has a libp2p host of
 // its own. It does not ask the node anything yet.
 func Open(o Options) (*Client, error) {
-	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Finders: o.Finders, Log: o.Log}
+	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Batch: o.Batch, Finders: o.Finders, Log: o.Log}
 	var parts lifecycle.Group
 	fail := func(err error) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("open client: %w", err), parts.Close())
@@ -236,6 +238,7 @@ func (c *Client) Run(ctx context.Context) error {
 	var parts lifecycle.Group
 	parts.Add("deals", c.market.Attend)
 	parts.Add("unplaced bids", c.placeAll)
+	parts.Add("batch", c.flushDue)
 	parts.Add("channels", c.tidyChannels)
 	if err := parts.Run(ctx); err != nil {
 		return fmt.Errorf("run client: %w", err)

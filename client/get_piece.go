@@ -36,22 +36,11 @@ func (c *Client) getPiece(ctx context.Context, r *GetResult, dest string, o GetO
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	archive, err := buyer.OpenArchive(file, deal.PayloadRoot)
-	if err != nil {
-		return err
+	archive, err := g.pieceIn(ctx, deal, file, retrieval.FormCAR)
+	var form *buyer.FormError
+	if errors.As(err, &form) && form.Form == retrieval.FormFlat {
+		archive, err = g.pieceIn(ctx, deal, file, retrieval.FormFlat)
 	}
-	request, err := g.pieceRequest(deal, archive, file)
-	if err != nil {
-		return err
-	}
-	err = g.recorded(ctx, func() error {
-		stats, err := g.buyer.FetchPiece(ctx, request)
-		g.clerk.over(stats)
-		if err == nil {
-			err = g.checkPiece(file, stats)
-		}
-		return err
-	})
 	if err != nil {
 		return err
 	}
@@ -63,14 +52,51 @@ func (c *Client) getPiece(ctx context.Context, r *GetResult, dest string, o GetO
 	return os.Remove(file.Name())
 }
 
-// pieceRequest asks for the rest of an archive.
-func (g *getting) pieceRequest(d *chain.Deal, archive *buyer.Archive, file *os.File) (buyer.PieceRequest, error) {
-	r := buyer.PieceRequest{Piece: d.PieceCID, Root: d.PayloadRoot, From: archive.Blocks(), Size: archive.Size(),
-		MaxSize: piece.MaxPayload(d.PaddedSize), Sink: archive}
+// pieceSink is the file of a piece while it comes, in either form.
+type pieceSink interface {
+	buyer.Sink
+	Blocks() uint64
+	Size() uint64
+}
+
+// pieceIn fetches the piece in a form, and returns it whole and checked. A flat one is
+// begun anew each time.
+func (g *getting) pieceIn(ctx context.Context, deal *chain.Deal, file *os.File, form retrieval.Form) (sink pieceSink, err error) {
+	if form == retrieval.FormFlat {
+		var sums *os.File
+		if sums, err = os.CreateTemp("", "perdure-*"); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, sums.Close(), os.Remove(sums.Name())) }()
+		if sink, err = buyer.OpenFlat(file, sums); err != nil {
+			return nil, err
+		}
+	} else if sink, err = buyer.OpenArchive(file, deal.PayloadRoot); err != nil {
+		return nil, err
+	}
+	request, err := g.pieceRequest(deal, sink, file)
+	if err != nil {
+		return nil, err
+	}
+	request.Form = form
+	return sink, g.recorded(ctx, func() error {
+		stats, err := g.buyer.FetchPiece(ctx, request)
+		g.clerk.over(stats)
+		if err == nil {
+			err = g.checkPiece(file, stats)
+		}
+		return err
+	})
+}
+
+// pieceRequest asks for the rest of a piece.
+func (g *getting) pieceRequest(d *chain.Deal, sink pieceSink, file *os.File) (buyer.PieceRequest, error) {
+	r := buyer.PieceRequest{Piece: d.PieceCID, Root: d.PayloadRoot, From: sink.Blocks(), Size: sink.Size(),
+		MaxSize: piece.MaxPayload(d.PaddedSize), Sink: sink}
 	for _, p := range g.from.parts {
 		r.Peers = append(r.Peers, p.Sellers...)
 	}
-	if d.Parts == 1 {
+	if archive, ok := sink.(*buyer.Archive); ok && d.Parts == 1 {
 		r.Have = archive.Get(file)
 	}
 	r.Progress = func(s buyer.Stats) {

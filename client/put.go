@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/perdure/perdure/chain"
@@ -102,6 +103,12 @@ func (c *Client) put(ctx context.Context, path string, o PutOptions) (*PutResult
 	if err != nil {
 		return nil, errors.Join(err, spool.Remove())
 	}
+	return c.keep(ctx, s, spool, packed, plan, o)
+}
+
+// keep prices, records and places what was packed into the spool. If a put of the
+// same content was stopped it goes on with that one.
+func (c *Client) keep(ctx context.Context, s *deals.Situation, spool *files.Spool, packed *pack.Packed, plan *plan, o PutOptions) (*PutResult, error) {
 	quote := newQuote(packed, plan)
 	o.Event(Event{Event: deals.Event{Stage: StagePacked}, Quote: quote})
 	old, err := c.unfinished(ctx, s, packed, plan)
@@ -154,16 +161,20 @@ func (c *Client) record(ctx context.Context, s *deals.Situation, spool *files.Sp
 	if err != nil {
 		return nil, err
 	}
-	o := &files.Object{
+	o := plan.object(s, packed, quote.Market.MaxPrice)
+	o.Pieces, o.Spool = pieces, spool.Name()
+	return o, c.records.Create(ctx, o)
+}
+
+// object is the record of content on the plan's terms, with no pieces yet.
+func (p *plan) object(s *deals.Situation, packed *pack.Packed, price chain.Amount) *files.Object {
+	return &files.Object{
 		Created: time.Now().UTC().Truncate(time.Second),
 		Root:    packed.Root.String(), Kind: string(packed.Kind), Name: packed.Name, Mode: uint32(packed.Mode),
 		Size: packed.Size, SHA256: packed.SHA256[:], Key: packed.Key, PayloadSize: packed.PayloadSize,
 		ChainID: s.Params.ChainID, Client: chain.FormatAddress(s.Owner, s.Params.Network),
-		Copies: plan.copies, Duration: plan.duration, MaxPrice: quote.Market.MaxPrice,
-		Pieces: pieces, Spool: spool.Name(), Seen: s.Global.Height,
-		Renew: plan.renews(quote.Market.MaxPrice),
+		Copies: p.copies, Duration: p.duration, MaxPrice: price, Seen: s.Global.Height, Renew: p.renews(price),
 	}
-	return o, c.records.Create(ctx, o)
 }
 
 // unfinished finds a put of the same content on the same terms that was stopped.
@@ -172,18 +183,32 @@ func (c *Client) unfinished(ctx context.Context, s *deals.Situation, packed *pac
 	if err != nil {
 		return nil, err
 	}
+	all = slices.DeleteFunc(all, func(o *files.Object) bool { return o.Waiting })
+	return plan.among(all, s, packed), nil
+}
+
+// among finds the record of a put of the same content on the same terms to which
+// something can still happen, nil if there is none.
+func (p *plan) among(all []*files.Object, s *deals.Situation, packed *pack.Packed) *files.Object {
 	for _, o := range all {
 		if bytes.Equal(o.SHA256, packed.SHA256[:]) && o.Kind == string(packed.Kind) && o.Name == packed.Name &&
-			(o.Key == "") == (packed.Key == "") && o.Copies == plan.copies && o.Duration == plan.duration && (o.Renew == nil) == (plan.renew == 0) &&
+			(o.Key == "") == (packed.Key == "") && o.Copies == p.copies && o.Duration == p.duration && (o.Renew == nil) == (p.renew == 0) &&
 			o.ChainID == s.Params.ChainID && o.Client == chain.FormatAddress(s.Owner, s.Params.Network) && !o.Settled() {
-			return o, nil
+			return o
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // resume goes on with a put that was stopped.
 func (c *Client) resume(ctx context.Context, record *files.Object, o PutOptions) (*PutResult, error) {
+	if record.In != 0 { // what happens, happens to the piece that it shares
+		shared, err := c.records.Object(ctx, record.In)
+		if err != nil {
+			return nil, err
+		}
+		record = shared
+	}
 	r := &PutResult{Object: record, Resumed: true}
 	o.Event(Event{Event: deals.Event{Stage: StageResumed, Object: record.Number}, Record: record})
 	if record.Landed() {
@@ -271,7 +296,7 @@ func (c *Client) placeAll(ctx context.Context) error {
 }
 
 func (c *Client) placeOne(ctx context.Context, o *files.Object) error {
-	if o.Landed() || o.Spool == "" {
+	if !o.Own() || o.Landed() || o.Spool == "" {
 		return nil
 	}
 	spool, err := c.records.OpenSpool(o)

@@ -19,6 +19,7 @@ type Quote struct {
 	SHA256      [32]byte
 	PayloadSize uint64 // of all archives in bytes
 	Pieces      []pack.Piece
+	Objects     uint64 // that share the piece; 0: it is of one content
 	Copies      uint64
 	Duration    uint64 // blocks; 0: not known without a node
 	Market      *deals.Quote

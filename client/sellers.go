@@ -30,16 +30,11 @@ var ErrNotStored = errors.New("no miner stores it now")
 
 // objectOf returns the newest record of a payload, nil if it is a stranger's.
 func (c *Client) objectOf(ctx context.Context, root cid.Cid) (*files.Object, error) {
-	all, err := c.records.Objects(ctx)
-	if err != nil {
+	all, err := c.records.OfRoot(ctx, root.String())
+	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	for _, o := range slices.Backward(all) {
-		if o.Root == root.String() {
-			return o, nil
-		}
-	}
-	return nil, nil
+	return all[len(all)-1], nil
 }
 
 // dealsOf returns the deals over a payload under which a miner holds its piece
@@ -49,31 +44,28 @@ func (c *Client) dealsOf(ctx context.Context, root cid.Cid) ([]*chain.Deal, erro
 	if err != nil {
 		c.log.Warn("ask for deals by root; going on with those in the records", "root", root, "err", err)
 	}
-	kept, err := c.recordedDeals(ctx, func(o *files.Object, _ *files.Piece) bool { return o.Root == root.String() })
+	objects, err := c.records.OfRoot(ctx, root.String())
 	if err != nil {
 		return nil, err
 	}
-	return c.heldDeals(ctx, append(ids, kept...), func(d *chain.Deal) bool { return d.PayloadRoot == root })
-}
-
-// recordedDeals are the IDs of the deals on record over pieces of which says so.
-func (c *Client) recordedDeals(ctx context.Context, which func(*files.Object, *files.Piece) bool) ([]uint64, error) {
-	all, err := c.records.Objects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var ids []uint64
-	for _, o := range all {
-		for i := range o.Pieces {
-			if !which(o, &o.Pieces[i]) {
-				continue
-			}
-			for _, d := range o.Pieces[i].Deals {
-				ids = append(ids, d.ID)
-			}
+	shared := map[uint64]bool{} // deals over pieces that the payload shares with others
+	for _, o := range objects {
+		for _, id := range recordedDeals(o.Pieces) {
+			ids = append(ids, id)
+			shared[id] = o.In != 0
 		}
 	}
-	return ids, nil
+	return c.heldDeals(ctx, ids, func(d *chain.Deal) bool { return d.PayloadRoot == root || shared[d.ID] })
+}
+
+// recordedDeals are the IDs of the deals on record over pieces.
+func recordedDeals(pieces []files.Piece) (ids []uint64) {
+	for i := range pieces {
+		for _, d := range pieces[i].Deals {
+			ids = append(ids, d.ID)
+		}
+	}
+	return ids
 }
 
 // heldDeals reads deals and returns those under which a miner holds a piece now.
@@ -116,7 +108,7 @@ func (c *Client) sellers(ctx context.Context, root cid.Cid) (*sources, error) {
 		return int(a.Part) - int(b.Part)
 	})
 	s := &sources{miners: map[string]chain.MinerID{}}
-	if err := c.addDeals(ctx, s, found); err != nil {
+	if err := c.addDeals(ctx, s, found, root); err != nil {
 		return nil, err
 	}
 	if len(s.parts) == 0 && !c.find(ctx, s, root) {
@@ -125,8 +117,10 @@ func (c *Client) sellers(ctx context.Context, root cid.Cid) (*sources, error) {
 	return s, nil
 }
 
-// addDeals adds the miners of deals as sellers of their pieces.
-func (c *Client) addDeals(ctx context.Context, s *sources, found []*chain.Deal) error {
+// addDeals adds the miners of deals as sellers of their pieces. root is the payload
+// that is wanted, which a piece of another root holds among others; undefined: the
+// whole pieces are.
+func (c *Client) addDeals(ctx context.Context, s *sources, found []*chain.Deal, root cid.Cid) error {
 	peers := map[chain.MinerID]chain.Peer{}
 	for _, d := range found {
 		peer, known := peers[d.Miner]
@@ -141,7 +135,11 @@ func (c *Client) addDeals(ctx context.Context, s *sources, found []*chain.Deal) 
 		}
 		at := slices.IndexFunc(s.parts, func(p buyer.Part) bool { return p.Piece.Equals(d.PieceCID) })
 		if at < 0 {
-			s.parts = append(s.parts, buyer.Part{Piece: d.PieceCID})
+			part := buyer.Part{Piece: d.PieceCID}
+			if d.PayloadRoot != root {
+				part.Segment = root
+			}
+			s.parts = append(s.parts, part)
 			at = len(s.parts) - 1
 		}
 		if !slices.ContainsFunc(s.parts[at].Sellers, func(p chain.Peer) bool { return string(p.ID) == string(peer.ID) }) {
@@ -189,9 +187,13 @@ func (s *sources) minerText(peer string, n chain.Network) string {
 // sellsPiece returns who holds a piece under a deal that this home knows of, and
 // one of the deals.
 func (c *Client) sellsPiece(ctx context.Context, piece cid.Cid) (*sources, *chain.Deal, error) {
-	ids, err := c.recordedDeals(ctx, func(_ *files.Object, p *files.Piece) bool { return p.CID == piece.String() })
+	objects, err := c.records.OfPiece(ctx, piece.String())
 	if err != nil {
 		return nil, nil, err
+	}
+	var ids []uint64
+	for _, o := range objects {
+		ids = append(ids, recordedDeals(o.Pieces)...)
 	}
 	found, err := c.heldDeals(ctx, ids, func(d *chain.Deal) bool { return d.PieceCID == piece })
 	if err != nil {
@@ -201,5 +203,5 @@ func (c *Client) sellsPiece(ctx context.Context, piece cid.Cid) (*sources, *chai
 		return nil, nil, fmt.Errorf("piece %s: %w, as far as this home knows", piece, ErrNotStored)
 	}
 	s := &sources{miners: map[string]chain.MinerID{}}
-	return s, found[0], c.addDeals(ctx, s, found)
+	return s, found[0], c.addDeals(ctx, s, found, cid.Undef)
 }

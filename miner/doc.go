@@ -51,6 +51,8 @@ type Deal struct {
 	State   DealState  `json:"state"`
 	Sector  uint64     `json:"sector,omitempty"` // while packed or active
 	Problem string     `json:"problem,omitempty"`
+	// Swept says that the deal is over and its piece is no more kept for it.
+	Swept bool `json:"swept,omitempty"`
 	// Wasted is attoPDR paid for what was not the piece of a repair.
 	Wasted chain.Amount `json:"wasted"`
 }

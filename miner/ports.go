@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 )
@@ -60,6 +62,16 @@ type Records interface {
 	Sectors() ([]*Sector, error)
 	PutDeal(*Deal) error
 	Deals() ([]*Deal, error)
+	// Deal returns a deal, or ErrNoRecord.
+	Deal(id uint64) (*Deal, error)
+	// DealsIn returns the deals in a state by ID, without those whose piece was
+	// Swept away.
+	DealsIn(state DealState) ([]*Deal, error)
+	// DealsOfPiece returns the deals over a piece by ID.
+	DealsOfPiece(piece cid.Cid) ([]*Deal, error)
+	// SetContents notes the roots of the payloads that a piece holds, if they are
+	// several, in place of those noted before.
+	SetContents(piece cid.Cid, roots []cid.Cid) error
 	// DropSector and DropDeal remove a record. Numbers are not given again.
 	DropSector(number uint64) error
 	DropDeal(id uint64) error

@@ -20,7 +20,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufAsk = []byte{134}
+var lengthBufAsk = []byte{135}
 
 func (t *Ask) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -88,6 +88,18 @@ func (t *Ask) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Segment (cid.Cid) (struct)
+
+	if t.Segment == nil {
+		if _, err := cw.Write(cbg.CborNull); err != nil {
+			return err
+		}
+	} else {
+		if err := cbg.WriteCid(cw, *t.Segment); err != nil {
+			return xerrors.Errorf("failed to write cid field t.Segment: %w", err)
+		}
+	}
+
 	return nil
 }
 
@@ -110,7 +122,7 @@ func (t *Ask) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 6 {
+	if extra != 7 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -210,10 +222,32 @@ func (t *Ask) UnmarshalCBOR(r io.Reader) (err error) {
 		t.Deal = uint64(extra)
 
 	}
+	// t.Segment (cid.Cid) (struct)
+
+	{
+
+		b, err := cr.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != cbg.CborNull[0] {
+			if err := cr.UnreadByte(); err != nil {
+				return err
+			}
+
+			c, err := cbg.ReadCid(cr)
+			if err != nil {
+				return xerrors.Errorf("failed to read cid field t.Segment: %w", err)
+			}
+
+			t.Segment = &c
+		}
+
+	}
 	return nil
 }
 
-var lengthBufOffer = []byte{142}
+var lengthBufOffer = []byte{143}
 
 func (t *Offer) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -249,6 +283,12 @@ func (t *Offer) MarshalCBOR(w io.Writer) error {
 
 	if err := cbg.WriteCid(cw, t.Root); err != nil {
 		return xerrors.Errorf("failed to write cid field t.Root: %w", err)
+	}
+
+	// t.Form (retrieval.Form) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Form)); err != nil {
+		return err
 	}
 
 	// t.Blocks (uint64) (uint64)
@@ -331,7 +371,7 @@ func (t *Offer) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 14 {
+	if extra != 15 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -385,6 +425,20 @@ func (t *Offer) UnmarshalCBOR(r io.Reader) (err error) {
 		}
 
 		t.Root = c
+
+	}
+	// t.Form (retrieval.Form) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Form = Form(extra)
 
 	}
 	// t.Blocks (uint64) (uint64)

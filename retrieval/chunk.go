@@ -28,19 +28,23 @@ const (
 	blockHead = 1 + 4
 )
 
-// ChunkFrame lays out the frame of a chunk whose blocks' Data have the right
-// lengths but need hold nothing yet, and points each Data into the frame: the
-// caller reads the bytes straight to where they are sent from. buf is used if
-// it is large enough.
+// FrameHead is the bytes before a frame on a stream: its length, u32be.
+const FrameHead = 4
+
+// ChunkFrame lays out the frame of a chunk whose blocks are to have these sizes,
+// behind FrameHead bytes of room for its length, and points each block's Data
+// into it: the caller reads the bytes straight to where they are sent from. buf
+// is used if it is large enough.
 func ChunkFrame(want uint64, blocks []Block, sizes []uint32, buf []byte) []byte {
-	total := chunkHead
+	total := FrameHead + chunkHead
 	for i, b := range blocks {
 		total += blockHead + b.CID.ByteLen() + int(sizes[i])
 	}
 	if cap(buf) < total {
 		buf = make([]byte, 0, total)
 	}
-	f := append(buf[:0], byte(KindChunk))
+	f := append(buf[:0], make([]byte, FrameHead)...)
+	f = append(f, byte(KindChunk))
 	f = binary.BigEndian.AppendUint64(f, want)
 	f = binary.BigEndian.AppendUint32(f, uint32(len(blocks)))
 	for i, b := range blocks {
@@ -68,7 +72,7 @@ func (c *Chunk) encode() []byte {
 	for i, b := range c.Blocks {
 		copy(placed[i].Data, b.Data)
 	}
-	return f
+	return f[FrameHead:]
 }
 
 // Bytes is the number of block bytes.

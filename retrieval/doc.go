@@ -17,7 +17,7 @@
 package retrieval
 
 // Version is the version of the messages that this code speaks.
-const Version = 1
+const Version = 2
 
 // Protocol is the libp2p protocol ID of the streams.
-const Protocol = "/perdure/retrieve/1.0.0"
+const Protocol = "/perdure/retrieve/2.0.0"

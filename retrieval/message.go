@@ -16,8 +16,33 @@ type Ask struct {
 	ChainID string `cborgen:"maxlen=64"`
 	Piece   *cid.Cid
 	Root    *cid.Cid
-	Part    uint64 // of the payload with this root; 0 with a piece CID
-	Deal    uint64 // the deal that entitles the buyer to the piece for nothing; 0: paid
+	Part    uint64   // of the payload with this root; 0 with a piece CID
+	Deal    uint64   // the deal that entitles the buyer to the piece for nothing; 0: paid
+	Segment *cid.Cid // with a piece that holds several payloads: the root of the one wanted; nil: the whole piece
+}
+
+// Form is how the blocks of an offer make the bytes that hold them.
+type Form uint64
+
+// The forms.
+const (
+	// FormCAR is an archive: a header, and before each block its length and CID.
+	FormCAR Form = 0
+	// FormFlat is the blocks' data one after the other: raw leaves of ChunkSize
+	// bytes, the last one shorter, that together are the piece's bytes. Pieces
+	// that hold several payloads have it (package retrieval/segment).
+	FormFlat Form = 1
+)
+
+// String returns the form as one word.
+func (f Form) String() string {
+	switch f {
+	case FormCAR:
+		return "car"
+	case FormFlat:
+		return "flat"
+	}
+	return fmt.Sprintf("form(%d)", uint64(f))
 }
 
 // Offer answers an Ask (seller to buyer): what there is and on which terms.
@@ -25,7 +50,8 @@ type Offer struct {
 	Version     uint64
 	Session     uint64 // the seller's number of this session, for both sides' records
 	Piece       cid.Cid
-	Root        cid.Cid        // the root that the piece's archive names
+	Root        cid.Cid        // the root that the piece's archive names; of a segment, if one was asked for
+	Form        Form           // of the archive
 	Blocks      uint64         // in the archive
 	Bytes       uint64         // of all blocks
 	Archive     uint64         // bytes of the archive
@@ -133,11 +159,18 @@ func (a *Ask) Validate() error {
 		return malformed("ask names either a piece or a root")
 	case a.Piece != nil && a.Part != 0:
 		return malformed("ask names a piece and a part")
+	case a.Segment != nil && (a.Piece == nil || a.Deal != 0):
+		return malformed("ask names a segment without a piece, or by a deal, which is for the whole piece")
 	}
-	if a.Piece != nil {
-		return checkCID(*a.Piece)
+	for _, c := range []*cid.Cid{a.Piece, a.Root, a.Segment} {
+		if c == nil {
+			continue
+		}
+		if err := checkCID(*c); err != nil {
+			return err
+		}
 	}
-	return checkCID(*a.Root)
+	return nil
 }
 
 // Validate checks the form of the message and that its numbers fit together.
@@ -145,6 +178,8 @@ func (o *Offer) Validate() error {
 	switch {
 	case o.Version != Version:
 		return Errorf(CodeUnsupported, "offer version %d, this peer speaks %d", o.Version, Version)
+	case o.Form > FormFlat:
+		return malformed("offer of %s", o.Form)
 	case o.ChunkSize != ChunkSize:
 		return malformed("offer of chunks of %d bytes, want %d", o.ChunkSize, ChunkSize)
 	case o.Credit < StartCredit || o.Credit > MaxCredit:

@@ -13,6 +13,12 @@ func (a *audit) checkRepairBid(o *chain.Order) error {
 	if err == nil {
 		need, err = need.Add(o.Succeeds.Fetch)
 	}
+	if err == nil && o.Succeeds.Renewal {
+		var deposit chain.Amount
+		if deposit, err = a.params.Matching().Deposit(o.Bid.PaddedSize, o.NoShows); err == nil {
+			need, err = need.Add(deposit)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func (a *audit) checkDeal(d *chain.Deal) error {
 	if d.Unspent != left {
 		a.wrong("%s deal %d holds %s of its price, want %s", d.State, d.ID, d.Unspent, left)
 	}
-	if next := d.Succeeds; next != nil && (!next.Reserve.IsZero() && d.State > chain.DealAccepted || !d.ClientDeposit.IsZero()) {
+	if next := d.Succeeds; next != nil && (!next.Reserve.IsZero() && d.State > chain.DealAccepted || !next.Renewal && !d.ClientDeposit.IsZero()) {
 		a.wrong("%s deal %d of a repair holds %s in reserve and a client's deposit of %s", d.State, d.ID, next.Reserve, d.ClientDeposit)
 	}
 	if !d.ClientDeposit.IsZero() && d.State != chain.DealMatched || !d.MinerDeposit.IsZero() && d.State > chain.DealAccepted {

@@ -110,8 +110,9 @@ func (s *state) clientNoShow(a chain.Address) {
 
 // voidUnfetched ends a deal whose piece did not reach the miner in time. Nobody
 // can tell who failed: both lose their no-show deposits, nothing else. Of a
-// repair the client has no part: the miner alone put down a deposit, and it is
-// not counted against it, since those that hold the data may have refused it.
+// repair the client has no part: the miner alone put down a deposit. Of a repair
+// or a renewal it is counted against neither, since those that hold the data may
+// have refused it.
 func (s *state) voidUnfetched(item *chain.QueueItem) error {
 	d := new(chain.Deal)
 	if !s.load(chain.DealKey(item.ID), d) || d.State != chain.DealMatched {

@@ -100,6 +100,7 @@ const (
 	perPiece  = "GiB of piece"
 	perOrder  = "order"
 	perPrice  = "1 PDR of price per block"
+	perIncome = "1 PDR of income per period"
 	perBlock  = "block"
 )
 
@@ -107,13 +108,17 @@ const (
 func (y *yields) sectors() []Margin {
 	p := y.p
 	period := y.blocks(p.Period())
+	covered := (p.FaultBudget + gradeSkipped.weight() - 1) / gradeSkipped.weight() // percent of the windows, at most
 	return []Margin{
 		{Name: "pre-commit deposit", Unit: perSector, Cheat: "seals all but a share of a sector and drops the pre-commit when its seed finds the gap",
 			Gain: y.of(y.ever(), 1, p.PoRepChallenges), Penalty: p.PreCommitDeposit, Detection: honestVotes,
 			Assumes: "what is not stored saves no more than issuance pays for it; a third of the votes may redraw a seed by a skip"},
 		{Name: "skip fee", Unit: perSector, Cheat: "stores a part and skips, or has the challenge redrawn, when the rest is challenged",
-			Gain: period, Penalty: y.sum(p.SkipFee, period), Detection: honestVotes,
-			Assumes: "sealing again takes longer than a window (32 GiB and up); a third of the votes may redraw a challenge by a skip"},
+			Gain: period, Penalty: y.sum(y.of(p.SkipFee, 200-3*covered, 200), y.of(period, 4, 3)), Detection: honestVotes,
+			Assumes: "nearly all is missing, the worst share that the fault budget does not cover; sealing again takes longer than a window (32 GiB and up); a third of the votes may redraw a challenge by a skip"},
+		{Name: "fault budget", Unit: perIncome, Cheat: "stores a part and skips no more often than the fault budget covers",
+			Gain: chain.PDR(1), Penalty: y.of(chain.PDR(1), 200-covered, 100), Detection: honestVotes,
+			Assumes: "a skip costs no fee, but the income of two periods, before it and until it is made up for; both may fall to one skip"},
 		{Name: "fault fee", Unit: perSector, Cheat: "sends no proof instead of one that skips", Gain: p.SkipFee, Penalty: p.FaultFee, Detection: 100,
 			Assumes: "a missing proof is always seen"},
 		{Name: "standing fee", Unit: perSector, Cheat: "has a sector skipped instead of declaring its fault in time", Gain: p.StandingFee, Penalty: p.SkipFee,
@@ -137,6 +142,12 @@ func (y *yields) market() []Margin {
 		{Name: "no-show deposit", Unit: perPiece, Cheat: "matches and never sends or seals, to hold the other side's space or money",
 			Gain: y.blocks(p.ActivateBy), Penalty: p.NoShowDeposit, Detection: 100,
 			Assumes: "space is worth no more than issuance pays for it; the deposit grows with recent no-shows"},
+		{Name: "renewal deposit", Unit: perPiece, Cheat: "has a copy renewed and, holding it, sells no data to the miner that takes it, to hold that one's space",
+			Gain: y.blocks(p.FetchBy), Penalty: p.NoShowDeposit, Detection: 100,
+			Assumes: "client and holder are one; each further try costs another deposit"},
+		{Name: "refused repair", Unit: perPiece, Cheat: "gives up a copy and, holding another, sells no data to the miners that take the repair, to hold their space",
+			Gain: y.blocks(p.RepairBy), Penalty: y.of(p.SectorPledge, p.TerminationBurn, 100), Detection: 100,
+			Assumes: "client and holders are one; a piece lies in as much sector; LossBurn % of the collateral come on top"},
 		{Name: "deal collateral", Unit: perPrice, Cheat: "drops a deal's data and is paid until a challenge finds it missing",
 			Gain: y.of(chain.PDR(1), p.Period(), 1), Penalty: y.of(chain.PDR(1), p.CollateralSpan, 1), Detection: 100,
 			Assumes: "of a share missing, the expected pay before a window finds it is at most one period's; it cannot be proven again, so the sector is lost"},

@@ -55,6 +55,15 @@ func (s *state) replace(d *chain.Deal, end chain.DealState, reason string, next 
 		return err
 	}
 	o, why := s.ownBid(d, next, escrow)
+	if o != nil && next.Renewal {
+		paid, err := s.payRenewal(o, chain.Amount{})
+		if err != nil {
+			return err
+		}
+		if !paid {
+			o, why = nil, notEnough
+		}
+	}
 	if o == nil {
 		s.emit(Event{Kind: endedKind(next), Deal: next.Deal, To: d.Client.Bytes(), Amount: escrow, Reason: why})
 		return s.unlock(d.Client, escrow)

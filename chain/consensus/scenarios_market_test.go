@@ -80,6 +80,69 @@ func TestScenarioClientNoShow(t *testing.T) {
 	}}).run(t)
 }
 
+// TestScenarioRefusedRenewal: whoever stores its own data has the deal renewed, by
+// a miner that is cheaper than itself, and does not sell that one the data.
+func TestScenarioRefusedRenewal(t *testing.T) {
+	(&scenario{money: []named{{"miner", chain.PDR(1000)}, {"other", chain.PDR(1000)}}, params: quickEnds, cheater: "miner", victim: "other", bears: 100,
+		play: func(s *scene) {
+			bid := "miner: bid piece=p size=8MiB price=0.1PDR duration=300"
+			if s.cheat {
+				bid += " renew=1 renewprice=0.1PDR"
+			}
+			s.send("miner: create-miner size=8MiB fund=500PDR", "other: create-miner size=8MiB fund=500PDR")
+			s.send("miner: ask miner=1000 price=0.1PDR capacity=8MiB min=8MiB max=8MiB collateral=10PDR", bid)
+			s.advance(3)
+			s.sealDeal()
+			s.send("other: ask miner=1001 price=0.09PDR capacity=8MiB min=8MiB max=8MiB collateral=10PDR expiry=+500")
+			s.prove(400, nil)
+			s.matched(s.cheat, "other", 2)
+		}}).run(t)
+}
+
+// TestScenarioRefusedRepair: a client that stores two copies of its own data gives
+// one up, so that another miner takes the repair, and does not sell it the data.
+func TestScenarioRefusedRepair(t *testing.T) {
+	(&scenario{money: []named{{"client", chain.PDR(1000)}, {"miner", chain.PDR(1000)}, {"second", chain.PDR(1000)}, {"other", chain.PDR(1000)}},
+		params: quickEnds, cheater: "client", allies: []string{"miner", "second"}, victim: "other", bears: 100, play: func(s *scene) {
+			s.send("miner: create-miner size=8MiB fund=500PDR", "second: create-miner size=8MiB fund=500PDR", "other: create-miner size=8MiB fund=500PDR")
+			s.send("miner: ask miner=1000 price=0.1PDR capacity=8MiB min=8MiB max=8MiB collateral=10PDR",
+				"second: ask miner=1001 price=0.1PDR capacity=8MiB min=8MiB max=8MiB collateral=10PDR",
+				"client: bid piece=p size=8MiB price=0.1PDR duration=300 copies=2")
+			s.advance(3)
+			var first chain.Deal
+			s.record(chain.DealKey(1), &first)
+			mine, theirs := uint64(1), uint64(2)
+			if first.Miner != chain.FirstMinerID {
+				mine, theirs = 2, 1
+			}
+			life := s.height + 3000
+			s.send(fmt.Sprintf("miner: accept miner=1000 deals=%d", mine), fmt.Sprintf("second: accept miner=1001 deals=%d", theirs))
+			s.send(fmt.Sprintf("miner: precommit miner=1000 sectors=1 pieces=8MiB:%d expires=%d", mine, life),
+				fmt.Sprintf("second: precommit miner=1001 sectors=1 pieces=8MiB:%d expires=%d", theirs, life))
+			s.advance(int(s.params.SeedDelay))
+			s.send("miner: prove miner=1000 sector=1", "second: prove miner=1001 sector=1")
+			s.send("other: ask miner=1002 price=0.1PDR capacity=8MiB min=8MiB max=8MiB collateral=10PDR expiry=+500")
+			if s.cheat {
+				s.send("second: terminate miner=1001 sectors=1")
+			} else {
+				s.advance(1)
+			}
+			s.prove(400, nil)
+			s.matched(s.cheat, "other", 3)
+		}}).run(t)
+}
+
+// matched checks whether a miner of an account got a deal, which came to nothing.
+func (s *scene) matched(want bool, owner string, id uint64) {
+	s.t.Helper()
+	var d chain.Deal
+	var m chain.Miner
+	got := s.record(chain.DealKey(id), &d) && s.record(chain.MinerKey(d.Miner), &m) && m.Keys.Owner == addressOf(s.t, owner) && d.State == chain.DealVoid
+	if got != want {
+		s.t.Fatalf("deal %d of a miner of %s: %v, want %v: %+v", id, owner, got, want, d)
+	}
+}
+
 // TestScenarioAcceptAndDrop: a miner says that it holds the data and never seals
 // it. The client is made whole.
 func TestScenarioAcceptAndDrop(t *testing.T) {

@@ -130,11 +130,84 @@ func TestScenarioPartOfSector(t *testing.T) {
 	}}).run(t)
 }
 
+// TestScenarioFaultBudget: of each of 24 sectors a hundredth is not kept. Those
+// whose gap is challenged are skipped and come back a period later; the budget,
+// the largest that the bounds allow, covers all of it.
+func TestScenarioFaultBudget(t *testing.T) {
+	verify := gaps{share: 1}
+	(&scenario{money: miners(), cheater: "miner", verify: verify,
+		params: func(p *Params) { p.BudgetPeriods, p.FaultBudget = 4, 50 }, play: func(s *scene) {
+			s.seal(1, 2, 3, 4, 5, 6, 7, 8)
+			for first := uint64(9); first <= 17; first += 8 {
+				numbers := []uint64{first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 6, first + 7}
+				s.send("miner: precommit miner=1000 sectors=" + list(numbers))
+				s.advance(int(s.params.SeedDelay))
+				s.proveSeal(numbers...)
+			}
+			s.prove(360, nil)
+			if !s.cheat {
+				s.prove(900, nil)
+				return
+			}
+			s.prove(900, func(_ *chain.Miner, _, _ uint64) []string { return s.skipGaps(verify) })
+			s.unstored(24*mib8/100, 900)
+			skips := 0
+			for _, e := range s.story {
+				if e.Kind == EventSectorFaulty {
+					skips++
+				}
+				if (e.Kind == EventSectorFaulty || e.Kind == EventSectorsFined) && !e.Amount.IsZero() {
+					s.t.Errorf("the budget does not cover %+v", e)
+				}
+			}
+			if s.t.Logf("%d skips, all of them covered", skips); skips < 10 {
+				s.t.Errorf("%d skips: nothing is played", skips)
+			}
+		}}).run(t)
+}
+
+// skipGaps is a proof of all sectors of the deadline that opens but those whose
+// gap is challenged, and the recovery of those skipped before.
+func (s *scene) skipGaps(v gaps) []string {
+	s.t.Helper()
+	m := s.miner()
+	open, _ := s.opens(&m)
+	var beacon chain.Beacon
+	s.record(chain.BeaconKey(chain.Height(open.Challenge)), &beacon)
+	randomness := WindowRandomness(beacon.Value, m.ID, open.Index)
+	var skipped, back []uint64
+	each(s.network, chain.TableSector, func(_ chain.Key, sec *chain.Sector) {
+		part := s.partitionOf(s.t, sec.Deadline, sec.Partition)
+		if sec.Deadline != open.Index {
+			if sec.State == chain.SectorFaulty && part.Recovering&slotBit(sec) == 0 {
+				back = append(back, sec.Number)
+			}
+			return
+		}
+		for c := range s.params.WindowChallenges {
+			if part.Provable()&slotBit(sec) != 0 && v.hit(randomness, c, sec.Number) {
+				skipped = append(skipped, sec.Slot)
+				return
+			}
+		}
+	})
+	line := "miner: window-proof miner=1000 proof=gap"
+	if len(skipped) > 0 {
+		line += " skip=" + list(skipped)
+	}
+	if len(back) == 0 {
+		return []string{line}
+	}
+	return []string{line, "miner: declare-recoveries miner=1000 sectors=" + list(back)}
+}
+
 // TestScenarioGrades: the later a fault is owned up to, the more it costs:
 // honest > declared > skipped > missed > lost.
 func TestScenarioGrades(t *testing.T) {
 	grades := []string{"honest", "declared", "skipped", "missed", "lost"}
 	ends := make([]*big.Int, len(grades))
+	t.Log(attack(t))
+	t.Log("What the miner has at the end, in PDR:")
 	for i, grade := range grades {
 		c := &scenario{money: miners(), params: func(p *Params) { p.FaultMaxAge = 3 }, play: func(s *scene) { playGrade(s, grade) }}
 		s := c.once(t, grade != "honest")

@@ -2,11 +2,17 @@ package consensus
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"math/big"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/post"
 )
 
 // The scenario suite plays the attacks of docs/threat-model.md with the real
@@ -19,6 +25,7 @@ type scene struct {
 	cheat   bool
 	cheater string
 	saved   *big.Int // what the cheat did not have to spend outside the chain
+	story   []Event  // of the blocks that prove made
 }
 
 // scenario is one attack and the sides that it is played between.
@@ -27,9 +34,10 @@ type scenario struct {
 	verify  Verifier // fakeVerifier if there is none
 	money   []named
 	voters  []string
-	cheater string // the side that must end with less than honestly
-	victim  string // the side, if any, that must not end with less than honestly, but for the share below
-	bears   uint64 // percent of the cheater's loss that the victim may lose too
+	cheater string   // the side that must end with less than honestly
+	allies  []string // sides that are in league with the cheater: what they lose and gain is the cheater's
+	victim  string   // the side, if any, that must not end with less than honestly, but for the share below
+	bears   uint64   // percent of the cheater's loss that the victim may lose too
 	play    func(*scene)
 }
 
@@ -48,14 +56,9 @@ func (c *scenario) run(t *testing.T) {
 	if honest.height != cheated.height {
 		t.Fatalf("played for %d blocks honestly, for %d with the cheat", honest.height, cheated.height)
 	}
-	t.Logf("%-10s %32s %32s %32s", "side", "honest", "cheat", "difference")
-	for _, side := range c.money {
-		a, b := honest.wealth(side.name), cheated.wealth(side.name)
-		t.Logf("%-10s %32s %32s %32s", side.name, pdr(a), pdr(b), pdr(new(big.Int).Sub(b, a)))
-	}
-	loss := new(big.Int).Sub(honest.wealth(c.cheater), cheated.wealth(c.cheater))
+	loss := c.print(t, honest, cheated)
 	if loss.Sign() <= 0 {
-		t.Errorf("%s gains %s by cheating", c.cheater, pdr(loss.Neg(loss)))
+		t.Errorf("%s gains %s PDR by cheating", c.cheater, pdr(loss.Neg(loss)))
 	}
 	if c.victim == "" {
 		return
@@ -63,8 +66,70 @@ func (c *scenario) run(t *testing.T) {
 	harm := new(big.Int).Sub(honest.wealth(c.victim), cheated.wealth(c.victim))
 	most := new(big.Int).Div(new(big.Int).Mul(loss, new(big.Int).SetUint64(c.bears)), big.NewInt(100))
 	if harm.Cmp(most) > 0 {
-		t.Errorf("%s loses %s, want at most %s", c.victim, pdr(harm), pdr(most))
+		t.Errorf("%s loses %s PDR, want at most %s", c.victim, pdr(harm), pdr(most))
 	}
+}
+
+// print tells what the attack is and what each side that had a part in it ended
+// with, and returns what the cheat has cost the cheater and its allies.
+func (c *scenario) print(t *testing.T, honest, cheated *scene) *big.Int {
+	t.Helper()
+	loss := new(big.Int)
+	t.Log(attack(t))
+	t.Logf("What each side has after %d blocks, in PDR:", cheated.height)
+	t.Logf("%-18s %22s %22s %22s", "", "honestly", "with the cheat", "difference")
+	for _, side := range c.money {
+		a, b := honest.wealth(side.name), cheated.wealth(side.name)
+		more := new(big.Int).Sub(b, a)
+		if side.name == c.cheater || slices.Contains(c.allies, side.name) {
+			loss.Sub(loss, more)
+		}
+		if role := c.role(side.name); role != "" || more.Sign() != 0 {
+			t.Logf("%-18s %22s %22s %22s", side.name+role, pdr(a), pdr(b), pdr(more))
+		}
+	}
+	if cheated.saved.Sign() > 0 {
+		t.Logf("The cheater's amount includes %s that storing would have cost it at most.", pdr(cheated.saved))
+	}
+	who := "the cheater"
+	if len(c.allies) > 0 {
+		who += " and its allies"
+	}
+	t.Logf("Lost by %s: %s.", who, pdr(loss))
+	return loss
+}
+
+// role says in brackets what a side is in the scenario.
+func (c *scenario) role(side string) string {
+	switch {
+	case side == c.cheater:
+		return " (cheater)"
+	case slices.Contains(c.allies, side):
+		return " (its ally)"
+	case side == c.victim:
+		return " (victim)"
+	}
+	return ""
+}
+
+// attack is what the comment of the running test says.
+func attack(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("scenarios*_test.go")
+	must(t, err)
+	for _, f := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), f, nil, parser.ParseComments)
+		must(t, err)
+		for _, d := range parsed.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name == t.Name() {
+				_, text, _ := strings.Cut(strings.ReplaceAll(fn.Doc.Text(), "\n", " "), ": ")
+				text = strings.TrimSpace(text)
+				return strings.ToUpper(text[:1]) + text[1:]
+			}
+		}
+	}
+	t.Fatalf("%s has no comment", t.Name())
+	return ""
 }
 
 func (c *scenario) once(t *testing.T, cheat bool) *scene {
@@ -84,15 +149,17 @@ func (c *scenario) once(t *testing.T, cheat bool) *scene {
 	return s
 }
 
+// pdr writes attoPDR in PDR, to twelve places.
 func pdr(v *big.Int) string {
-	a, err := chain.AmountFromBig(new(big.Int).Abs(v))
-	if err != nil {
-		return v.String()
-	}
+	const places = 12
+	n := new(big.Int).Abs(v)
+	n.Add(n, big.NewInt(500_000)).Div(n, big.NewInt(1_000_000))
+	text := fmt.Sprintf("%0*s", places+1, n)
+	text = text[:len(text)-places] + "." + text[len(text)-places:]
 	if v.Sign() < 0 {
-		return "-" + a.Human()
+		return "-" + text
 	}
-	return a.Human()
+	return text
 }
 
 // wealth is all that a side has: free money, pledge, deposits, what its orders,
@@ -110,7 +177,7 @@ func (s *scene) wealth(name string) *big.Int {
 	each(s.network, chain.TableMiner, func(_ chain.Key, m *chain.Miner) {
 		if m.Keys.Owner == who {
 			own[m.ID] = true
-			add(m.Balance, m.Pledge, m.Deposits)
+			add(m.Balance, m.Pledge, m.Bound, m.Deposits)
 			total.Sub(total, m.Debt.Big())
 		}
 	})
@@ -122,6 +189,9 @@ func (s *scene) wealth(name string) *big.Int {
 	each(s.network, chain.TableDeal, func(_ chain.Key, d *chain.Deal) {
 		if d.Client == who {
 			add(d.Unspent, d.ClientDeposit)
+			if d.Succeeds != nil {
+				add(d.Succeeds.Reserve)
+			}
 		}
 		if own[d.Miner] {
 			add(d.Collateral, d.MinerDeposit)
@@ -173,30 +243,52 @@ func list(numbers []uint64) string {
 }
 
 // prove makes blocks and, at the beginning of every window of miner 1000, lets
-// it do what act says, which is to prove if it says nothing.
+// it do what act says, which is to prove if it says nothing. Other miners prove
+// what they have.
 func (s *scene) prove(blocks int, act func(m *chain.Miner, period, deadline uint64) []string) {
 	s.t.Helper()
 	for range blocks {
 		m := s.miner()
-		open, ok := s.params.Schedule().At(uint64(m.PeriodStart), uint64(s.height+1))
-		if !ok || open.Open != uint64(s.height+1) {
-			s.block()
-			continue
-		}
 		var lines []string
-		if act != nil {
-			lines = act(&m, open.Period, open.Index)
-		}
-		if lines == nil && m.Deadlines[open.Index] > 0 {
-			lines = []string{"miner: window-proof miner=1000"}
+		if open, ok := s.opens(&m); ok {
+			if act != nil {
+				lines = act(&m, open.Period, open.Index)
+			}
+			if lines == nil && m.Deadlines[open.Index] > 0 {
+				lines = []string{"miner: window-proof miner=1000"}
+			}
 		}
 		ahead := map[string]uint64{}
 		var messages [][]byte
-		for _, l := range lines {
+		for _, l := range append(lines, s.othersProofs()...) {
 			messages = append(messages, s.message(l, ahead))
 		}
-		s.block(messages...)
+		u, _ := s.block(messages...)
+		s.story = append(s.story, u.Events...)
 	}
+}
+
+// opens is the window of a miner that opens with the next block.
+func (s *scene) opens(m *chain.Miner) (post.Deadline, bool) {
+	open, ok := s.params.Schedule().At(uint64(m.PeriodStart), uint64(s.height+1))
+	return open, ok && open.Open == uint64(s.height+1)
+}
+
+// othersProofs are the window proofs of all miners but the first.
+func (s *scene) othersProofs() (lines []string) {
+	s.t.Helper()
+	each(s.network, chain.TableMiner, func(_ chain.Key, m *chain.Miner) {
+		open, ok := s.opens(m)
+		if !ok || m.ID == chain.FirstMinerID {
+			return
+		}
+		var part chain.Partition
+		if s.record(chain.PartitionKey(m.ID, open.Index, 0), &part) && part.Provable() != 0 {
+			owner := s.rename(chain.FormatAddress(m.Keys.Owner, s.params.Network))
+			lines = append(lines, fmt.Sprintf("%s: window-proof miner=%d", owner, m.ID))
+		}
+	})
+	return lines
 }
 
 // idle is an action that sends nothing.

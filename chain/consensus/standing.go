@@ -5,9 +5,12 @@ import "github.com/perdure/perdure/chain"
 // Standing orders. A bid may renew itself: some time before the deal of a copy
 // ends the chain bids for its next term, with money that the client has free by
 // then, and with the same rules as for a repair: the new miner may be the old
-// one, or another that buys the data from those that have it. An ask may refresh
-// itself when it expires or is sold out. Both pay for the message that they save;
-// if the money is not there they are skipped, and an event says so.
+// one, or another that buys the data from those that have it. Unlike in a repair
+// the client stakes a no-show deposit, as in any bid: it may be in league with
+// those that hold the data, and nobody can tell why a miner did not get it. An
+// ask may refresh itself when it expires or is sold out. Both pay for the message
+// that they save and put down the order deposit; if the money is not there they
+// are skipped, and an event says so.
 
 // maxStanding bounds how often an order renews or refreshes itself.
 const maxStanding = 10_000
@@ -22,7 +25,7 @@ func (p *Params) checkRenewal(size uint64, r *chain.Renewal) error {
 	case r.Duration < p.MinDuration || r.Duration > p.MaxDuration():
 		return refuse(CodeFailed, "renewals of %d blocks, want %d to %d", r.Duration, p.MinDuration, p.MaxDuration())
 	}
-	if _, err := p.renewalLock(size, r); err != nil {
+	if _, err := p.renewalEscrow(size, r); err != nil {
 		return refuse(CodeFailed, "price of the renewals: %v", err)
 	}
 	return nil
@@ -33,9 +36,9 @@ func (p *Params) fetchMost(size uint64) (chain.Amount, error) {
 	return chain.PerGiB(p.RepairFetch, size)
 }
 
-// renewalLock is what the bid of a renewal locks: the price of the term at the
-// highest price, and the allowance for buying the data.
-func (p *Params) renewalLock(size uint64, r *chain.Renewal) (chain.Amount, error) {
+// renewalEscrow is what the bid of a renewal locks beside its deposits: the price
+// of the term at the highest price, and the allowance for buying the data.
+func (p *Params) renewalEscrow(size uint64, r *chain.Renewal) (chain.Amount, error) {
 	price, err := chain.DealPrice(r.MaxPrice, size, r.Duration)
 	if err != nil {
 		return price, err
@@ -45,6 +48,30 @@ func (p *Params) renewalLock(size uint64, r *chain.Renewal) (chain.Amount, error
 		return fetch, err
 	}
 	return price.Add(fetch)
+}
+
+// notEnough is why a standing order is skipped for which too little is free.
+const notEnough = "not enough money"
+
+// payRenewal takes from the client what the chain's bid for a renewal costs beside
+// an escrow that is locked already: the fee, what the escrow lacks, and both
+// deposits. Where that is not free it takes nothing and says no.
+func (s *state) payRenewal(o *chain.Order, lacks chain.Amount) (bool, error) {
+	deposit, err := s.params.Matching().Deposit(o.Bid.PaddedSize, o.NoShows)
+	if err != nil {
+		return false, nil
+	}
+	lock, err := chain.Sum(lacks, deposit, s.params.OrderDeposit)
+	if err != nil {
+		return false, nil
+	}
+	paid, err := s.payStanding(o.Owner, s.params.bidUnits(1), lock)
+	if err != nil || !paid {
+		return false, err
+	}
+	o.Deposit = s.params.OrderDeposit
+	o.Locked, err = o.Locked.Add(deposit)
+	return true, err
 }
 
 // renewAt is when the renewal of an active deal is ordered: ActivateBy blocks
@@ -63,12 +90,12 @@ func (s *state) renewDeal(item *chain.QueueItem) error {
 		s.emit(Event{Kind: EventRenewalEnded, Deal: d.ID, To: d.Client.Bytes(), Reason: why})
 		return nil
 	}
-	lock, err := s.params.renewalLock(d.PaddedSize, d.Renew)
+	escrow, err := s.params.renewalEscrow(d.PaddedSize, d.Renew)
 	if err != nil {
 		return skip("its price is beyond reckoning")
 	}
 	next := &chain.Succession{Deal: d.ID, Bid: d.Bid, Renewal: true, By: d.End, Price: d.Renew.MaxPrice}
-	o, why := s.ownBid(d, next, lock)
+	o, why := s.ownBid(d, next, escrow)
 	if o == nil {
 		return skip(why)
 	}
@@ -77,12 +104,12 @@ func (s *state) renewDeal(item *chain.QueueItem) error {
 		left.Count--
 		o.Bid.Renew = &left
 	}
-	paid, err := s.payStanding(d.Client, s.params.bidUnits(1), lock)
+	paid, err := s.payRenewal(o, escrow)
 	if err != nil {
 		return err
 	}
 	if !paid {
-		return skip("not enough money")
+		return skip(notEnough)
 	}
 	s.placeOwn(o)
 	return nil
@@ -157,7 +184,7 @@ func (s *state) refreshAsk(o *chain.Order) error {
 		return err
 	}
 	if !paid {
-		return skip("not enough money")
+		return skip(notEnough)
 	}
 	s.placeOrder(ask, t.Expiry)
 	return nil

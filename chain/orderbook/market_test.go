@@ -135,11 +135,14 @@ func (m *market) bid(o *chain.Order) {
 // ownBid turns a bid into one of the chain's own: for one copy, with all of an
 // escrow locked, and closed to the owner of one miner.
 func (m *market) ownBid(o *chain.Order) {
-	price, err := chain.DealPrice(o.Bid.MaxPrice, o.Bid.PaddedSize, o.Bid.Duration)
+	price, deposit, err := m.rules.Share(o.Bid, o.NoShows)
 	must(m.t, err)
-	o.Locked, err = price.Add(chain.Atto(m.src.below(100)))
+	o.Bid.Copies, o.Copies, o.Succeeds = 1, 1, &chain.Succession{Deal: 1, Bid: 1, Renewal: m.src.below(2) == 0}
+	if !o.Succeeds.Renewal {
+		deposit = chain.Amount{}
+	}
+	o.Locked, err = chain.Sum(price, deposit, chain.Atto(m.src.below(100)))
 	must(m.t, err)
-	o.Bid.Copies, o.Copies, o.Succeeds = 1, 1, &chain.Succession{Deal: 1, Bid: 1}
 	o.Owners = []chain.Address{owner(100 + m.src.below(4))}
 }
 
@@ -292,7 +295,12 @@ func (m *market) checkLock(bid *chain.Order, t *Trade) {
 	must(m.t, err)
 	want, back := price, t.Refund
 	if bid.Succeeds != nil {
-		want, deposit, back = bid.Locked, chain.Amount{}, t.Reserve
+		if !bid.Succeeds.Renewal {
+			deposit = chain.Amount{}
+		}
+		want, err = bid.Locked.Sub(deposit)
+		must(m.t, err)
+		back = t.Reserve
 	}
 	if sum, err := t.Total.Add(back); err != nil || sum != want || t.ClientDeposit != deposit {
 		m.t.Fatalf("price %s, the rest %s and deposit %s are not the %s and %s that were locked", t.Total, back, t.ClientDeposit, want, deposit)

@@ -78,8 +78,8 @@ type Trade struct {
 	Bid, Ask      *chain.Order
 	Total         chain.Amount // price of the deal, from the bid's lock
 	Refund        chain.Amount // what the bid had locked beyond it: repaid to the client at once
-	Reserve       chain.Amount // of a bid of the chain's own, what it had locked beyond it: stays with the deal
-	ClientDeposit chain.Amount // from the bid's lock; none of a bid of the chain's own
+	Reserve       chain.Amount // of a bid of the chain's own, what it had locked beyond both: stays with the deal
+	ClientDeposit chain.Amount // from the bid's lock; none of a bid for a repair
 	Collateral    chain.Amount // from the ask's escrow
 	MinerDeposit  chain.Amount // from the ask's escrow
 }
@@ -237,9 +237,15 @@ func (m *matcher) trade(bid, ask *entry) error {
 
 // payFrom says what of a bid's lock goes where, beside the price of the deal.
 func (m *matcher) payFrom(bid *chain.Order, t *Trade) error {
-	if bid.Succeeds != nil { // for one copy, nobody to blame if it is not fetched: all goes into the deal
-		var err error
-		t.Reserve, err = bid.Locked.Sub(t.Total)
+	if next := bid.Succeeds; next != nil { // for one copy: all goes into the deal
+		left, err := bid.Locked.Sub(t.Total)
+		if err == nil && next.Renewal { // who wants no repair has ordered this
+			t.ClientDeposit, err = m.rules.Deposit(bid.Bid.PaddedSize, bid.NoShows)
+		}
+		if err != nil {
+			return err
+		}
+		t.Reserve, err = left.Sub(t.ClientDeposit)
 		return err
 	}
 	price, deposit, err := m.rules.Share(bid.Bid, bid.NoShows)

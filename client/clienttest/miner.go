@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,10 +16,12 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/porep/piece"
+	"github.com/perdure/perdure/retrieval"
 	"github.com/perdure/perdure/retrieval/buyer"
 	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/ledger"
 	"github.com/perdure/perdure/retrieval/p2p"
+	"github.com/perdure/perdure/retrieval/segment"
 	"github.com/perdure/perdure/retrieval/seller"
 )
 
@@ -83,7 +86,7 @@ func (m *Miner) open(price chain.Amount) {
 	m.chain.must(err)
 	payee := m.sender.Address()
 	m.seller, err = seller.New(seller.Config{ChainID: p.ChainID, Source: m, Chain: m, Ledger: m.ledger,
-		Terms: seller.Terms{Payee: &payee, Price: ChunkPrice}, SettleDelay: p.SettleDelay})
+		Prices: seller.Terms{Access: seller.Paid, Payee: &payee, Price: ChunkPrice}, SettleDelay: p.SettleDelay})
 	m.chain.must(err)
 	m.redeemer, err = seller.NewRedeemer(seller.RedeemConfig{ChainID: p.ChainID, Ledger: m.ledger, Chain: m, Submit: m,
 		Active: m.seller.Active, SettleDelay: p.SettleDelay})
@@ -123,24 +126,47 @@ func (m *Miner) Height(ctx context.Context) (chain.Height, error) {
 }
 
 // Find implements seller.Source.
-func (m *Miner) Find(context.Context, cid.Cid, uint64) (cid.Cid, error) {
-	return cid.Undef, seller.ErrNotFound
+func (m *Miner) Find(_ context.Context, root cid.Cid, _ uint64) (seller.Content, error) {
+	for _, d := range m.chain.Deals() {
+		if _, f, err := m.Open(context.Background(), seller.Content{Piece: d.PieceCID, Segment: root}); err == nil {
+			return seller.Content{Piece: d.PieceCID, Segment: root}, f.Close()
+		}
+	}
+	return seller.Content{}, seller.ErrNotFound
 }
 
 // Open implements seller.Source.
-func (m *Miner) Open(_ context.Context, c cid.Cid) (*car.Index, seller.Archive, error) {
-	f, err := os.Open(m.path(c))
+func (m *Miner) Open(_ context.Context, c seller.Content) (*car.Index, seller.Archive, error) {
+	f, err := os.Open(m.path(c.Piece))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil, seller.ErrNotFound
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	x, err := car.BuildIndex(f, car.Options{})
+	x, err := m.index(c, f)
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
 	}
 	return x, f, nil
+}
+
+// index reads a piece anew each time.
+func (m *Miner) index(c seller.Content, f *os.File) (*car.Index, error) {
+	if !c.Segment.Defined() {
+		return car.BuildIndex(f, car.Options{})
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	all, err := segment.Scan(f, uint64(size)/127*128)
+	for _, x := range all {
+		if x.Root() == c.Segment {
+			return x, nil
+		}
+	}
+	return nil, errors.Join(err, seller.ErrNotFound)
 }
 
 func (m *Miner) path(c cid.Cid) string { return filepath.Join(m.dir, c.String()+".car") }
@@ -206,28 +232,43 @@ func (m *Miner) work(ctx context.Context, d *chain.Deal) error {
 
 // fetch gets the piece from the client and checks that it is the one of the deal.
 func (m *Miner) fetch(ctx context.Context, d *chain.Deal) error {
+	err := m.fetchAs(ctx, d, retrieval.FormCAR)
+	var form *buyer.FormError
+	if errors.As(err, &form) {
+		err = m.fetchAs(ctx, d, form.Form)
+	}
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(m.path(d.PieceCID))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	got, err := piece.Commit(f)
+	if err == nil && got.CID != d.PieceCID {
+		err = fmt.Errorf("fetched piece %s, the deal is for %s", got.CID, d.PieceCID)
+	}
+	return err
+}
+
+func (m *Miner) fetchAs(ctx context.Context, d *chain.Deal, form retrieval.Form) error {
 	f, err := os.Create(m.path(d.PieceCID))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	w, err := car.NewWriter(f, d.PayloadRoot)
-	if err != nil {
-		return err
+	put := func(_ context.Context, _ cid.Cid, data []byte) error { _, err := f.Write(data); return err }
+	if form == retrieval.FormCAR {
+		w, err := car.NewWriter(f, d.PayloadRoot)
+		if err != nil {
+			return err
+		}
+		put = func(_ context.Context, c cid.Cid, data []byte) error { return w.Put(c, data) }
 	}
 	_, err = m.fetcher.FetchPiece(ctx, buyer.PieceRequest{
-		Peers: []chain.Peer{{ID: d.ClientPeer}}, Piece: d.PieceCID, Root: d.PayloadRoot, Deal: d.ID, MaxSize: piece.MaxPayload(d.PaddedSize),
-		Sink: buyer.SinkFunc(func(_ context.Context, c cid.Cid, data []byte) error { return w.Put(c, data) }),
+		Peers: []chain.Peer{{ID: d.ClientPeer}}, Piece: d.PieceCID, Root: d.PayloadRoot, Deal: d.ID, Form: form,
+		MaxSize: piece.MaxPayload(d.PaddedSize), Sink: buyer.SinkFunc(put),
 	})
-	if err != nil {
-		return err
-	}
-	if _, err := f.Seek(0, 0); err != nil {
-		return err
-	}
-	got, err := piece.Commit(f)
-	if err == nil && got.CID != d.PieceCID {
-		err = fmt.Errorf("fetched piece %s, the deal is for %s", got.CID, d.PieceCID)
-	}
 	return err
 }

@@ -99,7 +99,7 @@ func TestGranted(t *testing.T) {
 	}
 	land(t, c, miner, &chain.AcceptData{Miner: ids[miner], Deals: []uint64{1}})
 	check("the miner", 1, 1, errOver)
-	if _, _, err := (source{records}).Open(t.Context(), pieceCID(1)); !errors.Is(err, seller.ErrNotFound) {
+	if _, _, err := (source{records}).Open(t.Context(), seller.Content{Piece: pieceCID(1)}); !errors.Is(err, seller.ErrNotFound) {
 		t.Errorf("a piece that is not here: %v", err)
 	}
 }

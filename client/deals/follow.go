@@ -89,14 +89,14 @@ func (a *attendant) load(ctx context.Context) (open int, err error) {
 	a.mu.Lock()
 	a.objects = map[uint64]*files.Object{}
 	for _, o := range all {
-		if o.Landed() && !o.Settled() && (a.only == 0 || a.only == o.Number) {
+		if o.Own() && o.Landed() && !o.Settled() && (a.only == 0 || a.only == o.Number) {
 			a.objects[o.Number] = o
 		}
 	}
 	open = len(a.objects)
 	a.mu.Unlock()
 	for _, o := range all {
-		if o.Landed() && o.Settled() && o.Spool != "" && (a.only == 0 || a.only == o.Number) {
+		if o.Own() && o.Landed() && o.Settled() && o.Spool != "" && (a.only == 0 || a.only == o.Number) {
 			if err := a.m.cfg.Records.RemoveSpool(ctx, o.Number); err != nil {
 				return open, err
 			}

@@ -32,13 +32,16 @@ func (m *Market) served(r seller.Report) {
 type source struct{ records *files.Records }
 
 // Find implements seller.Source: pieces are asked for by their CID alone.
-func (source) Find(context.Context, cid.Cid, uint64) (cid.Cid, error) {
-	return cid.Undef, seller.ErrNotFound
+func (source) Find(context.Context, cid.Cid, uint64) (seller.Content, error) {
+	return seller.Content{}, seller.ErrNotFound
 }
 
 // Open implements seller.Source.
-func (s source) Open(ctx context.Context, piece cid.Cid) (*car.Index, seller.Archive, error) {
-	index, f, err := s.records.OpenPiece(ctx, piece)
+func (s source) Open(ctx context.Context, c seller.Content) (*car.Index, seller.Archive, error) {
+	if c.Segment.Defined() { // what is sold is whole pieces, to the miners that are to hold them
+		return nil, nil, seller.ErrNotFound
+	}
+	index, f, err := s.records.OpenPiece(ctx, c.Piece)
 	switch {
 	case errors.Is(err, files.ErrNotSpooled):
 		return nil, nil, seller.ErrNotFound

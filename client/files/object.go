@@ -7,6 +7,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/client/pack"
 )
 
 // Object is one put: a payload, how it opens, and what is paid for it.
@@ -15,7 +16,7 @@ type Object struct {
 	Created time.Time `json:"created"`
 
 	Root        string `json:"root"` // CID of the payload
-	Kind        string `json:"kind"` // file or directory
+	Kind        string `json:"kind"` // file, directory, or batch: the piece that others share
 	Name        string `json:"name,omitempty"`
 	Mode        uint32 `json:"mode,omitempty"`
 	Size        uint64 `json:"size"`   // of the content in bytes
@@ -30,10 +31,23 @@ type Object struct {
 	MaxPrice chain.Amount `json:"maxPrice"` // attoPDR per GiB per block
 	Renew    *Renew       `json:"renew,omitempty"`
 
+	// Waiting says that the object is in the batch that is not flushed yet, and
+	// In, once it was, which object is the piece that it shares with others. Its
+	// Pieces are then that one's.
+	Waiting bool   `json:"waiting,omitempty"`
+	In      uint64 `json:"in,omitempty"`
+
 	Pieces []Piece      `json:"pieces"`
 	Spool  string       `json:"spool,omitempty"` // directory in the spool; empty once it is gone
 	Seen   chain.Height `json:"seen"`            // Updates up to this one are taken in
 }
+
+// KindBatch is the Kind of a piece that several objects share.
+const KindBatch = string(pack.KindTogether)
+
+// Own reports whether the object has pieces of its own to place and to follow: it is
+// neither waiting in a batch nor in another object's piece.
+func (o *Object) Own() bool { return !o.Waiting && o.In == 0 }
 
 // Renew says that the chain bids for further terms of every copy, each as long as
 // the first, before its deal ends.
@@ -136,6 +150,9 @@ func (p *Piece) Settled() bool {
 
 // Settled reports whether every piece is.
 func (o *Object) Settled() bool {
+	if o.Waiting {
+		return false
+	}
 	for i := range o.Pieces {
 		if !o.Pieces[i].Settled() {
 			return false
@@ -156,6 +173,9 @@ func (p *Piece) Matched() (n uint64) {
 
 // Landed reports whether every bid has landed, or was refused.
 func (o *Object) Landed() bool {
+	if o.Waiting {
+		return false
+	}
 	for i := range o.Pieces {
 		if o.Pieces[i].Bid.State == BidNone {
 			return false
@@ -187,10 +207,12 @@ func (o *Object) Count() (wanted, active, pending uint64) {
 	return wanted, active, pending
 }
 
-// State is the object's state in one word: placing, open, active, partial, void.
+// State is the object's state in one word: waiting, placing, open, active, partial, void.
 func (o *Object) State() string {
 	wanted, active, pending := o.Count()
 	switch {
+	case o.Waiting:
+		return "waiting"
 	case !o.Landed():
 		return "placing"
 	case active == wanted:

@@ -23,6 +23,8 @@ const (
 	tableObject   = 'o'
 	tableChannel  = 'c'
 	tableTransfer = 't'
+	tableRoot     = 'r' // root, 0, number of an object: nothing
+	tablePiece    = 'p' // piece CID, 0, number of an object: nothing
 )
 
 var (
@@ -33,8 +35,8 @@ var (
 	keyTransfer = []byte{tableMeta, 't'} // the last number
 )
 
-// version of the records' layout.
-const version = 1
+// version of the records' layout. Version 1 had no tables by root and piece.
+const version = 2
 
 // ErrNoRecord is returned for an object that this home does not know.
 var ErrNoRecord = errors.New("no such record in this home")
@@ -153,6 +155,8 @@ func checkVersion(db *pebble.DB) error {
 		return err
 	case v == 0:
 		return setNumber(db, keyVersion, version)
+	case v == 1:
+		return addLookups(db)
 	case v != version:
 		return fmt.Errorf("they have version %d, this program reads %d", v, version)
 	}
@@ -178,92 +182,11 @@ func (r *Records) changed() error {
 	return os.WriteFile(path, nil, 0o600)
 }
 
-// Create stores a new object and gives it its number.
-func (r *Records) Create(ctx context.Context, o *Object) error {
-	return r.write(ctx, func(db *pebble.DB) error {
-		next, err := number(db, keyNext)
-		if err != nil {
-			return err
-		}
-		o.Number = next + 1
-		raw, err := json.Marshal(o)
-		if err != nil {
-			return err
-		}
-		b := db.NewBatch()
-		defer b.Close()
-		err = errors.Join(b.Set(key(tableObject, o.Number), raw, nil),
-			b.Set(keyNext, binary.BigEndian.AppendUint64(nil, o.Number), nil))
-		if err != nil {
-			return err
-		}
-		return b.Commit(pebble.Sync)
-	})
-}
-
 func (r *Records) write(ctx context.Context, fn func(*pebble.DB) error) error {
 	if err := r.use(ctx, &pebble.Options{}, fn); err != nil {
 		return err
 	}
 	return r.changed()
-}
-
-// Update changes an object and returns it as it is then. Between reading and
-// writing nobody else changes it. An error of change leaves it as it was.
-func (r *Records) Update(ctx context.Context, n uint64, change func(*Object) error) (*Object, error) {
-	o := new(Object)
-	err := r.write(ctx, func(db *pebble.DB) error {
-		raw, err := get(db, key(tableObject, n))
-		if err != nil {
-			return err
-		}
-		if raw == nil {
-			return ErrNoRecord
-		}
-		if err := json.Unmarshal(raw, o); err != nil {
-			return fmt.Errorf("object %d: %w", n, err)
-		}
-		if err := change(o); err != nil {
-			return err
-		}
-		if raw, err = json.Marshal(o); err != nil {
-			return err
-		}
-		return db.Set(key(tableObject, n), raw, pebble.Sync)
-	})
-	return o, err
-}
-
-// Object returns one object, or ErrNoRecord.
-func (r *Records) Object(ctx context.Context, n uint64) (*Object, error) {
-	all, err := r.Objects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range all {
-		if o.Number == n {
-			return o, nil
-		}
-	}
-	return nil, ErrNoRecord
-}
-
-// Objects returns all objects by number.
-func (r *Records) Objects(ctx context.Context) ([]*Object, error) {
-	var out []*Object
-	err := r.read(ctx, func(db *pebble.DB) error {
-		return scan(db, tableObject, func(_ uint64, raw []byte) error {
-			o := new(Object)
-			out = append(out, o)
-			return json.Unmarshal(raw, o)
-		})
-	})
-	return out, err
-}
-
-// Delete forgets an object.
-func (r *Records) Delete(ctx context.Context, n uint64) error {
-	return r.write(ctx, func(db *pebble.DB) error { return db.Delete(key(tableObject, n), pebble.Sync) })
 }
 
 // Opening is an OpenChannel that may have been sent and is not known to have landed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/perdure/perdure/client/pack"
 	"github.com/perdure/perdure/retrieval/car"
+	"github.com/perdure/perdure/retrieval/segment"
 )
 
 // Spool is the directory of one put. While it is open nobody else places the
@@ -104,11 +106,11 @@ var ErrNotSpooled = errors.New("piece is not in the spool")
 
 // OpenPiece opens the archive of a piece of any object, with its block index.
 func (r *Records) OpenPiece(ctx context.Context, piece cid.Cid) (*car.Index, *os.File, error) {
-	all, err := r.Objects(ctx)
+	name := piece.String()
+	all, err := r.OfPiece(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	name := piece.String()
 	for _, o := range all {
 		for i := range o.Pieces {
 			if p := &o.Pieces[i]; p.CID == name && o.Spool != "" {
@@ -138,6 +140,34 @@ func openArchive(path string) (*car.Index, *os.File, error) {
 	return index, f, nil
 }
 
+// Payload is the archive of an object that waits in a batch, for the piece that it
+// will share.
+func (r *Records) Payload(o *Object) (segment.Payload, error) {
+	if !o.Waiting || len(o.Pieces) != 1 {
+		return segment.Payload{}, fmt.Errorf("object %d waits in no batch", o.Number)
+	}
+	path := r.path("spool", o.Spool, o.Pieces[0].Archive)
+	index, f, err := openArchive(path)
+	if err != nil {
+		return segment.Payload{}, fmt.Errorf("archive of %s: %w", o.Root, err)
+	}
+	if err := f.Close(); err != nil {
+		return segment.Payload{}, err
+	}
+	return segment.Payload{Index: index, Open: func() (io.ReadCloser, error) { return os.Open(path) }}, nil
+}
+
+// DropSpool deletes a spool that no object names any more.
+func (r *Records) DropSpool(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := os.RemoveAll(r.path("spool", name)); err != nil {
+		return fmt.Errorf("remove spool: %w", err)
+	}
+	return nil
+}
+
 // RemoveSpool deletes the archives of an object that nobody has to fetch any more.
 func (r *Records) RemoveSpool(ctx context.Context, n uint64) error {
 	var name string
@@ -148,10 +178,7 @@ func (r *Records) RemoveSpool(ctx context.Context, n uint64) error {
 	if err != nil || name == "" {
 		return err
 	}
-	if err := os.RemoveAll(r.path("spool", name)); err != nil {
-		return fmt.Errorf("remove spool: %w", err)
-	}
-	return nil
+	return r.DropSpool(name)
 }
 
 // Sweep deletes spools that no object names and that no process is filling:

@@ -27,17 +27,25 @@ type ref struct {
 	total uint64 // bytes of the blocks below it and of itself
 }
 
+// keeper takes the blocks of a file as they are made; a spool is one.
+type keeper interface {
+	// leaf takes the bytes of a raw block and returns its CID.
+	leaf(data []byte) (cid.Cid, error)
+	// node takes a node over file bytes of the file and says what its parent must know.
+	node(n ipld.Node, file uint64) (ref, error)
+}
+
 // fileBuilder makes the balanced UnixFS file of the bytes written to it. Nodes
 // are full from the left, all leaves lie equally deep, and a file of one leaf
 // is that leaf.
 type fileBuilder struct {
-	blocks *spool
+	blocks keeper
 	chunk  []byte
 	levels [][]ref // levels[0] holds leaves that have no parent yet
 	root   ref     // set by Close
 }
 
-func newFileBuilder(blocks *spool) *fileBuilder {
+func newFileBuilder(blocks keeper) *fileBuilder {
 	return &fileBuilder{blocks: blocks, levels: [][]ref{nil}}
 }
 

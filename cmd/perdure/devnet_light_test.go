@@ -1,16 +1,16 @@
 package main
 
 import (
-	"crypto/ed25519"
-	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
-	"github.com/perdure/perdure/chain/wallet"
+	chainnode "github.com/perdure/perdure/chain/node"
 	"github.com/perdure/perdure/internal/devnet"
 )
 
@@ -60,27 +60,41 @@ func (s *session) light(w *devnet.World, root string) {
 	s.run("state", "verify", file, "--trust", made.Header)
 }
 
-// changeVotes gives the first miner a consensus key and returns when it votes,
-// although no node of its own runs: the others have more than two thirds.
+// changeVotes gives the first miner the keys of a node and returns when it votes,
+// although that node does not run: the others have more than two thirds.
 func (s *session) changeVotes(w *devnet.World) {
 	s.t.Helper()
-	miner := w.Miners[0]
-	key, err := devnet.Keystore(miner.Home).Key(miner.Owner)
+	home := s.t.TempDir()
+	own, err := chainnode.Init(home)
 	s.must(err)
+	client, miner := &session{s.t, s.ctx, s.node, s.home}, &session{s.t, s.ctx, s.node, w.Miners[0].Home}
+	for want, args := range map[string][]string{
+		"its owner is":           {"--miner", "t01000", "--validator", home},
+		"no such miner":          {"--miner", "t01009", "--validator", home},
+		"none in --home":         {"--validator", home},
+		"key file":               {"--miner", "t01000", "--wallet", miner.home, "--validator", filepath.Join(home, "nowhere")},
+		"registered already":     {"--miner", "t01000", "--wallet", miner.home, "--validator", filepath.Join(filepath.Dir(s.home), "node0")},
+		"--light is for":         {"--miner", "t01000", "--validator", home, "--light"},
+		`flag(s) "validator"`:    {"--miner", "t01000"},
+		"owner's wallet " + home: {"--miner", "t01000", "--wallet", home, "--validator", home},
+	} {
+		if _, problems, code := client.try(append([]string{"miner", "keys", "set"}, args...)...); code == 0 || !strings.Contains(problems, want) {
+			s.t.Errorf("miner keys set %q: exit code %d, %q, want %q", args, code, problems, want)
+		}
+	}
+	var sent struct {
+		Miner, ConsensusKey string
+		Height, ActsAt      chain.Height
+	}
+	miner.object(&sent, "miner", "keys", "set", "--validator", home)
+	if least := sent.Height + chain.Height(2*w.Params.VoteEpoch); sent.Miner != "t01000" || sent.ActsAt != least || sent.ConsensusKey != hex.EncodeToString(own.ConsensusKey) {
+		s.t.Errorf("miner keys set answers %+v, want height %d and key %x", sent, least, own.ConsensusKey)
+	}
+	if _, problems, code := miner.try("miner", "keys", "set", "--validator", home); code != exitFailed || !strings.Contains(problems, "vote keys already") {
+		s.t.Errorf("the same keys again: exit code %d, %s", code, problems)
+	}
 	node := w.Network.Client(0)
 	defer node.Close()
-	sender, err := wallet.NewSender(node, key, chain.Amount{})
-	s.must(err)
-	var m chain.Miner
-	_, err = node.Record(s.ctx, chain.MinerKey(miner.ID), &m)
-	s.must(err)
-	seed := sha256.Sum256([]byte("consensus key"))
-	secret := ed25519.NewKeyFromSeed(seed[:])
-	keys := m.Keys
-	keys.ConsensusKey = secret.Public().(ed25519.PublicKey)
-	keys.ConsensusProof = ed25519.Sign(secret, consensus.VoteKeyMessage(w.Params.ChainID, keys.Owner, keys.Worker))
-	sent, err := sender.Send(s.ctx, &chain.UpdateMiner{Miner: miner.ID, Keys: &keys})
-	s.must(err)
 	voting := errors.New("voting")
 	var from chain.Height
 	err = node.Follow(s.ctx, sent.Height, func(u *consensus.Update) error {
@@ -96,6 +110,15 @@ func (s *session) changeVotes(w *devnet.World) {
 	})
 	if !errors.Is(err, voting) {
 		s.t.Fatalf("wait for another vote set: %v", err)
+	}
+	var validators struct {
+		Items []struct{ Miner, ConsensusKey string }
+	}
+	s.must(node.JSON(s.ctx, "/v1/validators", &validators))
+	if !slices.ContainsFunc(validators.Items, func(v struct{ Miner, ConsensusKey string }) bool {
+		return v.Miner == "t01000" && v.ConsensusKey == sent.ConsensusKey
+	}) {
+		s.t.Errorf("validators are %+v, t01000 votes with %s", validators, sent.ConsensusKey)
 	}
 }
 

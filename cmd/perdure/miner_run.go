@@ -41,7 +41,8 @@ passphrase. After a crash the same command goes on where it was.
 
 With --validator the miner votes with its proven power through the chain node of
 that home, whose keys are registered for it and belong to it for good: a validator
-of genesis cannot be one of a miner, and no two miners share a node's keys.`,
+of genesis cannot be one of a miner, and no two miners share a node's keys. A miner
+made without it can be given a node later: perdure miner keys set.`,
 		Example: `  perdure miner init --home ~/miner --wallet ~/.perdure --node http://127.0.0.1:26660 \
     --sector-size 8MiB --capacity 64MiB`,
 		Args: cobra.NoArgs,

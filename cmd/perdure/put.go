@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,16 +26,23 @@ type putFlags struct {
 	pieceSize  size
 	duration   string
 	dryRun     bool
+	batch      bool
+	flush      bool
 }
 
 // newPutCommand returns the command that stores a file or a directory.
 func newPutCommand(g *globals) *cobra.Command {
 	var f putFlags
 	cmd := &cobra.Command{
-		Use:   "put PATH",
-		Short: "Store a file or a directory",
-		Long: `Store a file or a directory (- for standard input) on several miners. The content is
+		Use:   "put PATH...",
+		Short: "Store files and directories",
+		Long: `Store files and directories (- for standard input) on several miners. The content is
 encrypted first, with a key that stays in --home, unless --public is given.
+
+Of several paths those that are small beside a piece share pieces, which cost what one file of
+their size costs; each has a root of its own and is fetched by that alone. With --batch a path is
+packed and waits; what waits is stored together once it is half of a piece, by perdure client
+run an hour after it was given, or at once with perdure put --flush.
 
 put places one bid a piece, serves the miners that match it, and returns when every copy
 is sealed and proven (exit code 0) or some will never be (exit code 1). With --no-wait it
@@ -48,20 +56,20 @@ dearest ask that is needed now and a quarter more; every copy costs what its ask
 A copy that is lost before its term is over is repaired by the chain out of what it was
 to cost and its miner's collateral, if another copy is there. With --renew N the chain bids for
 up to N further terms of every copy, each before the one before ends, with what the
-account has free then; if that is too little, the copy ends with its term.
+account has free then: the price of the term, an allowance for moving the data, and a
+no-show deposit that comes back when a miner has the data. If that is too little, the
+copy ends with its term.
 
 With --dry-run nothing is sent. Without a node that answers the prices are null then.`,
 		Example: `  perdure put photos --copies 3 --duration 7d
+  perdure put *.jpg --duration 30d
+  perdure put note.txt --batch
   perdure put page.html --public --dry-run --json`,
-		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.complete(); err != nil {
+			if err := f.complete(args); err != nil {
 				return usage(err)
 			}
-			if f.dryRun {
-				return runQuote(cmd, g, args[0], &f)
-			}
-			return runPut(cmd, g, args[0], &f)
+			return f.run(cmd, g, args)
 		},
 	}
 	fl := cmd.Flags()
@@ -74,11 +82,46 @@ With --dry-run nothing is sent. Without a node that answers the prices are null 
 	fl.Var(&f.pieceSize, "piece-size", "largest padded piece (default the largest that enough asks take)")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be stored and what it costs, send nothing")
 	fl.BoolVar(&f.NoWait, "no-wait", false, "return once the bids have landed")
+	fl.BoolVar(&f.batch, "batch", false, "let it wait, to share a piece with others")
+	fl.BoolVar(&f.flush, "flush", false, "store what waits")
 	return cmd
 }
 
+// run does what the flags ask for.
+func (f *putFlags) run(cmd *cobra.Command, g *globals, paths []string) error {
+	switch {
+	case f.flush:
+		return runFlush(cmd, g, f)
+	case f.batch:
+		return runBatch(cmd, g, paths, f)
+	case f.dryRun:
+		return runQuote(cmd, g, paths, f)
+	case len(paths) > 1:
+		return runPutMany(cmd, g, paths, f)
+	}
+	return runPut(cmd, g, paths[0], f)
+}
+
+// together refuses arguments and flags that do not go with one another.
+func (f *putFlags) together(args []string) error {
+	switch {
+	case f.flush && (len(args) > 0 || f.batch || f.dryRun):
+		return errors.New("--flush stores what waits already: give no path, --batch or --dry-run with it")
+	case !f.flush && len(args) == 0:
+		return errors.New("requires a path")
+	case f.batch && (f.dryRun || f.NoWait):
+		return errors.New("--batch sends nothing yet: give no --dry-run or --no-wait with it")
+	case len(args) > 1 && slices.Contains(args, "-"):
+		return errors.New("standard input (-) goes alone")
+	}
+	return nil
+}
+
 // complete reads the flags that cobra cannot.
-func (f *putFlags) complete() error {
+func (f *putFlags) complete(args []string) error {
+	if err := f.together(args); err != nil {
+		return err
+	}
 	f.MaxPrice, f.PieceSize, f.RenewPrice = chain.Amount(f.maxPrice), uint64(f.pieceSize), chain.Amount(f.renewPrice)
 	if f.Renew == 0 && !f.RenewPrice.IsZero() {
 		return errors.New("--renew-price: --renew says how many terms it is for")
@@ -99,13 +142,13 @@ func (f *putFlags) complete() error {
 	return nil
 }
 
-func runQuote(cmd *cobra.Command, g *globals, path string, f *putFlags) error {
+func runQuote(cmd *cobra.Command, g *globals, paths []string, f *putFlags) error {
 	c, err := g.openReader(cmd)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	q, err := c.Quote(cmd.Context(), path, f.PutOptions)
+	q, err := c.Quote(cmd.Context(), paths[0], f.PutOptions)
 	if err != nil {
 		return err
 	}

@@ -249,12 +249,12 @@ func (c *chaos) comesBack(root cid.Cid) bool {
 type forgery struct{ path string }
 
 // Find implements seller.Source.
-func (forgery) Find(context.Context, cid.Cid, uint64) (cid.Cid, error) {
-	return cid.Undef, seller.ErrNotFound
+func (forgery) Find(context.Context, cid.Cid, uint64) (seller.Content, error) {
+	return seller.Content{}, seller.ErrNotFound
 }
 
 // Open implements seller.Source.
-func (f forgery) Open(context.Context, cid.Cid) (*car.Index, seller.Archive, error) {
+func (f forgery) Open(context.Context, seller.Content) (*car.Index, seller.Archive, error) {
 	file, err := os.Open(f.path)
 	if err != nil {
 		return nil, nil, err
@@ -385,7 +385,7 @@ func (c *chaos) lieToBuyers(m int) error {
 	if err != nil {
 		return err
 	}
-	shop, err := seller.New(seller.Config{ChainID: c.Params.ChainID, Source: shelf{home: miner.Home}, Terms: seller.Terms{Payee: &miner.Owner}})
+	shop, err := seller.New(seller.Config{ChainID: c.Params.ChainID, Source: shelf{home: miner.Home}, Prices: seller.Terms{Access: seller.Free}})
 	if err != nil {
 		return errors.Join(err, host.Close())
 	}

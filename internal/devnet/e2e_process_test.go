@@ -26,14 +26,15 @@ import (
 
 // town is a network of separate processes, made with the commands that people type.
 type town struct {
-	t      *testing.T
-	ctx    context.Context
-	dir    string
-	binary string
-	apis   []string // by node
-	rpcs   []string
-	nodes  []*process
-	miners []*process
+	t       *testing.T
+	ctx     context.Context
+	dir     string
+	binary  string
+	rewards []string // by validator: who speaks for it and gets its rewards; none: the first account
+	apis    []string // by node
+	rpcs    []string
+	nodes   []*process
+	miners  []*process
 
 	patience time.Duration // for one thing that is waited for; 0: as long as the test may take
 }
@@ -224,7 +225,7 @@ func (w *town) startNodesAt(sites []site, accounts ...string) {
 	for i, at := range sites {
 		home, ports := w.home(fmt.Sprintf("node%d", i)), at.addresses(w.t)
 		w.run(nil, "node", "init", "--home", home, "--api", ports[0], "--rpc", ports[1], "--p2p", ports[2], "--local-peers",
-			"--reward", accounts[0])
+			"--reward", w.rewardOf(i, accounts[0]))
 		args = append(args, filepath.Join(home, "validator.json"))
 		w.apis, w.rpcs = append(w.apis, "http://"+ports[0]), append(w.rpcs, "http://"+ports[1])
 	}
@@ -239,6 +240,13 @@ func (w *town) startNodesAt(sites []site, accounts ...string) {
 	for i := range sites {
 		w.reach(i, 2)
 	}
+}
+
+func (w *town) rewardOf(validator int, fallback string) string {
+	if len(w.rewards) == 0 {
+		return fallback
+	}
+	return w.rewards[validator]
 }
 
 // every is how often other processes are looked at.

@@ -28,16 +28,16 @@ type shelf struct {
 }
 
 // Find implements seller.Source.
-func (s shelf) Find(_ context.Context, _ cid.Cid, part uint64) (cid.Cid, error) {
+func (s shelf) Find(_ context.Context, _ cid.Cid, part uint64) (seller.Content, error) {
 	if part >= uint64(len(s.parts)) {
-		return cid.Undef, seller.ErrNotFound
+		return seller.Content{}, seller.ErrNotFound
 	}
-	return s.parts[part], nil
+	return seller.Content{Piece: s.parts[part]}, nil
 }
 
 // Open implements seller.Source.
-func (s shelf) Open(_ context.Context, piece cid.Cid) (*car.Index, seller.Archive, error) {
-	f, err := os.Open(filepath.Join(s.home, "pieces", piece.String()+".car"))
+func (s shelf) Open(_ context.Context, c seller.Content) (*car.Index, seller.Archive, error) {
+	f, err := os.Open(filepath.Join(s.home, "pieces", c.Piece.String()+".car"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -116,7 +116,7 @@ func (s *stage) besides(t *testing.T, m *Miner, addrs []string, c *client.Client
 		}
 		goods.parts = append(goods.parts, piece)
 	}
-	shop, err := seller.New(seller.Config{ChainID: s.Params.ChainID, Source: goods, Terms: seller.Terms{Payee: &m.Owner}, Log: s.log})
+	shop, err := seller.New(seller.Config{ChainID: s.Params.ChainID, Source: goods, Prices: seller.Terms{Access: seller.Free}, Log: s.log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,11 +83,18 @@ func optionalSize(key, text string) (uint64, error) {
 	return n, nil
 }
 
-// RetrievalConfig is what serving costs.
+// RetrievalConfig is what serving costs, and how much of it there is.
 type RetrievalConfig struct {
-	Price          chain.Amount `toml:"price"`            // attoPDR a chunk of up to 256 KiB
-	FreeChunks     uint64       `toml:"free_chunks"`      // chunks a peer gets for nothing each hour
-	BytesPerSecond int          `toml:"bytes_per_second"` // bound on what is sent; 0: none
+	Price      chain.Amount `toml:"price"`       // attoPDR a chunk of up to 256 KiB; 0: everybody gets everything for nothing
+	FreeChunks uint64       `toml:"free_chunks"` // chunks a peer gets for nothing each hour
+	FreeTotal  uint64       `toml:"free_total"`  // chunks that all peers together get so; 0: no bound
+
+	BytesPerSecond     int `toml:"bytes_per_second"`      // bound on what is sent, shared equally by the peers; 0: none
+	PeerBytesPerSecond int `toml:"peer_bytes_per_second"` // bound on what one peer is sent; 0: none
+	Sessions           int `toml:"sessions"`              // at one time; 0: 64
+	PeerSessions       int `toml:"peer_sessions"`         // of one peer at one time; 0: 8
+
+	Buyers []BuyerConfig `toml:"buyers,omitempty"` // exceptions from the terms
 }
 
 // AskConfig is the offer that the daemon keeps in the order book while it

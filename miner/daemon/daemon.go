@@ -52,6 +52,8 @@ type Daemon struct {
 	host     *p2p.Host
 	ledger   *ledger.Ledger
 	send     *sender
+	prices   *tariff
+	market   *ledgerChain
 	seller   *seller.Seller
 	redeemer *seller.Redeemer
 	heights  chan chain.Height

@@ -29,6 +29,7 @@ func (d *Daemon) follow(ctx context.Context) error {
 		if err := d.resync(ctx); err != nil {
 			return err
 		}
+		d.market.forget()
 	}
 }
 
@@ -42,6 +43,7 @@ func (d *Daemon) take(u *consensus.Update) error {
 	if err := d.records.SetTip(u.Height); err != nil {
 		return err
 	}
+	d.market.saw(u)
 	d.status.saw(u)
 	d.wake()
 	return nil

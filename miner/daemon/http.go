@@ -16,6 +16,7 @@ import (
 	"github.com/perdure/perdure/internal/lifecycle"
 	"github.com/perdure/perdure/retrieval/gateway"
 	"github.com/perdure/perdure/retrieval/p2p"
+	"github.com/perdure/perdure/retrieval/seller"
 )
 
 // PublicConfig is what ordinary IPFS clients get: over HTTP, over bitswap, and
@@ -50,13 +51,10 @@ type public struct {
 // openPublic starts what the config asks for, except what Run does.
 func (d *Daemon) openPublic(ctx context.Context) error {
 	cfg := d.opts.Config.Public
-	free, err := freeRoots(cfg.Free)
-	if err != nil {
-		return err
-	}
 	p := &public{d: d}
 	p.shelf = &shelf{records: d.records, disk: d.disk, pieces: newSource(d.records, d.disk), log: d.log.With("part", "public"),
-		Deals: gateway.NewDeals(dealChain{d}), terms: func(deal *chain.Deal) gateway.Terms { return d.terms(free, deal) }}
+		Deals: gateway.NewDeals(dealChain{d}), terms: d.terms}
+	var err error
 	p.handler, err = gateway.New(gateway.Config{Source: p.shelf, Metrics: d.status.metrics, Subdomains: cfg.Subdomains, Log: p.shelf.log})
 	if err != nil {
 		return err
@@ -108,10 +106,11 @@ func freeRoots(texts []string) (map[cid.Cid]bool, error) {
 }
 
 // terms is what the data of a deal costs.
-func (d *Daemon) terms(free map[cid.Cid]bool, deal *chain.Deal) gateway.Terms {
+func (d *Daemon) terms(deal *chain.Deal) gateway.Terms {
 	t := gateway.Terms{ChainID: d.params.ChainID, Payee: chain.FormatAddress(d.send.address(), d.params.Network), Peer: d.host.Addrs()}
-	if !free[cid.Undef] && !free[deal.PayloadRoot] {
-		t.Price = d.opts.Config.Retrieval.Price
+	item := seller.Item{Piece: deal.PieceCID, Root: deal.PayloadRoot}
+	if terms, err := d.prices.Terms(context.Background(), item); err == nil && terms.Access == seller.Paid {
+		t.Price = terms.Price
 	}
 	return t
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/miner/disk"
+	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/gateway"
-	"github.com/perdure/perdure/retrieval/seller"
 )
 
 // shelf is what a miner shows to ordinary IPFS clients: the pieces on its disk. It
@@ -28,7 +28,7 @@ import (
 type shelf struct {
 	records miner.Records
 	disk    *disk.Disk
-	pieces  seller.Source
+	pieces  *source
 	terms   func(*chain.Deal) gateway.Terms // what the data of a deal costs
 	log     *slog.Logger
 	*gateway.Deals
@@ -55,7 +55,17 @@ type shelved struct {
 type pieceNames struct {
 	cid    cid.Cid
 	size   int64
-	hashes []uint64 // the first 8 bytes of its blocks' digests, ascending
+	hashes []uint64  // the first 8 bytes of its blocks' digests, ascending
+	roots  []cid.Cid // of the payloads in it, if they are several
+}
+
+// names are all that a piece is asked for by. p is nil for one that is not on disk.
+func (p *pieceNames) names(piece, root cid.Cid) []cid.Cid {
+	out := []cid.Cid{piece, root}
+	if p != nil {
+		out = append(out, p.roots...)
+	}
+	return out
 }
 
 // look is how often the shelf looks what has come and gone; wait is what clients
@@ -100,10 +110,10 @@ func (s *shelf) look(ctx context.Context) error {
 				status = gateway.Status{State: gateway.Waiting, Retry: wait}
 			}
 		}
-		for _, c := range []cid.Cid{piece, d.Deal.PayloadRoot} {
+		for _, c := range shown[piece].names(piece, d.Deal.PayloadRoot) {
 			if better(status.State, next.named[c].State) {
 				next.named[c] = status
-				if status.State == gateway.Free && c == d.Deal.PayloadRoot { // once: nothing is better
+				if status.State == gateway.Free && c != piece { // once: nothing is better
 					next.roots = append(next.roots, c)
 				}
 			}
@@ -154,15 +164,20 @@ func (s *shelf) shelve(ctx context.Context, piece cid.Cid) (*pieceNames, error) 
 	if p := s.piece(piece); p != nil {
 		return p.pieceNames, nil
 	}
-	index, archive, err := s.pieces.Open(ctx, piece)
+	all, archive, err := s.pieces.all(ctx, piece)
 	if err != nil {
 		return nil, err
 	}
 	defer archive.Close()
-	p := &pieceNames{cid: piece, size: int64(index.Size()), hashes: make([]uint64, 0, index.Len())}
-	for i := range index.Len() {
-		entry, _ := index.At(i)
-		p.hashes = append(p.hashes, prefix(entry.CID))
+	p := &pieceNames{cid: piece, size: int64(all[0].Size())}
+	for n, index := range all {
+		if n > 0 {
+			p.roots = append(p.roots, index.Root())
+		}
+		for i := range index.Len() {
+			entry, _ := index.At(i)
+			p.hashes = append(p.hashes, prefix(entry.CID))
+		}
 	}
 	slices.Sort(p.hashes)
 	p.hashes = slices.Compact(p.hashes)
@@ -224,6 +239,7 @@ func payload(c cid.Cid) cid.Cid {
 // place is a block in a piece.
 type place struct {
 	piece cid.Cid
+	index *car.Index
 	at    int
 	size  int
 }
@@ -237,15 +253,17 @@ func (s *shelf) holder(ctx context.Context, list *shelfList, c cid.Cid) (*shelve
 		if _, ok := slices.BinarySearch(p.hashes, want); !ok {
 			continue
 		}
-		index, archive, err := s.pieces.Open(ctx, p.cid)
+		all, archive, err := s.pieces.all(ctx, p.cid)
 		if err != nil {
 			continue // it is on its way out, or the next look says what is wrong
 		}
 		archive.Close()
-		for _, codec := range []uint64{c.Type(), cid.Raw, cid.DagProtobuf} {
-			if at, ok := index.Find(cid.NewCidV1(codec, c.Hash())); ok {
-				entry, _ := index.At(at)
-				return p, place{p.cid, at, int(entry.Length)}
+		for _, index := range all {
+			for _, codec := range []uint64{c.Type(), cid.Raw, cid.DagProtobuf} {
+				if at, ok := index.Find(cid.NewCidV1(codec, c.Hash())); ok {
+					entry, _ := index.At(at)
+					return p, place{p.cid, index, at, int(entry.Length)}
+				}
 			}
 		}
 	}
@@ -268,12 +286,12 @@ func (s *shelf) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, archive, err := s.pieces.Open(ctx, at.piece)
+	_, archive, err := s.pieces.all(ctx, at.piece)
 	if err != nil {
 		return nil, err
 	}
 	defer archive.Close()
-	return index.ReadBlock(archive, at.at)
+	return at.index.ReadBlock(archive, at.at)
 }
 
 // BlockSize implements gateway.Source.

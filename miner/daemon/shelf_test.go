@@ -30,6 +30,10 @@ type dealRecords struct {
 
 func (r *dealRecords) Deals() ([]*miner.Deal, error) { return r.deals, nil }
 
+func (*dealRecords) DealsOfRoot(cid.Cid, uint64) ([]*miner.Deal, error) { return nil, nil }
+
+func (*dealRecords) PiecesWith(cid.Cid) ([]cid.Cid, error) { return nil, nil }
+
 // noDeals is a chain that knows of no deals.
 type noDeals struct{}
 

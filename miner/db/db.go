@@ -21,6 +21,14 @@ const (
 	tableMeta   = 'm'
 	tableSector = 's'
 	tableDeal   = 'd'
+
+	// Lookups of deals, with empty values: what a deal is found by, then its ID.
+	tableState = 'a' // state, 0; of deals not swept
+	tablePiece = 'p' // piece CID
+	tableRoot  = 'r' // payload root, part
+
+	tableContent  = 'c' // root of a payload in a piece that holds several, piece CID: nothing
+	tableContents = 'l' // piece CID: the roots in it, each after its length
 )
 
 var (
@@ -30,8 +38,8 @@ var (
 	keyAsk     = []byte{tableMeta, 'a'}
 )
 
-// version of the records' layout.
-const version = 1
+// version of the records' layout. Version 1 had no lookups.
+const version = 2
 
 // DB implements miner.Records. It may be used from many goroutines.
 type DB struct {
@@ -71,6 +79,9 @@ func (d *DB) checkVersion() error {
 	}
 	if !ok {
 		return d.setNumber(keyVersion, version)
+	}
+	if v == 1 {
+		return d.addLookups()
 	}
 	if v != version {
 		return fmt.Errorf("miner records have version %d, this program reads %d", v, version)
@@ -115,7 +126,7 @@ func (d *DB) NewSector(s *miner.Sector, deals []*miner.Deal) error {
 	}
 	for _, deal := range deals {
 		deal.State, deal.Sector = miner.DealPacked, s.Number
-		if err := putDeal(b, deal); err != nil {
+		if err := d.putDeal(b, deal); err != nil {
 			return err
 		}
 	}
@@ -169,56 +180,14 @@ func (d *DB) Sectors() ([]*miner.Sector, error) {
 	return out, err
 }
 
-// storedDeal is a deal's record: the chain's noun in its own encoding inside.
-type storedDeal struct {
-	miner.Deal
-	Chain []byte `json:"chain"`
-}
-
-func putDeal(w pebble.Writer, deal *miner.Deal) error {
-	raw, err := chain.Encode(&deal.Deal)
-	if err != nil {
-		return fmt.Errorf("encode deal %d: %w", deal.ID, err)
-	}
-	return put(w, key(tableDeal, deal.ID), storedDeal{Deal: *deal, Chain: raw})
-}
-
-// PutDeal stores a deal.
-func (d *DB) PutDeal(deal *miner.Deal) error {
-	if err := putDeal(d.pebble, deal); err != nil {
-		return fmt.Errorf("store deal %d: %w", deal.ID, err)
-	}
-	return nil
-}
-
 // DropSector removes a sector.
-func (d *DB) DropSector(number uint64) error { return d.drop(key(tableSector, number)) }
-
-// DropDeal removes a deal.
-func (d *DB) DropDeal(id uint64) error { return d.drop(key(tableDeal, id)) }
-
-func (d *DB) drop(k []byte) error {
+func (d *DB) DropSector(number uint64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.pebble.Delete(k, pebble.Sync); err != nil {
-		return fmt.Errorf("drop miner record: %w", err)
+	if err := d.pebble.Delete(key(tableSector, number), pebble.Sync); err != nil {
+		return fmt.Errorf("drop sector %d: %w", number, err)
 	}
 	return nil
-}
-
-// Deals returns all deals by ID.
-func (d *DB) Deals() ([]*miner.Deal, error) {
-	var out []*miner.Deal
-	err := d.scan(tableDeal, func(raw []byte) error {
-		var s storedDeal
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return err
-		}
-		deal := s.Deal
-		out = append(out, &deal)
-		return chain.Decode(s.Chain, &deal.Deal)
-	})
-	return out, err
 }
 
 func key(table byte, n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{table}, n) }
@@ -262,14 +231,26 @@ func (d *DB) setNumber(k []byte, v uint64) error {
 }
 
 func (d *DB) scan(table byte, each func(raw []byte) error) error {
-	it, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})
+	return d.walk([]byte{table}, func(_, raw []byte) error { return each(raw) })
+}
+
+// walk calls each with what follows a prefix in every key that has it, and the value.
+func (d *DB) walk(prefix []byte, each func(rest, raw []byte) error) error {
+	it, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
 		return fmt.Errorf("read miner records: %w", err)
 	}
 	for it.First(); it.Valid(); it.Next() {
-		if err := each(it.Value()); err != nil {
+		if err := each(it.Key()[len(prefix):], it.Value()); err != nil {
 			return errors.Join(fmt.Errorf("read miner records: %w", err), it.Close())
 		}
 	}
 	return errors.Join(it.Error(), it.Close())
+}
+
+// after is the least key above all keys with a prefix that does not end in 0xff.
+func after(prefix []byte) []byte {
+	out := append([]byte{}, prefix...)
+	out[len(out)-1]++
+	return out
 }

@@ -153,6 +153,9 @@ func (d *Deals) forget(id uint64) error {
 	case err != nil || rec.State == "":
 		return err
 	case rec.State == miner.DealEnded || rec.State == miner.DealDiscarded:
+		if err := d.letGo(rec); err != nil {
+			return err
+		}
 		return d.records.DropDeal(id)
 	}
 	return d.end(rec, "forgotten by the chain")
@@ -172,12 +175,12 @@ func (d *Deals) unpack(over *miner.Deal) error {
 	if err != nil || !given {
 		return err
 	}
-	all, err := d.records.Deals()
+	all, err := d.records.DealsIn(miner.DealPacked)
 	if err != nil {
 		return err
 	}
 	for _, rec := range all {
-		if rec.State == miner.DealPacked && rec.Sector == over.Sector {
+		if rec.Sector == over.Sector {
 			rec.State, rec.Sector = miner.DealAccepted, 0
 			if err := d.records.PutDeal(rec); err != nil {
 				return err
@@ -188,16 +191,11 @@ func (d *Deals) unpack(over *miner.Deal) error {
 }
 
 func (d *Deals) find(id uint64) (*miner.Deal, error) {
-	all, err := d.records.Deals()
-	if err != nil {
-		return nil, err
+	rec, err := d.records.Deal(id)
+	if errors.Is(err, miner.ErrNoRecord) {
+		return &miner.Deal{ID: id}, nil
 	}
-	for _, rec := range all {
-		if rec.ID == id {
-			return rec, nil
-		}
-	}
-	return &miner.Deal{ID: id}, nil
+	return rec, err
 }
 
 // move sets the state of a deal if it is still in the expected one: the chain
@@ -232,24 +230,28 @@ func (d *Deals) Run(ctx context.Context) error {
 	}
 }
 
-// pass does what can be done now for every deal.
+// pass does what can be done now for every deal that waits for something.
 func (d *Deals) pass(ctx context.Context) error {
-	all, err := d.records.Deals()
+	fetching, err := d.records.DealsIn(miner.DealFetching)
 	if err != nil {
 		return err
 	}
-	by := map[miner.DealState][]*miner.Deal{}
-	for _, rec := range all {
-		by[rec.State] = append(by[rec.State], rec)
-	}
-	for _, rec := range by[miner.DealFetching] {
+	for _, rec := range fetching {
 		d.startFetch(ctx, rec)
 	}
-	if err := d.accept(ctx, by[miner.DealFetched]); err != nil {
+	fetched, err := d.records.DealsIn(miner.DealFetched)
+	if err == nil {
+		err = d.accept(ctx, fetched)
+	}
+	if err != nil {
 		return err
 	}
-	if err := d.pack(ctx, by[miner.DealAccepted]); err != nil {
+	accepted, err := d.records.DealsIn(miner.DealAccepted)
+	if err == nil {
+		err = d.pack(ctx, accepted)
+	}
+	if err != nil {
 		return err
 	}
-	return d.sweep(all)
+	return d.sweep()
 }

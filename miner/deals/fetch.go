@@ -64,9 +64,9 @@ func (d *Deals) fetch(ctx context.Context, rec *miner.Deal) error {
 		got.CID, got.PaddedSize, rec.Deal.PieceCID, rec.Deal.PaddedSize)
 	d.cfg.Log.Error("wrong piece dropped", "deal", rec.ID, "problem", problem)
 	if rec.Deal.Succeeds != nil {
-		return errors.Join(os.Remove(path), d.wrongPurchase(rec, bought, problem))
+		return errors.Join(d.disk.DropPiece(rec.Deal.PieceCID), d.wrongPurchase(rec, bought, problem))
 	}
-	return errors.Join(os.Remove(path), d.move(rec.ID, miner.DealFetching, miner.DealDiscarded, problem))
+	return errors.Join(d.disk.DropPiece(rec.Deal.PieceCID), d.move(rec.ID, miner.DealFetching, miner.DealDiscarded, problem))
 }
 
 // obtain brings the piece to path unless it is there: from the deal's client,

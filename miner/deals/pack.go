@@ -2,10 +2,9 @@ package deals
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -89,22 +88,49 @@ func expiration(chosen []*miner.Deal, now chain.Height, p *consensus.Params) cha
 }
 
 // sweep removes the files of pieces that no deal needs any more.
-func (d *Deals) sweep(all []*miner.Deal) error {
-	over := map[cid.Cid]bool{}
-	for _, rec := range all {
-		if rec.State == miner.DealEnded || rec.State == miner.DealDiscarded {
-			over[rec.Deal.PieceCID] = true
+func (d *Deals) sweep() error {
+	for _, state := range []miner.DealState{miner.DealEnded, miner.DealDiscarded} {
+		over, err := d.records.DealsIn(state)
+		if err != nil {
+			return err
 		}
-	}
-	for _, rec := range all {
-		if rec.State != miner.DealEnded && rec.State != miner.DealDiscarded {
-			delete(over, rec.Deal.PieceCID)
-		}
-	}
-	for c := range over {
-		if err := d.disk.RemovePiece(c); err != nil {
-			return fmt.Errorf("remove piece: %w", err)
+		for _, rec := range over {
+			if err := d.sweepOne(rec.ID); err != nil {
+				return fmt.Errorf("remove piece of deal %d: %w", rec.ID, err)
+			}
 		}
 	}
 	return nil
+}
+
+// sweepOne lets go of the piece of a deal that is over.
+func (d *Deals) sweepOne(id uint64) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	rec, err := d.find(id)
+	if err != nil || rec.State != miner.DealEnded && rec.State != miner.DealDiscarded {
+		return err
+	}
+	return d.letGo(rec)
+}
+
+// letGo removes the piece of a deal that is over, unless another deal needs it. The
+// caller holds writing.
+func (d *Deals) letGo(rec *miner.Deal) error {
+	if rec.Swept {
+		return nil
+	}
+	piece := rec.Deal.PieceCID
+	all, err := d.records.DealsOfPiece(piece)
+	if err != nil {
+		return err
+	}
+	needed := slices.ContainsFunc(all, func(o *miner.Deal) bool { return o.State != miner.DealEnded && o.State != miner.DealDiscarded })
+	if !needed {
+		if err := errors.Join(d.disk.RemovePiece(piece), d.records.SetContents(piece, nil)); err != nil {
+			return err
+		}
+	}
+	rec.Swept = true
+	return d.records.PutDeal(rec)
 }

@@ -53,6 +53,11 @@ func (d *Disk) Piece(c cid.Cid) string { return filepath.Join(d.pieces(), c.Stri
 // PieceIndex is the file of a piece's block index.
 func (d *Disk) PieceIndex(c cid.Cid) string { return filepath.Join(d.pieces(), c.String()+".idx") }
 
+// PieceContents is the file that says which payloads a piece holds, if they are several.
+func (d *Disk) PieceContents(c cid.Cid) string {
+	return filepath.Join(d.pieces(), c.String()+".contents")
+}
+
 // Room reports ErrFull, with the path, unless bytes more fit beside the reserve.
 func (d *Disk) Room(bytes uint64) error {
 	free, err := d.Free()
@@ -103,16 +108,26 @@ func (d *Disk) SectorBytes(number uint64) (uint64, error) {
 // RemoveSector deletes the files of a sector that has ended.
 func (d *Disk) RemoveSector(number uint64) error { return os.RemoveAll(d.Sector(number)) }
 
+// DropPiece deletes a piece that turned out to be another one, and what was derived from it.
+func (d *Disk) DropPiece(c cid.Cid) error {
+	return remove(d.Piece(c), d.PieceIndex(c), d.PieceContents(c))
+}
+
+// remove deletes files that may be there.
+func remove(paths ...string) error {
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // RemovePiece deletes a piece, its index, and what an unfinished fetch left of it.
 func (d *Disk) RemovePiece(c cid.Cid) error {
 	parts, err := filepath.Glob(d.Piece(c) + ".*.part")
 	if err != nil {
 		return err
 	}
-	for _, path := range append(parts, d.Piece(c), d.PieceIndex(c)) {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(remove(parts...), d.DropPiece(c))
 }

@@ -129,7 +129,7 @@ func FuzzBuyer(f *testing.F) {
 		}
 		return withLength(b)
 	}
-	offer := retrieval.Offer{Version: 1, Session: 1, Piece: parts[0].piece, Root: two.root, Blocks: 4, Bytes: 200, Archive: 400, Chunks: 1,
+	offer := retrieval.Offer{Version: retrieval.Version, Session: 1, Piece: parts[0].piece, Root: two.root, Blocks: 4, Bytes: 200, Archive: 400, Chunks: 1,
 		ChunkSize: retrieval.ChunkSize, Credit: 4}
 	free := frame(&offer)
 	offer.Price, offer.Payee, offer.ExpireAfter = chain.Atto(7), &payee, 200

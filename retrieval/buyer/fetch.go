@@ -14,8 +14,23 @@ import (
 
 // Part is one piece of a payload and who may have it.
 type Part struct {
-	Piece   cid.Cid
+	Piece   cid.Cid // undefined: nobody knows, sellers are asked for the root
 	Sellers []chain.Peer
+	// Segment is the payload's root if the piece holds others beside it;
+	// undefined: the piece holds this payload alone.
+	Segment cid.Cid
+}
+
+// ask is the Ask for the part of a payload with this root.
+func (p *Part) ask(root cid.Cid, deal uint64) *retrieval.Ask {
+	if !p.Piece.Defined() {
+		return &retrieval.Ask{Root: &root}
+	}
+	a := &retrieval.Ask{Piece: &p.Piece, Deal: deal}
+	if p.Segment.Defined() {
+		a.Segment = &p.Segment
+	}
+	return a
 }
 
 // Request is a fetch of a payload.
@@ -53,6 +68,9 @@ type PieceRequest struct {
 	Piece cid.Cid
 	Root  cid.Cid // that the archive must name
 	Deal  uint64  // that entitles to the piece for nothing; 0: it is bought
+	// Form is the form in which the Sink keeps the piece. A seller that has it in
+	// another form ends the fetch with a FormError before anything is paid.
+	Form retrieval.Form
 	// From is how many blocks are there already, Size how many bytes the archive
 	// has with them, its header included (OpenArchive tells both).
 	From, Size uint64
@@ -143,19 +161,29 @@ func (b *Buyer) FetchPiece(ctx context.Context, r PieceRequest) (Stats, error) {
 	if err != nil {
 		return Stats{}, fmt.Errorf("fetch piece %s: %w", r.Piece, err)
 	}
-	j := b.newJob(&Request{Root: r.Root, Parts: []Part{{r.Piece, r.Peers}}, Sink: r.Sink, Progress: r.Progress,
+	j := b.newJob(&Request{Root: r.Root, Parts: []Part{{Piece: r.Piece, Sellers: r.Peers}}, Sink: r.Sink, Progress: r.Progress,
 		MaxPrice: r.Budget, Budget: r.Budget}, p)
-	j.deal, j.whole = r.Deal, true
+	j.deal, j.whole, j.form = r.Deal, true, r.Form
 	if err := j.run(ctx); err != nil {
 		return j.snapshot(), fmt.Errorf("fetch piece %s: %w", r.Piece, err)
 	}
 	return j.snapshot(), nil
 }
 
+// FormError says that a seller has the piece in another form than the one that was
+// asked for.
+type FormError struct{ Form retrieval.Form }
+
+// Error implements error.
+func (e *FormError) Error() string { return fmt.Sprintf("the piece has the form %s", e.Form) }
+
 // newPiecePlan is the plan of a piece: block by block as the payload's DAG has
 // them if the request can tell, else as the archive has them.
 func newPiecePlan(ctx context.Context, r *PieceRequest) (plan, error) {
-	bound := sizeBound{max(r.Size, car.HeaderSize(r.Root)), r.MaxSize}
+	bound := sizeBound{max(r.Size, car.HeaderSize(r.Root)), r.MaxSize, false}
+	if r.Form == retrieval.FormFlat {
+		return &piecePlan{next: r.From, sizeBound: sizeBound{r.Size, r.MaxSize, true}}, nil
+	}
 	if r.Have == nil {
 		return &piecePlan{next: r.From, sizeBound: bound}, nil
 	}

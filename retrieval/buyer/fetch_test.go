@@ -119,7 +119,7 @@ func TestFetchFreeChunks(t *testing.T) {
 	w := newWorld(t)
 	f := makeFile(t, 6*leaf, 5)
 	parts := f.cut(t)
-	s := w.open(10, 7, func(c *seller.Config) { c.Terms.FreeChunks = 3 }, parts...)
+	s := w.open(10, 7, func(c *seller.Config) { c.Prices = free(c.Prices, 3) }, parts...)
 	var got basket
 	st, err := w.buyer.Fetch(ctx, w.request(f, parts, &got, s))
 	if err != nil {
@@ -221,7 +221,7 @@ func TestFetchPiece(t *testing.T) {
 	f := makeFile(t, 9*leaf, 9)
 	parts := f.cut(t, 4)
 	client := w.open(10, 0, func(c *seller.Config) {
-		c.Terms, c.Chain, c.Ledger = seller.Terms{}, nil, nil
+		c.Prices, c.Chain, c.Ledger = nil, nil, nil
 		c.Grants = grants{"the buyer", 5, parts[1].piece}
 	}, parts...)
 	w.config.Channels, w.config.Signer, w.config.Ledger = nil, nil, nil // a miner's fetch needs no wallet
@@ -315,4 +315,25 @@ func TestRefusals(t *testing.T) {
 	if o, err := w.buyer.Quote(ctx, s.peer, parts[0].piece); err != nil || o.Chunks != 1 || o.Price != chain.Atto(7) {
 		t.Errorf("offer %+v, %v", o, err)
 	}
+}
+
+// TestAccess: what is free is everybody's, without a wallet; what is closed is
+// nobody's.
+func TestAccess(t *testing.T) {
+	w := newWorld(t)
+	f := makeFile(t, 3*leaf, 19)
+	parts := f.cut(t)
+	free := w.open(10, 0, nil, parts...)
+	closed := w.open(11, 0, func(c *seller.Config) { c.Prices = seller.Terms{} }, parts...)
+	w.config.Channels, w.config.Signer, w.config.Ledger = nil, nil, nil
+	w.remake()
+	r := w.request(f, parts, new(basket), free)
+	r.MaxPrice = chain.Amount{}
+	if st, err := w.buyer.Fetch(ctx, r); err != nil || st.Chunks != 4 || st.Paid != 0 {
+		t.Errorf("free: %d chunks, %d paid, %v", st.Chunks, st.Paid, err)
+	}
+	if _, err := w.buyer.Quote(ctx, closed.peer, parts[0].piece); retrieval.CodeOf(err) != retrieval.CodeRefused {
+		t.Errorf("closed: %v", err)
+	}
+	w.serving.Wait()
 }

@@ -20,7 +20,8 @@ type job struct {
 	req   *Request
 	plan  plan
 	deal  uint64
-	whole bool        // one archive is fetched, all of it
+	whole bool // one archive is fetched, all of it
+	form  retrieval.Form
 	parts [][]*source // nil: not quoted yet
 	part  int         // that the last session served
 }
@@ -181,7 +182,7 @@ func (j *job) quote(ctx context.Context, part int) {
 			defer all.Done()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			found[i].offer, errs[i] = j.buyer.Quote(ctx, peer, j.req.Parts[part].Piece)
+			found[i].offer, errs[i] = j.buyer.quote(ctx, peer, j.req.Parts[part].ask(j.req.Root, 0))
 		}()
 	}
 	all.Wait()
@@ -232,8 +233,7 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 		}
 	}
 	defer func() { w.close() }()
-	piece := j.req.Parts[src.part].Piece
-	conn, offer, err := j.buyer.ask(ctx, src.peer, &retrieval.Ask{Piece: &piece, Deal: j.deal})
+	conn, offer, err := j.buyer.ask(ctx, src.peer, j.req.Parts[src.part].ask(j.req.Root, j.deal))
 	if err != nil {
 		return err
 	}
@@ -263,6 +263,9 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 func (j *job) acceptable(ctx context.Context, o *retrieval.Offer) error {
 	if j.whole && !o.Root.Equals(j.req.Root) {
 		return fmt.Errorf("%w: its archive has root %s, want %s", ErrFault, o.Root, j.req.Root)
+	}
+	if j.whole && o.Form != j.form {
+		return ownError{&FormError{o.Form}}
 	}
 	if cost, err := retrieval.Cost(o.Price, o.Chunks); j.whole && !o.Price.IsZero() && (err != nil || j.req.Budget.Less(cost)) {
 		return retrieval.Errorf(retrieval.CodeRefused, "%d chunks at %s attoPDR each, at most %s is paid for all", o.Chunks, o.Price, j.req.Budget)

@@ -123,9 +123,10 @@ func (s *session) pay() error {
 	s.aside, _ = s.aside.Sub(aside)
 	w.k++
 	s.tally.paid(s.seat, s.offer.Price)
-	v := &w.promise.Voucher.Voucher
-	if err := s.buyer.cfg.Ledger.SaveRevealed(v.Channel, v.Lane, v.Nonce, w.k); err != nil {
-		return ownError{err}
+	if w.k%retrieval.MaxCredit == 0 {
+		if err := w.note(); err != nil {
+			return ownError{err}
+		}
 	}
 	return s.conn.Write(&retrieval.Tick{Ticks: w.k, Tick: x})
 }

@@ -104,11 +104,17 @@ func (p *rangePlan) chunks(o *retrieval.Offer) uint64 {
 var errTooMuch = errors.New("the archive is larger than the piece allows")
 
 // sizeBound is the bytes of an archive so far, and the most it may have.
-type sizeBound struct{ size, most uint64 }
+type sizeBound struct {
+	size, most uint64
+	flat       bool // nothing stands between the blocks
+}
 
 // with is the size with one block more, if it may have that.
 func (s *sizeBound) with(b retrieval.Block) (uint64, error) {
-	size := s.size + car.SectionSize(b.CID, len(b.Data))
+	size := s.size + uint64(len(b.Data))
+	if !s.flat {
+		size = s.size + car.SectionSize(b.CID, len(b.Data))
+	}
 	if size > s.most {
 		return s.size, errTooMuch
 	}

@@ -21,6 +21,7 @@ type purse struct {
 	promise *ledger.Promise // nil: none on the lane yet
 	ticks   *payment.Ticks  // of the promise
 	k       uint64          // newest tick revealed
+	noted   uint64          // of them, in the ledger
 	ready   bool            // the promise pays the session
 }
 
@@ -126,12 +127,26 @@ func (p *purse) load(promise *ledger.Promise) error {
 	if ticks.Anchor() != promise.Voucher.Voucher.Anchor {
 		return fmt.Errorf("promise on lane %d of channel %d: its seed does not give its anchor", p.lane, p.channel.ID)
 	}
-	p.promise, p.ticks, p.k = promise, ticks, promise.Revealed
+	p.promise, p.ticks, p.k, p.noted = promise, ticks, promise.Revealed, promise.Revealed
 	return nil
 }
 
+// note keeps how many ticks were revealed. What a crash makes of it is at most a
+// credit window too low; the seller tells the newest tick, which proves itself.
+func (p *purse) note() error {
+	if p.promise == nil || p.noted == p.k {
+		return nil
+	}
+	v := &p.promise.Voucher.Voucher
+	p.noted = p.k
+	return p.buyer.cfg.Ledger.SaveRevealed(v.Channel, v.Lane, v.Nonce, p.k)
+}
+
+// close gives the lane back. An error of note's is that of a ledger which cannot
+// be written any more, and a later call will meet it.
 func (p *purse) close() {
 	if p != nil {
+		_ = p.note()
 		p.release()
 	}
 }
@@ -247,7 +262,7 @@ func (p *purse) issue(ctx context.Context, o *retrieval.Offer, chunks uint64) er
 	if err := p.buyer.cfg.Ledger.SavePromise(promise); err != nil {
 		return err
 	}
-	p.promise, p.ticks, p.k = promise, ticks, 0
+	p.promise, p.ticks, p.k, p.noted = promise, ticks, 0, 0
 	return nil
 }
 

@@ -337,7 +337,7 @@ func TestProtocolBreaches(t *testing.T) {
 		say  []retrieval.Message
 	}{
 		"tick first":     {retrieval.CodeVoucher, []retrieval.Message{&retrieval.Tick{Ticks: 1}}},
-		"another ask":    {retrieval.CodeMalformed, []retrieval.Message{&retrieval.Ask{Version: 1, ChainID: chainID, Piece: &parts[0].piece}}},
+		"another ask":    {retrieval.CodeMalformed, []retrieval.Message{&retrieval.Ask{Version: retrieval.Version, ChainID: chainID, Piece: &parts[0].piece}}},
 		"a chunk":        {retrieval.CodeMalformed, []retrieval.Message{&retrieval.Chunk{Blocks: []retrieval.Block{{CID: f.order[1], Data: []byte("x")}}}}},
 		"wants go back":  {retrieval.CodeMalformed, wants(2, 1)},
 		"too many wants": {retrieval.CodeMalformed, wants(1, 2, 3, 4, 5, 6, 7, 8, 9)},
@@ -418,7 +418,7 @@ func FuzzSeller(f *testing.F) {
 		}
 		return withLength(b)
 	}
-	ask := frame(&retrieval.Ask{Version: 1, ChainID: chainID, Piece: &parts[0].piece})
+	ask := frame(&retrieval.Ask{Version: retrieval.Version, ChainID: chainID, Piece: &parts[0].piece})
 	pay, _ := w.voucher(&retrieval.Offer{Price: chain.Atto(7), ExpireAfter: 1000}, 1, 0, 1, 4, nil)
 	want := frame(&retrieval.Want{ID: 1, Runs: []retrieval.Run{{CID: &content.order[1], Count: 1}, {First: 1}}})
 	f.Add(slices.Concat(ask, want))

@@ -62,6 +62,9 @@ func askOn(conn *p2p.Conn, a *retrieval.Ask) (*retrieval.Offer, error) {
 		if a.Piece != nil && !m.Piece.Equals(*a.Piece) {
 			return nil, fmt.Errorf("%w: offers piece %s, asked was %s", ErrFault, m.Piece, a.Piece)
 		}
+		if a.Segment != nil && !m.Root.Equals(*a.Segment) {
+			return nil, fmt.Errorf("%w: offers root %s, asked was %s in the piece", ErrFault, m.Root, a.Segment)
+		}
 		return m, nil
 	case *retrieval.Error:
 		return nil, fmt.Errorf("ask: %w", m)
@@ -78,16 +81,15 @@ func blame(err error) error {
 	return err
 }
 
-// leave ends the session in peace: the seller makes the last ticks durable
-// before it answers. What it says then changes nothing.
+// leave ends the session in peace: the seller makes the last ticks durable and
+// frees the lane before it closes the stream. What it says then changes nothing.
 func (s *session) leave() {
 	if s.conn.Write(&retrieval.Bye{}) != nil {
 		s.conn.Abort()
 		return
 	}
 	for {
-		m, err := s.conn.Read()
-		if err != nil || m.Kind() == retrieval.KindStanding {
+		if _, err := s.conn.Read(); err != nil {
 			break
 		}
 	}
@@ -165,7 +167,11 @@ func (s *session) slow() error {
 
 // Quote asks a seller for its offer of a piece and takes leave.
 func (b *Buyer) Quote(ctx context.Context, peer chain.Peer, piece cid.Cid) (*retrieval.Offer, error) {
-	conn, offer, err := b.ask(ctx, peer, &retrieval.Ask{Piece: &piece})
+	return b.quote(ctx, peer, &retrieval.Ask{Piece: &piece})
+}
+
+func (b *Buyer) quote(ctx context.Context, peer chain.Peer, a *retrieval.Ask) (*retrieval.Offer, error) {
+	conn, offer, err := b.ask(ctx, peer, a)
 	if err != nil {
 		return nil, err
 	}

@@ -243,8 +243,7 @@ func (t *Transfer) judge(s *source, came uint64, err error) bool {
 
 // visit is one session with a seller.
 func (t *Transfer) visit(s *source) (came uint64, err error) {
-	piece := t.req.Parts[s.part].Piece
-	conn, offer, err := t.buyer.ask(t.ctx, s.peer, &retrieval.Ask{Piece: &piece})
+	conn, offer, err := t.buyer.ask(t.ctx, s.peer, t.req.Parts[s.part].ask(t.req.Root, 0))
 	if err != nil {
 		return 0, err
 	}

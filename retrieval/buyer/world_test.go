@@ -191,21 +191,21 @@ type reader struct{ *bytes.Reader }
 
 func (reader) Close() error { return nil }
 
-func (s shelf) Find(_ context.Context, root cid.Cid, part uint64) (cid.Cid, error) {
+func (s shelf) Find(_ context.Context, root cid.Cid, part uint64) (seller.Content, error) {
 	for _, a := range s {
 		if a.index.Root().Equals(root) {
 			if part == 0 {
-				return a.piece, nil
+				return seller.Content{Piece: a.piece}, nil
 			}
 			part--
 		}
 	}
-	return cid.Undef, seller.ErrNotFound
+	return seller.Content{}, seller.ErrNotFound
 }
 
-func (s shelf) Open(_ context.Context, piece cid.Cid) (*car.Index, seller.Archive, error) {
+func (s shelf) Open(_ context.Context, c seller.Content) (*car.Index, seller.Archive, error) {
 	for _, a := range s {
-		if a.piece.Equals(piece) {
+		if a.piece.Equals(c.Piece) {
 			return a.index, reader{bytes.NewReader(a.bytes)}, nil
 		}
 	}
@@ -408,7 +408,10 @@ func (w *world) open(name byte, price uint64, change func(*seller.Config), shelf
 	key := bytes.Repeat([]byte{name}, 32)
 	s := &shop{payee: address(w.t, key), peer: chain.Peer{ID: []byte{0, 1, name}}, ledger: openLedger(w.t, vfs.NewMem())}
 	s.config = seller.Config{ChainID: chainID, Source: w.shelfOf(shelf), Chain: w.chain, Ledger: s.ledger, SettleDelay: settleDelay,
-		Terms: seller.Terms{Payee: &s.payee, Price: chain.Atto(price)}, IdleTimeout: 5 * time.Second, PayTimeout: 2 * time.Second}
+		Prices: seller.Terms{Access: seller.Free}, IdleTimeout: 5 * time.Second, PayTimeout: 2 * time.Second}
+	if price > 0 {
+		s.config.Prices = seller.Terms{Access: seller.Paid, Payee: &s.payee, Price: chain.Atto(price)}
+	}
 	s.config.Ended = func(r seller.Report) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -421,6 +424,13 @@ func (w *world) open(name byte, price uint64, change func(*seller.Config), shelf
 	w.t.Cleanup(w.serving.Wait) // before the ledgers are closed
 	w.sellers[string(s.peer.ID)] = s
 	return s
+}
+
+// free gives each peer some chunks for nothing.
+func free(p seller.Prices, chunks uint64) seller.Prices {
+	t := p.(seller.Terms)
+	t.FreeChunks = chunks
+	return t
 }
 
 func (w *world) shelfOf(a []archive) seller.Source { return shelf(a) }

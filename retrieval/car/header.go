@@ -22,6 +22,9 @@ const (
 // pragmaV2 is what a CARv2 has in place of the header: {"version": 2}.
 const pragmaV2 = "\xa1gversion\x02"
 
+// Header is the header of an archive with these roots, its length first.
+func Header(roots []cid.Cid) []byte { return appendHeader(nil, roots) }
+
 // appendHeader appends the header of the roots, its length first.
 func appendHeader(dst []byte, roots []cid.Cid) []byte {
 	body := appendCBORHead(nil, cborMap, 2)

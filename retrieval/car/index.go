@@ -26,7 +26,17 @@ type Index struct {
 	entries []Entry
 	byCID   map[cid.Cid]uint32
 	size    uint64
+	form    form
 }
+
+// form is what the offsets of an index follow from.
+type form byte
+
+const (
+	formCAR    form = iota // the lengths and CIDs of the sections before
+	formPlaced             // nothing: they are as given
+	formFlat               // the lengths of the blocks before
+)
 
 func newIndex(root cid.Cid) *Index {
 	return &Index{root: root, byCID: map[cid.Cid]uint32{}, size: HeaderSize(root)}

@@ -29,6 +29,12 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // MarshalBinary returns the stored form of the index, about 36 bytes a block.
 func (x *Index) MarshalBinary() ([]byte, error) {
+	switch x.form {
+	case formFlat:
+		return x.marshalFlat(), nil
+	case formPlaced:
+		return nil, fmt.Errorf("write index of %s: one of a payload in a larger file has no stored form", x.root)
+	}
 	out := make([]byte, 0, 64+37*len(x.entries))
 	out = append(append(out, indexMagic...), indexVersion)
 	out = appendCID(out, x.root)
@@ -47,6 +53,9 @@ func (x *Index) MarshalBinary() ([]byte, error) {
 // UnmarshalIndex reads the stored form. Every index has one: other bytes that
 // would mean the same are refused.
 func UnmarshalIndex(raw []byte) (*Index, error) {
+	if len(raw) > len(flatMagic) && string(raw[:len(flatMagic)]) == flatMagic {
+		return unmarshalFlat(raw)
+	}
 	body := len(raw) - 4
 	if body < len(indexMagic)+1 || string(raw[:len(indexMagic)]) != indexMagic {
 		return nil, fmt.Errorf("read index: %w: no index", ErrMalformed)

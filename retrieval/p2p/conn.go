@@ -16,8 +16,7 @@ import (
 // other side was silent, or took nothing, for too long.
 var ErrIdle = errors.New("the peer was silent too long")
 
-// headSize is the bytes of a frame's length on a stream: u32be.
-const headSize = 4
+const headSize = retrieval.FrameHead
 
 // Conn carries the messages of one session over a stream. Reads are for one
 // goroutine, writes for any; both may go on at once.
@@ -138,10 +137,22 @@ func (c *Conn) Write(m retrieval.Message) error {
 func (c *Conn) WriteFrame(frame []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	c.out = binary.BigEndian.AppendUint32(c.out[:0], uint32(len(frame)))
-	c.out = append(c.out, frame...)
+	c.out = append(append(c.out[:0], make([]byte, headSize)...), frame...)
+	return c.write(c.out)
+}
+
+// WriteRoomy sends a frame that stands behind retrieval.FrameHead bytes of room,
+// as ChunkFrame makes it, without copying it.
+func (c *Conn) WriteRoomy(b []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.write(b)
+}
+
+func (c *Conn) write(b []byte) error {
+	binary.BigEndian.PutUint32(b, uint32(len(b)-headSize))
 	c.begin()
-	_, err := c.stream.Write(c.out)
+	_, err := c.stream.Write(b)
 	if err := c.done(err); err != nil {
 		return fmt.Errorf("write frame: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/payment"
@@ -295,20 +296,42 @@ func (x *session) takeTick(t *retrieval.Tick) error {
 	return nil
 }
 
+// A tick waits for the next one, so that both share one write to the disk, but
+// not longer than storeDelay, and never more than half a credit window wait: the
+// sender then goes on while they are written.
+const (
+	storeTogether = retrieval.MaxCredit / 2
+	storeDelay    = 20 * time.Millisecond
+)
+
 // store makes ticks durable as they come. While one write is under way, those
 // that come share the next.
 func (x *session) store(stop <-chan struct{}) {
+	timer := time.NewTimer(storeDelay)
+	defer timer.Stop()
 	for {
 		select {
 		case <-stop:
 			return
 		case <-x.flush:
+			if x.unstored() < storeTogether {
+				timer.Reset(storeDelay)
+				continue
+			}
+		case <-timer.C:
 		}
 		if err := x.storeTick(); err != nil {
 			x.fail(err)
 			return
 		}
 	}
+}
+
+// unstored is how many ticks were accepted and are not durable yet.
+func (x *session) unstored() uint64 {
+	x.seller.mu.Lock()
+	defer x.seller.mu.Unlock()
+	return x.paid - x.stored
 }
 
 // storeTick makes the newest tick durable.

@@ -28,13 +28,20 @@ type Archive interface {
 	io.Closer
 }
 
+// Content is what a session is about: a piece, or one payload in it.
+type Content struct {
+	Piece   cid.Cid
+	Segment cid.Cid // root of a payload in a piece that holds several; undefined: the whole piece
+}
+
 // Source is where the pieces are.
 type Source interface {
 	// Find returns the piece that holds a part of a payload, or ErrNotFound.
-	Find(ctx context.Context, root cid.Cid, part uint64) (cid.Cid, error)
-	// Open opens a piece's archive, or returns ErrNotFound or ErrUnavailable.
-	// The index may be shared; the archive is closed by the caller.
-	Open(ctx context.Context, piece cid.Cid) (*car.Index, Archive, error)
+	Find(ctx context.Context, root cid.Cid, part uint64) (Content, error)
+	// Open opens the archive of a piece, or of a payload in it, or returns
+	// ErrNotFound or ErrUnavailable. The index may be shared; the archive, in
+	// which its offsets are, is closed by the caller.
+	Open(ctx context.Context, c Content) (*car.Index, Archive, error)
 }
 
 // Chain is what a seller asks of the chain. Both answers come from the newest
@@ -54,16 +61,6 @@ type Grants interface {
 	Granted(ctx context.Context, peer string, deal uint64, piece cid.Cid) error
 }
 
-// Terms are the prices. They may change between sessions.
-type Terms struct {
-	// Payee is who is paid; nil: nothing is sold, only granted fetches served.
-	Payee *chain.Address
-	// Price is attoPDR a chunk; zero: everybody is served for nothing.
-	Price chain.Amount
-	// FreeChunks is how many chunks a peer gets for nothing each FreePeriod.
-	FreeChunks uint64
-}
-
 // Config is what a Seller is made of. Zero values take the defaults.
 type Config struct {
 	ChainID string
@@ -71,7 +68,7 @@ type Config struct {
 	Chain   Chain          // needed where there is a price
 	Ledger  *ledger.Ledger // needed where there is a price
 	Grants  Grants         // nil: no deal entitles anybody
-	Terms   Terms
+	Prices  Prices         // nil: nothing is served without a deal
 
 	// SettleDelay is the chain's, in blocks. A voucher must outlive it by
 	// Margin (default: a quarter of the delay, at least 10 blocks).
@@ -82,13 +79,18 @@ type Config struct {
 	// MaxSessions and MaxPeerSessions bound the sessions at one time, default
 	// 64 and 8.
 	MaxSessions, MaxPeerSessions int
-	// BytesPerSecond bounds what all sessions together send; 0: no bound.
-	BytesPerSecond int
+	// BytesPerSecond bounds what all sessions together send; the peers that are
+	// served share it equally, however many sessions each has. PeerBytesPerSecond
+	// bounds what one peer gets. 0: no bound.
+	BytesPerSecond, PeerBytesPerSecond int
 	// IdleTimeout ends a session whose buyer is silent or takes nothing,
 	// default 60 s; PayTimeout one that owes a payment, default 30 s.
 	IdleTimeout, PayTimeout time.Duration
-	// FreePeriod is how long a peer's FreeChunks last, default one hour.
+	// FreePeriod is how long a peer's FreeChunks last, default one hour; FreeTotal
+	// is how many chunks all peers together get for nothing in it, since a peer ID
+	// costs nothing. 0: no bound.
 	FreePeriod time.Duration
+	FreeTotal  uint64
 	// Ended is told about every session that got as far as an offer; it must
 	// not wait. A Redeemer's Nudge fits.
 	Ended func(Report)

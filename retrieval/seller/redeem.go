@@ -31,9 +31,10 @@ type RedeemConfig struct {
 	// Before is how many blocks before its expiry a voucher is redeemed at the
 	// latest; default twice the SettleDelay and ten.
 	SettleDelay, Before uint64
-	// Least is the least attoPDR worth a message once no session is being paid
-	// on the lane. What is less waits until the voucher nears its expiry.
-	Least chain.Amount
+	// Least tells the least attoPDR worth a message once no session is being paid
+	// on the lane: many times what the message costs. What is less waits until
+	// the voucher nears its expiry. nil: all is worth it.
+	Least func(ctx context.Context) (chain.Amount, error)
 	// Most is how much may stay unredeemed while a session goes on; zero: any.
 	Most chain.Amount
 	// Again is after how many blocks a redemption that has no effect yet is
@@ -121,8 +122,14 @@ func (r *Redeemer) Check(ctx context.Context) (sent int, err error) {
 	}
 	gone := map[uint64]bool{}
 	var errs []error
+	var least chain.Amount
+	if r.cfg.Least != nil && len(held) > 0 {
+		if least, err = r.cfg.Least(ctx); err != nil {
+			return 0, fmt.Errorf("redeem vouchers: ask what is worth a message: %w", err)
+		}
+	}
 	for i := range held {
-		ok, err := r.redeem(ctx, height, &held[i], gone)
+		ok, err := r.redeem(ctx, height, least, &held[i], gone)
 		if err != nil {
 			v := &held[i].Voucher.Voucher
 			errs = append(errs, fmt.Errorf("redeem lane %d of channel %d: %w", v.Lane, v.Channel, err))
@@ -136,7 +143,7 @@ func (r *Redeemer) Check(ctx context.Context) (sent int, err error) {
 
 // redeem looks at one holding. Channels that the chain does not know any more
 // are forgotten and noted in gone.
-func (r *Redeemer) redeem(ctx context.Context, height chain.Height, h *ledger.Holding, gone map[uint64]bool) (bool, error) {
+func (r *Redeemer) redeem(ctx context.Context, height chain.Height, least chain.Amount, h *ledger.Holding, gone map[uint64]bool) (bool, error) {
 	v := &h.Voucher.Voucher
 	key := laneKey{v.Channel, v.Lane}
 	if gone[v.Channel] {
@@ -151,7 +158,7 @@ func (r *Redeemer) redeem(ctx context.Context, height chain.Height, h *ledger.Ho
 		delete(r.sent, key)
 		return false, r.cfg.Ledger.Forget(v.Channel)
 	}
-	due, err := r.due(height, c, h)
+	due, err := r.due(height, least, c, h)
 	if err != nil || !due {
 		return false, err
 	}
@@ -168,7 +175,7 @@ func (r *Redeemer) redeem(ctx context.Context, height chain.Height, h *ledger.Ho
 }
 
 // due says whether a holding is to be redeemed now.
-func (r *Redeemer) due(height chain.Height, c *chain.Channel, h *ledger.Holding) (bool, error) {
+func (r *Redeemer) due(height chain.Height, least chain.Amount, c *chain.Channel, h *ledger.Holding) (bool, error) {
 	v := &h.Voucher.Voucher
 	claim := h.Claim()
 	if height > v.ExpiresAt {
@@ -185,5 +192,5 @@ func (r *Redeemer) due(height chain.Height, c *chain.Channel, h *ledger.Holding)
 	case r.cfg.Active(v.Channel, v.Lane):
 		return !r.cfg.Most.IsZero() && r.cfg.Most.Less(pay), nil
 	}
-	return !pay.Less(r.cfg.Least), nil
+	return !pay.Less(least), nil
 }

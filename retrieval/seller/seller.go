@@ -8,9 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
-	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/retrieval"
 	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/p2p"
@@ -25,16 +22,17 @@ const maxFreePeers = 4096
 // Seller serves sessions. It has no goroutines of its own: those of a session
 // end before its Serve returns.
 type Seller struct {
-	cfg   Config
-	limit *rate.Limiter
+	cfg      Config
+	throttle *throttle
+	pieces   pieces
 
 	mu        sync.Mutex // guards all below, and what session.go says
-	terms     Terms
 	number    uint64
 	peers     map[string]int
 	lanes     map[laneKey]*session
 	free      map[string]uint64 // chunks used of the allowance
 	freeUntil time.Time
+	freeLeft  uint64 // of FreeTotal
 	stats     Stats
 }
 
@@ -44,31 +42,19 @@ type laneKey struct{ channel, lane uint64 }
 // New makes a seller.
 func New(cfg Config) (*Seller, error) {
 	cfg.setDefaults()
+	if cfg.Prices == nil {
+		cfg.Prices = Terms{}
+	}
 	if cfg.ChainID == "" || cfg.Source == nil {
 		return nil, errors.New("make seller: needs a chain ID and a source of pieces")
 	}
-	s := &Seller{cfg: cfg, peers: map[string]int{}, lanes: map[laneKey]*session{}, free: map[string]uint64{}}
-	if err := s.SetTerms(cfg.Terms); err != nil {
-		return nil, err
+	if fixed, ok := cfg.Prices.(Terms); ok {
+		if err := fixed.check(&cfg); err != nil {
+			return nil, err
+		}
 	}
-	if cfg.BytesPerSecond > 0 {
-		s.limit = rate.NewLimiter(rate.Limit(cfg.BytesPerSecond), max(cfg.BytesPerSecond, retrieval.MaxFrame))
-	}
-	return s, nil
-}
-
-// SetTerms changes the prices of sessions that begin from now on.
-func (s *Seller) SetTerms(t Terms) error {
-	if t.Payee == nil && !t.Price.IsZero() {
-		return errors.New("seller's terms: a price needs a payee")
-	}
-	if !t.Price.IsZero() && (s.cfg.Chain == nil || s.cfg.Ledger == nil) {
-		return errors.New("seller's terms: a price needs a chain and a ledger")
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.terms = t
-	return nil
+	return &Seller{cfg: cfg, throttle: newThrottle(cfg.BytesPerSecond, cfg.PeerBytesPerSecond),
+		peers: map[string]int{}, lanes: map[laneKey]*session{}, free: map[string]uint64{}}, nil
 }
 
 // Stats returns the sums so far.
@@ -119,6 +105,8 @@ func (s *Seller) Serve(ctx context.Context, stream io.ReadWriteCloser, peer stri
 		s.cfg.Log.Info("retrieval refused", "peer", p2p.FormatPeer(peer), "reason", err)
 		return fmt.Errorf("serve %s: %w", p2p.FormatPeer(peer), err)
 	}
+	x.quota = s.throttle.join(peer)
+	defer s.throttle.leave(peer, x.quota)
 	if err = x.run(ctx); err != nil {
 		err = fmt.Errorf("serve %s, session %d: %w", p2p.FormatPeer(peer), x.offer.Session, err)
 	}
@@ -150,25 +138,31 @@ func (s *Seller) dismiss(peer string) {
 	}
 }
 
-// takeFree reserves what is left of a peer's free chunks; giveFree returns what
-// was not used.
+// takeFree reserves what is left of a peer's free chunks, and of all peers';
+// giveFree returns what was not used.
 func (s *Seller) takeFree(peer string, most uint64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := time.Now(); now.After(s.freeUntil) {
-		s.free, s.freeUntil = map[string]uint64{}, now.Add(s.cfg.FreePeriod)
+		s.free, s.freeUntil, s.freeLeft = map[string]uint64{}, now.Add(s.cfg.FreePeriod), s.cfg.FreeTotal
 	}
 	used, known := s.free[peer]
 	if used >= most || !known && len(s.free) >= maxFreePeers {
 		return 0
 	}
-	s.free[peer] = most
-	return most - used
+	n := most - used
+	if s.cfg.FreeTotal > 0 {
+		n = min(n, s.freeLeft)
+		s.freeLeft -= n
+	}
+	s.free[peer] = used + n
+	return n
 }
 
 func (s *Seller) giveFree(peer string, unused uint64) {
 	if used := s.free[peer]; unused > 0 && used >= unused {
 		s.free[peer] = used - unused
+		s.freeLeft += unused
 	}
 }
 
@@ -224,75 +218,6 @@ func (s *Seller) greet(ctx context.Context, conn *p2p.Conn, peer string) (*sessi
 		return nil, errors.Join(err, x.data.Close())
 	}
 	return x, nil
-}
-
-// open finds and opens what the Ask names and fills in the offer.
-func (x *session) open(ctx context.Context, ask *retrieval.Ask) error {
-	s := x.seller
-	o := &x.offer
-	if ask.Piece != nil {
-		o.Piece = *ask.Piece
-	} else {
-		var err error
-		if o.Piece, err = s.cfg.Source.Find(ctx, *ask.Root, ask.Part); err != nil {
-			return sourceError(err)
-		}
-	}
-	if err := x.setTerms(ctx, ask); err != nil {
-		return err
-	}
-	var err error
-	if x.index, x.data, err = s.cfg.Source.Open(ctx, o.Piece); err != nil {
-		return sourceError(err)
-	}
-	sizes := x.index.Sizes()
-	for _, size := range sizes {
-		o.Bytes += uint64(size)
-	}
-	o.Version, o.Root, o.ChunkSize, o.Credit = retrieval.Version, x.index.Root(), retrieval.ChunkSize, s.cfg.Credit
-	o.Blocks, o.Archive, o.Chunks = uint64(len(sizes)), x.index.Size(), retrieval.Chunks(sizes)
-	s.mu.Lock()
-	s.number++
-	o.Session = s.number
-	terms := s.terms
-	s.mu.Unlock()
-	if !o.Price.IsZero() {
-		x.free = s.takeFree(x.peer, terms.FreeChunks)
-		o.Free = x.free
-	}
-	return nil
-}
-
-// setTerms fills in what it costs: nothing with a grant, else the seller's price.
-func (x *session) setTerms(ctx context.Context, ask *retrieval.Ask) error {
-	s := x.seller
-	if ask.Deal != 0 {
-		if s.cfg.Grants == nil {
-			return retrieval.Errorf(retrieval.CodeRefused, "no deal entitles to a fetch here")
-		}
-		if err := s.cfg.Grants.Granted(ctx, x.peer, ask.Deal, x.offer.Piece); err != nil {
-			return retrieval.Errorf(retrieval.CodeRefused, "deal %d: %s", ask.Deal, err)
-		}
-		return nil
-	}
-	s.mu.Lock()
-	terms := s.terms
-	s.mu.Unlock()
-	if terms.Payee == nil {
-		return retrieval.Errorf(retrieval.CodeRefused, "nothing is sold here; name the deal that entitles you")
-	}
-	if terms.Price.IsZero() {
-		return nil
-	}
-	height, err := s.cfg.Chain.Height(ctx)
-	if err != nil {
-		return fmt.Errorf("ask height: %w", err)
-	}
-	x.height = height
-	payee := *terms.Payee
-	x.offer.Price, x.offer.Payee = terms.Price, &payee
-	x.offer.ExpireAfter = height + chain.Height(s.life()+s.cfg.Margin)
-	return nil
 }
 
 func sourceError(err error) error {

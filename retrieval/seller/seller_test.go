@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/filecoin-project/go-state-types/crypto"
@@ -119,6 +123,10 @@ func (c *till) Submit(_ context.Context, b chain.Body) error {
 	return err
 }
 
+func atLeast(v uint64) func(context.Context) (chain.Amount, error) {
+	return func(context.Context) (chain.Amount, error) { return chain.Atto(v), nil }
+}
+
 // TestRedeemer follows one lane through its life.
 func TestRedeemer(t *testing.T) {
 	l, err := ledger.Open("l", ledger.Options{FS: vfs.NewMem()})
@@ -151,7 +159,7 @@ func TestRedeemer(t *testing.T) {
 	}
 	c := &till{height: 100, channel: &chain.Channel{ID: 4, Payer: payer, Balance: chain.Atto(1000)}}
 	active := true
-	r, err := NewRedeemer(RedeemConfig{ChainID: "x", Ledger: l, Chain: c, Submit: c, SettleDelay: 40, Least: chain.Atto(50), Most: chain.Atto(200),
+	r, err := NewRedeemer(RedeemConfig{ChainID: "x", Ledger: l, Chain: c, Submit: c, SettleDelay: 40, Least: atLeast(50), Most: chain.Atto(200),
 		Active: func(channel, lane uint64) bool { return active && channel == 4 && lane == 0 }})
 	if err != nil {
 		t.Fatal(err)
@@ -205,6 +213,56 @@ func TestRedeemer(t *testing.T) {
 	}
 }
 
+// TestManyChunksFewMessages pays a million chunks to one seller in a thousand
+// sessions over one lane: what goes on chain are a few redemptions of one
+// channel, by what they are worth, and nothing is lost in the end.
+func TestManyChunksFewMessages(t *testing.T) {
+	l, err := ledger.Open("l", ledger.Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	payer, err := chain.AddressOfKey(bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const sessions, each, price = 1000, 1000, 10
+	c := &till{height: 100, channel: &chain.Channel{ID: 4, Payer: payer, Balance: chain.Atto(sessions * each * price)}}
+	r, err := NewRedeemer(RedeemConfig{ChainID: "x", Ledger: l, Chain: c, Submit: c, SettleDelay: 40, Least: atLeast(sessions * each * price / 8)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(sessions) {
+		links, err := payment.NewTicks([32]byte{byte(i), byte(i >> 8)}, each)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := chain.SignedVoucher{Signature: crypto.Signature{Type: crypto.SigTypeSecp256k1, Data: make([]byte, 65)},
+			Voucher: chain.Voucher{Version: 1, ChainID: "x", Channel: 4, Nonce: i + 1, Amount: chain.Atto(i * each * price), Anchor: links.Anchor(),
+				TickPrice: chain.Atto(price), MaxTicks: each, ChunkSize: retrieval.ChunkSize, ExpiresAt: 10_000}}
+		last, err := links.Tick(each)
+		if err == nil {
+			err = l.SaveVoucher(payer, &v)
+		}
+		if err == nil {
+			err = l.SaveTick(4, 0, i+1, each, last)
+		}
+		if err == nil {
+			_, err = r.Check(ctx) // the session is over
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c.sent) != 8 {
+		t.Errorf("%d messages, want 8", len(c.sent))
+	}
+	c.height = 10_000 - 1
+	if _, err := r.Check(ctx); err != nil || !c.channel.Balance.IsZero() {
+		t.Errorf("%s attoPDR were not redeemed: %v", c.channel.Balance, err)
+	}
+}
+
 // TestRedeemerRun checks at heights and nudges, and ends with its context.
 func TestRedeemerRun(t *testing.T) {
 	l, err := ledger.Open("l", ledger.Options{FS: vfs.NewMem()})
@@ -249,23 +307,88 @@ func TestConfig(t *testing.T) {
 	}
 	for name, cfg := range map[string]Config{
 		"empty":                {},
-		"price without payee":  {ChainID: "x", Source: source{}, Terms: Terms{Price: chain.Atto(1)}},
-		"price without ledger": {ChainID: "x", Source: source{}, Terms: Terms{Price: chain.Atto(1), Payee: &payee}},
+		"price without payee":  {ChainID: "x", Source: source{}, Prices: Terms{Access: Paid, Price: chain.Atto(1)}},
+		"price without ledger": {ChainID: "x", Source: source{}, Prices: Terms{Access: Paid, Price: chain.Atto(1), Payee: &payee}},
+		"paid for nothing":     {ChainID: "x", Source: source{}, Prices: Terms{Access: Paid, Payee: &payee}},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	s, err := New(Config{ChainID: "x", Source: source{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.SetTerms(Terms{Price: chain.Atto(1)}); err == nil {
-		t.Error("bad terms taken later")
+	for _, terms := range []Terms{{}, {Access: Free}} {
+		if _, err := New(Config{ChainID: "x", Source: source{}, Prices: terms}); err != nil {
+			t.Errorf("%s: %v", terms.Access, err)
+		}
 	}
 }
 
 type source struct{ Source }
+
+// TestFreeTotal bounds what all peers together get for nothing.
+func TestFreeTotal(t *testing.T) {
+	s, err := New(Config{ChainID: "x", Source: source{}, FreeTotal: 12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []uint64{5, 5, 2, 0} {
+		if n := s.takeFree(fmt.Sprint(i), 5); n != want {
+			t.Errorf("peer %d gets %d, want %d", i, n, want)
+		}
+	}
+	s.giveFree("1", 3)
+	if n := s.takeFree("4", 5); n != 3 {
+		t.Errorf("given back, %d", n)
+	}
+}
+
+// TestThrottle: the peers share what may be sent, and none gets more than its own
+// bound, however many sessions it has.
+func TestThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(ctx)
+		const chunk = 1 << 18
+		th := newThrottle(16*chunk, 12*chunk)
+		var sent sync.Map
+		var all sync.WaitGroup
+		for peer, sessions := range map[string]int{"greedy": 9, "modest": 1} {
+			total := new(atomic.Int64)
+			sent.Store(peer, total)
+			for range sessions {
+				all.Add(1)
+				go func() {
+					defer all.Done()
+					q := th.join(peer)
+					defer th.leave(peer, q)
+					for th.wait(ctx, q, chunk) == nil {
+						total.Add(1)
+					}
+				}()
+			}
+		}
+		of := func(peer string) int64 { v, _ := sent.Load(peer); return v.(*atomic.Int64).Load() }
+		time.Sleep(10*time.Second + time.Millisecond)
+		if g, m := of("greedy"), of("modest"); g < 75 || g > 85 || m < 75 || m > 85 {
+			t.Errorf("in ten seconds %d and %d chunks, want 80 each", g, m)
+		}
+		cancel()
+		all.Wait()
+		if len(th.peers) != 0 {
+			t.Errorf("%d peers remembered", len(th.peers))
+		}
+		ctx, cancel = context.WithCancel(context.Background())
+		q := th.join("alone")
+		began := time.Now()
+		for range 120 {
+			if err := th.wait(ctx, q, chunk); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took < 9900*time.Millisecond || took > 10*time.Second {
+			t.Errorf("120 chunks at 12 a second took %s", took)
+		}
+		cancel()
+	})
+}
 
 // TestFreeAllowance bounds the peers that it remembers.
 func TestFreeAllowance(t *testing.T) {

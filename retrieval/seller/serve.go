@@ -51,6 +51,12 @@ func (c *cursor) next() (e car.Entry, reason retrieval.Reason) {
 	return e, retrieval.Complete
 }
 
+// place is an entry with its ordinal.
+type place struct {
+	car.Entry
+	ordinal int
+}
+
 // step takes the entry that next gave.
 func (c *cursor) step() {
 	c.at++
@@ -61,10 +67,10 @@ func (c *cursor) step() {
 
 // answer sends what a Want asks for, and its End.
 func (x *session) answer(ctx context.Context, w *want) error {
-	c := cursor{index: x.index, runs: w.Runs}
+	c := cursor{index: x.piece.index, runs: w.Runs}
 	end := &retrieval.End{Want: w.ID}
 	for end.Reason == 0 {
-		var entries []car.Entry
+		var entries []place
 		entries, end.Reason = x.nextChunk(&c)
 		if len(entries) == 0 {
 			break
@@ -86,7 +92,7 @@ func (x *session) answer(ctx context.Context, w *want) error {
 }
 
 // nextChunk collects the entries of one chunk. A reason comes with the last.
-func (x *session) nextChunk(c *cursor) (entries []car.Entry, reason retrieval.Reason) {
+func (x *session) nextChunk(c *cursor) (entries []place, reason retrieval.Reason) {
 	var p retrieval.Packer
 	for {
 		e, reason := c.next()
@@ -97,13 +103,13 @@ func (x *session) nextChunk(c *cursor) (entries []car.Entry, reason retrieval.Re
 			return entries, 0
 		}
 		p.Add(uint64(e.Length))
-		entries = append(entries, e)
+		entries = append(entries, place{e, c.at})
 		c.step()
 	}
 }
 
 // sendChunk reads the blocks straight into the frame, checks them and sends it.
-func (x *session) sendChunk(ctx context.Context, id uint64, entries []car.Entry) error {
+func (x *session) sendChunk(ctx context.Context, id uint64, entries []place) error {
 	blocks := make([]retrieval.Block, len(entries))
 	sizes := make([]uint32, len(entries))
 	for i, e := range entries {
@@ -115,15 +121,13 @@ func (x *session) sendChunk(ctx context.Context, id uint64, entries []car.Entry)
 		if n, err := x.data.ReadAt(blocks[i].Data, int64(e.Offset)); n < len(blocks[i].Data) {
 			return fmt.Errorf("read block %s at %d of piece %s: %w", e.CID, e.Offset, x.offer.Piece, err)
 		}
-		if err := car.Verify(e.CID, blocks[i].Data); err != nil {
+		if err := x.piece.check(e.ordinal, e.CID, blocks[i].Data); err != nil {
 			return fmt.Errorf("read block at %d of piece %s: %w", e.Offset, x.offer.Piece, err)
 		}
 		total += len(blocks[i].Data)
 	}
-	if x.seller.limit != nil {
-		if err := x.seller.limit.WaitN(ctx, total); err != nil {
-			return err
-		}
+	if err := x.seller.throttle.wait(ctx, x.quota, total); err != nil {
+		return err
 	}
 	x.seller.mu.Lock()
 	x.chunks++
@@ -134,7 +138,7 @@ func (x *session) sendChunk(ctx context.Context, id uint64, entries []car.Entry)
 		x.sent++ // before it is written: the tick for it may come at once
 	}
 	x.seller.mu.Unlock()
-	return x.conn.WriteFrame(x.buf)
+	return x.conn.WriteRoomy(x.buf)
 }
 
 // credit waits until one more chunk may be sent, or the Want is called off.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/retrieval"
-	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/ledger"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
@@ -25,8 +24,9 @@ type session struct {
 	peer   string
 	deal   uint64
 	offer  retrieval.Offer
-	index  *car.Index
+	piece  *piece
 	data   Archive
+	quota  *quota
 	height chain.Height // of the last look at the channel; the sender's
 	buf    []byte       // of the last chunk's frame; the sender's
 

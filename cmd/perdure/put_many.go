@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/files"
+)
+
+// runPutMany stores several paths.
+func runPutMany(cmd *cobra.Command, g *globals, paths []string, f *putFlags) error {
+	return f.storeMany(cmd, g, func(c *client.Client) (*client.ManyResult, error) {
+		return c.PutMany(cmd.Context(), paths, f.PutOptions)
+	})
+}
+
+// runFlush stores what waits.
+func runFlush(cmd *cobra.Command, g *globals, f *putFlags) error {
+	return f.storeMany(cmd, g, func(c *client.Client) (*client.ManyResult, error) {
+		return c.Flush(cmd.Context(), f.PutOptions)
+	})
+}
+
+// storeMany stores and shows what became of each content.
+func (f *putFlags) storeMany(cmd *cobra.Command, g *globals, store func(*client.Client) (*client.ManyResult, error)) error {
+	c, err := g.openClient(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	errs := cmd.ErrOrStderr()
+	f.Event = func(e client.Event) { writeEvent(errs, e) }
+	f.Approve = func(q *client.Quote) error { return approve(cmd, g, q) }
+	r, err := store(c)
+	if err != nil {
+		if r != nil && len(r.Stored) > 0 {
+			fmt.Fprintln(errs, "what was placed is recorded; give the same command again, or run perdure client run, to go on")
+		}
+		return err
+	}
+	if err := writeObjects(cmd, g, r.Objects); err != nil || f.NoWait || r.Complete() {
+		return err
+	}
+	for _, stored := range r.Stored {
+		for _, problem := range stored.Problems() {
+			fmt.Fprintln(errs, problem)
+		}
+	}
+	return refused()
+}
+
+// writeObjects shows records: their roots and names to people.
+func writeObjects(cmd *cobra.Command, g *globals, all []*files.Object) error {
+	if g.JSON {
+		items := make([]client.ObjectJSON, len(all))
+		for i, o := range all {
+			items[i] = client.ShowObject(o)
+		}
+		return writeJSON(cmd, map[string]any{"items": items})
+	}
+	for _, o := range all {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", o.Root, o.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runBatch lets paths wait, and stores what waits once it is enough.
+func runBatch(cmd *cobra.Command, g *globals, paths []string, f *putFlags) error {
+	c, err := g.openClient(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var added []*files.Object
+	for _, path := range paths {
+		o, err := c.AddToBatch(cmd.Context(), path, f.PutOptions)
+		if err != nil {
+			return err
+		}
+		added = append(added, o)
+	}
+	due, err := c.Due(cmd.Context(), client.Batch{})
+	if err != nil {
+		return err
+	}
+	if due {
+		r, err := c.Flush(cmd.Context(), client.PutOptions{NoWait: true})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "the batch was due: %d objects are bid for in %d pieces; perdure client run serves the miners\n", len(r.Objects), len(r.Stored))
+	} else {
+		var bytes uint64
+		for _, o := range added {
+			bytes += o.Size
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s wait to be stored: perdure put --flush does it now\n", humanize.IBytes(bytes))
+	}
+	return writeObjects(cmd, g, added)
+}
