@@ -50,11 +50,11 @@ type bazaar struct {
 	goods []good
 	stops chan struct{} // closed when all buyers have everything
 
-	mu        sync.Mutex
-	away      map[int]bool // sellers
-	incidents [bazaarBuyers]int
-	kills     int // of sellers, and lies and cuts
-	lies      int
+	mu        sync.Mutex        // of the books
+	accounts  map[string]*books // of the buyers, by address
+	told      chan chain.Height // heights up to which the books are
+	incidents [bazaarBuyers]int // of buyers
+	kills     int               // of sellers, and lies and cuts
 }
 
 // TestE2EMarketChaos stores twenty files of 1 B to PERDURE_MARKET_LARGEST bytes
@@ -65,7 +65,7 @@ type bazaar struct {
 // seller loses more than a credit window for each incident.
 func TestE2EMarketChaos(t *testing.T) {
 	endToEnd(t)
-	b := &bazaar{seed: setting(t, "PERDURE_CHAOS_SEED", 1), away: map[int]bool{}, stops: make(chan struct{})}
+	b := &bazaar{seed: setting(t, "PERDURE_CHAOS_SEED", 1), accounts: map[string]*books{}, told: make(chan chain.Height), stops: make(chan struct{})}
 	t.Logf("seed %d", b.seed)
 	b.town = newTownFor(t, 50*time.Minute)
 	b.open(int(setting(t, "PERDURE_MARKET_LARGEST", 16<<20)))
@@ -103,12 +103,16 @@ func (b *bazaar) open(largest int) {
 	for _, name := range names {
 		accounts = append(accounts, b.newWallet(name))
 	}
+	for i := range bazaarBuyers + 1 {
+		b.accounts[string(b.addressOf(buyerName(i)).Bytes())] = new(books)
+	}
 	b.startNodes(1, accounts...)
+	node := rpc.New(b.apis[0])
+	b.t.Cleanup(func() { node.Close() })
+	go b.keep(node)
 	for i := range bazaarSellers {
 		b.startSeller(i)
 	}
-	node := rpc.New(b.apis[0])
-	defer node.Close()
 	b.await("every ask", func() bool {
 		offers, err := offers(b.ctx, node)
 		return err == nil && len(offers) == bazaarSellers
@@ -297,9 +301,7 @@ func (b *bazaar) buy(buyer int) {
 				break
 			}
 			if killed {
-				b.mu.Lock()
 				b.incidents[buyer]++
-				b.mu.Unlock()
 			}
 			time.Sleep(500 * time.Millisecond)
 		}
@@ -364,8 +366,7 @@ func (b *bazaar) lie(who int, long time.Duration, good int64) error {
 	if err != nil {
 		return err
 	}
-	payee := b.addressOf(fmt.Sprintf("owner%d", who))
-	shop, err := seller.New(seller.Config{ChainID: townChain, Source: shelf{home: home}, Terms: seller.Terms{Payee: &payee}})
+	shop, err := seller.New(seller.Config{ChainID: townChain, Source: shelf{home: home}, Prices: seller.Terms{Access: seller.Free}})
 	if err != nil {
 		return errors.Join(err, host.Close())
 	}
@@ -374,9 +375,6 @@ func (b *bazaar) lie(who int, long time.Duration, good int64) error {
 	spoil := func(s *badStream, p []byte) (int, error) {
 		p = bytes.Clone(p)
 		p[len(p)-1] ^= 1
-		b.mu.Lock()
-		b.lies++
-		b.mu.Unlock()
 		return s.ReadWriteCloser.Write(p)
 	}
 	host.Serve(func(ctx context.Context, stream io.ReadWriteCloser, peer string) {
@@ -430,20 +428,23 @@ func (b *bazaar) judge(control chain.Amount) {
 	b.t.Helper()
 	node := rpc.New(b.apis[0])
 	defer node.Close()
-	accounts := map[string]*books{}
-	for i := range bazaarBuyers + 1 {
-		accounts[string(b.addressOf(buyerName(i)).Bytes())] = new(books)
+	for last := b.height(0); <-b.told < last; {
+		if b.ctx.Err() != nil {
+			b.t.Fatal(b.ctx.Err())
+		}
 	}
-	if err := b.history(node, accounts); err != nil {
-		b.t.Fatal(err)
-	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	price, err := control.MulDiv(1, b.allChunks())
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	for i := range bazaarBuyers + 1 {
 		a := b.addressOf(buyerName(i))
-		k := accounts[string(a.Bytes())]
+		k := b.accounts[string(a.Bytes())]
+		if err := b.feesOf(a, &k.fees); err != nil {
+			b.t.Fatal(err)
+		}
 		now, err := node.Account(b.ctx, a)
 		if err != nil {
 			b.t.Fatal(err)
@@ -497,57 +498,52 @@ func (b *bazaar) addressOf(name string) chain.Address {
 	return a
 }
 
-// history goes through all updates and sums up channels and fees of accounts.
-func (b *bazaar) history(node *rpc.Client, accounts map[string]*books) error {
+// keep follows the chain and keeps the buyers' books until the test ends. After
+// each block it tells the height to whoever wants to know.
+func (b *bazaar) keep(node *rpc.Client) {
 	payer := map[uint64]*books{}
-	add := func(to *chain.Amount, a chain.Amount) {
-		sum, err := to.Add(a)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		*to = sum
-	}
-	last := b.height(0)
 	err := node.Follow(b.ctx, 1, func(u *consensus.Update) error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		for i := range u.Events {
-			switch e := &u.Events[i]; e.Kind {
-			case consensus.EventChannelOpened:
-				if payer[e.Channel] = accounts[string(e.From)]; payer[e.Channel] != nil {
-					add(&payer[e.Channel].in, e.Amount)
-				}
-			case consensus.EventChannelToppedUp:
-				if k := payer[e.Channel]; k != nil {
-					add(&k.in, e.Amount)
-				}
+			e := &u.Events[i]
+			if e.Kind == consensus.EventChannelOpened {
+				payer[e.Channel] = b.accounts[string(e.From)]
+			}
+			k := payer[e.Channel]
+			if e.Channel == 0 || k == nil {
+				continue
+			}
+			switch e.Kind {
+			case consensus.EventChannelOpened, consensus.EventChannelToppedUp:
+				k.in = b.plus(k.in, e.Amount)
 			case consensus.EventVoucherRedeemed:
-				if k := payer[e.Channel]; k != nil {
-					add(&k.redeemed, e.Amount)
-				}
+				k.redeemed = b.plus(k.redeemed, e.Amount)
 			case consensus.EventChannelCollected:
-				if k := payer[e.Channel]; k != nil {
-					add(&k.back, e.Amount)
-				}
+				k.back = b.plus(k.back, e.Amount)
 			}
 		}
-		if u.Height >= last {
-			return errRead
+		select {
+		case b.told <- u.Height:
+		default:
 		}
 		return nil
 	})
-	if !errors.Is(err, errRead) {
-		return err
+	if err != nil && b.ctx.Err() == nil {
+		b.t.Errorf("keep the books: %v", err)
 	}
-	for i := range bazaarBuyers + 1 {
-		a := b.addressOf(buyerName(i))
-		if err := b.feesOf(a, &accounts[string(a.Bytes())].fees, add); err != nil {
-			return err
-		}
+}
+
+func (b *bazaar) plus(x, y chain.Amount) chain.Amount {
+	sum, err := x.Add(y)
+	if err != nil {
+		b.t.Error(err)
 	}
-	return nil
+	return sum
 }
 
 // feesOf sums the fees of an account's messages.
-func (b *bazaar) feesOf(a chain.Address, sum *chain.Amount, add func(*chain.Amount, chain.Amount)) error {
+func (b *bazaar) feesOf(a chain.Address, sum *chain.Amount) error {
 	text := chain.FormatAddress(a, chain.Testnet)
 	for cursor := ""; ; {
 		var page struct {
@@ -566,7 +562,7 @@ func (b *bazaar) feesOf(a chain.Address, sum *chain.Amount, add func(*chain.Amou
 		}
 		for _, m := range page.Items {
 			if m.From == text {
-				add(sum, m.Fee)
+				*sum = b.plus(*sum, m.Fee)
 			}
 		}
 		if cursor = page.Next; cursor == "" {
