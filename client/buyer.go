@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/perdure/perdure/retrieval/buyer"
 )
@@ -29,9 +30,36 @@ func (c *Client) buyer(ctx context.Context, free bool) (*buyer.Buyer, func(), er
 		cfg.Channels, cfg.Signer, cfg.Ledger = channels{c}, signer{c.cfg.Sender}, book
 	}
 	b, err := buyer.New(cfg)
+	if err == nil {
+		err = c.recall(ctx, b)
+	}
 	if err != nil {
 		done()
 		return nil, nil, err
 	}
 	return b, done, nil
+}
+
+// shunFor is how long a seller that lied is not asked by any process of this home.
+const shunFor = 24 * time.Hour
+
+// recall tells a buyer of the sellers that lied to earlier ones.
+func (c *Client) recall(ctx context.Context, b *buyer.Buyer) error {
+	liars, err := c.records.Liars(ctx)
+	for peer, until := range liars {
+		b.Remember(peer, until)
+	}
+	return err
+}
+
+// denounce keeps who lied, for later buyers.
+func (c *Client) denounce(s buyer.Stats) {
+	for _, of := range s.Sellers {
+		if !of.Lied {
+			continue
+		}
+		if err := c.records.SetLiar(context.Background(), of.Peer, time.Now().Add(shunFor)); err != nil {
+			c.log.Error("keep that a seller lied", "err", err)
+		}
+	}
 }

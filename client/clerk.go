@@ -7,7 +7,6 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/client/files"
-	"github.com/perdure/perdure/retrieval"
 	"github.com/perdure/perdure/retrieval/buyer"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
@@ -99,11 +98,7 @@ func (k *clerk) set(s buyer.Stats) {
 	k.t.Sellers = nil
 	for i := range s.Sellers {
 		of := &s.Sellers[i]
-		paid, err := retrieval.Cost(of.Price, of.Paid)
-		if err != nil {
-			paid = s.Spent
-		}
-		seller := files.Seller{Peer: p2p.FormatPeer(of.Peer), Miner: k.from.minerText(of.Peer, k.network), Bytes: of.Bytes, Chunks: of.Chunks, Paid: paid}
+		seller := files.Seller{Peer: p2p.FormatPeer(of.Peer), Miner: k.from.minerText(of.Peer, k.network), Bytes: of.Bytes, Chunks: of.Chunks, Paid: of.Spent}
 		if of.Dropped {
 			seller.Fault = of.Err
 		}
@@ -140,10 +135,13 @@ func addStats(a, b buyer.Stats) buyer.Stats {
 			}
 			old := &sum.Sellers[i]
 			s.Chunks, s.Bytes, s.Paid = s.Chunks+old.Chunks, s.Bytes+old.Bytes, s.Paid+old.Paid
+			if spent, err := s.Spent.Add(old.Spent); err == nil {
+				s.Spent = spent
+			}
 			if s.Err == "" {
 				s.Err = old.Err
 			}
-			s.Dropped = s.Dropped || old.Dropped
+			s.Dropped, s.Lied = s.Dropped || old.Dropped, s.Lied || old.Lied
 			*old = s
 		}
 	}

@@ -1,16 +1,3 @@
-// Package client stores files on Perdure and fetches them back. It is what the
-// commands put, get, ls and client run call, and what programs import.
-//
-//	c, err := client.Open(client.Options{Home: dir, Node: "http://127.0.0.1:26660", Key: key})
-//	stored, err := c.Put(ctx, "photos", client.PutOptions{Copies: 2})
-//	fetched, err := c.Get(ctx, root, "photos-again", client.GetOptions{})
-//
-// Content is encrypted before it leaves the machine unless PutOptions.Public is
-// set; the key stays in the home, in client/files. Whoever loses the home loses
-// the content.
-//
-// The client serves its pieces to the miners itself, until each of them has its
-// copy: Put does so while it waits, Run for all that was put before.
 package client
 
 import (

@@ -175,9 +175,16 @@ func (c *Client) marketFunds(ctx context.Context, f *Funds) error {
 	if err != nil {
 		return err
 	}
+	met := map[string]bool{}
 	for _, o := range all {
 		for i := range o.Pieces {
-			if err := c.pieceFunds(ctx, f, o.Root, &o.Pieces[i]); err != nil {
+			p := &o.Pieces[i]
+			key := fmt.Sprint(p.CID, p.Bid.Order)
+			if met[key] { // several objects share it
+				continue
+			}
+			met[key] = true
+			if err := c.pieceFunds(ctx, f, o.Root, p); err != nil {
 				return err
 			}
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/perdure/perdure/retrieval/buyer"
 )
 
-// getPiece fetches a piece as the archive that it is, and checks its commitment.
+// getPiece fetches a piece as it is stored, an archive or the piece of several
+// payloads, and checks its commitment.
 func (c *Client) getPiece(ctx context.Context, r *GetResult, dest string, o GetOptions) (err error) {
 	g := &getting{c: c, o: o, r: r}
 	var deal *chain.Deal
@@ -31,73 +32,109 @@ func (c *Client) getPiece(ctx context.Context, r *GetResult, dest string, o GetO
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	file, err := os.OpenFile(c.records.FetchPath(r.Root.String()+".car"), os.O_RDWR|os.O_CREATE, 0o600)
+	kept, err := g.fetchPiece(ctx, deal)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	archive, err := g.pieceIn(ctx, deal, file, retrieval.FormCAR)
-	var form *buyer.FormError
-	if errors.As(err, &form) && form.Form == retrieval.FormFlat {
-		archive, err = g.pieceIn(ctx, deal, file, retrieval.FormFlat)
-	}
+	err = g.output(dest, func(w io.Writer) error { return g.copy(w, io.NewSectionReader(kept.file, 0, int64(kept.size)), nil) })
 	if err != nil {
-		return err
-	}
-	err = g.output(dest, func(w io.Writer) error { return g.copy(w, io.NewSectionReader(file, 0, int64(archive.Size())), nil) })
-	if err != nil {
-		return err
+		return errors.Join(err, kept.Close())
 	}
 	r.Kind = KindPiece
-	return os.Remove(file.Name())
+	return kept.remove()
 }
 
-// pieceSink is the file of a piece while it comes, in either form.
-type pieceSink interface {
-	buyer.Sink
-	Blocks() uint64
-	Size() uint64
+// keptPiece is what came of a piece: its bytes, and of one that is no archive the
+// digests of its leaves beside them.
+type keptPiece struct {
+	file, sums *os.File
+	size       uint64 // once it is whole
 }
 
-// pieceIn fetches the piece in a form, and returns it whole and checked. A flat one is
-// begun anew each time.
-func (g *getting) pieceIn(ctx context.Context, deal *chain.Deal, file *os.File, form retrieval.Form) (sink pieceSink, err error) {
-	if form == retrieval.FormFlat {
-		var sums *os.File
-		if sums, err = os.CreateTemp("", "perdure-*"); err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, sums.Close(), os.Remove(sums.Name())) }()
-		if sink, err = buyer.OpenFlat(file, sums); err != nil {
-			return nil, err
-		}
-	} else if sink, err = buyer.OpenArchive(file, deal.PayloadRoot); err != nil {
-		return nil, err
+func (k *keptPiece) Close() error {
+	err := k.file.Close()
+	if k.sums != nil {
+		err = errors.Join(err, k.sums.Close())
 	}
-	request, err := g.pieceRequest(deal, sink, file)
+	return err
+}
+
+func (k *keptPiece) remove() error {
+	err := errors.Join(k.Close(), os.Remove(k.file.Name()))
+	if k.sums != nil {
+		err = errors.Join(err, os.Remove(k.sums.Name()))
+	}
+	return err
+}
+
+// fetchPiece fetches the rest of a piece. In which form it is stored a seller says.
+func (g *getting) fetchPiece(ctx context.Context, d *chain.Deal) (*keptPiece, error) {
+	path := g.c.records.FetchPath(g.r.Root.String())
+	file, err := os.OpenFile(path+".piece", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	request.Form = form
-	return sink, g.recorded(ctx, func() error {
+	kept := &keptPiece{file: file}
+	err = g.recorded(ctx, func() error {
+		request, size, err := g.archiveRequest(d, kept)
+		if err != nil {
+			return err
+		}
 		stats, err := g.buyer.FetchPiece(ctx, request)
 		g.clerk.over(stats)
-		if err == nil {
-			err = g.checkPiece(file, stats)
+		var form *buyer.FormError
+		if errors.As(err, &form) && form.Form == retrieval.FormFlat {
+			if request, size, err = g.flatRequest(d, kept, path+".sums"); err != nil {
+				return err
+			}
+			stats, err = g.buyer.FetchPiece(ctx, request)
+			g.clerk.over(stats)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		kept.size = size()
+		return g.checkPiece(file, stats)
 	})
+	if err != nil {
+		return nil, errors.Join(err, kept.Close())
+	}
+	return kept, nil
 }
 
-// pieceRequest asks for the rest of a piece.
-func (g *getting) pieceRequest(d *chain.Deal, sink pieceSink, file *os.File) (buyer.PieceRequest, error) {
-	r := buyer.PieceRequest{Piece: d.PieceCID, Root: d.PayloadRoot, From: sink.Blocks(), Size: sink.Size(),
-		MaxSize: piece.MaxPayload(d.PaddedSize), Sink: sink}
+// archiveRequest asks for the rest of an archive.
+func (g *getting) archiveRequest(d *chain.Deal, kept *keptPiece) (buyer.PieceRequest, func() uint64, error) {
+	archive, err := buyer.OpenArchive(kept.file, d.PayloadRoot)
+	if err != nil {
+		return buyer.PieceRequest{}, nil, err
+	}
+	r, err := g.pieceRequest(d, archive)
+	r.From, r.Size = archive.Blocks(), archive.Size()
+	if d.Parts == 1 {
+		r.Have = archive.Get(kept.file)
+	}
+	return r, archive.Size, err
+}
+
+// flatRequest asks for the rest of the piece of several payloads.
+func (g *getting) flatRequest(d *chain.Deal, kept *keptPiece, sums string) (r buyer.PieceRequest, size func() uint64, err error) {
+	if kept.sums, err = os.OpenFile(sums, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return r, nil, err
+	}
+	flat, err := buyer.OpenFlat(kept.file, kept.sums)
+	if err != nil {
+		return r, nil, err
+	}
+	r, err = g.pieceRequest(d, flat)
+	r.Form, r.From, r.Size = retrieval.FormFlat, flat.Blocks(), flat.Size()
+	return r, flat.Size, err
+}
+
+// pieceRequest is what the request has in both forms.
+func (g *getting) pieceRequest(d *chain.Deal, sink buyer.Sink) (buyer.PieceRequest, error) {
+	r := buyer.PieceRequest{Piece: d.PieceCID, Root: d.PayloadRoot, MaxSize: piece.MaxPayload(d.PaddedSize), Sink: sink}
 	for _, p := range g.from.parts {
 		r.Peers = append(r.Peers, p.Sellers...)
-	}
-	if archive, ok := sink.(*buyer.Archive); ok && d.Parts == 1 {
-		r.Have = archive.Get(file)
 	}
 	r.Progress = func(s buyer.Stats) {
 		sum := g.clerk.note(s)
@@ -128,7 +165,10 @@ func (g *getting) checkPiece(file *os.File, stats buyer.Stats) error {
 		return err
 	}
 	if !got.CID.Equals(g.r.Root) {
-		g.buyer.Blame(stats)
+		for i := range stats.Sellers {
+			stats.Sellers[i].Lied = stats.Sellers[i].Chunks > 0
+		}
+		g.c.denounce(stats)
 		return errors.Join(fmt.Errorf("what the sellers sent is piece %s", got.CID), file.Truncate(0))
 	}
 	return nil

@@ -121,20 +121,34 @@ func (g *getting) run(ctx context.Context, dest string) (err error) {
 // recorded fetches by a buyer that pays from this home's channels, and keeps the
 // record of it.
 func (g *getting) recorded(ctx context.Context, fetch func() error) error {
-	p, err := g.c.cfg.Chain.Params(ctx)
+	finish, err := g.begin(ctx)
 	if err != nil {
 		return err
 	}
+	err = fetch()
+	finish(err)
+	return err
+}
+
+// begin makes a buyer that pays from this home's channels, and begins the record of
+// the fetch. finish says how it went: it ends both.
+func (g *getting) begin(ctx context.Context) (finish func(error), err error) {
+	p, err := g.c.cfg.Chain.Params(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var done func()
 	if g.buyer, done, err = g.c.buyer(ctx, g.o.FreeOnly); err != nil {
-		return err
+		return nil, err
 	}
-	defer done()
 	g.clerk = g.c.newClerk(g.r.Root.String(), strings.Join(append([]string{""}, g.o.Path...), "/"), g.from, p.Network)
-	err = fetch()
-	g.report(g.clerk.over(buyer.Stats{}))
-	g.clerk.end(err)
-	return err
+	return func(err error) {
+		s := g.clerk.over(buyer.Stats{})
+		g.report(s)
+		g.c.denounce(s)
+		g.clerk.end(err)
+		done()
+	}, nil
 }
 
 // report puts what the fetch came to into the result.

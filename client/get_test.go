@@ -15,12 +15,15 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/clienttest"
 	"github.com/perdure/perdure/client/pack"
 	"github.com/perdure/perdure/porep/piece"
 	"github.com/perdure/perdure/retrieval/buyer"
 	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/dag"
+	"github.com/perdure/perdure/retrieval/p2p"
 )
 
 // leafSize is the bytes of a leaf.
@@ -252,7 +255,19 @@ func TestGetPiece(t *testing.T) {
 			t.Errorf("piece %s came as %s of %d bytes (%v)", name, sum.CID, got.Size, err)
 		}
 	}
+	small, _ := w.files(3)
+	many, err := c.PutMany(w.ctx, small, client.PutOptions{})
+	w.must(err)
+	shared, err := client.ParseRoot(many.Objects[0].Pieces[0].CID)
+	w.must(err)
+	var out bytes.Buffer
+	if _, err := c.Get(w.ctx, shared, "", client.GetOptions{To: &out}); err != nil {
+		t.Errorf("the piece of several payloads: %v", err)
+	} else if sum, err := piece.Commit(&out); err != nil || sum.CID != shared {
+		t.Errorf("the piece of several payloads came as %s (%v)", sum.CID, err)
+	}
 	w.spent(c)
+	w.funds(c, chain.Amount{}) // the shared piece is counted once
 	unknown, err := client.ParseRoot("baga6ea4seaqaebji57khucsmwm5ya5tbuu5oxjzk6ehopfwzye4ixzanfjmkcka")
 	w.must(err)
 	if _, err := c.Get(w.ctx, unknown, "", client.GetOptions{To: io.Discard}); !errors.Is(err, client.ErrNotStored) {
@@ -338,5 +353,46 @@ func TestParseRange(t *testing.T) {
 		if got, err := client.ParseRange(text); err == nil {
 			t.Errorf("%q: %v, want an error", text, got)
 		}
+	}
+}
+
+// hidden is a directory that knows of no deals.
+type hidden struct{ *clienttest.Chain }
+
+// DealsOf implements client.Directory.
+func (hidden) DealsOf(context.Context, string) ([]uint64, error) { return nil, nil }
+
+// finder names peers.
+type finder []chain.Peer
+
+// FindProviders implements client.Finder.
+func (f finder) FindProviders(context.Context, cid.Cid, int) ([]chain.Peer, error) { return f, nil }
+
+// TestFinders fetches what neither the chain nor the records know, from peers that
+// a Finder names: one that has it, and one that has not.
+func TestFinders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	path, data := w.file(700_000)
+	root := w.stored(w.client(), path, client.PutOptions{Public: true, Copies: 1})
+	stranger := func(finders ...client.Finder) *client.Client {
+		identity, err := p2p.LoadIdentity(filepath.Join(t.TempDir(), "identity"))
+		w.must(err)
+		host, err := p2p.New(p2p.Config{Identity: identity})
+		w.must(err)
+		t.Cleanup(func() { w.must(host.Close()) })
+		sender, err := wallet.NewSender(w.chain, clienttest.Key(clienttest.ClientKey), chain.Amount{})
+		w.must(err)
+		c, err := client.New(client.Config{Home: t.TempDir(), Chain: w.chain, Directory: hidden{w.chain}, Sender: sender, Host: host, Finders: finders})
+		w.must(err)
+		return c
+	}
+	if _, err := stranger().Get(w.ctx, root, "", client.GetOptions{To: io.Discard}); !errors.Is(err, client.ErrNotStored) {
+		t.Errorf("without a finder: %v", err)
+	}
+	var out bytes.Buffer
+	c := stranger(finder{}, finder{w.miners[1].Host.Self(), w.miners[0].Host.Self()})
+	if _, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out}); err != nil || !bytes.Equal(out.Bytes(), data) {
+		t.Errorf("by a finder: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -37,6 +38,8 @@ type PutOptions struct {
 	Approve func(*Quote) error
 	// Event hears of each stage; it must not wait.
 	Event func(Event)
+
+	from io.Reader // in place of a path
 }
 
 // Stages of a Put before those of package deals.
@@ -99,7 +102,7 @@ func (c *Client) put(ctx context.Context, path string, o PutOptions) (*PutResult
 	if err != nil {
 		return nil, err
 	}
-	packed, err := pack.Pack(ctx, path, plan.pack(spool.Dir(), o.Event))
+	packed, err := o.pack(ctx, path, plan.pack(spool.Dir(), o.Event))
 	if err != nil {
 		return nil, errors.Join(err, spool.Remove())
 	}

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -49,24 +48,14 @@ type world struct {
 func newWorld(t *testing.T, miners int) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	w := &world{t: t, ctx: ctx, chain: clienttest.NewChain(t), dir: t.TempDir()}
-	w.home = filepath.Join(w.dir, "home")
-	var running sync.WaitGroup
-	t.Cleanup(func() { cancel(); running.Wait() })
-	run := func(what func(context.Context) error) {
-		running.Go(func() {
-			if err := what(ctx); err != nil && ctx.Err() == nil {
-				t.Error(err)
-			}
-		})
-	}
-	run(w.chain.Run)
+	t.Cleanup(cancel)
+	var prices []chain.Amount
 	for n := range miners {
-		m := clienttest.NewMiner(t, w.chain, n, chain.Atto(uint64(1_000_000_000*(n+1))))
-		w.miners = append(w.miners, m)
-		run(m.Run)
+		prices = append(prices, chain.Atto(uint64(1_000_000_000*(n+1))))
 	}
-	w.chain.Advance(6) // the asks are in the book
+	n := clienttest.NewNetwork(t, prices...)
+	w := &world{t: t, ctx: ctx, chain: n.Chain, miners: n.Miners, dir: t.TempDir()}
+	w.home = filepath.Join(w.dir, "home")
 	return w
 }
 

@@ -115,7 +115,7 @@ func (y *yields) sectors() []Margin {
 			Assumes: "what is not stored saves no more than issuance pays for it; a third of the votes may redraw a seed by a skip"},
 		{Name: "skip fee", Unit: perSector, Cheat: "stores a part and skips, or has the challenge redrawn, when the rest is challenged",
 			Gain: period, Penalty: y.sum(y.of(p.SkipFee, 200-3*covered, 200), y.of(period, 4, 3)), Detection: honestVotes,
-			Assumes: "nearly all is missing, the worst share that the fault budget does not cover; sealing again takes longer than a window (32 GiB and up); a third of the votes may redraw a challenge by a skip"},
+			Assumes: "two thirds of the windows are skipped, the worst that the fault budget does not cover; sealing again takes longer than a window (32 GiB and up); a third of the votes may redraw a challenge by a skip"},
 		{Name: "fault budget", Unit: perIncome, Cheat: "stores a part and skips no more often than the fault budget covers",
 			Gain: chain.PDR(1), Penalty: y.of(chain.PDR(1), 200-covered, 100), Detection: honestVotes,
 			Assumes: "a skip costs no fee, but the income of two periods, before it and until it is made up for; both may fall to one skip"},
@@ -137,7 +137,7 @@ func (y *yields) market() []Margin {
 	p := y.p
 	return []Margin{
 		{Name: "order deposit", Unit: perOrder, Cheat: "places orders to withdraw them before anybody can meet them",
-			Gain: y.of(p.BaseFeeStart, p.MatchVisits*p.MatchSearches*p.UnitHash, 1), Penalty: p.OrderDeposit, Detection: 100,
+			Gain: y.of(p.BaseFeeStart, (1+hopsPerVisit)*p.MatchVisits*p.MatchSearches*p.UnitHash, 1), Penalty: p.OrderDeposit, Detection: 100,
 			Assumes: "it takes every search of one block, at the base fee of genesis; an order that rests binds its owner"},
 		{Name: "no-show deposit", Unit: perPiece, Cheat: "matches and never sends or seals, to hold the other side's space or money",
 			Gain: y.blocks(p.ActivateBy), Penalty: p.NoShowDeposit, Detection: 100,

@@ -38,7 +38,7 @@ func TestMarginsRefused(t *testing.T) {
 		"sector pledge":      func(p *Params) { p.SectorPledge = p.FaultFee },
 		"order deposit":      func(p *Params) { p.OrderDeposit = zero },
 		"no-show deposit":    func(p *Params) { p.NoShowDeposit = zero },
-		"refused repair":     func(p *Params) { p.RepairBy = 1 << 23 },
+		"refused repair":     func(p *Params) { p.RepairBy, p.EndedRetention = 1<<23, 1<<30 },
 		"slash":              func(p *Params) { p.IssuanceFullPower = 1 << 40; p.FaultFee, p.SkipFee = chain.PDR(8), chain.PDR(7) },
 	} {
 		p := Mainnet()

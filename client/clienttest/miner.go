@@ -128,6 +128,11 @@ func (m *Miner) Height(ctx context.Context) (chain.Height, error) {
 // Find implements seller.Source.
 func (m *Miner) Find(_ context.Context, root cid.Cid, _ uint64) (seller.Content, error) {
 	for _, d := range m.chain.Deals() {
+		if d.PayloadRoot == root {
+			if _, err := os.Stat(m.path(d.PieceCID)); err == nil {
+				return seller.Content{Piece: d.PieceCID}, nil
+			}
+		}
 		if _, f, err := m.Open(context.Background(), seller.Content{Piece: d.PieceCID, Segment: root}); err == nil {
 			return seller.Content{Piece: d.PieceCID, Segment: root}, f.Close()
 		}
@@ -154,7 +159,16 @@ func (m *Miner) Open(_ context.Context, c seller.Content) (*car.Index, seller.Ar
 // index reads a piece anew each time.
 func (m *Miner) index(c seller.Content, f *os.File) (*car.Index, error) {
 	if !c.Segment.Defined() {
-		return car.BuildIndex(f, car.Options{})
+		x, err := car.BuildIndex(f, car.Options{})
+		for _, d := range m.chain.Deals() {
+			if err == nil || d.PieceCID != c.Piece {
+				continue
+			}
+			if _, err = f.Seek(0, io.SeekStart); err == nil { // no archive, then
+				x, err = car.BuildFlat(f, d.PayloadRoot)
+			}
+		}
+		return x, err
 	}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {

@@ -23,6 +23,7 @@ const (
 	tableObject   = 'o'
 	tableChannel  = 'c'
 	tableTransfer = 't'
+	tableLiar     = 'l'
 	tableRoot     = 'r' // root, 0, number of an object: nothing
 	tablePiece    = 'p' // piece CID, 0, number of an object: nothing
 )

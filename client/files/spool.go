@@ -222,3 +222,29 @@ func (r *Records) LedgerPath() string { return r.path("ledger") }
 
 // IdentityPath is the libp2p key of the home.
 func (r *Records) IdentityPath() string { return r.path("identity") }
+
+// NewReading makes a directory under fetch for a file that is open for reading,
+// and deletes those whose process is gone.
+func (r *Records) NewReading() (dir string, lock *Lock, err error) {
+	old, err := filepath.Glob(r.path("fetch", "open-*"))
+	if err != nil {
+		return "", nil, err
+	}
+	for _, dir := range old {
+		if lock, err := TakeLock(filepath.Join(dir, lockName)); err == nil {
+			if err := EndReading(dir, lock); err != nil {
+				return "", nil, err
+			}
+		}
+	}
+	if dir, err = os.MkdirTemp(r.path("fetch"), "open-*"); err != nil {
+		return "", nil, fmt.Errorf("make room for reading: %w", err)
+	}
+	if lock, err = TakeLock(filepath.Join(dir, lockName)); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("make room for reading: %w", err), os.RemoveAll(dir))
+	}
+	return dir, lock, nil
+}
+
+// EndReading deletes what NewReading made.
+func EndReading(dir string, lock *Lock) error { return errors.Join(os.RemoveAll(dir), lock.Close()) }

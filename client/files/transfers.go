@@ -162,3 +162,54 @@ func (r *Records) SetChannel(ctx context.Context, c Channel) error {
 func (r *Records) ForgetChannel(ctx context.Context, id uint64) error {
 	return r.write(ctx, func(db *pebble.DB) error { return db.Delete(key(tableChannel, id), pebble.Sync) })
 }
+
+// SetLiar notes that the peer with this binary ID is not to be asked until then.
+// Those whose time is over are forgotten.
+func (r *Records) SetLiar(ctx context.Context, peer string, until time.Time) error {
+	return r.write(ctx, func(db *pebble.DB) error {
+		b := db.NewBatch()
+		defer b.Close()
+		err := eachLiar(db, func(k []byte, t time.Time) error {
+			if time.Now().After(t) {
+				return b.Delete(k, nil)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := b.Set(append([]byte{tableLiar}, peer...), binary.BigEndian.AppendUint64(nil, uint64(until.Unix())), nil); err != nil {
+			return err
+		}
+		return b.Commit(pebble.Sync)
+	})
+}
+
+// Liars returns until when which peers, by binary ID, are not to be asked.
+func (r *Records) Liars(ctx context.Context) (map[string]time.Time, error) {
+	out := map[string]time.Time{}
+	err := r.read(ctx, func(db *pebble.DB) error {
+		return eachLiar(db, func(k []byte, until time.Time) error {
+			if time.Now().Before(until) {
+				out[string(k[1:])] = until
+			}
+			return nil
+		})
+	})
+	return out, err
+}
+
+func eachLiar(db *pebble.DB, each func(k []byte, until time.Time) error) error {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableLiar}, UpperBound: []byte{tableLiar + 1}})
+	if err != nil {
+		return err
+	}
+	for it.First(); it.Valid(); it.Next() {
+		if v := it.Value(); len(v) == 8 {
+			if err := each(it.Key(), time.Unix(int64(binary.BigEndian.Uint64(v)), 0)); err != nil {
+				return errors.Join(err, it.Close())
+			}
+		}
+	}
+	return errors.Join(it.Error(), it.Close())
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/internal/lifecycle"
 )
 
 // openReader opens the client of --home without a key: it reads, and signs nothing.
@@ -74,24 +76,44 @@ func newClientCommand(g *globals) *cobra.Command {
 
 // newClientRun returns the command that serves.
 func newClientRun(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var o client.PublicOptions
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Serve what was put until stopped",
 		Long: `Go on with every put that was stopped or given --no-wait: place bids that are not on chain,
 serve the pieces to the miners that matched, follow the deals. Payment channels whose vouchers have all expired
-are settled and collected. It runs until it is stopped, beside other commands.`,
+are settled and collected. It runs until it is stopped, beside other commands.
+
+With --http it is also a gateway for ordinary IPFS clients: it gives out archives taken in by
+'perdure gateway import', and what was put with --public as long as its pieces are here. With --bitswap
+IPFS nodes that connect get the same.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			key, err := openKey(g)
-			if err != nil {
-				return err
-			}
-			c, err := g.open(client.Options{Key: key, Log: logger(cmd)})
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			return c.Run(cmd.Context())
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runClient(cmd, g, o) },
 	}
+	f := cmd.Flags()
+	f.StringVar(&o.HTTP, "http", "", "host:port of a gateway for ordinary IPFS clients (default none)")
+	f.StringSliceVar(&o.Subdomains, "subdomains", nil, "host names below which each CID is an origin of its own")
+	f.BoolVar(&o.Bitswap, "bitswap", false, "give the same to IPFS nodes by bitswap")
+	f.BoolVar(&o.FreeAll, "free-all", false, "give archives that were imported with a price for nothing, too")
+	return cmd
+}
+
+func runClient(cmd *cobra.Command, g *globals, o client.PublicOptions) error {
+	key, err := openKey(g)
+	if err != nil {
+		return err
+	}
+	log := logger(cmd)
+	c, err := g.open(client.Options{Key: key, Log: log})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	o.Listening = func(address string) { log.Info("gateway runs", "url", "http://"+address) }
+	var parts lifecycle.Group
+	parts.Add("client", c.Run)
+	if o.HTTP != "" || o.Bitswap {
+		parts.Add("gateway", func(ctx context.Context) error { return c.ServePublic(ctx, o) })
+	}
+	return parts.Run(cmd.Context())
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,19 +154,7 @@ func TestJoin(t *testing.T) {
 	}
 	compare := func() {
 		t.Helper()
-		for h := from; h <= tip+5; h++ {
-			a, err := n.Nodes[0].Store().At(h)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := d.Store().At(h)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(a.AppHash(), b.AppHash()) {
-				t.Fatalf("height %d: the new node has another app hash", h)
-			}
-		}
+		sameStates(t, n.Nodes[0], d, from, tip+5)
 	}
 	compare()
 	if got := history(t, d); got != from+1 {
@@ -210,5 +199,71 @@ func history(t *testing.T, d *Node) chain.Height {
 			return status.Index.First
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestStoppedTooLong stops a node for longer than anybody keeps blocks. Started
+// again it ends with an error that says from where to where it lacks them, and
+// what to do; done so, it has the others' states.
+func TestStoppedTooLong(t *testing.T) {
+	const away = 2 // a follower
+	n, ctx := start(t, Options{Validators: 2, Followers: 1, Gated: true, Params: short()}), limited(t)
+	advance := func(blocks uint64) {
+		t.Helper()
+		if err := n.Advance(ctx, blocks); err != nil {
+			t.Fatal(err)
+		}
+	}
+	advance(12)
+	stood := n.Nodes[away].Store().View().Height()
+	if err := n.Stop(away); err != nil {
+		t.Fatal(err)
+	}
+	for range 7 {
+		advance(14)
+	}
+	tip := n.Height()
+	home := n.home(away)
+	config, err := node.LoadConfig(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Peers = n.peers[away]
+	again, err := node.New(node.Options{Home: home, Config: &config, Pace: n.opts.Pace, Patience: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var behind *node.BehindError
+	if err := errors.Join(again.Run(ctx), again.Close()); !errors.As(err, &behind) || behind.Height != stood || behind.Oldest <= stood+1 ||
+		!strings.Contains(err.Error(), "perdure node reset") {
+		t.Fatalf("a node that stopped at %d of %d ends with %v", stood, tip, err)
+	}
+	if err := node.Reset(home); err != nil {
+		t.Fatal(err)
+	}
+	d := n.join(t, node.Options{Home: home, Config: &config, Pace: n.opts.Pace, Sync: &node.Sync{
+		Servers: []string{n.Nodes[0].RPC(), n.Nodes[1].RPC()}, Trust: header(t, n.Nodes[0].RPC(), tip-1)}})
+	if err := n.Reach(ctx, tip); err != nil {
+		t.Fatal(err)
+	}
+	advance(3)
+	sameStates(t, n.Nodes[0], d, d.Store().Oldest(), tip+3)
+}
+
+// sameStates compares the app hashes of two nodes from one height to another.
+func sameStates(t *testing.T, one, other *Node, from, to chain.Height) {
+	t.Helper()
+	for h := from; h <= to; h++ {
+		a, err := one.Store().At(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := other.Store().At(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(a.AppHash(), b.AppHash()) {
+			t.Fatalf("height %d: two nodes have different app hashes", h)
+		}
 	}
 }

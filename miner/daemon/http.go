@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,6 +15,8 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/internal/lifecycle"
+	"github.com/perdure/perdure/miner"
+	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/gateway"
 	"github.com/perdure/perdure/retrieval/p2p"
 	"github.com/perdure/perdure/retrieval/seller"
@@ -26,7 +29,7 @@ type PublicConfig struct {
 	HTTP       string   `toml:"http"`       // host:port of the gateway; empty: none
 	Subdomains []string `toml:"subdomains"` // host names below which each CID is an origin of its own
 	Bitswap    bool     `toml:"bitswap"`    // give free blocks to IPFS nodes
-	Free       []string `toml:"free"`       // roots of payloads that are free whatever the price; "all": every one
+	Free       []string `toml:"free"`       // free whatever the price: roots of payloads, "public" for those whose client wants it, "all"
 
 	DHT       bool     `toml:"dht"`        // announce free payloads
 	Bootstrap []string `toml:"bootstrap"`  // multiaddrs, with peer IDs, of nodes of the table
@@ -43,7 +46,8 @@ const (
 // public is the miner's face to ordinary IPFS clients.
 type public struct {
 	d        *Daemon
-	shelf    *shelf
+	shelf    *gateway.Shelf
+	log      *slog.Logger
 	handler  http.Handler
 	listener net.Listener // nil: no gateway
 }
@@ -51,11 +55,17 @@ type public struct {
 // openPublic starts what the config asks for, except what Run does.
 func (d *Daemon) openPublic(ctx context.Context) error {
 	cfg := d.opts.Config.Public
-	p := &public{d: d}
-	p.shelf = &shelf{records: d.records, disk: d.disk, pieces: newSource(d.records, d.disk), log: d.log.With("part", "public"),
-		Deals: gateway.NewDeals(dealChain{d}), terms: d.terms}
+	p := &public{d: d, log: d.log.With("part", "public")}
+	pieces := newSource(d.records, d.disk)
 	var err error
-	p.handler, err = gateway.New(gateway.Config{Source: p.shelf, Metrics: d.status.metrics, Subdomains: cfg.Subdomains, Log: p.shelf.log})
+	p.shelf = gateway.NewShelf(gateway.ShelfConfig{
+		Holdings: func(ctx context.Context) ([]gateway.Holding, error) { return holdings(ctx, d.records, d.publicStatus) },
+		Open: func(ctx context.Context, piece cid.Cid) ([]*car.Index, gateway.Archive, error) {
+			return pieces.all(ctx, piece)
+		},
+		Deals: gateway.NewDeals(dealChain{d}), Log: p.log,
+	})
+	p.handler, err = gateway.New(gateway.Config{Source: p.shelf, Metrics: d.status.metrics, Subdomains: cfg.Subdomains, Log: p.log})
 	if err != nil {
 		return err
 	}
@@ -84,35 +94,21 @@ func (d *Daemon) openPublic(ctx context.Context) error {
 	return nil
 }
 
-// everything is the word for all roots in the config.
-const everything = "all"
-
-// freeRoots reads which payloads are free whatever the price; cid.Undef stands
-// for every one.
-func freeRoots(texts []string) (map[cid.Cid]bool, error) {
-	out := map[cid.Cid]bool{}
-	for _, text := range texts {
-		if text == everything {
-			out[cid.Undef] = true
-			continue
-		}
-		c, err := cid.Decode(text)
-		if err != nil {
-			return nil, fmt.Errorf("public.free: %q is no root and not %q: %w", text, everything, err)
-		}
-		out[payload(c)] = true
+// publicStatus is how the data of a deal that is on disk stands to whoever asks,
+// by the same prices as in the retrieval protocol.
+func (d *Daemon) publicStatus(ctx context.Context, deal *chain.Deal) (gateway.Status, error) {
+	terms, err := d.prices.Terms(ctx, seller.Item{Piece: deal.PieceCID, Root: deal.PayloadRoot})
+	if err != nil {
+		return gateway.Status{}, err
 	}
-	return out, nil
-}
-
-// terms is what the data of a deal costs.
-func (d *Daemon) terms(deal *chain.Deal) gateway.Terms {
-	t := gateway.Terms{ChainID: d.params.ChainID, Payee: chain.FormatAddress(d.send.address(), d.params.Network), Peer: d.host.Addrs()}
-	item := seller.Item{Piece: deal.PieceCID, Root: deal.PayloadRoot}
-	if terms, err := d.prices.Terms(context.Background(), item); err == nil && terms.Access == seller.Paid {
-		t.Price = terms.Price
+	switch terms.Access {
+	case seller.Free:
+		return gateway.Status{State: gateway.Free}, nil
+	case seller.Paid:
+		return gateway.Status{State: gateway.Priced, Terms: gateway.Terms{ChainID: d.params.ChainID, Price: terms.Price,
+			Payee: chain.FormatAddress(*terms.Payee, d.params.Network), Peer: d.host.Addrs()}}, nil
 	}
-	return t
+	return gateway.Status{}, nil
 }
 
 // GatewayAddr is the host:port of the gateway; empty: there is none.
@@ -149,7 +145,7 @@ func (p *public) announce(ctx context.Context) error {
 				continue
 			}
 			if err := p.d.host.Announce(ctx, root); err != nil {
-				p.shelf.log.Warn("announce payload; tried again", "root", root, "err", err)
+				p.log.Warn("announce payload; tried again", "root", root, "err", err)
 				break // the table knows nobody yet, or the network is away
 			}
 			said[root] = time.Now()
@@ -160,6 +156,46 @@ func (p *public) announce(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// holdings are the pieces of a miner's deals, and how clients find them; onDisk
+// says so of those that are held.
+func holdings(ctx context.Context, records miner.Records, onDisk func(context.Context, *chain.Deal) (gateway.Status, error)) ([]gateway.Holding, error) {
+	all, err := records.Deals()
+	if err != nil {
+		return nil, err
+	}
+	var out []gateway.Holding
+	for _, d := range all {
+		h := gateway.Holding{Piece: d.Deal.PieceCID, Root: d.Deal.PayloadRoot}
+		switch {
+		case held(d.State):
+			if h.Status, err = onDisk(ctx, &d.Deal); err != nil {
+				return nil, err
+			}
+		case d.State == miner.DealFetching:
+			h.Status = gateway.Status{State: gateway.Waiting, Retry: fetchWait}
+		case d.State == miner.DealEnded:
+			h.Status.State = gateway.Ended
+		}
+		if h.Status.State != gateway.Unknown {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
+// fetchWait is when clients are told to ask again for what is being fetched.
+const fetchWait = 30 * time.Second
+
+// dealChain is the chain as provider answers need it.
+type dealChain struct{ d *Daemon }
+
+// Peer implements gateway.Chain.
+func (c dealChain) Peer(ctx context.Context, id chain.MinerID) (chain.Peer, error) {
+	m := new(chain.Miner)
+	_, err := c.d.node.Record(ctx, chain.MinerKey(id), m)
+	return m.Peer, err
 }
 
 // DealsOf implements gateway.Chain.

@@ -15,7 +15,7 @@ func (d *Daemon) openMarket(context.Context) (err error) {
 	if err := cfg.checkLimits(); err != nil {
 		return err
 	}
-	if d.prices, err = newTariff(&cfg, &d.opts.Config.Public, d.send.address()); err != nil {
+	if d.prices, err = newTariff(&cfg, &d.opts.Config.Public, d.records, d.send.address()); err != nil {
 		return err
 	}
 	log := d.log.With("part", "retrieval")

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/retrieval/p2p"
 	"github.com/perdure/perdure/retrieval/seller"
 )
@@ -23,12 +22,12 @@ type BuyerConfig struct {
 // It implements seller.Prices.
 type tariff struct {
 	usual  seller.Terms
-	free   map[cid.Cid]bool // roots that cost nothing; cid.Undef: all
+	free   *gifts
 	buyers map[string]seller.Terms
 }
 
-func newTariff(retrieval *RetrievalConfig, public *PublicConfig, payee chain.Address) (*tariff, error) {
-	free, err := freeRoots(public.Free)
+func newTariff(retrieval *RetrievalConfig, public *PublicConfig, records miner.Records, payee chain.Address) (*tariff, error) {
+	free, err := newGifts(public.Free, records)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +58,8 @@ func termsOf(price chain.Amount, free uint64, payee chain.Address) seller.Terms 
 
 // Terms implements seller.Prices.
 func (t *tariff) Terms(_ context.Context, item seller.Item) (seller.Terms, error) {
-	if t.free[cid.Undef] || t.free[payload(item.Root)] {
-		return seller.Terms{Access: seller.Free}, nil
+	if free, err := t.free.has(item); free || err != nil {
+		return seller.Terms{Access: seller.Free}, err
 	}
 	if terms, ok := t.buyers[item.Peer]; ok {
 		return terms, nil

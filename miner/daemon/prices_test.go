@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/retrieval/p2p"
 	"github.com/perdure/perdure/retrieval/seller"
 )
@@ -18,6 +19,8 @@ import (
 func TestTariff(t *testing.T) {
 	const friend = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 	const root, other = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e", "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+	const wish = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+	wishes := &dealRecords{}
 	payee, err := chain.AddressOfKey([]byte(strings.Repeat("k", 32)))
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +38,7 @@ func TestTariff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		prices, err := newTariff(&cfg.Retrieval, &cfg.Public, payee)
+		prices, err := newTariff(&cfg.Retrieval, &cfg.Public, wishes, payee)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,6 +52,9 @@ func TestTariff(t *testing.T) {
 		}
 		return terms
 	}
+	public := &miner.Deal{State: miner.DealActive}
+	public.Deal.PayloadRoot, public.Deal.Public = cid.MustParse(wish), true
+	wishes.deals = append(wishes.deals, public)
 	paid := func(price, chunks uint64) seller.Terms {
 		return seller.Terms{Access: seller.Paid, Price: chain.Atto(price), FreeChunks: chunks}
 	}
@@ -57,17 +63,19 @@ func TestTariff(t *testing.T) {
 		config, peer, root string
 		want               seller.Terms
 	}{
-		"price":            {"[retrieval]\nprice = \"7\"\nfree_chunks = 3", "stranger", root, paid(7, 3)},
-		"price 0":          {"[retrieval]\nprice = \"0\"", "stranger", root, nothing},
-		"everything free":  {"[public]\nfree = [\"all\"]\n[retrieval]\nprice = \"7\"", "stranger", root, nothing},
-		"one root free":    {"[public]\nfree = [\"" + root + "\"]\n[retrieval]\nprice = \"7\"", "stranger", root, nothing},
-		"another root":     {"[public]\nfree = [\"" + root + "\"]\n[retrieval]\nprice = \"7\"", "stranger", other, paid(7, 0)},
-		"allowance":        {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nfree_chunks = 99", id, root, paid(7, 99)},
-		"stranger's":       {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nfree_chunks = 99", "stranger", root, paid(7, 0)},
-		"discount":         {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nprice = \"2\"", id, root, paid(2, 0)},
-		"for a friend":     {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nprice = \"0\"", id, root, nothing},
-		"nobody known":     {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nprice = \"0\"", "", root, paid(7, 0)},
-		"unless not given": {"", "stranger", root, paid(1_000_000_000_000, 0)},
+		"price":               {"[retrieval]\nprice = \"7\"\nfree_chunks = 3", "stranger", root, paid(7, 3)},
+		"price 0":             {"[retrieval]\nprice = \"0\"", "stranger", root, nothing},
+		"everything free":     {"[public]\nfree = [\"all\"]\n[retrieval]\nprice = \"7\"", "stranger", root, nothing},
+		"one root free":       {"[public]\nfree = [\"" + root + "\"]\n[retrieval]\nprice = \"7\"", "stranger", root, nothing},
+		"as its client wants": {"[retrieval]\nprice = \"7\"", "stranger", wish, nothing},
+		"wishes not granted":  {"[public]\nfree = []\n[retrieval]\nprice = \"7\"", "stranger", wish, paid(7, 0)},
+		"another root":        {"[public]\nfree = [\"" + root + "\"]\n[retrieval]\nprice = \"7\"", "stranger", other, paid(7, 0)},
+		"allowance":           {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nfree_chunks = 99", id, root, paid(7, 99)},
+		"stranger's":          {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nfree_chunks = 99", "stranger", root, paid(7, 0)},
+		"discount":            {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nprice = \"2\"", id, root, paid(2, 0)},
+		"for a friend":        {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nprice = \"0\"", id, root, nothing},
+		"nobody known":        {"[retrieval]\nprice = \"7\"\n[[retrieval.buyers]]\npeer = \"" + friend + "\"\nprice = \"0\"", "", root, paid(7, 0)},
+		"unless not given":    {"", "stranger", root, paid(1_000_000_000_000, 0)},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			got := ask(t, tc.config, tc.peer, tc.root)
@@ -86,7 +94,7 @@ func TestTariff(t *testing.T) {
 	} {
 		err := cfg.checkLimits()
 		if err == nil {
-			_, err = newTariff(&cfg, &PublicConfig{}, payee)
+			_, err = newTariff(&cfg, &PublicConfig{}, nil, payee)
 		}
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, want %q", err, says)

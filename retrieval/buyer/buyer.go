@@ -77,13 +77,16 @@ type Config struct {
 	// doubled each time.
 	Retries    int
 	RetryDelay time.Duration
+	// LeaveTimeout is how long the end of a Transfer waits for sellers to send
+	// what was called off too late and to take leave, default 3 s.
+	LeaveTimeout time.Duration
 }
 
 func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		v       *time.Duration
 		initial time.Duration
-	}{{&c.StallTimeout, 20 * time.Second}, {&c.SlowGrace, 10 * time.Second}, {&c.RememberFor, 10 * time.Minute}, {&c.RetryDelay, 200 * time.Millisecond}} {
+	}{{&c.StallTimeout, 20 * time.Second}, {&c.SlowGrace, 10 * time.Second}, {&c.RememberFor, 10 * time.Minute}, {&c.RetryDelay, 200 * time.Millisecond}, {&c.LeaveTimeout, 3 * time.Second}} {
 		if *d.v == 0 {
 			*d.v = d.initial
 		}
@@ -162,9 +165,11 @@ type SellerStats struct {
 	Peer    string // binary ID
 	Price   chain.Amount
 	Chunks  uint64
-	Bytes   uint64 // of blocks
-	Paid    uint64 // chunks
+	Bytes   uint64       // of blocks
+	Paid    uint64       // chunks
+	Spent   chain.Amount // attoPDR revealed to it in ticks
 	Dropped bool
+	Lied    bool   // it was dropped for what it sent, or for breaking the protocol
 	Err     string // why it was left, if it was
 }
 

@@ -159,6 +159,16 @@ func FuzzBuyer(f *testing.F) {
 		if err == nil && st.Blocks != 4 || st.Paid > st.Chunks {
 			t.Fatalf("%+v, %v", st, err)
 		}
+		w.remake()
+		t2 := w.buyer.NewTransfer(ctx, buyer.TransferRequest{Root: r.Root, Parts: r.Parts, MaxPrice: r.MaxPrice})
+		for _, c := range two.order[:2] {
+			if got, err := t2.Get(ctx, c); err == nil && !bytes.Equal(two.blocks[c], got) {
+				t.Fatal("got a wrong block")
+			}
+		}
+		if st := t2.Close(); st.Paid > st.Chunks {
+			t.Fatalf("%+v", st)
+		}
 		w.serving.Wait()
 	})
 }

@@ -80,7 +80,7 @@ func (j *job) judge(s *source, came uint64, err error) error {
 	if drop && j.deal == 0 { // whoever fetches for a deal decides when to ask again
 		j.buyer.drop(string(s.peer.ID))
 	}
-	j.seller(s.seat, func(st *SellerStats) { st.Err, st.Dropped = err.Error(), st.Dropped || drop })
+	j.seller(s.seat, func(st *SellerStats) { st.left(err, drop) })
 	return nil
 }
 
@@ -217,7 +217,7 @@ func (j *job) unquoted(ctx context.Context, s *source, err error) {
 		if remembered && st.Dropped { // by this fetch, which knows better why
 			return
 		}
-		st.Err, st.Dropped = err.Error(), st.Dropped || remembered || fault
+		st.left(err, remembered || fault)
 	})
 }
 

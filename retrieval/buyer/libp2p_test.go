@@ -1,21 +1,16 @@
 package buyer_test
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/ipfs/go-cid"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/retrieval/buyer"
 	"github.com/perdure/perdure/retrieval/p2p"
-	"github.com/perdure/perdure/retrieval/seller"
 )
 
 func newHost(t testing.TB, listen ...string) *p2p.Host {
@@ -100,75 +95,6 @@ func TestOverLibp2p(t *testing.T) {
 				t.Errorf("range: %d blocks, %v", st.Blocks, err)
 			}
 			s.reported(t)
-		})
-	}
-}
-
-// payload is what the benchmarks move, in bytes.
-const payload = 256 << 20
-
-// BenchmarkRetrieve fetches 256 MiB over loopback libp2p, with and without
-// payment, ledgers on disk, every block checked by both sides; stream copies
-// the same bytes over a bare libp2p stream, for comparison.
-func BenchmarkRetrieve(b *testing.B) {
-	f := makeFile(b, payload, 50)
-	parts := f.cut(b)
-	for _, transport := range []string{"/tcp/", "/quic-v1"} {
-		name := strings.Trim(transport, "/")
-		for _, price := range []uint64{7, 0} {
-			b.Run(fmt.Sprintf("%s/price=%d", name, price), func(b *testing.B) {
-				w := newWorld(b)
-				w.ledger = openLedgerAt(b, b.TempDir())
-				w.config.Ledger = w.ledger
-				s := w.open(10, price, func(c *seller.Config) { c.Ledger = openLedgerAt(b, b.TempDir()) }, parts...)
-				w.over(s, transport)
-				sink := buyer.SinkFunc(func(context.Context, cid.Cid, []byte) error { return nil })
-				b.SetBytes(payload)
-				for b.Loop() {
-					st, err := w.buyer.Fetch(ctx, w.request(f, parts, sink, s))
-					if err != nil || st.Bytes < payload {
-						b.Fatalf("%d bytes: %v", st.Bytes, err)
-					}
-				}
-				s.reported(b)
-			})
-		}
-		b.Run(name+"/stream", func(b *testing.B) {
-			host, client := newHost(b, p2p.LoopbackAddrs()...), newHost(b)
-			host.Serve(func(_ context.Context, stream io.ReadWriteCloser, _ string) {
-				_, _ = io.ReadFull(stream, make([]byte, 1))
-				for rest := f.bytes; len(rest) > 0; rest = rest[min(leaf, len(rest)):] {
-					if _, err := stream.Write(rest[:min(leaf, len(rest))]); err != nil {
-						return
-					}
-				}
-				_ = stream.Close()
-			})
-			peer := by(b, host, transport)
-			b.SetBytes(payload)
-			for b.Loop() {
-				stream, err := client.Open(ctx, peer)
-				if err != nil {
-					b.Fatal(err)
-				}
-				_, err = stream.Write([]byte{1})
-				if err != nil {
-					b.Fatal(err)
-				}
-				buf := make([]byte, leaf)
-				total := 0
-				for {
-					n, err := stream.Read(buf)
-					total += n
-					if err != nil {
-						break
-					}
-				}
-				if total != payload {
-					b.Fatalf("%d bytes", total)
-				}
-				_ = stream.Close()
-			}
 		})
 	}
 }

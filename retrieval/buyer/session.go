@@ -160,7 +160,7 @@ func (s *session) slow() error {
 		return nil
 	}
 	if got := float64(s.bytes) / s.waited.Seconds(); got < float64(rate) {
-		return fmt.Errorf("%w: %.0f bytes a second, at least %d are wanted", ErrFault, got, rate)
+		return fmt.Errorf("%w: %w: %.0f bytes a second, at least %d are wanted", ErrFault, errSlow, got, rate)
 	}
 	return nil
 }

@@ -60,9 +60,12 @@ func (t *tally) paid(seat int, price chain.Amount) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stats.Paid++
-	t.stats.Sellers[seat].Paid++
-	if sum, err := t.stats.Spent.Add(price); err == nil {
-		t.stats.Spent = sum
+	of := &t.stats.Sellers[seat]
+	of.Paid++
+	for _, sum := range []*chain.Amount{&t.stats.Spent, &of.Spent} {
+		if more, err := sum.Add(price); err == nil {
+			*sum = more
+		}
 	}
 }
 

@@ -201,10 +201,6 @@ func (t *Transfer) abandon(k *task, err error) {
 // Stats is how the transfer went so far.
 func (t *Transfer) Stats() Stats { return t.tally.snapshot() }
 
-// leaveTime is how long Close waits for sellers to send what was called off too
-// late and to take leave.
-const leaveTime = 3 * time.Second
-
 // Close ends what is still being got, pays what is on its way, takes leave of
 // the sellers and waits for all of it.
 func (t *Transfer) Close() Stats {
@@ -216,7 +212,7 @@ func (t *Transfer) Close() Stats {
 	t.wakeAll()
 	t.mu.Unlock()
 	t.end()
-	late := time.AfterFunc(leaveTime, t.cancel)
+	late := time.AfterFunc(t.buyer.cfg.LeaveTimeout, t.cancel)
 	t.group.Wait()
 	late.Stop()
 	t.cancel()

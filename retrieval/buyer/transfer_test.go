@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +26,6 @@ type paper struct {
 	bytes []byte
 	wrote []bool
 	twice int
-	calls int
 	fail  error
 }
 
@@ -34,7 +34,6 @@ func newPaper(size int) *paper { return &paper{bytes: make([]byte, size), wrote:
 func (p *paper) WriteAt(b []byte, off int64) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.calls++
 	if p.fail != nil {
 		return 0, p.fail
 	}
@@ -531,13 +530,14 @@ func TestTransferStops(t *testing.T) {
 // trigger does something at a call of WriteAt.
 type trigger struct {
 	*paper
-	at int
-	do func()
+	at   int64
+	do   func()
+	seen atomic.Int64
 }
 
 func (g *trigger) WriteAt(p []byte, off int64) (int, error) {
 	n, err := g.paper.WriteAt(p, off)
-	if g.paper.calls == g.at {
+	if g.seen.Add(1) == g.at {
 		g.do()
 	}
 	return n, err

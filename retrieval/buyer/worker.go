@@ -237,7 +237,7 @@ func (t *Transfer) judge(s *source, came uint64, err error) bool {
 	if drop {
 		t.buyer.drop(string(s.peer.ID))
 	}
-	t.tally.seller(s.seat, func(st *SellerStats) { st.Err, st.Dropped = err.Error(), st.Dropped || drop })
+	t.tally.seller(s.seat, func(st *SellerStats) { st.left(err, drop) })
 	return !s.gone && !t.closed && t.parts[s.part].has(s)
 }
 

@@ -387,7 +387,7 @@ func newWorld(t testing.TB) *world {
 	w.chain.balances[w.chain.payer] = chain.PDR(1000)
 	w.ledger = openLedger(t, vfs.NewMem())
 	w.config = buyer.Config{ChainID: chainID, Dialer: w, Channels: w.chain, Signer: w.key, Ledger: w.ledger,
-		StallTimeout: 5 * time.Second, RetryDelay: time.Millisecond}
+		StallTimeout: 5 * time.Second, RetryDelay: time.Millisecond, LeaveTimeout: time.Minute}
 	w.remake()
 	t.Cleanup(w.serving.Wait)
 	return w

@@ -46,9 +46,7 @@ func NewDeals(c Chain) *Deals { return &Deals{chain: c, known: map[cid.Cid]remem
 
 // Providers implements that part of Source.
 func (d *Deals) Providers(ctx context.Context, root cid.Cid) ([]Provider, error) {
-	if root.Version() == 0 {
-		root = cid.NewCidV1(root.Type(), root.Hash())
-	}
+	root = version1(root)
 	d.mu.Lock()
 	r, ok := d.known[root]
 	d.mu.Unlock()

@@ -79,16 +79,17 @@ func New(cfg Config) (http.Handler, error) {
 		conf.PublicGateways[name] = &ipfs.PublicGateway{
 			Paths: []string{"/ipfs"}, UseSubdomains: true, NoDNSLink: true, DeserializedResponses: true}
 	}
-	cors := ipfs.NewHeaders(nil).ApplyCors()
 	content := h.settle(ipfs.NewHandler(conf, backend))
 	mux := http.NewServeMux()
-	mux.Handle("/ipfs/", cors.Wrap(content))
-	mux.Handle("/ipns/", cors.Wrap(content))
-	mux.Handle("/piece/{cid}", cors.Wrap(http.HandlerFunc(h.piece)))
-	mux.Handle("/routing/v1/providers/{cid}", cors.Wrap(http.HandlerFunc(h.providers)))
+	mux.Handle("/ipfs/", content)
+	mux.Handle("/ipns/", content)
+	mux.HandleFunc("/piece/{cid}", h.piece)
+	mux.HandleFunc("/routing/v1/providers/{cid}", h.providers)
 	mux.HandleFunc("GET /health/livez", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /health/readyz", h.ready)
-	return limit(cfg.MaxRequests, cfg.MaxPeerRequests, ipfs.NewHostnameHandler(conf, backend, mux)), nil
+	clean := http.NewServeMux() // redirects paths with // and .. before anything looks at them, as IPFS nodes do
+	clean.Handle("/", ipfs.NewHeaders(nil).ApplyCors().Wrap(ipfs.NewHostnameHandler(conf, backend, mux)))
+	return limit(cfg.MaxRequests, cfg.MaxPeerRequests, clean), nil
 }
 
 // ready answers /health/readyz.

@@ -18,7 +18,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
-	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
@@ -137,7 +136,7 @@ func New(cfg Config) (*Host, error) {
 	options := []libp2p.Option{
 		libp2p.Identity(cfg.Identity), libp2p.ResourceManager(resources),
 		libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport),
-		libp2p.Security(noise.ID, noise.New), libp2p.DefaultMuxers,
+		secured(), libp2p.DefaultMuxers,
 		libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.UserAgent("perdure"), libp2p.WithDialTimeout(cfg.DialTimeout),
 		libp2p.AddrsFactory(func(listening []ma.Multiaddr) []ma.Multiaddr {

@@ -296,11 +296,11 @@ func (x *session) takeTick(t *retrieval.Tick) error {
 	return nil
 }
 
-// A tick waits for the next one, so that both share one write to the disk, but
-// not longer than storeDelay, and never more than half a credit window wait: the
-// sender then goes on while they are written.
+// A tick waits for others, so that they share one write to the disk, but not
+// longer than storeDelay, and one less than a credit window of them never wait:
+// the sender goes on while they are written.
 const (
-	storeTogether = retrieval.MaxCredit / 2
+	storeTogether = retrieval.MaxCredit - 1
 	storeDelay    = 20 * time.Millisecond
 )
 
