@@ -24,6 +24,7 @@ import (
 	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/dag"
 	"github.com/perdure/perdure/retrieval/p2p"
+	"github.com/perdure/perdure/retrieval/seller"
 )
 
 // leafSize is the bytes of a leaf.
@@ -394,5 +395,39 @@ func TestFinders(t *testing.T) {
 	c := stranger(finder{}, finder{w.miners[1].Host.Self(), w.miners[0].Host.Self()})
 	if _, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out}); err != nil || !bytes.Equal(out.Bytes(), data) {
 		t.Errorf("by a finder: %v", err)
+	}
+}
+
+// TestGetFree takes what is given away: without a key, and without a channel where
+// there is one.
+func TestGetFree(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	path, data := w.file(700_000)
+	c := w.client()
+	root := w.stored(c, path, client.PutOptions{Public: true})
+	if _, err := c.Get(w.ctx, root, "", client.GetOptions{To: io.Discard, FreeOnly: true}); !errors.Is(err, buyer.ErrNoSeller) {
+		t.Errorf("where all of them ask a price: %v", err)
+	}
+	shop, err := seller.New(seller.Config{ChainID: "clienttest", Source: w.miners[1], Prices: seller.Terms{Access: seller.Free}})
+	w.must(err)
+	w.miners[1].Host.Serve(shop.Handle)
+	identity, err := p2p.LoadIdentity(filepath.Join(t.TempDir(), "identity"))
+	w.must(err)
+	host, err := p2p.New(p2p.Config{Identity: identity})
+	w.must(err)
+	t.Cleanup(func() { w.must(host.Close()) })
+	guest, err := client.New(client.Config{Home: t.TempDir(), Chain: w.chain, Directory: w.chain, Host: host})
+	w.must(err)
+	for _, c := range []*client.Client{c, guest} {
+		var out bytes.Buffer
+		got, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out, FreeOnly: true})
+		w.must(err)
+		if !bytes.Equal(out.Bytes(), data) || !got.Paid.IsZero() || w.chain.Opened() != 0 {
+			t.Errorf("%d bytes for %s", out.Len(), got.Paid)
+		}
+	}
+	if _, err := guest.Get(w.ctx, root, "", client.GetOptions{To: io.Discard}); !errors.Is(err, client.ErrNoKey) {
+		t.Errorf("a guest that may pay: %v", err)
 	}
 }
