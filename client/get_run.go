@@ -46,16 +46,8 @@ func (c *Client) newGetting(ctx context.Context, r *GetResult, o GetOptions) (*g
 	if g.own != nil && g.own.Key != "" {
 		g.key = g.own.Key
 	}
-	if g.inTar() {
-		return nil, errors.New("a private directory is one encrypted file: a path inside it cannot be fetched alone")
-	}
 	g.from, err = c.sellers(ctx, r.Root)
 	return g, err
-}
-
-// inTar reports whether the path leads into a private directory.
-func (g *getting) inTar() bool {
-	return len(g.o.Path) > 0 && g.own != nil && g.own.Key != "" && g.own.Kind == string(pack.KindDirectory)
 }
 
 // lock takes the locks of a fetch: one fetch of a root, and one to a
@@ -167,6 +159,10 @@ func (g *getting) fetch(ctx context.Context, dest string) error {
 		return err
 	}
 	switch {
+	case g.inTar() && g.o.CAR:
+		return errors.New("a private directory is one encrypted file: there is no CAR of a part of it")
+	case g.inTar():
+		return g.writeFromTar(ctx, dest)
 	case g.o.CAR:
 		return g.writeCAR(ctx, dest)
 	case g.contentKind() != pack.KindFile && g.o.Range != nil:
@@ -199,8 +195,12 @@ func (g *getting) resolve(ctx context.Context) error {
 		}
 		return g.store.Get(ctx, c)
 	}
+	names := g.o.Path
+	if g.inTar() {
+		names = nil
+	}
 	var err error
-	if g.r.Target, err = fetch.Resolve(ctx, get, g.r.Root, g.o.Path); err != nil {
+	if g.r.Target, err = fetch.Resolve(ctx, get, g.r.Root, names); err != nil {
 		return err
 	}
 	if g.kind, err = dag.KindOf(ctx, get, g.r.Target); err == nil && g.kind != dag.KindFile && g.kind != dag.KindDirectory {

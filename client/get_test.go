@@ -169,6 +169,36 @@ func TestGetPrivateRange(t *testing.T) {
 	w.spent(c)
 }
 
+// TestGetFromPrivateDirectory takes one file of a private directory, and no more of
+// the directory than comes before it.
+func TestGetFromPrivateDirectory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	path, large := w.directory()
+	c := w.client()
+	w.must(os.WriteFile(filepath.Join(path, "a-first"), []byte("first\n"), 0o644))
+	root := w.stored(c, path, client.PutOptions{Copies: 1})
+	for name, want := range map[string][]byte{"a-first": []byte("first\n"), "sub/large": large, "sub/small": []byte("small\n")} {
+		dest := filepath.Join(w.dir, "out "+filepath.Base(name))
+		_, err := c.Get(w.ctx, root, dest, client.GetOptions{Path: strings.Split(name, "/")})
+		w.must(err)
+		if back, err := os.ReadFile(dest); err != nil || !bytes.Equal(back, want) {
+			t.Errorf("%s: other bytes came back (%v)", name, err)
+		}
+	}
+	var out bytes.Buffer
+	_, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out, Path: []string{"sub", "large"}, Range: &client.Range{Offset: 5, Length: 7}})
+	if err != nil || !bytes.Equal(out.Bytes(), large[5:12]) {
+		t.Errorf("a range of a file in it: %q, %v", out.Bytes(), err)
+	}
+	for _, p := range [][]string{{"no"}, {"sub"}, {"link"}} {
+		if _, err := c.Get(w.ctx, root, "", client.GetOptions{To: io.Discard, Path: p}); err == nil {
+			t.Errorf("%v: fetched", p)
+		}
+	}
+	w.spent(c)
+}
+
 // firstByte is a writer that tells of its first byte.
 type firstByte struct {
 	bytes.Buffer

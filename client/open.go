@@ -68,6 +68,9 @@ func (c *Client) openFile(ctx context.Context, root cid.Cid, o GetOptions) (*Fil
 	if err != nil {
 		return nil, err
 	}
+	if g.inTar() {
+		return nil, errors.New("a private directory is one encrypted file: Get can give a file of it")
+	}
 	f := &File{g: g, ctx: ctx}
 	if f.dir, f.lock, err = c.records.NewReading(); err != nil {
 		return nil, err
