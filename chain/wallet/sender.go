@@ -1,8 +1,11 @@
 package wallet
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,8 +69,17 @@ type Sender struct {
 	tip  chain.Amount
 
 	mu   sync.Mutex
-	next uint64 // nonce of the next message; valid while fresh
+	next uint64 // nonce of the next message; valid while ok
 	ok   bool
+	// doubted are messages, by nonce, that were sent and whose fate is not known:
+	// a node that stopped may have forgotten them, and none after them can land.
+	doubted []posted
+}
+
+// posted is a message as it was handed to the node.
+type posted struct {
+	nonce uint64
+	raw   []byte
 }
 
 // NewSender returns a sender for a private key.
@@ -173,14 +185,23 @@ func (s *Sender) overtaken(ctx context.Context, nonce uint64) (bool, error) {
 }
 
 // Send submits a message and waits for its block. A message that the rules
-// refused is an error; the inclusion is returned beside it.
+// refused is an error; the inclusion is returned beside it. A message that was
+// waited for in vain may still land: it is handed to the node again before the
+// sender's next one.
 func (s *Sender) Send(ctx context.Context, body chain.Body) (*Inclusion, error) {
-	hash, err := s.Post(ctx, body)
+	var sent posted
+	hash, err := s.PostKept(ctx, body, func(raw []byte, nonce uint64) error {
+		sent = posted{nonce, raw}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	in, err := s.node.Await(ctx, hash)
 	if err != nil {
+		if body.Kind() != chain.KindSubmitWindowProof {
+			s.doubt(sent)
+		}
 		return nil, fmt.Errorf("wait for %s: %w", body.Kind(), err)
 	}
 	if err := in.Err(); err != nil {
@@ -198,9 +219,46 @@ func (s *Sender) forget() {
 	s.mu.Unlock()
 }
 
+// doubt remembers a message that may have been forgotten.
+func (s *Sender) doubt(p posted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubted = append(s.doubted, p)
+	slices.SortFunc(s.doubted, func(a, b posted) int { return cmp.Compare(a.nonce, b.nonce) })
+}
+
+// settle hands the doubted messages to the node again, which does nothing for
+// those that wait there. One that the node now refuses gives its nonce, and
+// those after it, back.
+func (s *Sender) settle(ctx context.Context) error {
+	if len(s.doubted) == 0 {
+		return nil
+	}
+	a, err := s.node.Account(ctx, s.from)
+	if err != nil {
+		return fmt.Errorf("read nonce: %w", err)
+	}
+	s.doubted = slices.DeleteFunc(s.doubted, func(p posted) bool { return p.nonce < a.Nonce })
+	for _, p := range s.doubted {
+		err := s.node.Submit(ctx, p.raw)
+		var refusal *consensus.Refusal
+		switch {
+		case errors.As(err, &refusal) && refusal.Code != consensus.CodeNoRoom:
+			s.doubted, s.ok = nil, false
+			return nil
+		case err != nil:
+			return fmt.Errorf("send a message of nonce %d again: %w", p.nonce, err)
+		}
+	}
+	return nil
+}
+
 func (s *Sender) nonce(ctx context.Context, body chain.Body) (uint64, error) {
 	if body.Kind() == chain.KindSubmitWindowProof {
 		return 0, nil
+	}
+	if err := s.settle(ctx); err != nil {
+		return 0, err
 	}
 	if !s.ok {
 		a, err := s.node.Account(ctx, s.from)
@@ -208,6 +266,9 @@ func (s *Sender) nonce(ctx context.Context, body chain.Body) (uint64, error) {
 			return 0, fmt.Errorf("read nonce: %w", err)
 		}
 		s.next, s.ok = a.Nonce, true
+		if last := len(s.doubted) - 1; last >= 0 {
+			s.next = max(s.next, s.doubted[last].nonce+1)
+		}
 	}
 	return s.next, nil
 }

@@ -44,8 +44,11 @@ func (l *ledger) Submit(_ context.Context, raw []byte) error {
 	return nil
 }
 func (l *ledger) Await(context.Context, chain.Hash) (*Inclusion, error) {
-	return nil, errors.New("nobody waits here")
+	return nil, errGone
 }
+
+// errGone is how a node answers that has stopped.
+var errGone = errors.New("nobody waits here")
 
 func newSender(t *testing.T, l *ledger) *Sender {
 	t.Helper()
@@ -161,4 +164,42 @@ func TestLag(t *testing.T) {
 	if !slices.Equal(kept, []uint64{7}) {
 		t.Errorf("kept messages with nonces %v, want that of 7 alone", kept)
 	}
+}
+
+// TestForgotten: a node that stops forgets what waited. Whoever waited for that
+// sends it again before the next message, which could not land without it,
+// until it is used; once it is refused, its nonce is free.
+func TestForgotten(t *testing.T) {
+	l := &ledger{params: consensus.Devnet(), baseFee: chain.Atto(1), nonce: 5}
+	s := newSender(t, l)
+	pay := func(amount uint64) *chain.Transfer {
+		return &chain.Transfer{To: s.Address(), Amount: chain.Atto(amount)}
+	}
+	for amount := range uint64(2) {
+		if _, err := s.Send(t.Context(), pay(amount)); !errors.Is(err, errGone) {
+			t.Fatal(err)
+		}
+	}
+	first, second := l.sent[0], l.sent[len(l.sent)-1]
+	sends := func(what string, used uint64, refuse error, nonce uint64, again ...[]byte) {
+		t.Helper()
+		l.nonce, l.refuse, l.sent = used, refuse, nil
+		if _, err := s.Post(t.Context(), pay(7)); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.last(t).Nonce; got != nonce {
+			t.Errorf("%s: the next message has nonce %d, want %d", what, got, nonce)
+		}
+		if before := l.sent[:len(l.sent)-1]; !slices.EqualFunc(before, again, bytes.Equal) {
+			t.Errorf("%s: %d messages are sent again, want %d", what, len(before), len(again))
+		}
+	}
+	sends("both forgotten", 5, nil, 7, first, second)
+	sends("the first used", 6, nil, 8, second)
+	sends("the second refused", 6, &consensus.Refusal{Code: consensus.CodeUnderfunded, Text: "no money"}, 6)
+	sends("nothing in doubt", 7, nil, 7)
+	if _, err := s.Send(t.Context(), &chain.SubmitWindowProof{Miner: 1000}); !errors.Is(err, errGone) {
+		t.Fatal(err)
+	}
+	sends("a window proof has no nonce", 8, nil, 8)
 }

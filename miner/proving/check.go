@@ -18,7 +18,8 @@ const checkLead = 8
 // checkSamples is the leaves of each sector that are read.
 const checkSamples = 3
 
-// startCheck looks at a deadline's files once a period.
+// startCheck looks at a deadline's files once a period, and again at the next
+// block if it cannot finish or what it found cannot be sent.
 func (p *Proving) startCheck(ctx context.Context, v *view, d post.Deadline) {
 	c := check{d.Period, d.Index}
 	p.mu.Lock()
@@ -30,9 +31,14 @@ func (p *Proving) startCheck(ctx context.Context, v *view, d post.Deadline) {
 		return
 	}
 	p.wg.Go(func() {
-		if err := p.checkDeadline(ctx, v, d); err != nil && ctx.Err() == nil {
-			p.cfg.Log.Error("check sectors before the cut-off", "deadline", d.Index, "err", err)
+		err := p.checkDeadline(ctx, v, d)
+		if err == nil || ctx.Err() != nil {
+			return
 		}
+		p.cfg.Log.Error("check sectors before the cut-off", "deadline", d.Index, "err", err)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.checked, c)
 	})
 }
 

@@ -145,6 +145,42 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+// TestDeclareAgain: what the check before the cut-off could not send is sent at
+// the next block, for damage as for what is whole again.
+func TestDeclareAgain(t *testing.T) {
+	r := newRig(t, 1)
+	path := filepath.Join(r.disk.Sector(1), "sealed")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tries := map[chain.Kind]int{}
+	r.chain.Refuse = func(b chain.Body) error {
+		if _, isProof := b.(*chain.SubmitWindowProof); isProof {
+			return nil
+		}
+		if tries[b.Kind()]++; tries[b.Kind()] == 1 {
+			return errors.New("the node is away")
+		}
+		return nil
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	r.live(r.params.Period())
+	r.want(1, chain.SectorFaulty)
+	if err := os.WriteFile(path, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.live(2 * r.params.Period())
+	r.want(1, chain.SectorActive)
+	for _, kind := range []chain.Kind{chain.KindDeclareFaults, chain.KindDeclareRecoveries} {
+		if tries[kind] != 2 || r.chain.Sent[kind] != 1 {
+			t.Errorf("%s: %d tries, %d landed", kind, tries[kind], r.chain.Sent[kind])
+		}
+	}
+}
+
 // TestSkipped finds the damage only in the window: the sector is left out of
 // the proof. All sectors are in one partition.
 func TestSkipped(t *testing.T) {
