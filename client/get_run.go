@@ -28,6 +28,7 @@ type getting struct {
 	key  string        // opens private content; empty: public, or as it is stored
 	from *sources
 
+	ctx      context.Context // of all transfers
 	buyer    *buyer.Buyer
 	budget   *buyer.Budget
 	transfer *buyer.Transfer
@@ -98,15 +99,11 @@ func (g *getting) run(ctx context.Context, dest string) (err error) {
 		err = g.store.Remove()
 	}()
 	return g.recorded(ctx, func() error {
-		for {
-			g.hire(ctx)
-			err := g.fetch(ctx, dest)
-			g.clerk.over(g.transfer.Close())
-			if err == nil || !errors.Is(err, buyer.ErrNoSeller) || ctx.Err() != nil || !g.c.find(ctx, g.from, g.r.Root) {
-				return err
-			}
-			g.store.Begin() // others may have what is missing
-		}
+		g.ctx = ctx
+		g.hire()
+		err := g.fetch(ctx, dest)
+		g.clerk.over(g.transfer.Close())
+		return err
 	})
 }
 
@@ -190,7 +187,7 @@ func (g *getting) contentKind() pack.Kind {
 // resolve follows the path and learns what stands at its end.
 func (g *getting) resolve(ctx context.Context) error {
 	get := func(ctx context.Context, c cid.Cid) ([]byte, error) {
-		if err := g.pullBlock(ctx, c); err != nil {
+		if err := g.persist(ctx, func() error { return g.pullBlock(ctx, c) }); err != nil {
 			return nil, err
 		}
 		return g.store.Get(ctx, c)

@@ -355,6 +355,28 @@ func TestGetStopped(t *testing.T) {
 	w.spent(c)
 }
 
+// TestGetOutlivesVouchers lets the voucher that pays expire in the middle of a
+// stream: the seller breaks off, and another session goes on from there.
+func TestGetOutlivesVouchers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	path, data := w.file(24_000_000)
+	c := w.client()
+	root := w.stored(c, path, client.PutOptions{Copies: 1, Public: true})
+	var once sync.Once
+	var out bytes.Buffer
+	_, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out, Progress: func(p client.Progress) {
+		if p.Chunks == 75 {
+			once.Do(func() { w.chain.Advance(2_100) })
+		}
+	}})
+	w.must(err)
+	if !bytes.Equal(out.Bytes(), data) {
+		t.Error("other bytes came out")
+	}
+	w.spent(c)
+}
+
 // TestGetFailed keeps on record what a fetch that failed has cost.
 func TestGetFailed(t *testing.T) {
 	t.Parallel()
