@@ -6,7 +6,7 @@ MACHINE := ./porep/seal/... ./post/prove/... ./chain/state/... ./chain/mempool/.
            ./chain/app/... ./chain/node/... ./chain/rpc/... ./chain/index/... ./chain/explorer/... \
            ./retrieval/... ./miner/... ./client/...
 
-.PHONY: build test check race e2e chaos fuzz bench bench-page generate vectors lint
+.PHONY: build test check race e2e chaos book fuzz bench bench-page generate vectors lint
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o perdure ./cmd/perdure
@@ -34,6 +34,11 @@ BLOCKS  ?= 2000
 chaos:
 	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_CHAOS_BLOCKS=$(BLOCKS) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EChaos$$' ./internal/devnet
 
+# The order book beside the naive one through seven million random operations.
+MARKETS ?= 10000
+book:
+	$(GO) test -count=1 -timeout 60m -v -run '^TestAgainstNaive$$' ./chain/orderbook -markets $(MARKETS)
+
 # Every fuzz target for FUZZ each.
 fuzz:
 	.ci/fuzz $(FUZZ)
@@ -49,7 +54,8 @@ bench-page:
 	for part in sha256 commp poseidon post seal; do $(GO) run ./cmd/perdure bench $$part || exit 1; done
 	$(PAGE) -bench '^BenchmarkLayer$$' -benchtime 2x -cpu 1,2 ./porep/seal/layers
 	PERDURE_BENCH_SIZE=512MiB $(PAGE) -bench '^BenchmarkTrees$$' -benchtime 1x ./porep/seal
-	$(PAGE) -bench '^BenchmarkMatch$$/^resting=10000$$' ./chain/orderbook
+	$(PAGE) -cpu 1 -bench '^BenchmarkMatch$$' -benchtime 2000000x ./chain/orderbook
+	PERDURE_BENCH_ORDERS=1000000 $(PAGE) -bench '^BenchmarkOrders$$' -benchtime 5x ./chain/app
 	$(PAGE) -bench '^BenchmarkTransfers$$' -benchtime 20000x ./chain/node
 	$(PAGE) -bench '^BenchmarkProofBlocks$$' -benchtime 30x ./chain/app
 	PERDURE_BENCH_STATE=1000000 $(PAGE) -bench '^BenchmarkStateSize$$' -benchtime 300x ./chain/app

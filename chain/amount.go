@@ -57,6 +57,33 @@ func (a Amount) Cmp(b Amount) int {
 // Less reports whether a < b.
 func (a Amount) Less(b Amount) bool { return a.Cmp(b) < 0 }
 
+// BitLen returns the length of a in bits: 0 for nothing, 128 for the highest.
+func (a Amount) BitLen() int {
+	if a.hi != 0 {
+		return 64 + bits.Len64(a.hi)
+	}
+	return bits.Len64(a.lo)
+}
+
+// mantissaBits is how many leading bits of an amount Coarse keeps.
+const mantissaBits = 56
+
+// Coarse returns a number that orders like the amount, roughly: if a < b then
+// a.Coarse() <= b.Coarse(). Amounts below 2^56 stand for themselves, of others
+// it is the length and the leading 56 bits.
+func (a Amount) Coarse() uint64 {
+	length := a.BitLen()
+	if length <= mantissaBits {
+		return a.lo
+	}
+	cut := length - mantissaBits // 1 to 72
+	leading := a.lo>>cut | a.hi<<max(64-cut, 0)
+	if cut > 64 {
+		leading = a.hi >> (cut - 64)
+	}
+	return uint64(cut)<<mantissaBits | leading
+}
+
 // Min returns the smaller of a and b.
 func (a Amount) Min(b Amount) Amount {
 	if b.Less(a) {

@@ -131,3 +131,32 @@ func FuzzParseAmount(f *testing.F) {
 		}
 	})
 }
+
+// TestCoarse: coarse numbers order like the amounts, and tell close ones apart
+// up to 2^56.
+func TestCoarse(t *testing.T) {
+	amounts := []Amount{{}, Atto(1), Atto(2)}
+	for shift := range 128 {
+		one := Amount{lo: 1 << shift}
+		if shift >= 64 {
+			one = Amount{hi: 1 << (shift - 64)}
+		}
+		below, err := one.Sub(Atto(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		above, err := one.Add(Atto(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		amounts = append(amounts, below, one, above)
+	}
+	amounts = append(amounts, MaxAmount())
+	for _, a := range amounts {
+		for _, b := range amounts {
+			if a.Less(b) && a.Coarse() > b.Coarse() || a.Coarse() == b.Coarse() && a != b && a.Less(Atto(1<<56)) {
+				t.Errorf("%s and %s: coarse %x and %x", a, b, a.Coarse(), b.Coarse())
+			}
+		}
+	}
+}

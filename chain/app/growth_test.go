@@ -139,7 +139,7 @@ func TestGrowth(t *testing.T) {
 		empty := e.grow(20, func() {}).minus(growth{}, 0)
 		empty = growth{empty.messages / 20, empty.updates / 20, empty.nodes / 20, empty.state / 20}
 		begin := len64(e.tree())
-		e.seal(c.seal, sectors)
+		e.seal(c.seal, sectors, 50_000)
 		standing := (len64(e.tree()) - begin - empty.state*float64(e.height-21)) / sectors
 		size := proofBytes(t, c.seal, chain.PartitionSectors, int(e.params.WindowChallenges))
 		text := append([]byte("ok"), make([]byte, size-2)...)
@@ -176,6 +176,48 @@ func TestGrowth(t *testing.T) {
 	t.Log(perDay(t, "mainnet, 32 GiB", consensus.Mainnet(), abi.RegisteredSealProof_StackedDrg32GiBV1_1))
 }
 
+// TestNothingStays lets the sectors of a miner expire and prints what the state holds
+// of them while their records stay, and after: nothing but the miner itself. Beacon
+// values are as many as rules read all along.
+func TestNothingStays(t *testing.T) {
+	const sectors = 3 * chain.PartitionSectors
+	e := newEngine(t, 1, func(p *consensus.Params) { // as little as bounds allow
+		p.StateRetention, p.EvidenceAge, p.TrustPeriod, p.Unbonding, p.RepairBy = 3*p.Period(), 40, 20, 40, 30
+		p.TicketAge, p.ProveDue, p.EndedRetention = 50, 40, p.StateRetention+1
+	})
+	e.verify = texts{}
+	e.members[0].app.memo.verify = e.verify
+	settle := func(blocks uint64) float64 {
+		for range blocks {
+			e.block()
+		}
+		return len64(e.tree())
+	}
+	begin := settle(e.params.BeaconKept() + 10)
+	life := e.params.SeedDelay + e.params.ProveDue + e.params.MinSectorLife + 10
+	e.seal(abi.RegisteredSealProof_StackedDrg2KiBV1_1, sectors, life)
+	active := len64(e.tree())
+	ended := settle(life + 2*e.params.Period())
+	gone := settle(e.params.EndedRetention)
+	t.Logf("a sector: %.0f B of state when it becomes active, %.0f B for EndedRetention blocks after its end, %.1f B then",
+		(active-begin)/sectors, (ended-begin)/sectors, (gone-begin)/sectors)
+	var miner chain.Miner
+	e.record(chain.MinerKey(chain.FirstMinerID), &miner)
+	raw, err := chain.Encode(&miner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, most := gone-begin, float64(len(raw)+500); left > most { // nodes of its table, its consensus key, its account
+		t.Errorf("%.0f B stay of a miner and its %d ended sectors, want at most %.0f", left, sectors, most)
+	}
+	for _, table := range []chain.Table{chain.TableSector, chain.TablePartition, chain.TableQueue, chain.TableReplay} {
+		err := e.members[0].store.View().ForEach(table, func(id string, _ []byte) error { return fmt.Errorf("record %x is left", id) })
+		if err != nil {
+			t.Errorf("table %s: %v", table, err)
+		}
+	}
+}
+
 // perDay says what a sector's proofs take on the chain a day.
 func perDay(t *testing.T, name string, p *consensus.Params, seal abi.RegisteredSealProof) string {
 	t.Helper()
@@ -193,8 +235,9 @@ func len64(tree map[cid.Cid]int) (sum float64) {
 	return sum
 }
 
-// seal brings a miner with so many active sectors onto the chain.
-func (e *engine) seal(seal abi.RegisteredSealProof, sectors uint64) {
+// seal brings a miner with so many active sectors onto the chain, for a life of
+// so many blocks.
+func (e *engine) seal(seal abi.RegisteredSealProof, sectors, life uint64) {
 	e.t.Helper()
 	owner := addressOf(e.t, minerAccount)
 	nonce := uint64(0)
@@ -207,8 +250,8 @@ func (e *engine) seal(seal abi.RegisteredSealProof, sectors uint64) {
 	for from := uint64(0); from < sectors; from += chain.PartitionSectors {
 		pre := &chain.PreCommitSectors{Miner: chain.FirstMinerID}
 		for i := from; i < from+chain.PartitionSectors; i++ {
-			pre.Sectors = append(pre.Sectors, chain.PreCommit{Number: i, CommR: sha256.Sum256([]byte{byte(i)}), TicketHeight: 1,
-				Expiration: chain.Height(e.height) + 50_000})
+			pre.Sectors = append(pre.Sectors, chain.PreCommit{Number: i, CommR: sha256.Sum256([]byte{byte(i)}), TicketHeight: chain.Height(e.height),
+				Expiration: chain.Height(uint64(e.height) + life)})
 		}
 		send(pre)
 	}

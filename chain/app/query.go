@@ -19,6 +19,9 @@ const ProofOpType = "perdure:car"
 // queryPath is followed by a table's name.
 const queryPath = "/record/"
 
+// QueryPath is the path by which a query asks for records of a table.
+func QueryPath(t chain.Table) string { return queryPath + t.String() }
+
 // Query implements abci.Application: path "/record/TABLE", data the key's ID.
 // Height 0 is the newest.
 func (a *App) Query(_ context.Context, req *abci.RequestQuery) (*abci.ResponseQuery, error) {

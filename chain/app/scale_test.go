@@ -117,13 +117,24 @@ func (s *scaled) write(from, to uint64) {
 	}
 	global, err := s.store.View().Global()
 	s.must(err)
-	global.Height, global.NextDeal = chain.Height(s.height), to+1
-	global.NextMiner = chain.FirstMinerID + (to+scaleMinerSectors-1)/scaleMinerSectors
-	set(chain.GlobalKey(), global)
-	set(chain.BeaconKey(global.Height), &chain.Beacon{Value: sha256.Sum256([]byte{byte(s.height)})})
+	global.NextDeal, global.NextMiner = to+1, chain.FirstMinerID+(to+scaleMinerSectors-1)/scaleMinerSectors
 	for i := from; i < to; i++ {
 		s.writeSector(i, set)
 	}
+	s.commit(global, changes)
+}
+
+// commit writes a state of the next height past the rules.
+func (s *scaled) commit(global *chain.Global, changes []consensus.Change) {
+	s.b.Helper()
+	set := func(k chain.Key, v chain.CBOR) {
+		raw, err := chain.Encode(v)
+		s.must(err)
+		changes = append(changes, consensus.Change{Table: k.Table, ID: []byte(k.ID), Value: raw})
+	}
+	global.Height = chain.Height(s.height)
+	set(chain.GlobalKey(), global)
+	set(chain.BeaconKey(global.Height), &chain.Beacon{Value: sha256.Sum256([]byte{byte(s.height)})})
 	slices.SortFunc(changes, func(a, b consensus.Change) int {
 		if a.Key().Less(b.Key()) {
 			return -1
@@ -131,7 +142,7 @@ func (s *scaled) write(from, to uint64) {
 		return 1
 	})
 	u := &consensus.Update{Version: consensus.UpdateVersion, Height: global.Height, Changes: changes}
-	_, err = s.store.Stage(u)
+	_, err := s.store.Stage(u)
 	s.must(err)
 	s.must(s.store.Commit())
 }
@@ -179,12 +190,21 @@ func (s *scaled) writeSector(i uint64, set func(chain.Key, chain.CBOR)) {
 // transfers are so many messages for the next block, one of each account that sends.
 func (s *scaled) transfers(n uint64) [][]byte {
 	s.b.Helper()
+	return s.messages(n, func(i uint64) chain.Body {
+		return &chain.Transfer{To: scaleAddress(s.b, scaleAccounts/2+(i*7+s.nonce)%(scaleAccounts/2)), Amount: chain.Atto(1)}
+	})
+}
+
+// messages are so many messages for the next block, one of each account that sends.
+func (s *scaled) messages(n uint64, of func(i uint64) chain.Body) [][]byte {
+	s.b.Helper()
 	var txs [][]byte
 	for i := range n {
-		body, err := chain.Encode(&chain.Transfer{To: scaleAddress(s.b, scaleAccounts/2+(i*7+s.nonce)%(scaleAccounts/2)), Amount: chain.Atto(1)})
+		b := of(i)
+		body, err := chain.Encode(b)
 		s.must(err)
 		m := chain.Message{Version: chain.MessageVersion, From: scaleAddress(s.b, i), Nonce: s.nonce, MaxFee: chain.PDR(1),
-			Kind: chain.KindTransfer, Body: body}
+			Kind: b.Kind(), Body: body}
 		text, err := m.SignBytes(testChain)
 		s.must(err)
 		signature, err := chain.Sign(scaleKey(i), text)

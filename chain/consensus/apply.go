@@ -111,11 +111,14 @@ func (s *state) finish(b *Block, results []Result) (*Update, error) {
 		return nil, err
 	}
 	s.store(chain.GlobalKey(), &s.global)
+	if err := s.settleBook(); err != nil {
+		return nil, err
+	}
 	changes, err := s.changes()
 	if err != nil {
 		return nil, err
 	}
-	u := &Update{Version: UpdateVersion, Height: b.Height, Time: b.Time, Proposer: b.Proposer, Changes: changes, Events: s.events}
+	u := &Update{Version: UpdateVersion, Height: b.Height, Time: b.Time, Proposer: b.Proposer, Changes: changes, Events: s.events, book: s.book}
 	for _, r := range results {
 		u.Receipts = append(u.Receipts, Receipt{Hash: r.Hash, Code: uint64(r.Code), Error: r.Error,
 			Kind: r.Kind, ID: r.ID, Fee: r.Fee, Units: r.Units})

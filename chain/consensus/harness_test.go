@@ -38,6 +38,7 @@ func (v *mapView) after(u *Update) *mapView {
 
 // take applies an update to v itself.
 func (v *mapView) take(u *Update) {
+	v.book = bookAfter(v.book, v.records, u)
 	for _, c := range u.Changes {
 		if c.Value == nil {
 			delete(v.records, c.Key())
@@ -45,7 +46,6 @@ func (v *mapView) take(u *Update) {
 		}
 		v.records[c.Key()] = c.Value
 	}
-	v.book = bookAfter(v.book, u)
 }
 
 // keys lists the keys of a table in order.

@@ -1,36 +1,46 @@
 package consensus
 
 import (
-	"encoding/binary"
+	"fmt"
 	"testing"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/orderbook"
 )
 
-// bookAfter is the book that a follower keeps by applying an update to the one before.
-func bookAfter(book *orderbook.Book, u *Update) *orderbook.Book {
+// bookAfter is the book that a follower keeps by applying an update to the one
+// before and the records before.
+func bookAfter(book *orderbook.Book, before map[chain.Key][]byte, u *Update) *orderbook.Book {
 	if book == nil {
 		book = new(orderbook.Book)
+	}
+	d := book.Draft()
+	order := func(raw []byte) *chain.Order {
+		o := new(chain.Order)
+		if err := chain.Decode(raw, o); err != nil {
+			panic(err)
+		}
+		return o
 	}
 	for _, c := range u.Changes {
 		if c.Table != chain.TableOrder {
 			continue
 		}
+		if raw := before[c.Key()]; raw != nil {
+			d.Remove(order(raw))
+		}
 		if c.Value == nil {
-			book = book.Remove(binary.BigEndian.Uint64(c.ID))
 			continue
 		}
-		o := new(chain.Order)
-		err := chain.Decode(c.Value, o)
-		if err == nil {
-			book, err = book.Set(o)
-		}
-		if err != nil {
+		if err := d.Set(order(c.Value)); err != nil {
 			panic(err)
 		}
 	}
-	return book
+	after := d.Book()
+	if made := u.Book(); made != nil && !made.Equal(after) {
+		panic(fmt.Sprintf("height %d: Apply hands over another book than its changes make", u.Height))
+	}
+	return after
 }
 
 // checkBook compares the book that was carried along with one rebuilt from the state.

@@ -137,7 +137,7 @@ func (y *yields) market() []Margin {
 	p := y.p
 	return []Margin{
 		{Name: "order deposit", Unit: perOrder, Cheat: "places orders to withdraw them before anybody can meet them",
-			Gain: y.of(p.BaseFeeStart, p.MatchVisits*p.MatchSearches*p.UnitHash, 1), Penalty: p.OrderDeposit, Detection: 100,
+			Gain: y.of(p.BaseFeeStart, (1+hopsPerVisit)*p.MatchVisits*p.MatchSearches*p.UnitHash, 1), Penalty: p.OrderDeposit, Detection: 100,
 			Assumes: "it takes every search of one block, at the base fee of genesis; an order that rests binds its owner"},
 		{Name: "no-show deposit", Unit: perPiece, Cheat: "matches and never sends or seals, to hold the other side's space or money",
 			Gain: y.blocks(p.ActivateBy), Penalty: p.NoShowDeposit, Detection: 100,

@@ -24,9 +24,13 @@ const orderWrites = 6
 // the client, who holds copies, and two queue items with their heads.
 const dealWrites = 7
 
+// hopsPerVisit is how many times as often as it may visit orders a search may
+// pass over those whose terms do not suit it.
+const hopsPerVisit = 8
+
 // Matching returns the rules that the order book works by.
 func (p *Params) Matching() *orderbook.Rules {
-	return &orderbook.Rules{Visits: p.MatchVisits, Searches: p.MatchSearches, Trades: p.MatchesPerBlock,
+	return &orderbook.Rules{Visits: p.MatchVisits, Hops: hopsPerVisit * p.MatchVisits, Searches: p.MatchSearches, Trades: p.MatchesPerBlock,
 		NoShowDeposit: p.NoShowDeposit, NoShowFloor: p.NoShowFloor}
 }
 
@@ -333,7 +337,7 @@ func (s *state) endOrder(o *chain.Order, kind EventKind, reason string) error {
 	if err := s.unlock(to, held); err != nil {
 		return err
 	}
-	s.book = s.book.Remove(o.ID)
+	s.rebook(o, nil)
 	s.remove(chain.OrderKey(o.ID))
 	s.emit(Event{Kind: kind, Order: o.ID, Amount: held, Reason: reason})
 	if o.Succeeds == nil || kind == EventOrderFilled {
@@ -357,13 +361,8 @@ func (s *state) matureOrder(item *chain.QueueItem) error {
 	}
 	o.State, o.Tie = chain.OrderSearching, OrderTie(value, o.Owner)
 	s.store(chain.OrderKey(o.ID), o)
-	return s.enterBook(o)
-}
-
-// enterBook puts an order into the book as it is now, unless it waits.
-func (s *state) enterBook(o *chain.Order) (err error) {
-	s.book, err = s.book.Set(o)
-	return err
+	s.rebook(nil, o)
+	return nil
 }
 
 // expireOrder ends an order that may not match any more.
@@ -380,6 +379,9 @@ func (s *state) expireOrder(item *chain.QueueItem) error {
 
 // matchOrders makes the block's deals.
 func (s *state) matchOrders() error {
+	if err := s.settleBook(); err != nil {
+		return err
+	}
 	book, out, err := s.book.Match(s.global.Height, s.params.Matching())
 	if err != nil {
 		return err

@@ -15,6 +15,10 @@ func applyReplaceOrder(s *state, m *chain.Message, b *chain.ReplaceOrder) (uint6
 	if err != nil {
 		return 0, err
 	}
+	was, err := s.ownOrder(m, b.Order) // o changes
+	if err != nil {
+		return 0, err
+	}
 	if o.Succeeds != nil {
 		return 0, refuse(CodeFailed, "order %d was placed by the chain: it can only be cancelled", o.ID)
 	}
@@ -36,9 +40,7 @@ func applyReplaceOrder(s *state, m *chain.Message, b *chain.ReplaceOrder) (uint6
 		return 0, err
 	}
 	s.store(chain.OrderKey(o.ID), o)
-	if err := s.enterBook(o); err != nil {
-		return 0, err
-	}
+	s.rebook(was, o)
 	s.emit(Event{Kind: EventOrderReduced, Order: o.ID, Amount: freed})
 	return 0, nil
 }

@@ -19,6 +19,7 @@ type state struct {
 
 	global chain.Global
 	book   *orderbook.Book
+	booked []rebooked           // what is to change in the book, in order
 	block  map[chain.Key][]byte // nil: deleted
 	tx     map[chain.Key][]byte // of the current message; nil outside of one
 	events []Event
@@ -31,7 +32,7 @@ type state struct {
 // savepoint is what a dropped message restores beside its layer.
 type savepoint struct {
 	global chain.Global
-	book   *orderbook.Book
+	booked int
 	events int
 }
 
@@ -55,7 +56,7 @@ func newState(p *Params, v View, verify Verifier) (*state, error) {
 func (s *state) begin(index int) {
 	s.tx = map[chain.Key][]byte{}
 	s.index = uint64(index) + 1
-	s.saved = savepoint{s.global, s.book, len(s.events)}
+	s.saved = savepoint{s.global, len(s.booked), len(s.events)}
 	s.saved.global.Cursors = slices.Clone(s.global.Cursors)
 }
 
@@ -71,7 +72,7 @@ func (s *state) commit() {
 // rollback drops the message's layer.
 func (s *state) rollback() {
 	s.tx, s.index = nil, 0
-	s.global, s.book, s.events = s.saved.global, s.saved.book, s.events[:s.saved.events]
+	s.global, s.booked, s.events = s.saved.global, s.booked[:s.saved.booked], s.events[:s.saved.events]
 }
 
 func (s *state) raw(k chain.Key) []byte {

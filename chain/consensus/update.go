@@ -6,6 +6,7 @@ import (
 	"github.com/minio/sha256-simd"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/orderbook"
 )
 
 // UpdateVersion is the version of Updates that this code writes.
@@ -133,6 +134,8 @@ type Update struct {
 	Changes  []Change  `cborgen:"maxlen=1000000"`
 	Events   []Event   `cborgen:"maxlen=1000000"`
 	Receipts []Receipt `cborgen:"maxlen=1000000"`
+
+	book *orderbook.Book // see Book
 }
 
 // Bare is the update without the texts for people (Receipt.Error, Event.Reason):

@@ -20,7 +20,7 @@
 //	h hash         H N effect: where a message stands; the block in which it had an effect wins
 //	a A H N        messages that an address sent or that touched it
 //	e H N          consensus.Event
-//	k table ID     Kept: the last form of an order or a channel
+//	k table ID     Kept: the last form of an order or a channel, or of a sector or deal that has ended
 //	d r ROOT ID    deals by payload root (CID behind its length)
 //	d m MINER ID   deals by miner
 //	d c A ID       deals by client
@@ -28,16 +28,17 @@
 //	o ID           all orders that the index knows
 //	l ID           orders that are live
 //	p A ID         orders by owner
+//	w A ID         miners by owner and by worker, also by those that they had before
 //	c A ID         channels by payer and by payee
-//	z H table ID   orders and channels that ended in a block
+//	z H table ID   orders, channels, sectors and deals whose record a block deleted
 //	x H N          Trade
 //	y SECONDS TIME Candle of the trades of a minute, an hour or a day (SECONDS has 4 bytes) from a time on
 //	v DAY S D      Candle of a day's trades of about 2^S bytes for about 2^D blocks (Class)
 //
 // What is older than Keep heights goes with the blocks that come: blocks,
-// messages, events, trades, and the orders and channels that ended then;
-// candles of a minute go after a month, the others stay. Deals and
-// sectors stay, as they do in the state.
+// messages, events, trades, and what left the state then: orders and channels as
+// they ended, deals and sectors some time after. Candles of a minute go after a
+// month, the others stay.
 //
 // Lists are read by keyset: a [Page] names the last row that was seen.
 package index

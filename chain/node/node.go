@@ -183,7 +183,14 @@ func (n *Node) openEngine(o Options, doc *types.GenesisDoc, k *keys) error {
 	logger := engineLog{n.log.With("part", "engine"), engineLevels[n.config.EngineLog], n}
 	config := engineConfig(o.Home, &n.config, n.params, o.Pace)
 	if o.Sync != nil {
-		if err := o.Sync.configure(config, n.params); err != nil {
+		p := n.params
+		if n.store.View() == nil {
+			var err error
+			if p, err = o.Sync.inForce(n.life, n.params); err != nil {
+				n.log.Warn("the trust period is that of genesis: whether voters changed it is not known", "error", err)
+			}
+		}
+		if err := o.Sync.configure(config, p); err != nil {
 			return err
 		}
 	}

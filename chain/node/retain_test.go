@@ -168,6 +168,19 @@ func TestKeeperFollows(t *testing.T) {
 	}
 	waitFor(t, ctx, n, propose.Effective+2)
 	client.Close()
+	header := n.comet.BlockStore().LoadBlockMeta(int64(propose.Effective) + 1)
+	for _, c := range []struct {
+		at    chain.Height
+		hash  []byte
+		trust uint64
+		fails bool
+	}{{propose.Effective + 1, header.BlockID.Hash, 400, false}, {2, n.comet.BlockStore().LoadBlockMeta(2).BlockID.Hash, 600, false},
+		{propose.Effective + 1, make([]byte, 32), 600, true}} {
+		s := &Sync{Servers: []string{n.RPC()}, Trust: Trust{c.at, c.hash}}
+		if p, err := s.inForce(ctx, n.params); (err != nil) != c.fails || p.TrustPeriod != c.trust {
+			t.Errorf("at height %d headers are trusted for %d heights, want %d: %v", c.at, p.TrustPeriod, c.trust, err)
+		}
+	}
 	engine, err := n.votes.Load()
 	if err != nil {
 		t.Fatal(err)

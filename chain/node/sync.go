@@ -1,6 +1,8 @@
 package node
 
 import (
+	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,11 +14,16 @@ import (
 
 	dbm "github.com/cometbft/cometbft-db"
 	cmtconfig "github.com/cometbft/cometbft/config"
+	rpcclient "github.com/cometbft/cometbft/rpc/client"
+	rpchttp "github.com/cometbft/cometbft/rpc/client/http"
+	jsonrpc "github.com/cometbft/cometbft/rpc/jsonrpc/client"
 	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/store"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/state/proof"
 )
 
 // Sync says where a node without blocks gets its state from: snapshots of its
@@ -56,7 +63,8 @@ const (
 	chunkTime     = 30 * time.Second
 )
 
-// configure turns the engine's state sync on.
+// configure turns the engine's state sync on, under the parameters in force at the
+// trusted header.
 func (s *Sync) configure(e *cmtconfig.Config, p *consensus.Params) error {
 	if len(s.Servers) == 0 || s.Trust.Height == 0 {
 		return errors.New("sync: want the URL of a node's JSON-RPC and a trusted header")
@@ -71,6 +79,64 @@ func (s *Sync) configure(e *cmtconfig.Config, p *consensus.Params) error {
 	c.TrustPeriod = time.Duration(p.TrustPeriod*p.BlockMillis) * time.Millisecond
 	c.DiscoveryTime, c.ChunkRequestTimeout = discoveryTime, chunkTime
 	return nil
+}
+
+// askTime bounds the questions to a server before state sync.
+const askTime = 10 * time.Second
+
+// inForce returns the parameters in force at the trusted header, which say for how
+// long it may be trusted, proven by the first server that still has the state
+// before it; those of genesis if none has.
+func (s *Sync) inForce(ctx context.Context, genesis *consensus.Params) (*consensus.Params, error) {
+	if s.Trust.Height <= 1 {
+		return genesis, nil
+	}
+	var failed []error
+	for _, url := range s.Servers {
+		p, err := s.ask(ctx, url, genesis)
+		if err == nil {
+			return p, nil
+		}
+		failed = append(failed, fmt.Errorf("ask %s for the parameters at height %d: %w", url, s.Trust.Height, err))
+	}
+	return genesis, errors.Join(failed...)
+}
+
+// ask reads the parameters below the trusted header from one server.
+func (s *Sync) ask(ctx context.Context, url string, genesis *consensus.Params) (*consensus.Params, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	dials, err := jsonrpc.DefaultHTTPClient(url)
+	if err != nil {
+		return nil, err
+	}
+	defer dials.CloseIdleConnections()
+	server, err := rpchttp.NewWithClient(url, "/websocket", dials)
+	if err != nil {
+		return nil, err
+	}
+	height := int64(s.Trust.Height)
+	signed, err := server.Commit(ctx, &height)
+	if err != nil {
+		return nil, err
+	}
+	if found := signed.Header.Hash(); !bytes.Equal(found, s.Trust.Hash) {
+		return nil, fmt.Errorf("its header has the hash %X, trusted is %X", found, s.Trust.Hash)
+	}
+	k := chain.ParamsKey()
+	r, err := server.ABCIQueryWithOptions(ctx, app.QueryPath(k.Table), []byte(k.ID), rpcclient.ABCIQueryOptions{Height: height - 1, Prove: true})
+	if err != nil {
+		return nil, err
+	}
+	if r.Response.Code != 0 || r.Response.ProofOps == nil || len(r.Response.ProofOps.Ops) != 1 {
+		return nil, fmt.Errorf("no proof: %s", r.Response.Log)
+	}
+	record, err := proof.Verify(r.Response.ProofOps.Ops[0].Data, signed.AppHash, k)
+	if err != nil || record == nil {
+		return genesis, err
+	}
+	p := new(consensus.Params)
+	return p, chain.Decode(record, p)
 }
 
 // mendSync finishes a state sync that was interrupted after the engine took

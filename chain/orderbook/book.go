@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"github.com/perdure/perdure/chain"
 )
 
-// Book is the ordered set of the orders that may match. It never changes; its
-// methods return new books that share what did not change. The zero Book is
+// Book is the ordered set of the orders that may match. It never changes: a
+// Draft makes the next one, which shares what did not change. The zero Book is
 // empty. Orders in a book are shared: nobody changes them.
 type Book struct {
-	ids              tree // by ID
-	asks, bids       tree
-	seekAsk, seekBid tree // of them, those that search
+	asks, bids side
+	miners     tree // of the asks, each miner's together
 }
 
 // ErrOrder is returned for a record that is neither a bid nor an ask.
@@ -38,7 +38,7 @@ func PlaceOf(o *chain.Order) chain.Place {
 
 // askRank returns a place among the asks as a rank; the zero Place is the zero rank.
 func askRank(p *chain.Place) rank {
-	return rank{price: p.Price, placed: p.Placed, tie: p.Tie, id: p.ID}
+	return rank{key: p.Price.Coarse(), price: p.Price, placed: p.Placed, tie: p.Tie, id: p.ID}
 }
 
 // bidRank returns a place among the bids as a rank.
@@ -46,117 +46,117 @@ func bidRank(p *chain.Place) rank {
 	if p.ID == 0 {
 		return rank{}
 	}
-	r := askRank(p)
+	r := rank{key: ^p.Price.Coarse(), placed: p.Placed, tie: p.Tie, id: p.ID}
 	r.price, _ = highest.Sub(p.Price) // no amount is higher
 	return r
 }
 
-func newEntry(o *chain.Order) *entry {
+func rankOf(o *chain.Order) rank {
 	p := PlaceOf(o)
 	if o.Bid != nil {
-		return &entry{bidRank(&p), o}
+		return bidRank(&p)
 	}
-	return &entry{askRank(&p), o}
+	return askRank(&p)
 }
 
-// Set returns the book with the order in it, in the place of its older form if
-// there is one. An order that waits is in no book.
-func (b *Book) Set(o *chain.Order) (*Book, error) {
-	out := *b
-	if err := out.put(o, new(batch)); err != nil {
-		return nil, err
-	}
-	return &out, nil
+// Draft is a book that is being changed. It is used by one goroutine.
+type Draft struct {
+	book Book
+	by   *batch
 }
 
-// put is Set on a book that nobody else has.
-func (b *Book) put(o *chain.Order, by *batch) error {
+// Draft begins to change the book, which stays as it is.
+func (b *Book) Draft() *Draft {
+	d := &Draft{book: *b, by: new(batch)}
+	d.book.bids.bids, d.book.bids.seek.bids = true, true // of the zero Book too
+	return d
+}
+
+// Book returns the book with all changes so far. It never changes.
+func (d *Draft) Book() *Book {
+	d.book.asks.seal(d.by)
+	d.book.bids.seal(d.by)
+	d.book.miners.seal(d.by)
+	d.by = new(batch)
+	out := d.book
+	return &out
+}
+
+func (d *Draft) side(o *chain.Order) *side {
+	if o.Bid != nil {
+		return &d.book.bids
+	}
+	return &d.book.asks
+}
+
+// Set puts an order in that is not in. One that waits is in no book.
+func (d *Draft) Set(o *chain.Order) error {
 	if (o.Bid == nil) == (o.Ask == nil) {
 		return fmt.Errorf("order %d: %w", o.ID, ErrOrder)
 	}
-	e := newEntry(o)
-	in := o.State == chain.OrderSearching || o.State == chain.OrderResting
-	if old := b.Order(o.ID); old != nil && (!in || newEntry(old).rank != e.rank) {
-		b.drop(old, by)
-	}
-	if !in {
+	if o.State != chain.OrderSearching && o.State != chain.OrderResting {
 		return nil
 	}
-	side, search := b.sides(o)
-	*side = side.set(e, by)
-	if o.State == chain.OrderSearching {
-		*search = search.set(e, by)
-	} else {
-		*search = search.remove(&e.rank, by)
+	e := &entry{rankOf(o), termsOf(o), o}
+	d.side(o).put(e, d.by)
+	if o.Ask != nil {
+		d.book.miners = d.book.miners.set(&entry{minerRank(o), e.terms, o}, d.by)
 	}
-	b.ids = b.ids.set(&entry{rank{id: o.ID}, o}, by)
 	return nil
 }
 
-// drop takes out an order of the book.
-func (b *Book) drop(o *chain.Order, by *batch) {
-	r := newEntry(o).rank
-	side, search := b.sides(o)
-	*side, *search = side.remove(&r, by), search.remove(&r, by)
-	b.ids = b.ids.remove(&rank{id: o.ID}, by)
+// Remove takes an order out, given as it is in the book; if it is not in, it
+// does nothing.
+func (d *Draft) Remove(o *chain.Order) {
+	r := rankOf(o)
+	if d.side(o).drop(o, &r, d.by) && o.Ask != nil {
+		r = minerRank(o)
+		d.book.miners = d.book.miners.remove(&r, d.by)
+	}
 }
 
-// sides returns the trees of an order's side: all orders, and those that search.
-func (b *Book) sides(o *chain.Order) (side, search *tree) {
-	if o.Bid != nil {
-		return &b.bids, &b.seekBid
+// change puts in what a block's matching made of an order.
+func (d *Draft) change(w *working) {
+	if w.filled {
+		d.Remove(w.entry.order)
+		return
 	}
-	return &b.asks, &b.seekAsk
-}
-
-// Remove returns the book without an order.
-func (b *Book) Remove(id uint64) *Book {
-	o := b.Order(id)
-	if o == nil {
-		return b
+	s := d.side(w.order)
+	if w.order.State != w.entry.order.State {
+		s.drop(w.entry.order, &w.entry.rank, d.by)
 	}
-	out := *b
-	out.drop(o, new(batch))
-	return &out
+	s.put(&entry{w.entry.rank, w.entry.terms, w.order}, d.by)
 }
 
 // Rebuild makes the book of a state's order records, given in any order.
 func Rebuild(orders iter.Seq2[*chain.Order, error]) (*Book, error) {
-	b, by := new(Book), new(batch)
+	d := new(Book).Draft()
 	for o, err := range orders {
 		if err == nil {
-			err = b.put(o, by)
+			err = d.Set(o)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("rebuild order book: %w", err)
 		}
 	}
-	return b, nil
-}
-
-// Order returns the order of an ID, or nil if it is not in the book.
-func (b *Book) Order(id uint64) *chain.Order {
-	if e := b.ids.get(&rank{id: id}); e != nil {
-		return e.order
-	}
-	return nil
+	return d.Book(), nil
 }
 
 // Len returns how many orders are in the book.
-func (b *Book) Len() int { return b.ids.size }
+func (b *Book) Len() int { return b.asks.size() + b.bids.size() }
 
-// Orders goes through all orders by ID.
-func (b *Book) Orders() iter.Seq[*chain.Order] { return orders(b.ids) }
+// searching returns how many of the orders search.
+func (b *Book) searching() int { return b.asks.seek.size + b.bids.seek.size }
 
 // Asks goes through the asks, the lowest price first.
-func (b *Book) Asks() iter.Seq[*chain.Order] { return orders(b.asks) }
+func (b *Book) Asks() iter.Seq[*chain.Order] { return orders(&b.asks) }
 
 // Bids goes through the bids, the highest price first.
-func (b *Book) Bids() iter.Seq[*chain.Order] { return orders(b.bids) }
+func (b *Book) Bids() iter.Seq[*chain.Order] { return orders(&b.bids) }
 
-func orders(t tree) iter.Seq[*chain.Order] {
+func orders(s *side) iter.Seq[*chain.Order] {
 	return func(yield func(*chain.Order) bool) {
-		for e := range t.all() {
+		for e := range s.all() {
 			if !yield(e.order) {
 				return
 			}
@@ -173,20 +173,20 @@ type Level struct {
 
 // AskLevels returns the best n price levels of the asks, the lowest first.
 func (b *Book) AskLevels(n int) []Level {
-	return depth(b.asks, n, func(o *chain.Order) (chain.Amount, uint64) { return o.Ask.Price, o.Free })
+	return depth(b.Asks(), n, func(o *chain.Order) (chain.Amount, uint64) { return o.Ask.Price, o.Free })
 }
 
 // BidLevels returns the best n price levels of the bids, the highest first.
 func (b *Book) BidLevels(n int) []Level {
-	return depth(b.bids, n, func(o *chain.Order) (chain.Amount, uint64) {
+	return depth(b.Bids(), n, func(o *chain.Order) (chain.Amount, uint64) {
 		return o.Bid.MaxPrice, o.Bid.PaddedSize * o.Copies
 	})
 }
 
-func depth(t tree, n int, of func(*chain.Order) (chain.Amount, uint64)) []Level {
+func depth(orders iter.Seq[*chain.Order], n int, of func(*chain.Order) (chain.Amount, uint64)) []Level {
 	var out []Level
-	for e := range t.all() {
-		price, size := of(e.order)
+	for o := range orders {
+		price, size := of(o)
 		if len(out) == 0 || out[len(out)-1].Price != price {
 			if len(out) == n {
 				break
@@ -204,24 +204,35 @@ func depth(t tree, n int, of func(*chain.Order) (chain.Amount, uint64)) []Level 
 
 // Equal reports whether two books hold the same orders in the same order.
 func (b *Book) Equal(o *Book) bool {
-	for _, t := range [][2]tree{{b.ids, o.ids}, {b.asks, o.asks}, {b.bids, o.bids}, {b.seekAsk, o.seekAsk}, {b.seekBid, o.seekBid}} {
-		if !equal(t[0], t[1]) {
-			return false
-		}
-	}
-	return true
+	return b.asks.equal(&o.asks) && b.bids.equal(&o.bids) && equalRanks(b.miners, o.miners)
 }
 
-func equal(a, b tree) bool {
+func (s *side) equal(o *side) bool {
+	same := func(p, q *entry) bool { return p.order == q.order || sameRecord(p.order, q.order) }
+	return sameEntries(s.seek, o.seek, same) &&
+		slices.EqualFunc(s.byHead, o.byHead, func(g, h *group) bool { return g.number == h.number && sameEntries(g.tree, h.tree, same) })
+}
+
+// equalRanks leaves out the orders, which are as they were when they came in.
+func equalRanks(a, b tree) bool {
+	return sameEntries(a, b, func(p, q *entry) bool {
+		return p.terms.size == q.terms.size && p.terms.duration == q.terms.duration && p.terms.stake == q.terms.stake
+	})
+}
+
+func sameEntries(a, b tree, same func(p, q *entry) bool) bool {
+	if a.size != b.size || a.root == b.root {
+		return a.size == b.size
+	}
 	x, y := a.seek(&rank{}), b.seek(&rank{})
 	for ; x.entry() != nil && y.entry() != nil; x.next() {
 		p, q := x.entry(), y.entry()
-		if p.rank != q.rank || p.order != q.order && !sameRecord(p.order, q.order) {
+		if p.rank != q.rank || !same(p, q) {
 			return false
 		}
 		y.next()
 	}
-	return x.entry() == nil && y.entry() == nil && a.size == b.size
+	return x.entry() == nil && y.entry() == nil
 }
 
 func sameRecord(a, b *chain.Order) bool {

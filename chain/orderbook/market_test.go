@@ -2,6 +2,7 @@ package orderbook
 
 import (
 	"encoding/binary"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -66,7 +67,7 @@ type market struct {
 
 // tinyRules are tight, so that every limit is met all the time.
 func tinyRules(s source) Rules {
-	return Rules{Visits: 1 + s.below(5), Searches: 1 + s.below(6), Trades: 1 + s.below(6),
+	return Rules{Visits: 1 + s.below(5), Hops: s.below(4), Searches: 1 + s.below(6), Trades: 1 + s.below(6),
 		NoShowDeposit: chain.Atto(1 << 21), NoShowFloor: chain.Atto(3)}
 }
 
@@ -165,19 +166,41 @@ func (m *market) ask(o *chain.Order) {
 
 func (m *market) place(o *chain.Order) {
 	m.t.Helper()
-	b, err := m.book.Set(o)
-	must(m.t, err)
-	m.book = b
+	m.book = with(m.t, m.book, o)
 	m.naive.orders[o.ID] = o
 	m.placed[o.ID] = o
+}
+
+// with returns a book with an order in it.
+func with(t testing.TB, b *Book, o *chain.Order) *Book {
+	t.Helper()
+	d := b.Draft()
+	must(t, d.Set(o))
+	return d.Book()
+}
+
+// without returns a book without an order.
+func without(b *Book, o *chain.Order) *Book {
+	d := b.Draft()
+	d.Remove(o)
+	return d.Book()
+}
+
+// byID lists the orders of a book by ID.
+func byID(b *Book) []*chain.Order {
+	all := slices.AppendSeq(slices.Collect(b.Asks()), b.Bids())
+	slices.SortFunc(all, func(a, b *chain.Order) int { return int(a.ID) - int(b.ID) })
+	return all
 }
 
 // step does one random thing.
 func (m *market) step() {
 	m.t.Helper()
-	switch m.src.below(8) {
+	switch m.src.below(9) {
 	case 0, 1:
 		m.cancel()
+	case 8:
+		m.reduce()
 	case 2, 3:
 		m.block()
 	default:
@@ -190,17 +213,44 @@ func (m *market) cancel() {
 	if m.nextID == 1 {
 		return
 	}
-	ids := []uint64{m.nextID - 1 - m.src.below(min(m.nextID-1, 48))}
-	for o := range m.book.Orders() {
-		if o.ID+48 >= m.nextID {
-			break
+	one := m.nextID - 1 - m.src.below(min(m.nextID-1, 48))
+	d := m.book.Draft()
+	for _, o := range byID(m.book) {
+		if o.ID == one || o.ID+48 < m.nextID {
+			d.Remove(o)
+			delete(m.naive.orders, o.ID)
 		}
-		ids = append(ids, o.ID)
 	}
-	for _, id := range ids {
-		m.book = m.book.Remove(id)
-		delete(m.naive.orders, id)
+	m.book = d.Book()
+}
+
+// reduce makes one of the last orders want or offer less, in its place.
+func (m *market) reduce() {
+	if m.nextID == 1 {
+		return
 	}
+	was := m.naive.orders[m.nextID-1-m.src.below(min(m.nextID-1, 48))]
+	if was == nil || was.Succeeds != nil {
+		return
+	}
+	o := *was
+	if o.Bid != nil {
+		terms := *o.Bid
+		less := m.src.below(o.Copies)
+		o.Copies, terms.Copies, o.Bid = o.Copies-less, terms.Copies-less, &terms
+		price, deposit, err := m.rules.Share(&terms, o.NoShows)
+		must(m.t, err)
+		share, err := price.Add(deposit)
+		must(m.t, err)
+		o.Locked, err = share.Mul(o.Copies)
+		must(m.t, err)
+	} else {
+		terms := *o.Ask
+		less := m.src.below(o.Free - terms.MinPiece + 1)
+		o.Free, terms.Capacity, o.Ask = o.Free-less, terms.Capacity-less, &terms
+	}
+	m.book = with(m.t, without(m.book, was), &o)
+	m.naive.orders[o.ID], m.placed[o.ID] = &o, &o
 }
 
 // block matches both and compares everything.
@@ -208,12 +258,12 @@ func (m *market) block() {
 	m.t.Helper()
 	m.now++
 	before := m.book
-	was := slices.Collect(before.Orders())
+	was := byID(before)
 	book, out, err := m.book.Match(m.now, &m.rules)
 	must(m.t, err)
 	again, out2, err := before.Match(m.now, &m.rules)
 	must(m.t, err)
-	if !again.Equal(book) || len(out2.Trades) != len(out.Trades) || !slices.Equal(was, slices.Collect(before.Orders())) {
+	if !again.Equal(book) || len(out2.Trades) != len(out.Trades) || !slices.Equal(was, byID(before)) {
 		m.t.Fatal("matching changed the book it started from")
 	}
 	var got []pair
@@ -227,6 +277,7 @@ func (m *market) block() {
 	m.book = book
 	m.compareBooks()
 	m.checkTrades(out)
+	m.checkFunds(was, out)
 	m.trades += len(got)
 }
 
@@ -235,7 +286,7 @@ func (m *market) compareBooks() {
 	if m.book.Len() != len(m.naive.orders) {
 		m.t.Fatalf("height %d: %d orders in the book, %d in the naive market", m.now, m.book.Len(), len(m.naive.orders))
 	}
-	for o := range m.book.Orders() {
+	for _, o := range byID(m.book) {
 		if n := m.naive.orders[o.ID]; n == nil || !sameOrder(o, n) {
 			m.t.Fatalf("height %d: order\n got %+v\nwant %+v", m.now, o, n)
 		}
@@ -253,6 +304,13 @@ func (m *market) compareBooks() {
 	must(m.t, err)
 	if !m.book.Equal(rebuilt) {
 		m.t.Fatalf("height %d: the book differs from the one rebuilt from the naive market's orders", m.now)
+	}
+	trees := []tree{m.book.asks.seek, m.book.bids.seek, m.book.miners}
+	for _, g := range slices.Concat(m.book.asks.byNumber, m.book.bids.byNumber) {
+		trees = append(trees, g.tree)
+	}
+	for _, t := range trees {
+		checkHulls(m.t, t)
 	}
 }
 
@@ -272,7 +330,7 @@ func (m *market) checkTrades(out *Outcome) {
 		}
 		m.checkLock(bid, &t)
 		m.sold[ask.ID] += bid.Bid.PaddedSize
-		if m.sold[ask.ID] > ask.Ask.Capacity {
+		if m.sold[ask.ID] > ask.Ask.Capacity || t.Ask.Free < bid.Bid.PaddedSize {
 			m.t.Fatalf("ask %d sold %d of %d bytes", ask.ID, m.sold[ask.ID], ask.Ask.Capacity)
 		}
 		for _, p := range m.copies[bid.ID] {
@@ -285,6 +343,27 @@ func (m *market) checkTrades(out *Outcome) {
 		if uint64(len(m.copies[bid.ID])) > bid.Bid.Copies {
 			m.t.Fatalf("bid %d has more copies than it asked for", bid.ID)
 		}
+	}
+}
+
+// checkFunds checks that what the orders held before a block is what they, the
+// deals and those who are repaid have after it.
+func (m *market) checkFunds(was []*chain.Order, out *Outcome) {
+	m.t.Helper()
+	held, now := new(big.Int), new(big.Int)
+	for _, o := range was {
+		held.Add(held, o.Locked.Big())
+	}
+	for _, o := range append(byID(m.book), out.Filled...) {
+		now.Add(now, o.Locked.Big())
+	}
+	for _, t := range out.Trades {
+		for _, a := range []chain.Amount{t.Total, t.Refund, t.Reserve, t.ClientDeposit, t.Collateral, t.MinerDeposit} {
+			now.Add(now, a.Big())
+		}
+	}
+	if held.Cmp(now) != 0 {
+		m.t.Fatalf("height %d: the orders held %s, they, deals and refunds have %s", m.now, held, now)
 	}
 }
 

@@ -1,6 +1,7 @@
 package orderbook
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -10,6 +11,7 @@ import (
 // Rules are what the network's parameters say about matching.
 type Rules struct {
 	Visits        uint64       // orders of the other side that one order visits a block at most
+	Hops          uint64       // times that it passes over a run of orders whose terms do not suit it
 	Searches      uint64       // orders of each side that visit others in a block at most, the best first
 	Trades        uint64       // trades of a block at most
 	NoShowDeposit chain.Amount // attoPDR per GiB of piece
@@ -90,15 +92,16 @@ type Outcome struct {
 	Updated []*chain.Order // orders that changed and stay, by ID
 	Filled  []*chain.Order // orders that left the book, by ID; Locked is what is to be repaid
 	Visits  uint64         // pairs looked at
+	Hops    uint64         // runs of orders passed over
 }
 
 // Match makes the trades of the block of height now and returns the book after
 // it. An error means that an order holds money that does not add up.
 func (b *Book) Match(now chain.Height, rules *Rules) (*Book, *Outcome, error) {
-	if b.seekAsk.size+b.seekBid.size == 0 {
+	if b.searching() == 0 {
 		return b, &Outcome{}, nil
 	}
-	m := &matcher{book: b, now: now, rules: rules, live: map[uint64]*working{}}
+	m := &matcher{book: b, now: now, rules: rules, live: map[uint64]*working{}, spent: spent{}}
 	m.sweep()
 	if m.err != nil {
 		return nil, nil, m.err
@@ -111,14 +114,17 @@ type matcher struct {
 	book    *Book
 	now     chain.Height
 	rules   *Rules
+	turns   []*entry            // bids that search in this block, the best first
 	live    map[uint64]*working // orders changed so far
-	changed []uint64            // their IDs
+	changed []*working
+	spent   spent
 	out     Outcome
 	err     error
 }
 
 // working is an order that the block changes.
 type working struct {
+	entry  *entry // as it stands in the book
 	order  *chain.Order
 	filled bool
 }
@@ -144,9 +150,9 @@ func (m *matcher) edit(e *entry) *working {
 	}
 	o := *e.order
 	o.Miners, o.Owners = slices.Clone(o.Miners), slices.Clone(o.Owners)
-	w := &working{order: &o}
+	w := &working{entry: e, order: &o}
 	m.live[o.ID] = w
-	m.changed = append(m.changed, o.ID)
+	m.changed = append(m.changed, w)
 	return w
 }
 
@@ -169,15 +175,11 @@ func (m *matcher) covers(ask *chain.Order, size uint64) bool {
 	return err == nil && !ask.Locked.Less(stake)
 }
 
-// fits reports whether a bid and an ask whose price it allows may trade now.
+// fits reports whether a bid and an ask whose terms suit each other may trade now.
 func (m *matcher) fits(bid, ask *chain.Order) bool {
 	b, a := bid.Bid, ask.Ask
 	return ask.Free >= b.PaddedSize &&
-		a.MinPiece <= b.PaddedSize && b.PaddedSize <= a.MaxPiece &&
-		a.MinDuration <= b.Duration && b.Duration <= a.MaxDuration &&
-		!a.Collateral.Less(b.MinCollateral) && chain.MeetsRegions(a.Region, b.Regions) &&
 		m.now <= b.Expiry && m.now <= a.Expiry &&
-		allows(b, a.Miner) &&
 		!slices.Contains(bid.Miners, a.Miner) && !slices.Contains(bid.Owners, ask.Owner) &&
 		m.covers(ask, b.PaddedSize)
 }
@@ -268,19 +270,15 @@ func spend(from *chain.Amount, amounts ...chain.Amount) error {
 
 // finish puts the changed orders into the book.
 func (m *matcher) finish() (*Book, *Outcome, error) {
-	slices.Sort(m.changed)
-	b, by := *m.book, new(batch)
-	for _, id := range m.changed {
-		o := m.live[id].order
-		if m.live[id].filled {
-			b.drop(o, by)
-			m.out.Filled = append(m.out.Filled, o)
-			continue
+	slices.SortFunc(m.changed, func(a, b *working) int { return cmp.Compare(a.order.ID, b.order.ID) })
+	d := m.book.Draft()
+	for _, w := range m.changed {
+		d.change(w)
+		if w.filled {
+			m.out.Filled = append(m.out.Filled, w.order)
+		} else {
+			m.out.Updated = append(m.out.Updated, w.order)
 		}
-		if err := b.put(o, by); err != nil {
-			return nil, nil, err
-		}
-		m.out.Updated = append(m.out.Updated, o)
 	}
-	return &b, &m.out, nil
+	return d.Book(), &m.out, nil
 }

@@ -40,13 +40,13 @@ func TestAgainstNaive(t *testing.T) {
 // that nothing that could trade was passed over.
 func (m *market) quiet() {
 	m.t.Helper()
-	m.rules.Visits, m.rules.Searches, m.rules.Trades = 3+m.rules.Visits, 20*m.rules.Searches, 20*m.rules.Trades
-	for m.book.seekAsk.size+m.book.seekBid.size > 0 {
+	m.rules.Visits, m.rules.Hops, m.rules.Searches, m.rules.Trades = 3+m.rules.Visits, 1+m.rules.Hops, 20*m.rules.Searches, 20*m.rules.Trades
+	for m.book.searching() > 0 {
 		was := m.book
 		m.now-- // time stands still: expiry is not what ends a search
 		m.block()
 		if m.book.Equal(was) {
-			m.t.Fatalf("%d orders search and get nowhere", was.seekAsk.size+was.seekBid.size)
+			m.t.Fatalf("%d orders search and get nowhere", was.searching())
 		}
 	}
 	for bid := range m.book.Bids() {
@@ -89,7 +89,7 @@ func FuzzMarket(f *testing.F) {
 }
 
 // wideRules bind nothing.
-var wideRules = Rules{Visits: math.MaxUint64, Searches: math.MaxUint64, Trades: math.MaxUint64,
+var wideRules = Rules{Visits: math.MaxUint64, Hops: math.MaxUint64, Searches: math.MaxUint64, Trades: math.MaxUint64,
 	NoShowDeposit: chain.Atto(1 << 21), NoShowFloor: chain.Atto(3)}
 
 // TestBothSidesAgree shows the theorem of the package's rule: with orders that
@@ -110,7 +110,7 @@ func TestBothSidesAgree(t *testing.T) {
 		}
 		m.rules.Trades = 1 + src.below(5)
 		var got []pair
-		for m.book.seekBid.size+m.book.seekAsk.size > 0 {
+		for m.book.searching() > 0 {
 			book, out, err := m.book.Match(m.now+1, &m.rules)
 			must(t, err)
 			m.book = book
@@ -127,7 +127,7 @@ func TestBothSidesAgree(t *testing.T) {
 
 // greedy trades all pairs of two sides, in the order of the bids or of the asks.
 func greedy(bids, asks []*chain.Order, now chain.Height, bidsFirst bool) []pair {
-	w := &walk{now: now, rules: &wideRules, gone: map[uint64]bool{}}
+	w := &block{now: now, rules: &wideRules, gone: map[uint64]bool{}}
 	outer, inner := bids, asks
 	if !bidsFirst {
 		outer, inner = asks, bids
@@ -206,9 +206,7 @@ func tradesOf(t *testing.T, orders []*chain.Order) (out []pair) {
 	t.Helper()
 	b := new(Book)
 	for _, o := range orders {
-		var err error
-		b, err = b.Set(o)
-		must(t, err)
+		b = with(t, b, o)
 	}
 	_, outcome, err := b.Match(2, &wideRules)
 	must(t, err)

@@ -14,13 +14,13 @@ import (
 
 // Golden scripts, testdata/*.txt:
 //
-//	book [visits=N] [searches=N] [trades=N]   an empty book; limits that are not given do not bind
+//	book [visits=N] [hops=N] [searches=N] [trades=N]   an empty book; limits that are not given do not bind
 //	place                                     orders that enter the book, one a line:
 //	    ask PRICE miner=M size=KIB [owner=O] ...   capacity in KiB; owner is the miner's number if not given
 //	    bid PRICE size=KIB [copies=N] [owner=O] ...
 //	    keys of both: placed=HEIGHT (1) tie=N (0) expiry=HEIGHT (1000) noshows=N
-//	    of asks: min= max= (KiB; 1 and 64) shortest= longest= (1 and 100) collateral= (0) locked= (ample)
-//	    of bids: duration= (10) collateral= (0) allow=1,2 deny=1,2; escrow=: one of the chain's own with so much
+//	    of asks: min= max= (KiB; 1 and 64) shortest= longest= (1 and 100) collateral= (0) locked= (ample) region=
+//	    of bids: duration= (10) collateral= (0) allow=1,2 deny=1,2 region=A,B; escrow=: one of the chain's own with so much
 //	    locked, which not=OWNERS may not have
 //	cancel ID
 //	match [at=HEIGHT]                         one block: its trades, orders filled and the book after it
@@ -52,6 +52,7 @@ func (s *script) run(d *datadriven.TestData) string {
 		rules := wideRules
 		rules.NoShowFloor = chain.Amount{}
 		d.MaybeScanArgs(s.t, "visits", &rules.Visits)
+		d.MaybeScanArgs(s.t, "hops", &rules.Hops)
 		d.MaybeScanArgs(s.t, "searches", &rules.Searches)
 		d.MaybeScanArgs(s.t, "trades", &rules.Trades)
 		s.market = newMarket(s.t, &byteSource{}, rules)
@@ -65,7 +66,7 @@ func (s *script) run(d *datadriven.TestData) string {
 	case "cancel":
 		id, err := strconv.ParseUint(d.CmdArgs[0].Key, 10, 64)
 		must(s.t, err)
-		s.book = s.book.Remove(id)
+		s.book = without(s.book, s.naive.orders[id])
 		delete(s.naive.orders, id)
 		return s.show()
 	case "match":
@@ -97,7 +98,11 @@ func (s *script) matched() string {
 	for _, o := range out.Filled {
 		fmt.Fprintf(&b, "%d filled\n", o.ID)
 	}
-	fmt.Fprintf(&b, "%d visits\n", out.Visits)
+	fmt.Fprintf(&b, "%d visits", out.Visits)
+	if out.Hops > 0 {
+		fmt.Fprintf(&b, ", %d hops", out.Hops)
+	}
+	b.WriteByte('\n')
 	return b.String() + s.show()
 }
 
@@ -147,6 +152,9 @@ func (s *script) parse(fields []string) *chain.Order {
 		o.Bid = &chain.BidTerms{PieceCID: somePiece, PayloadRoot: someRoot, PaddedSize: a.number("size", 1) << 10, Parts: 1,
 			Duration: a.number("duration", 10), MaxPrice: price, Copies: a.number("copies", 1), Expiry: expiry,
 			MinCollateral: chain.Atto(a.number("collateral", 0) << 20), Allow: a.list("allow"), Deny: a.list("deny")}
+		if a.of["region"] != "" {
+			o.Bid.Regions = strings.Split(a.of["region"], ",")
+		}
 		o.Copies, o.Owner = o.Bid.Copies, owner(a.number("owner", 50+o.ID))
 		if a.of["escrow"] != "" {
 			o.Succeeds, o.Locked = &chain.Succession{}, chain.Atto(a.number("escrow", 0))
@@ -165,7 +173,7 @@ func (s *script) parse(fields []string) *chain.Order {
 	}
 	o.Ask = &chain.AskTerms{Miner: a.number("miner", 0), Price: price, Capacity: a.number("size", 1) << 10, MinPiece: a.number("min", 1) << 10,
 		MaxPiece: a.number("max", 64) << 10, MinDuration: a.number("shortest", 1), MaxDuration: a.number("longest", 100),
-		Collateral: chain.Atto(a.number("collateral", 0) << 20), Expiry: expiry}
+		Collateral: chain.Atto(a.number("collateral", 0) << 20), Expiry: expiry, Region: a.of["region"]}
 	o.Free, o.Owner, o.Locked = o.Ask.Capacity, owner(a.number("owner", o.Ask.Miner)), chain.Atto(a.number("locked", 1<<50))
 	return o
 }

@@ -1,170 +1,189 @@
 package orderbook
 
 import (
-	"slices"
-
 	"github.com/perdure/perdure/chain"
 )
 
-// seeker is an ask that searches the bids in this block.
+// seeker is an ask that searches the bids in this block. It always stands at a
+// bid that it has to look at.
 type seeker struct {
-	ask     *entry
-	from    rank         // the last bid it has passed
-	price   chain.Amount // that a bid must allow
-	visits  uint64
-	passed  *entry // the last bid that it passed in this block; nil: none
-	stopped bool   // it has used up its visits and is to go on
+	ask          *entry
+	as           searcher
+	bids         *merge
+	visits, hops uint64
+	stopped      bool // it has used up its visits or hops and goes on in the next block
+	over         bool // all bids are passed that its price allows
 }
 
-// seekers are the asks that search. An ask joins the sweep at the first bid
-// after its From and is then shown every bid, until it has stopped, has sold
-// out, or its price is too high for a bid and so for all that follow.
-type seekers struct {
-	all     []*seeker // in the order of the asks
-	waiting []*seeker // not joined, by from
-	joined  []*seeker // in the order of the asks
+// ahead is the order in which seekers have their turns: the one that stands at
+// the best bid first, of those at one bid the best ask.
+func ahead(a, b *seeker) bool {
+	c := a.bids.at.rank.compare(&b.bids.at.rank)
+	return c < 0 || c == 0 && a.ask.rank.compare(&b.ask.rank) < 0
 }
 
-func newSeekers(t tree, most uint64) *seekers {
-	s := &seekers{}
-	for c := t.seek(&rank{}); c.entry() != nil && uint64(len(s.all)) < most; c.next() {
-		o := c.entry().order
-		s.all = append(s.all, &seeker{ask: c.entry(), from: bidRank(&o.From), price: o.Ask.Price})
+// first returns the best entries of a tree.
+func first(t tree, most uint64) (out []*entry) {
+	for c := t.seek(&rank{}); c.entry() != nil && uint64(len(out)) < most; c.next() {
+		out = append(out, c.entry())
 	}
-	s.waiting = slices.Clone(s.all)
-	slices.SortStableFunc(s.waiting, func(a, b *seeker) int { return a.from.compare(&b.from) })
-	return s
+	return out
 }
 
-// join lets in the asks whose search reaches the bid.
-func (s *seekers) join(bid *rank) {
-	for len(s.waiting) > 0 && s.waiting[0].from.compare(bid) < 0 {
-		k := s.waiting[0]
-		s.waiting = s.waiting[1:]
-		i, _ := slices.BinarySearchFunc(s.joined, k, func(a, b *seeker) int { return a.ask.rank.compare(&b.ask.rank) })
-		s.joined = slices.Insert(s.joined, i, k)
-	}
-}
-
-// sweep goes through the bids that search or that a searching ask has to see,
+// sweep goes through the bids that search or that a searching ask looks at,
 // best first.
 func (m *matcher) sweep() {
-	asks := newSeekers(m.book.seekAsk, m.rules.Searches)
-	searching, searched := m.book.seekBid.seek(&rank{}), uint64(0)
-	all, at := m.book.bids.seek(&rank{}), rank{}
-	complete := true
-	for complete && m.err == nil {
-		bid := asks.sought(&all, &at)
-		own := searching.entry()
-		if searched == m.rules.Searches {
-			own = nil
-		}
-		if bid == nil || own != nil && own.rank.compare(&bid.rank) < 0 {
-			bid = own
-		}
-		if bid == nil {
-			break
-		}
-		searches := own != nil && own.rank == bid.rank
-		asks.join(&bid.rank)
-		complete = m.show(bid, asks, searches)
-		if searches {
-			complete = complete && m.search(bid)
-			searching.next()
-			searched++
-		}
-		at = bid.rank
-	}
-	for _, k := range asks.all {
-		m.settle(k, complete)
-	}
-}
-
-// sought moves the cursor to the next bid that a searching ask has to see and
-// returns it, or nil if there is none.
-func (s *seekers) sought(all *cursor, at *rank) *entry {
-	switch {
-	case len(s.joined) > 0:
-		all.advance(at)
-	case len(s.waiting) > 0:
-		all.advance(&s.waiting[0].from)
-	default:
-		return nil
-	}
-	return all.entry()
-}
-
-// show lets the asks that have joined visit a bid. The pairs that the bid's own
-// search will come to are left to it; they count as visits unless the bid
-// searches in this block. It reports whether the block goes on.
-func (m *matcher) show(bid *entry, asks *seekers, searches bool) bool {
-	order := bid.order
-	from, limit := askRank(&order.From), order.Bid.MaxPrice
-	stay := asks.joined[:0]
-	for i, k := range asks.joined {
-		if limit.Less(k.price) {
-			break // this ask and those after it are too dear for all bids to come
-		}
-		if m.gone(k.ask) {
+	m.turns = first(m.book.bids.seek, m.rules.Searches)
+	all, waiting := m.seekers()
+	for turn := 0; m.err == nil && (len(waiting) > 0 || turn < len(m.turns)); {
+		if len(waiting) > 0 && (turn == len(m.turns) || waiting[0].bids.at.rank.compare(&m.turns[turn].rank) <= 0) {
+			k := waiting[0]
+			if !m.gone(k.ask) && !m.show(k) {
+				break
+			}
+			if m.gone(k.ask) || k.stopped || !m.stand(k) {
+				waiting = dropFirst(waiting, ahead)
+			} else {
+				sink(waiting, 0, ahead)
+			}
 			continue
 		}
-		own := order.State == chain.OrderSearching && k.ask.rank.compare(&from) > 0
-		if !m.gone(bid) && !(own && searches) {
-			if k.visits == m.rules.Visits {
-				k.stopped = true
-				continue
-			}
-			if !own && !m.room() {
-				asks.joined = append(stay, asks.joined[i:]...)
-				return false
-			}
-			k.visits++
-			if !own {
-				m.visit(bid, k.ask)
-			}
+		if !m.search(m.turns[turn]) {
+			break
 		}
-		k.passed = bid
-		stay = append(stay, k)
+		turn++
 	}
-	asks.joined = stay
+	for _, k := range all {
+		switch {
+		case m.gone(k.ask):
+		case k.over:
+			m.rest(k.ask)
+		default:
+			m.pause(k.ask, &m.book.bids, bidRank(&k.ask.order.From), k.bids.at)
+		}
+	}
+}
+
+// seekers are the asks that have their turn, and of them, as a heap, those that
+// have a bid to look at.
+func (m *matcher) seekers() (all, waiting []*seeker) {
+	for _, e := range first(m.book.asks.seek, m.rules.Searches) {
+		from := bidRank(&e.order.From)
+		k := &seeker{ask: e, as: searcher{terms: e.terms, order: e.order}, bids: m.book.bids.after(&from, nil)}
+		all = append(all, k)
+		if m.stand(k) {
+			waiting = append(waiting, k)
+		}
+	}
+	for i := len(waiting)/2 - 1; i >= 0; i-- {
+		sink(waiting, i, ahead)
+	}
+	return all, waiting
+}
+
+// stand moves an ask on to the first bid, from where it stands, that it has to
+// look at: neither one whose own search will come to it in this block, nor one
+// whose terms do not suit it. It reports false if there is none or if the ask
+// has to stop before.
+func (m *matcher) stand(k *seeker) bool {
+	for {
+		bid := k.bids.at
+		switch {
+		case bid == nil || bid.order.Bid.MaxPrice.Less(k.ask.order.Ask.Price):
+			k.over = true
+			return false
+		case m.turn(bid) && comes(bid, k.ask):
+			k.bids.next()
+		case !k.as.clashes(bid):
+			return true
+		case k.hops == m.rules.Hops:
+			k.stopped = true
+			return false
+		default:
+			k.hops++
+			m.out.Hops++
+			k.bids.hop(&k.as)
+		}
+	}
+}
+
+// turn reports whether a bid searches in this block.
+func (m *matcher) turn(bid *entry) bool {
+	return bid.order.State == chain.OrderSearching && len(m.turns) > 0 && bid.rank.compare(&m.turns[len(m.turns)-1].rank) <= 0
+}
+
+// comes reports whether a bid's own search will come to an ask, in this block or later.
+func comes(bid, ask *entry) bool {
+	from := askRank(&bid.order.From)
+	return bid.order.State == chain.OrderSearching && ask.rank.compare(&from) > 0
+}
+
+// show lets an ask look at the bid that it stands at, and moves it on unless it
+// has used up its visits. A bid whose own search will come to the ask in a later
+// block counts as a visit. It reports whether the block goes on.
+func (m *matcher) show(k *seeker) bool {
+	bid := k.bids.at
+	switch theirs := comes(bid, k.ask); {
+	case m.gone(bid):
+	case k.visits == m.rules.Visits:
+		k.stopped = true
+		return true
+	case !theirs && !m.room():
+		return false
+	default:
+		k.visits++
+		if !theirs {
+			m.visit(bid, k.ask)
+		}
+	}
+	k.bids.next()
 	return true
 }
 
-// search lets a bid visit the asks after its From. It reports whether the block
-// goes on.
+// asksFor is what a bid's search goes through: the asks after its From, of the
+// miners that it allows if it names any.
+func (m *matcher) asksFor(bid *chain.Order) path {
+	if len(bid.Bid.Allow) > 0 {
+		return m.book.asksOf(bid.Bid.Allow, &bid.From)
+	}
+	from := askRank(&bid.From)
+	return m.book.asks.after(&from, m.spent)
+}
+
+// search lets a bid look at the asks after its From. It reports whether the
+// block goes on.
 func (m *matcher) search(bid *entry) bool {
-	from, limit := askRank(&bid.order.From), bid.order.Bid.MaxPrice
-	var last *entry
-	visits := uint64(0)
-	for c := m.book.asks.seek(&from); !m.gone(bid); c.next() {
-		ask := c.entry()
+	asks, limit := m.asksFor(bid.order), bid.order.Bid.MaxPrice
+	as := searcher{terms: bid.terms}
+	var visits, hops uint64
+	for !m.gone(bid) {
+		ask := asks.entry()
 		if ask == nil || limit.Less(ask.rank.price) {
 			m.rest(bid)
 			return true
 		}
-		if m.gone(ask) {
-			continue
-		}
-		if visits == m.rules.Visits || !m.room() {
-			m.pause(bid, last)
+		as.order = m.of(bid)
+		switch {
+		case m.gone(ask):
+			asks.pass()
+		case as.clashes(ask):
+			if hops == m.rules.Hops {
+				m.pause(bid, &m.book.asks, askRank(&bid.order.From), ask)
+				return true
+			}
+			hops++
+			m.out.Hops++
+			asks.hop(&as)
+		case visits == m.rules.Visits || !m.room():
+			m.pause(bid, &m.book.asks, askRank(&bid.order.From), ask)
 			return visits == m.rules.Visits
+		default:
+			visits++
+			m.visit(bid, ask)
+			asks.next()
 		}
-		visits++
-		last = ask
-		m.visit(bid, ask)
 	}
 	return true
-}
-
-// settle writes down how far an ask's search came.
-func (m *matcher) settle(k *seeker, complete bool) {
-	switch {
-	case m.gone(k.ask):
-	case complete && !k.stopped:
-		m.rest(k.ask)
-	default:
-		m.pause(k.ask, k.passed)
-	}
 }
 
 // rest ends an order's search.
@@ -173,9 +192,10 @@ func (m *matcher) rest(e *entry) {
 	o.State, o.From = chain.OrderResting, chain.Place{}
 }
 
-// pause notes the last order that a search has passed; nil changes nothing.
-func (m *matcher) pause(e, last *entry) {
-	if last != nil {
+// pause notes how far a search has come: to the order before the one of the
+// other side at which it stands.
+func (m *matcher) pause(e *entry, other *side, from rank, at *entry) {
+	if last := other.before(&at.rank); last != nil && last.rank.compare(&from) > 0 {
 		m.edit(e).order.From = PlaceOf(last.order)
 	}
 }

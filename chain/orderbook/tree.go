@@ -11,6 +11,7 @@ import (
 // rank is a Place in the form in which both sides sort ascending: a bid's
 // price is counted down from the highest amount. The zero rank is before all.
 type rank struct {
+	key    uint64 // orders like price, roughly; or a miner, before everything else
 	price  chain.Amount
 	placed chain.Height
 	tie    [32]byte
@@ -18,6 +19,9 @@ type rank struct {
 }
 
 func (r *rank) compare(o *rank) int {
+	if r.key != o.key {
+		return order(r.key < o.key)
+	}
 	if c := r.price.Cmp(o.price); c != 0 {
 		return c
 	}
@@ -43,6 +47,7 @@ func order(less bool) int {
 // entry is an order at its rank. Entries never change.
 type entry struct {
 	rank  rank
+	terms terms
 	order *chain.Order
 }
 
@@ -55,23 +60,37 @@ const width = 64
 // batches have one address.
 type batch struct{ _ byte }
 
+// item is an entry of a leaf, or a bound in an inner node, with the key of its
+// rank, so that most comparisons need not look further.
+type item struct {
+	key   uint64
+	entry *entry
+}
+
 // node is an inner node or a leaf of a tree; it never changes once its batch is
 // over. No node is empty.
 type node struct {
 	owner *batch // who may still change it; nil: nobody
+	stale bool   // the hull is wider than it has to be, until the batch is sealed
+	hull  terms  // of all entries below
 	// items of a leaf are its entries. Item i of an inner node bounds child i:
 	// what it holds is at or after item i (of child 0: whatever) and before item
 	// i+1. A bound may be an entry that is gone.
-	items    []*entry
+	items    []item
 	children []*node // nil in a leaf
 }
 
 // tree is a persistent B+ tree of entries by rank: a change copies the path to
 // its leaf, once a batch, and shares the rest. Nodes that run low are not joined, only empty
 // ones go: the depth is logarithmic in the number of insertions.
+//
+// Each node knows the hull of the terms below it, so that a search finds the
+// next order that meets a condition in logarithmic time. Nothing that anybody
+// sees of a book depends on where its nodes begin and end.
 type tree struct {
 	root *node
 	size int
+	bids bool // whose hulls these are
 }
 
 // find returns the first item at or after r, and whether it is at r.
@@ -79,13 +98,21 @@ func (n *node) find(r *rank) (int, bool) {
 	lo, hi := 0, len(n.items)
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		switch c := n.items[mid].rank.compare(r); {
-		case c == 0:
-			return mid, true
-		case c < 0:
+		it := &n.items[mid]
+		switch {
+		case it.key < r.key:
 			lo = mid + 1
-		default:
+		case it.key > r.key:
 			hi = mid
+		default:
+			switch c := it.entry.rank.compare(r); {
+			case c == 0:
+				return mid, true
+			case c < 0:
+				lo = mid + 1
+			default:
+				hi = mid
+			}
 		}
 	}
 	return lo, false
@@ -110,7 +137,42 @@ func (t tree) get(r *rank) *entry {
 		n = n.children[n.child(r)]
 	}
 	if i, found := n.find(r); found {
-		return n.items[i]
+		return n.items[i].entry
+	}
+	return nil
+}
+
+// first returns the first entry, or nil.
+func (t tree) first() *entry {
+	if t.root == nil {
+		return nil
+	}
+	n := t.root
+	for n.children != nil {
+		n = n.children[0]
+	}
+	return n.items[0].entry
+}
+
+// before returns the last entry before r, or nil.
+func (t tree) before(r *rank) *entry {
+	if t.root == nil {
+		return nil
+	}
+	return t.root.before(r)
+}
+
+func (n *node) before(r *rank) *entry {
+	if n.children == nil {
+		if i, _ := n.find(r); i > 0 {
+			return n.items[i-1].entry
+		}
+		return nil
+	}
+	for i := n.child(r); i >= 0; i-- {
+		if e := n.children[i].before(r); e != nil {
+			return e
+		}
 	}
 	return nil
 }
@@ -120,7 +182,7 @@ func (n *node) own(by *batch) *node {
 	if n.owner == by {
 		return n
 	}
-	c := &node{owner: by, items: append(make([]*entry, 0, len(n.items)+1), n.items...)}
+	c := &node{owner: by, hull: n.hull, items: append(make([]item, 0, len(n.items)+1), n.items...)}
 	if n.children != nil {
 		c.children = append(make([]*node, 0, len(n.children)+1), n.children...)
 	}
@@ -129,32 +191,39 @@ func (n *node) own(by *batch) *node {
 
 // set returns the tree with e, in the place of an entry of the same rank if there is one.
 func (t tree) set(e *entry, by *batch) tree {
+	it := item{e.rank.key, e}
 	if t.root == nil {
-		return tree{&node{owner: by, items: []*entry{e}}, 1}
+		t.root, t.size = &node{owner: by, hull: e.terms, items: []item{it}}, 1
+		return t
 	}
-	root, split, added := t.root.set(e, by)
+	root, split, added := t.root.set(it, by, t.bids)
 	if split != nil {
-		root = &node{owner: by, items: []*entry{root.items[0], split.items[0]}, children: []*node{root, split}}
+		root = &node{owner: by, stale: true, hull: root.hull, items: []item{root.items[0], split.items[0]}, children: []*node{root, split}}
+		root.hull.widen(&split.hull, t.bids)
 	}
-	return tree{root, t.size + added}
+	t.root, t.size = root, t.size+added
+	return t
 }
 
 // set returns the changed node, what it was split by if it grew too wide, and
 // how many entries were added.
-func (n *node) set(e *entry, by *batch) (changed, split *node, added int) {
+func (n *node) set(it item, by *batch, bids bool) (changed, split *node, added int) {
 	n = n.own(by)
+	n.hull.widen(&it.entry.terms, bids)
 	if n.children == nil {
-		i, found := n.find(&e.rank)
+		i, found := n.find(&it.entry.rank)
 		if found {
-			n.items[i] = e
+			n.stale = n.stale || n.items[i].entry.terms != it.entry.terms
+			n.items[i] = it
 			return n, nil, 0
 		}
-		n.items = slices.Insert(n.items, i, e)
+		n.items = slices.Insert(n.items, i, it)
 		return n, n.cut(), 1
 	}
-	i := n.child(&e.rank)
-	below, right, added := n.children[i].set(e, by)
+	i := n.child(&it.entry.rank)
+	below, right, added := n.children[i].set(it, by, bids)
 	n.children[i] = below
+	n.stale = n.stale || below.stale
 	if right != nil {
 		n.items = slices.Insert(n.items, i+1, right.items[0])
 		n.children = slices.Insert(n.children, i+1, right)
@@ -168,7 +237,8 @@ func (n *node) cut() *node {
 		return nil
 	}
 	const half = width / 2
-	right := &node{owner: n.owner, items: slices.Clone(n.items[half:])}
+	n.stale = true
+	right := &node{owner: n.owner, stale: true, hull: n.hull, items: slices.Clone(n.items[half:])}
 	n.items = slices.Delete(n.items, half, len(n.items))
 	if n.children != nil {
 		right.children = slices.Clone(n.children[half:])
@@ -179,39 +249,81 @@ func (n *node) cut() *node {
 
 // remove returns the tree without the entry at r.
 func (t tree) remove(r *rank, by *batch) tree {
-	if t.get(r) == nil {
+	if t.root == nil {
 		return t
 	}
-	root := t.root.remove(r, by)
+	root, found := t.root.remove(r, by)
+	if !found {
+		return t
+	}
 	for root != nil && len(root.children) == 1 {
 		root = root.children[0]
 	}
-	return tree{root, t.size - 1}
+	t.root, t.size = root, t.size-1
+	return t
 }
 
-// remove returns the node without the entry at r, which is there; nil if nothing is left of it.
-func (n *node) remove(r *rank, by *batch) *node {
+// remove returns the node without the entry at r, nil if nothing is left of it,
+// and whether the entry was there.
+func (n *node) remove(r *rank, by *batch) (*node, bool) {
 	if n.children == nil {
-		i, _ := n.find(r)
-		if len(n.items) == 1 {
-			return nil
+		i, found := n.find(r)
+		switch {
+		case !found:
+			return n, false
+		case len(n.items) == 1:
+			return nil, true
 		}
 		n = n.own(by)
+		n.stale = true
 		n.items = slices.Delete(n.items, i, i+1)
-		return n
+		return n, true
 	}
 	i := n.child(r)
-	below := n.children[i].remove(r, by)
+	below, found := n.children[i].remove(r, by)
+	if !found {
+		return n, false
+	}
 	if below == nil && len(n.children) == 1 {
-		return nil
+		return nil, true
 	}
 	n = n.own(by)
+	n.stale = true
 	if below != nil {
 		n.children[i] = below
-		return n
+		return n, true
 	}
 	n.items, n.children = slices.Delete(n.items, i, i+1), slices.Delete(n.children, i, i+1)
-	return n
+	return n, true
+}
+
+// seal makes the hulls of a tree exact that a batch has changed.
+func (t tree) seal(by *batch) {
+	if t.root != nil {
+		t.root.seal(by, t.bids)
+	}
+}
+
+func (n *node) seal(by *batch, bids bool) {
+	if n.owner != by || !n.stale {
+		return
+	}
+	n.stale = false
+	if n.children == nil {
+		n.hull = n.items[0].entry.terms
+		for _, it := range n.items[1:] {
+			n.hull.widen(&it.entry.terms, bids)
+		}
+		return
+	}
+	for i, c := range n.children {
+		c.seal(by, bids)
+		if i == 0 {
+			n.hull = c.hull
+		} else {
+			n.hull.widen(&c.hull, bids)
+		}
+	}
 }
 
 // all goes through the entries in order.
@@ -222,94 +334,5 @@ func (t tree) all() iter.Seq[*entry] {
 				return
 			}
 		}
-	}
-}
-
-// levels is more than a tree's depth can be: it grows by one when every node on
-// a path has taken width/2 insertions.
-const levels = 16
-
-// cursor stands at an entry of a tree, or behind the last.
-type cursor struct {
-	tree  tree
-	path  [levels]step
-	depth int // steps of path in use; 0: behind the last entry
-}
-
-type step struct {
-	node *node
-	at   int
-}
-
-// seek returns a cursor at the first entry after r.
-func (t tree) seek(r *rank) cursor {
-	c := cursor{tree: t}
-	if t.root == nil {
-		return c
-	}
-	n := t.root
-	for n.children != nil {
-		i := n.child(r)
-		c.push(n, i)
-		n = n.children[i]
-	}
-	i, found := n.find(r)
-	if found {
-		i++
-	}
-	c.push(n, i)
-	c.climb()
-	return c
-}
-
-func (c *cursor) push(n *node, at int) {
-	c.path[c.depth] = step{n, at}
-	c.depth++
-}
-
-// entry returns what the cursor stands at, or nil behind the last.
-func (c *cursor) entry() *entry {
-	if c.depth == 0 {
-		return nil
-	}
-	s := &c.path[c.depth-1]
-	return s.node.items[s.at]
-}
-
-// next moves to the following entry.
-func (c *cursor) next() {
-	if c.depth > 0 {
-		c.path[c.depth-1].at++
-		c.climb()
-	}
-}
-
-// climb moves a cursor that ran off its leaf to the first entry of the next one.
-func (c *cursor) climb() {
-	for c.depth > 0 && c.path[c.depth-1].at == len(c.path[c.depth-1].node.items) {
-		if c.depth--; c.depth > 0 {
-			c.path[c.depth-1].at++
-		}
-	}
-	for c.depth > 0 {
-		s := c.path[c.depth-1]
-		if s.node.children == nil {
-			return
-		}
-		c.push(s.node.children[s.at], 0)
-	}
-}
-
-// advance moves to the first entry after r; the cursor stands at one that is
-// the first after r or after a rank before r.
-func (c *cursor) advance(r *rank) {
-	for range 2 {
-		if e := c.entry(); e == nil || e.rank.compare(r) > 0 {
-			return
-		}
-		c.next()
-	}
-	if e := c.entry(); e != nil && e.rank.compare(r) <= 0 {
-		*c = c.tree.seek(r)
 	}
 }

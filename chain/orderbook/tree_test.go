@@ -1,6 +1,7 @@
 package orderbook
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // replacements and removals, and checks that older versions stay as they were.
 func TestTree(t *testing.T) {
 	src := rand.New(rand.NewPCG(1, 5))
-	var tr tree
+	tr := tree{bids: true}
 	var want []uint64
 	type version struct {
 		tree tree
@@ -35,7 +36,9 @@ func TestTree(t *testing.T) {
 			want = slices.Insert(want, at, id)
 			fallthrough
 		case grow:
-			tr = tr.set(&entry{r, &chain.Order{ID: id}}, by)
+			size := 128 + src.Uint64N(5)
+			o := &chain.Order{ID: id, Bid: &chain.BidTerms{PaddedSize: size, Duration: id % 7, MinCollateral: chain.Atto(src.Uint64N(9))}}
+			tr = tr.set(&entry{r, termsOf(o), o}, by)
 		default:
 			tr = tr.remove(&r, by)
 			if found {
@@ -43,6 +46,7 @@ func TestTree(t *testing.T) {
 			}
 		}
 		if i%997 == 0 || len(want) < 3 {
+			tr.seal(by)
 			old, by = append(old, version{tr, slices.Clone(want)}), new(batch) // what was kept must not change any more
 		}
 		if i > 30_000 && len(want) == 0 {
@@ -69,10 +73,13 @@ func checkTree(t *testing.T, version int, tr tree, want []uint64) {
 	from := tr.seek(&rank{})
 	for id := uint64(0); id < 3010; id += 7 { // seek, and advance over gaps of all widths
 		at, found := slices.BinarySearch(want, id)
+		r := rank{id: id}
+		if last := tr.before(&r); (last == nil) != (at == 0) || last != nil && last.rank.id != want[at-1] {
+			t.Fatalf("version %d: before(%d) is %v", version, id, last)
+		}
 		if found {
 			at++
 		}
-		r := rank{id: id}
 		c := tr.seek(&r)
 		from.advance(&r)
 		for _, e := range []*entry{c.entry(), from.entry()} {
@@ -109,33 +116,97 @@ func TestRank(t *testing.T) {
 	}
 }
 
-// TestSet covers what a follower of Updates does with orders.
-func TestSet(t *testing.T) {
+// checkHulls checks that the hulls of a sealed tree are exact, and that skipping
+// by them finds what a walk through the entries finds.
+func checkHulls(t testing.TB, tr tree) {
+	t.Helper()
+	var check func(n *node) terms
+	check = func(n *node) terms {
+		var want terms
+		for i := range n.items {
+			one := n.items[i].entry.terms
+			if n.children != nil {
+				one = check(n.children[i])
+			}
+			if i == 0 {
+				want = one
+			} else {
+				want.widen(&one, tr.bids)
+			}
+		}
+		same := n.hull
+		same.miner, same.region = want.miner, want.region
+		if n.stale || same != want || !sameMiner(n.hull.miner, want.miner) || !sameRegion(n.hull.region, want.region) {
+			t.Fatalf("hull %+v of %d items, want %+v", n.hull, len(n.items), want)
+		}
+		return want
+	}
+	if tr.root != nil {
+		check(tr.root)
+	}
+}
+
+// TestSkip compares skipping with walking, for conditions of all kinds and from
+// everywhere, in a tree of several levels.
+func TestSkip(t *testing.T) {
+	src := randSource{rand.New(rand.NewPCG(8, 8))}
+	for _, bids := range []bool{false, true} {
+		m := newMarket(t, src, wideRules)
+		d := new(Book).Draft()
+		var seekers []*chain.Order
+		for len(seekers) < 40 || d.book.Len() < 6000 {
+			o := m.order()
+			switch {
+			case (o.Bid != nil) != bids:
+				seekers = append(seekers, o)
+			default:
+				must(t, d.Set(o))
+			}
+		}
+		b := d.Book()
+		tr := b.asks.seek
+		if bids {
+			tr = b.bids.seek
+		}
+		checkHulls(t, tr)
+		all := slices.Collect(tr.all())
+		for range 20_000 {
+			x := &searcher{order: seekers[src.IntN(len(seekers))]}
+			x.terms, x.first = termsOf(x.order), all[src.IntN(len(all))].terms.miner
+			c, from := condition(src.IntN(int(conditions))), src.IntN(len(all))
+			cursor := tr.seek(&all[from].rank)
+			cursor.skip(x, c)
+			for from++; from < len(all) && x.misses(c, &all[from].terms); {
+				from++
+			}
+			if got := cursor.entry(); (got == nil) != (from == len(all)) || got != nil && got != all[from] {
+				t.Fatalf("bids %v, condition %d: skipped to %v, want entry %d of %d", bids, c, got, from, len(all))
+			}
+		}
+	}
+}
+
+// TestDraft covers what a follower of Updates does with orders.
+func TestDraft(t *testing.T) {
 	ask := &chain.Order{ID: 1, State: chain.OrderWaiting, Ask: &chain.AskTerms{Price: chain.Atto(5)}, Free: 7}
-	b, err := new(Book).Set(ask)
-	must(t, err)
+	b := with(t, new(Book), ask)
 	if b.Len() != 0 {
 		t.Fatal("an order that waits is in the book")
 	}
-	in := *ask
-	in.State = chain.OrderSearching
-	with, err := b.Set(&in)
-	must(t, err)
-	moved := in
-	moved.Placed = 9
-	after, err := with.Set(&moved)
-	must(t, err)
-	if with.Len() != 1 || after.Len() != 1 || after.Order(1) != &moved || with.Order(1) != &in || after.seekAsk.size != 1 {
-		t.Fatal("an order that moved stands in two places")
+	in, rests := *ask, *ask
+	in.State, rests.State = chain.OrderSearching, chain.OrderResting
+	searching := with(t, b, &in)
+	resting := with(t, without(searching, &in), &rests)
+	if searching.Len() != 1 || resting.Len() != 1 || searching.searching() != 1 || resting.searching() != 0 ||
+		slices.Collect(searching.Asks())[0] != &in || slices.Collect(resting.Asks())[0] != &rests {
+		t.Fatal("an order that came to rest stands in two places, or changed an older book")
 	}
-	again, err := after.Set(ask)
-	must(t, err)
-	if !again.Equal(new(Book)) || after.Equal(with) || !after.Remove(1).Equal(b) || after.Remove(2) != after {
+	if resting.Equal(searching) || !without(resting, &rests).Equal(new(Book)) || !without(searching, &in).Equal(b) || without(b, &in).Len() != 0 {
 		t.Fatal("books that differ are equal, or the other way round")
 	}
 	for _, bad := range []*chain.Order{{ID: 3}, {ID: 3, Bid: &chain.BidTerms{}, Ask: &chain.AskTerms{}}} {
-		if _, err := b.Set(bad); err == nil {
-			t.Error("an order that is not one of bid and ask was taken")
+		if err := b.Draft().Set(bad); !errors.Is(err, ErrOrder) {
+			t.Errorf("an order that is not one of bid and ask was taken: %v", err)
 		}
 	}
 }
@@ -144,12 +215,9 @@ func TestLevels(t *testing.T) {
 	b := new(Book)
 	for i, p := range []uint64{5, 3, 5, 4} {
 		o := &chain.Order{ID: uint64(i) + 1, State: chain.OrderResting, Ask: &chain.AskTerms{Price: chain.Atto(p)}, Free: 10}
-		var err error
-		b, err = b.Set(o)
-		must(t, err)
+		b = with(t, b, o)
 		o = &chain.Order{ID: uint64(i) + 11, State: chain.OrderResting, Bid: &chain.BidTerms{MaxPrice: chain.Atto(p), PaddedSize: 1 << 63}, Copies: 1}
-		b, err = b.Set(o)
-		must(t, err)
+		b = with(t, b, o)
 	}
 	if got, want := b.AskLevels(2), []Level{{chain.Atto(3), 10, 1}, {chain.Atto(4), 10, 1}}; !slices.Equal(got, want) {
 		t.Errorf("asks %v, want %v", got, want)

@@ -33,27 +33,54 @@ func (t *Tree) orders() iter.Seq2[*chain.Order, error] {
 	}
 }
 
-// nextBook returns the book after a block's changes; nil is the book before genesis.
-func nextBook(book *orderbook.Book, changes []consensus.Change) (*orderbook.Book, error) {
-	if book == nil {
-		book = new(orderbook.Book)
+// bookAfter returns the book after an Update over a state, nil before genesis:
+// the one that Apply has made, or else what follows from the changes.
+func bookAfter(tip *View, u *consensus.Update) (*orderbook.Book, error) {
+	if b := u.Book(); b != nil {
+		return b, nil
 	}
-	for i := range changes {
-		c := &changes[i]
-		switch {
-		case c.Table != chain.TableOrder:
-		case c.Value == nil:
-			book = book.Remove(proof.Number(string(c.ID)))
-		default:
-			o := new(chain.Order)
-			err := chain.Decode(c.Value, o)
-			if err == nil {
-				book, err = book.Set(o)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("order %d into the book: %w", proof.Number(string(c.ID)), err)
-			}
+	book := new(orderbook.Book)
+	if tip != nil {
+		book = tip.book
+	}
+	d := book.Draft()
+	for i := range u.Changes {
+		c := &u.Changes[i]
+		if c.Table != chain.TableOrder {
+			continue
+		}
+		if err := rebook(d, tip, c); err != nil {
+			return nil, fmt.Errorf("order %d into the book: %w", proof.Number(string(c.ID)), err)
 		}
 	}
-	return book, nil
+	return d.Book(), nil
+}
+
+// rebook puts a changed order into the place of its older form in a book.
+func rebook(d *orderbook.Draft, tip *View, c *consensus.Change) error {
+	decode := func(raw []byte) (*chain.Order, error) {
+		o := new(chain.Order)
+		return o, chain.Decode(raw, o)
+	}
+	if tip != nil {
+		raw, err := tip.Record(c.Key())
+		if err != nil {
+			return err
+		}
+		if raw != nil {
+			was, err := decode(raw)
+			if err != nil {
+				return err
+			}
+			d.Remove(was)
+		}
+	}
+	if c.Value == nil {
+		return nil
+	}
+	is, err := decode(c.Value)
+	if err != nil {
+		return err
+	}
+	return d.Set(is)
 }

@@ -166,13 +166,12 @@ func (s *Store) stage(tip *View, u *consensus.Update) (*staged, error) {
 	b := &staged{height: u.Height, update: u, raw: raw, blocks: o.blocks}
 	var oldCID cid.Cid
 	var old *proof.Root
-	var book *orderbook.Book
 	next := proof.Root{Schema: proof.Schema}
 	if next.UpdateHash, err = u.Hash(); err != nil {
 		return nil, fmt.Errorf("hash update: %w", err)
 	}
 	if tip != nil {
-		oldCID, old, book = tip.cid, tip.root, tip.book
+		oldCID, old = tip.cid, tip.root
 		next.Single, next.Tables, next.Params = old.Single, old.Tables, old.Params
 	} else {
 		next.Params = o.put(s.paramsRaw)
@@ -199,7 +198,7 @@ func (s *Store) stage(tip *View, u *consensus.Update) (*staged, error) {
 		return nil, err
 	}
 	b.delta = d.delta
-	if b.book, err = nextBook(book, u.Changes); err != nil {
+	if b.book, err = bookAfter(tip, u); err != nil {
 		return nil, err
 	}
 	return b, nil

@@ -166,7 +166,7 @@ func (s *Situation) match(terms []chain.BidTerms, limit chain.Amount) ([]orderbo
 		}
 	}
 	rules := *s.Params.Matching()
-	rules.Visits, rules.Searches, rules.Trades = 1<<32, 1<<32, 1<<32
+	rules.Visits, rules.Hops, rules.Searches, rules.Trades = 1<<32, 1<<32, 1<<32, 1<<32
 	var orders []*chain.Order
 	for _, a := range s.Asks {
 		o := *a

@@ -29,7 +29,8 @@ With --sync-from a node without blocks starts from a snapshot that its peers
 offer. The URLs are the JSON-RPC of nodes that are asked for headers; what the
 first says is compared with what the others say, and all must follow from the
 header that --trust names, which an explorer or an operator you trust can tell
-(hash of a block: curl HOST:26657/commit?height=HEIGHT). A node that has blocks
+(hash of a block: curl HOST:26657/commit?height=HEIGHT) and which must be younger
+than the network's trust period was at it. A node that has blocks
 goes on from there and ignores both flags.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runNode(cmd, g, o) },
 	}

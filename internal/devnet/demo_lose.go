@@ -186,7 +186,7 @@ func (d *Demo) replaced(l *ReportLoss) bool {
 	if got := d.once(consensus.EventFetchRepaid, 0, func(e *consensus.Event) bool { return e.Deal == l.NewDeal }); got != nil {
 		l.Allowance = got.Amount
 	}
-	d.say("height %d: miner %s has bought the data, sealed it and proven the seal: deal %d is active; it is repaid %s, the client %s",
+	d.say("height %d: miner %s has bought the data, sealed it and proven the seal: deal %d is active; it is repaid %s for the data, the client gets %s of what is left",
 		l.ActiveAt, l.NewMiner, l.NewDeal, l.Allowance.Human(), l.Repaid.Human())
 	return true
 }

@@ -1,8 +1,10 @@
 package devnet
 
 import (
+	"bytes"
 	"log/slog"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/perdure/perdure/chain/consensus"
@@ -49,4 +51,28 @@ func TestWorld(t *testing.T) {
 		}
 		o.Miners = 7 // what the directory has counts
 	}
+}
+
+// TestMinerStartsStanding starts a miner again, at another address, while the
+// chain stands still: it takes in the blocks that it missed without waiting for
+// its announcement, which lands when blocks come.
+func TestMinerStartsStanding(t *testing.T) {
+	s := setStage(t, 1)
+	m := s.Miners[0]
+	if err := m.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Advance(s.ctx, 3); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Start(s.ctx, s.chain.Base()); err != nil {
+		t.Fatal(err)
+	}
+	self := m.daemon.Host().Self()
+	announced := func() bool { return slices.EqualFunc(s.minerOf(m).Peer.Addrs, self.Addrs, bytes.Equal) }
+	s.caughtUp()
+	if announced() {
+		t.Fatal("the miner has the addresses that it had before")
+	}
+	s.until("announced", announced)
 }

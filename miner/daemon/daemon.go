@@ -197,12 +197,7 @@ func (d *Daemon) StatusAddr() string { return d.status.addr() }
 
 // Run works until ctx ends or a part fails.
 func (d *Daemon) Run(ctx context.Context) error {
-	if err := d.announce(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("announce addresses: %w", err)
-	}
+	d.parts.Add("addresses", d.announce)
 	d.parts.Add("follower", d.follow)
 	d.parts.Add("sealing", d.sealing.Run)
 	d.parts.Add("proving", d.proving.Run)

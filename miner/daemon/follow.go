@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -103,10 +104,32 @@ func (d *Daemon) resync(ctx context.Context) error {
 	return d.take(u)
 }
 
-// announce puts the host's addresses on chain if they are others than there.
+// announcePause is how long a miner waits before it announces its addresses again.
+const announcePause = 5 * time.Second
+
+// announce puts the host's addresses on chain if others are there. Nothing waits
+// for it: while the chain stands still, the rest of the miner is at work.
 func (d *Daemon) announce(ctx context.Context) error {
-	self := d.host.Self()
-	if bytes.Equal(self.ID, d.miner.Peer.ID) && slices.EqualFunc(self.Addrs, d.miner.Peer.Addrs, bytes.Equal) {
+	for {
+		err := d.announceOnce(ctx)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		d.log.Warn("announce addresses; tried again", "err", err)
+		select {
+		case <-time.After(announcePause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (d *Daemon) announceOnce(ctx context.Context) error {
+	self, on := d.host.Self(), new(chain.Miner)
+	if _, err := d.node.Record(ctx, chain.MinerKey(d.id), on); err != nil {
+		return err
+	}
+	if bytes.Equal(self.ID, on.Peer.ID) && slices.EqualFunc(self.Addrs, on.Peer.Addrs, bytes.Equal) {
 		return nil
 	}
 	if _, err := d.send.Send(ctx, &chain.UpdateMiner{Miner: d.id, Peer: &self}); err != nil {

@@ -170,6 +170,38 @@ func (n *network) lies(who chain.Address, sent *wallet.Inclusion) {
 	}
 }
 
+// TestRightAfter sends a message with a key that another process has just used: the
+// node knows it, what is proven does not show it yet.
+func TestRightAfter(t *testing.T) {
+	n := startNetwork(t)
+	plain := rpc.New(n.Nodes[0].API())
+	defer plain.Close()
+	before, err := wallet.NewSender(plain, n.Faucet(), chain.Amount{})
+	must(t, err)
+	to, err := chain.AddressOfKey([]byte("a private key of thirty-two byte"))
+	must(t, err)
+	honest := n.through(&liar{})
+	must(t, n.During(n.ctx, func(ctx context.Context) error {
+		for range 4 {
+			if _, err := before.Send(ctx, &chain.Transfer{To: to, Amount: chain.PDR(1)}); err != nil {
+				return err
+			}
+			after, err := wallet.NewSender(honest, n.Faucet(), chain.Amount{})
+			if err != nil {
+				return err
+			}
+			if _, err := after.Send(ctx, &chain.Transfer{To: to, Amount: chain.PDR(1)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	acc, err := plain.Account(n.ctx, to)
+	if err != nil || acc.Balance != chain.PDR(8) {
+		t.Errorf("account is %+v, %v", acc, err)
+	}
+}
+
 // TestTrustPeriodFollows lets voters shorten the trust period: a light client that
 // runs, one that goes on from its file, and a proof from a header after the change
 // take the new one; what was proven before keeps to its own.
