@@ -19,6 +19,9 @@ func (c *Client) List(ctx context.Context) ([]*files.Object, error) {
 		return all, err
 	}
 	for i, o := range all {
+		if o.In != 0 || o.Waiting {
+			continue
+		}
 		before := dealsIn(o)
 		answers := c.refresh(ctx, o)
 		if !slices.EqualFunc(before, dealsIn(o), slices.Equal) {
@@ -30,6 +33,7 @@ func (c *Client) List(ctx context.Context) ([]*files.Object, error) {
 			break
 		}
 	}
+	files.Share(all)
 	return all, nil
 }
 

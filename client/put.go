@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -426,53 +425,4 @@ func (d Duration) In(p *consensus.Params) (uint64, error) {
 		return 0, fmt.Errorf("duration of %d blocks, the network takes %d to %d", blocks, p.MinDuration, p.MaxDuration())
 	}
 	return blocks, nil
-}
-
-// Forget cancels the bids for a payload that still stand and deletes what this
-// home knows of it, the key too. Deals that were made go on.
-func (c *Client) Forget(ctx context.Context, root string) error {
-	all, err := c.records.Objects(ctx)
-	if err != nil {
-		return err
-	}
-	found := false
-	for _, o := range all {
-		if o.Root != root {
-			continue
-		}
-		found = true
-		if err := c.forget(ctx, o); err != nil {
-			return fmt.Errorf("forget %s: %w", root, err)
-		}
-	}
-	if !found {
-		return fmt.Errorf("forget %s: %w", root, files.ErrNoRecord)
-	}
-	return nil
-}
-
-func (c *Client) forget(ctx context.Context, o *files.Object) error {
-	for i := range o.Pieces {
-		b := &o.Pieces[i].Bid
-		if b.State == files.BidNone && b.Sent != nil {
-			return errors.New("a bid for it may be under way: let `perdure client run` place it first")
-		}
-		if b.State != files.BidStands {
-			continue
-		}
-		if c.cfg.Sender == nil {
-			return ErrNoKey
-		}
-		ok, err := c.cfg.Chain.Record(ctx, chain.OrderKey(b.Order), new(chain.Order))
-		if err == nil && ok {
-			_, err = c.cfg.Sender.Send(ctx, &chain.CancelOrder{Order: b.Order})
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := c.records.RemoveSpool(ctx, o.Number); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return c.records.Delete(ctx, o.Number)
 }

@@ -50,9 +50,12 @@ func (c *Client) dealsOf(ctx context.Context, root cid.Cid) ([]*chain.Deal, erro
 	}
 	shared := map[uint64]bool{} // deals over pieces that the payload shares with others
 	for _, o := range objects {
+		if o.Imported {
+			c.hinted(ctx, o)
+		}
 		for _, id := range recordedDeals(o.Pieces) {
 			ids = append(ids, id)
-			shared[id] = o.In != 0
+			shared[id] = o.In != 0 || o.Imported
 		}
 	}
 	return c.heldDeals(ctx, ids, func(d *chain.Deal) bool { return d.PayloadRoot == root || shared[d.ID] })

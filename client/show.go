@@ -54,15 +54,17 @@ func ShowQuote(q *Quote) QuoteJSON {
 
 // DealJSON is one copy of a piece.
 type DealJSON struct {
-	ID       uint64       `json:"id"`
-	Miner    string       `json:"miner"`
-	PieceCID string       `json:"pieceCid"`
-	State    string       `json:"state"`
-	Price    chain.Amount `json:"price"` // attoPDR per GiB per block
-	Total    chain.Amount `json:"total"` // attoPDR
-	ActiveAt chain.Height `json:"activeAt,omitempty"`
-	End      chain.Height `json:"end,omitempty"`
-	Reason   string       `json:"reason,omitempty"`
+	ID         uint64       `json:"id"`
+	Miner      string       `json:"miner"`
+	PieceCID   string       `json:"pieceCid"`
+	State      string       `json:"state"`
+	Price      chain.Amount `json:"price"`                // attoPDR per GiB per block
+	Total      chain.Amount `json:"total"`                // attoPDR
+	FetchBy    chain.Height `json:"fetchBy,omitempty"`    // while matched: void unless the miner has it by then
+	ActivateBy chain.Height `json:"activateBy,omitempty"` // while accepted: void unless it is proven by then
+	ActiveAt   chain.Height `json:"activeAt,omitempty"`
+	End        chain.Height `json:"end,omitempty"`
+	Reason     string       `json:"reason,omitempty"`
 }
 
 // ObjectJSON is one put as put and ls show it.
@@ -83,14 +85,23 @@ type ObjectJSON struct {
 	Pieces      []PieceJSON  `json:"pieces"`
 	Deals       []DealJSON   `json:"deals"`
 	Problems    []string     `json:"problems,omitempty"`
+	In          string       `json:"in,omitempty"`       // piece CID, if it shares the piece with others
+	Wanted      uint64       `json:"wanted"`             // copies of all pieces
+	Active      uint64       `json:"active"`             // of them, proven
+	Next        string       `json:"next,omitempty"`     // what happens next, and by when, if a node was asked
+	Warnings    []string     `json:"warnings,omitempty"` // what will go wrong unless something is done
 }
 
 // ShowObject gives a record its JSON form, without its key.
 func ShowObject(o *files.Object) ObjectJSON {
 	out := ObjectJSON{
-		RootCID: o.Root, State: o.State(), Kind: o.Kind, Name: o.Name, Public: o.Key == "", Size: o.Size,
+		RootCID: o.Root, State: o.State(), Kind: o.Kind, Name: o.Name, Public: o.IsPublic(), Size: o.Size,
 		SHA256: hex.EncodeToString(o.SHA256), PayloadSize: o.PayloadSize, Stored: o.Created, Copies: o.Copies,
 		Duration: o.Duration, MaxPrice: o.MaxPrice, Renew: o.Renew, Pieces: []PieceJSON{}, Deals: []DealJSON{}, Problems: o.Problems(),
+	}
+	out.Wanted, out.Active, _ = o.Count()
+	if o.In != 0 && len(o.Pieces) == 1 {
+		out.In = o.Pieces[0].CID
 	}
 	network := chain.Testnet
 	if strings.HasPrefix(o.Client, string(rune(chain.Mainnet))) {
@@ -100,8 +111,15 @@ func ShowObject(o *files.Object) ObjectJSON {
 		p := &o.Pieces[i]
 		out.Pieces = append(out.Pieces, PieceJSON{p.CID, p.PaddedSize, p.PayloadSize, p.Bid.Order})
 		for _, d := range p.Deals {
-			out.Deals = append(out.Deals, DealJSON{d.ID, chain.FormatMiner(d.Miner, network), p.CID, d.State, d.Price, d.Total,
-				d.ActiveAt, d.End, d.Reason})
+			shown := DealJSON{ID: d.ID, Miner: chain.FormatMiner(d.Miner, network), PieceCID: p.CID, State: d.State, Price: d.Price, Total: d.Total,
+				ActiveAt: d.ActiveAt, End: d.End, Reason: d.Reason}
+			switch d.State {
+			case chain.DealMatched.String():
+				shown.FetchBy = d.FetchBy
+			case chain.DealAccepted.String():
+				shown.ActivateBy = d.ActivateBy
+			}
+			out.Deals = append(out.Deals, shown)
 		}
 	}
 	return out

@@ -202,6 +202,7 @@ func (m *many) gather(ctx context.Context, spool *files.Spool, packed *pack.Pack
 	}
 	shared := m.plan.object(m.s, packed, quote.Market.MaxPrice)
 	shared.SHA256, shared.Pieces, shared.Spool = nil, pieces, spool.Name()
+	shared.Public = !slices.ContainsFunc(group, func(o *files.Object) bool { return !o.IsPublic() })
 	for _, o := range group {
 		o.MaxPrice, o.Renew = shared.MaxPrice, shared.Renew
 	}

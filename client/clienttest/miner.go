@@ -246,13 +246,15 @@ func (m *Miner) work(ctx context.Context, d *chain.Deal) error {
 
 // fetch gets the piece from the client and checks that it is the one of the deal.
 func (m *Miner) fetch(ctx context.Context, d *chain.Deal) error {
-	err := m.fetchAs(ctx, d, retrieval.FormCAR)
-	var form *buyer.FormError
-	if errors.As(err, &form) {
-		err = m.fetchAs(ctx, d, form.Form)
-	}
-	if err != nil {
-		return err
+	if _, err := os.Stat(m.path(d.PieceCID)); errors.Is(err, os.ErrNotExist) {
+		err := m.fetchAs(ctx, d, retrieval.FormCAR)
+		var form *buyer.FormError
+		if errors.As(err, &form) {
+			err = m.fetchAs(ctx, d, form.Form)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	f, err := os.Open(m.path(d.PieceCID))
 	if err != nil {
@@ -267,7 +269,8 @@ func (m *Miner) fetch(ctx context.Context, d *chain.Deal) error {
 }
 
 func (m *Miner) fetchAs(ctx context.Context, d *chain.Deal, form retrieval.Form) error {
-	f, err := os.Create(m.path(d.PieceCID))
+	part := m.path(d.PieceCID) + ".part"
+	f, err := os.Create(part)
 	if err != nil {
 		return err
 	}
@@ -284,5 +287,8 @@ func (m *Miner) fetchAs(ctx context.Context, d *chain.Deal, form retrieval.Form)
 		Peers: []chain.Peer{{ID: d.ClientPeer}}, Piece: d.PieceCID, Root: d.PayloadRoot, Deal: d.ID, Form: form,
 		MaxSize: piece.MaxPayload(d.PaddedSize), Sink: buyer.SinkFunc(put),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return os.Rename(part, m.path(d.PieceCID))
 }

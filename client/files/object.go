@@ -36,6 +36,13 @@ type Object struct {
 	// Pieces are then that one's.
 	Waiting bool   `json:"waiting,omitempty"`
 	In      uint64 `json:"in,omitempty"`
+	// Imported says that another home stored it: what is known is how to fetch and
+	// to open it.
+	Imported bool `json:"imported,omitempty"`
+	// Public says of a piece that several share that all of them are public.
+	Public bool `json:"public,omitempty"`
+	// Allow are the miners that the bid is for; none: all.
+	Allow []uint64 `json:"allow,omitempty"`
 
 	Pieces []Piece      `json:"pieces"`
 	Spool  string       `json:"spool,omitempty"` // directory in the spool; empty once it is gone
@@ -46,8 +53,16 @@ type Object struct {
 const KindBatch = string(pack.KindTogether)
 
 // Own reports whether the object has pieces of its own to place and to follow: it is
-// neither waiting in a batch nor in another object's piece.
-func (o *Object) Own() bool { return !o.Waiting && o.In == 0 }
+// neither waiting in a batch, nor in another object's piece, nor another home's.
+func (o *Object) Own() bool { return !o.Waiting && o.In == 0 && !o.Imported }
+
+// IsPublic reports whether everybody who has the blocks can read the content.
+func (o *Object) IsPublic() bool {
+	if o.Kind == KindBatch {
+		return o.Public
+	}
+	return o.Key == ""
+}
 
 // Renew says that the chain bids for further terms of every copy, each as long as
 // the first, before its deal ends.
@@ -107,11 +122,13 @@ type Deal struct {
 	Matched  chain.Height `json:"matched"`
 	FetchBy  chain.Height `json:"fetchBy"`
 	Accepted chain.Height `json:"accepted,omitempty"`
-	ActiveAt chain.Height `json:"activeAt,omitempty"`
-	End      chain.Height `json:"end,omitempty"`
-	Sector   uint64       `json:"sector,omitempty"`
-	Reason   string       `json:"reason,omitempty"`   // why it ended
-	Succeeds uint64       `json:"succeeds,omitempty"` // the deal before, whose copy the chain had repaired or renewed by this one
+	// ActivateBy is the height by which a proof has to be accepted.
+	ActivateBy chain.Height `json:"activateBy,omitempty"`
+	ActiveAt   chain.Height `json:"activeAt,omitempty"`
+	End        chain.Height `json:"end,omitempty"`
+	Sector     uint64       `json:"sector,omitempty"`
+	Reason     string       `json:"reason,omitempty"`   // why it ended
+	Succeeds   uint64       `json:"succeeds,omitempty"` // the deal before, whose copy the chain had repaired or renewed by this one
 }
 
 // Pending reports whether the deal may still become active.
@@ -207,12 +224,14 @@ func (o *Object) Count() (wanted, active, pending uint64) {
 	return wanted, active, pending
 }
 
-// State is the object's state in one word: waiting, placing, open, active, partial, void.
+// State is the object's state in one word: waiting, imported, placing, open, active, partial, void.
 func (o *Object) State() string {
 	wanted, active, pending := o.Count()
 	switch {
 	case o.Waiting:
 		return "waiting"
+	case o.Imported:
+		return "imported"
 	case !o.Landed():
 		return "placing"
 	case active == wanted:
@@ -244,6 +263,9 @@ func (p *Piece) stands(d *Deal, is func(*Deal) bool) bool {
 // Problems lists in one line each why copies are missing.
 func (o *Object) Problems() []string {
 	var out []string
+	if o.Waiting || o.Imported {
+		return nil
+	}
 	for i := range o.Pieces {
 		p := &o.Pieces[i]
 		if p.Bid.State == BidFailed {
@@ -292,7 +314,7 @@ func (d *Deal) Gone(now chain.Height) {
 func (p *Piece) Note(on *chain.Deal, reason string) bool {
 	d := Deal{
 		ID: on.ID, Miner: on.Miner, State: on.State.String(), Price: on.Price, Total: on.Total, Matched: on.Matched,
-		FetchBy: on.FetchBy, Accepted: on.Accepted, ActiveAt: on.Activated, End: on.End, Reason: reason,
+		FetchBy: on.FetchBy, Accepted: on.Accepted, ActivateBy: on.ActivateBy, ActiveAt: on.Activated, End: on.End, Reason: reason,
 	}
 	if on.Succeeds != nil {
 		d.Succeeds = on.Succeeds.Deal

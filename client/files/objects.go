@@ -196,23 +196,31 @@ func (r *Records) Object(ctx context.Context, n uint64) (*Object, error) {
 // Objects returns all objects by number.
 func (r *Records) Objects(ctx context.Context) ([]*Object, error) {
 	var out []*Object
-	by := map[uint64]*Object{}
 	err := r.read(ctx, func(db *pebble.DB) error {
 		return scan(db, tableObject, func(_ uint64, raw []byte) error {
 			o := new(Object)
 			if err := json.Unmarshal(raw, o); err != nil {
 				return err
 			}
-			out, by[o.Number] = append(out, o), o
+			out = append(out, o)
 			return nil
 		})
 	})
-	for _, o := range out {
+	Share(out)
+	return out, err
+}
+
+// Share shows each object that is in another one's piece with the pieces of that one.
+func Share(all []*Object) {
+	by := map[uint64]*Object{}
+	for _, o := range all {
+		by[o.Number] = o
+	}
+	for _, o := range all {
 		if in := by[o.In]; in != nil {
 			o.share(in)
 		}
 	}
-	return out, err
 }
 
 // OfRoot returns the objects with a root, by number.

@@ -1,10 +1,11 @@
 // Package link is the text by which one user gives another a stored file or
 // directory: what it is, and what opens it.
 //
-//	perdure:ROOT[?piece=PIECE][#name=NAME&kind=KIND&key=KEY]
+//	perdure:ROOT[?bid=BID][#name=NAME&kind=KIND&key=KEY]
 //
-// ROOT is the payload's root CID, PIECE the piece that holds it if it shares one with
-// others, NAME what to call it, KIND file or directory, KEY the age identity of
+// ROOT is the payload's root CID, BID the number of the bid by which it was stored, of
+// which the chain knows who holds a copy now, also if the piece holds others beside
+// it; NAME what to call it, KIND file or directory, KEY the age identity of
 // private content. Whoever has a link with a key can read the content: it stands
 // behind the #, as what no client sends to a server, and is to be sent like a
 // password. Every value is escaped as in a URL's query; every field comes once at
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -38,9 +40,8 @@ var ErrLink = errors.New("not a perdure: link")
 type Link struct {
 	// Root is the payload's root, a CIDv1.
 	Root cid.Cid
-	// Piece is the CID of the piece that holds this payload among others;
-	// undefined: the chain knows pieces by the root.
-	Piece cid.Cid
+	// Bid is the number of the bid under which copies are held; 0: not known.
+	Bid uint64
 	// Name is the name to store it under: one path element, or empty.
 	Name string
 	// Kind is file or directory, or empty: not known.
@@ -70,8 +71,11 @@ func Parse(text string) (Link, error) {
 	if l.Root, err = parseCID(root); err != nil {
 		return Link{}, fmt.Errorf("%w: root: %w", ErrLink, err)
 	}
-	if err := fields(query, map[string]*string{"piece": nil}, func(_, v string) (err error) {
-		l.Piece, err = parseCID(v)
+	if err := fields(query, map[string]*string{"bid": nil}, func(_, v string) (err error) {
+		l.Bid, err = strconv.ParseUint(v, 10, 64)
+		if err == nil && (l.Bid == 0 || strconv.FormatUint(l.Bid, 10) != v) {
+			err = errors.New("not the number of a bid")
+		}
 		return err
 	}); err != nil {
 		return Link{}, err
@@ -151,8 +155,8 @@ func nameable(name string) bool {
 // String is the link's text. With a key it is a secret.
 func (l Link) String() string {
 	out := Scheme + l.Root.String()
-	if l.Piece.Defined() {
-		out += "?piece=" + l.Piece.String()
+	if l.Bid != 0 {
+		out += "?bid=" + strconv.FormatUint(l.Bid, 10)
 	}
 	mark := "#"
 	for _, f := range []struct{ name, value string }{{"name", l.Name}, {"kind", l.Kind}, {"key", l.Key}} {

@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	root  = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
-	piece = "baga6ea4seaqnqkeoqevjjjfe46wo2lpfclcbmkyms4wkz5srou3vzmr3w3c72bq"
-	key   = "AGE-SECRET-KEY-1QQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQ"
+	root = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+	key  = "AGE-SECRET-KEY-1QQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQPQQ"
 )
 
 func must(t *testing.T, text string) cid.Cid {
@@ -26,10 +25,10 @@ func must(t *testing.T, text string) cid.Cid {
 func TestLink(t *testing.T) {
 	for text, want := range map[string]Link{
 		"perdure:" + root:                                 {Root: must(t, root)},
-		"perdure:" + root + "?piece=" + piece:             {Root: must(t, root), Piece: must(t, piece)},
+		"perdure:" + root + "?bid=17":                     {Root: must(t, root), Bid: 17},
 		"perdure:" + root + "#name=a+b%26c.txt&kind=file": {Root: must(t, root), Name: "a b&c.txt", Kind: "file"},
-		"perdure:" + root + "?piece=" + piece + "#name=%C3%A9t%C3%A9&kind=directory&key=" + key: {
-			Root: must(t, root), Piece: must(t, piece), Name: "été", Kind: "directory", Key: key},
+		"perdure:" + root + "?bid=17#name=%C3%A9t%C3%A9&kind=directory&key=" + key: {
+			Root: must(t, root), Bid: 17, Name: "été", Kind: "directory", Key: key},
 	} {
 		got, err := Parse(text)
 		if err != nil || got != want {
@@ -48,8 +47,10 @@ func TestRefusals(t *testing.T) {
 		"no root":           "perdure:",
 		"no CID":            "perdure:hello",
 		"CIDv0":             "perdure:QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG",
-		"unknown field":     "perdure:" + root + "?peace=" + piece,
+		"unknown field":     "perdure:" + root + "?bad=17",
 		"key for the world": "perdure:" + root + "?key=" + key,
+		"bid 0":             "perdure:" + root + "?bid=0",
+		"odd bid":           "perdure:" + root + "?bid=+7",
 		"twice":             "perdure:" + root + "#name=a&name=b",
 		"no value":          "perdure:" + root + "#name=",
 		"bad escape":        "perdure:" + root + "#name=%zz",
@@ -74,7 +75,7 @@ func TestRefusals(t *testing.T) {
 
 // FuzzParse: what is read has one form, and reads the same again.
 func FuzzParse(f *testing.F) {
-	f.Add("perdure:" + root + "?piece=" + piece + "#name=a+b&kind=file&key=" + key)
+	f.Add("perdure:" + root + "?bid=17#name=a+b&kind=file&key=" + key)
 	f.Add("perdure:" + root)
 	f.Add("PERDURE:" + root + "#kind=directory&name=%C3%A9")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/link"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
@@ -32,7 +33,7 @@ type getFlags struct {
 func newGetCommand(g *globals) *cobra.Command {
 	var f getFlags
 	cmd := &cobra.Command{
-		Use:   "get CID[/PATH]",
+		Use:   "get CID[/PATH] | LINK",
 		Short: "Fetch content, paid chunk by chunk",
 		Long: `Fetch the payload with this root, or what is at a path inside a directory, from the miners
 that store it, all of them at once, and write it to a file or a directory, whole and
@@ -42,6 +43,9 @@ it is comes, if this home stored it.
 
 Until a file is whole its bytes are in FILE.part beside it. A get that was stopped, or killed,
 goes on where it was when it is given again.
+
+A link that perdure share made says where the content is, what to call it and what opens it;
+this home remembers it.
 
 What this home stored is decrypted with its own key; other private content needs --key, or
 comes as it is stored. With -o - a file's bytes, or a directory's tar, go to standard output
@@ -89,6 +93,14 @@ func (f *getFlags) options(text string) (cid.Cid, client.GetOptions, error) {
 }
 
 func runGet(cmd *cobra.Command, g *globals, text string, f getFlags) error {
+	var shared link.Link
+	var err error
+	if link.Is(text) {
+		if shared, err = link.Parse(text); err != nil {
+			return usage(err)
+		}
+		text = shared.Root.String()
+	}
 	root, o, err := f.options(text)
 	if err == nil && g.JSON && f.output == "-" {
 		err = errors.New("--json and -o - both want standard output")
@@ -104,6 +116,11 @@ func runGet(cmd *cobra.Command, g *globals, text string, f getFlags) error {
 		return err
 	}
 	defer c.Close()
+	if shared.Root.Defined() {
+		if err := c.Import(cmd.Context(), shared); err != nil {
+			return err
+		}
+	}
 	dest := f.output
 	switch dest {
 	case "-":

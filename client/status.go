@@ -1,0 +1,79 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/client/files"
+)
+
+// Status is List in the form that ls shows: with what happens next to each object, and
+// what will go wrong unless something is done. Without a node those two are missing.
+func (c *Client) Status(ctx context.Context) ([]ObjectJSON, error) {
+	all, err := c.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ObjectJSON, len(all))
+	for i, o := range all {
+		out[i] = ShowObject(o)
+	}
+	if c.cfg.Chain == nil {
+		return out, nil
+	}
+	p, err := c.cfg.Chain.Params(ctx)
+	if err != nil {
+		return out, nil
+	}
+	g, err := c.cfg.Chain.Global(ctx)
+	if err != nil {
+		return out, nil
+	}
+	for i, o := range all {
+		if o.ChainID == p.ChainID {
+			out[i].Next, out[i].Warnings = next(o, g.Height, p), Warnings(o, g.Height, p.BlockMillis)
+		}
+	}
+	return out, nil
+}
+
+// next says what the slowest copy waits for, and how long that takes at most; of an
+// object that is stored, when the first copy ends.
+func next(o *files.Object, height chain.Height, p *consensus.Params) string {
+	if o.Waiting {
+		return "waits for perdure put --flush"
+	}
+	var end, fetch, prove chain.Height
+	for i := range o.Pieces {
+		for j := range o.Pieces[i].Deals {
+			switch d := &o.Pieces[i].Deals[j]; {
+			case d.State == chain.DealMatched.String():
+				fetch = max(fetch, d.FetchBy)
+			case d.State == chain.DealAccepted.String():
+				prove = max(prove, d.ActivateBy)
+			case d.Active() && (end == 0 || d.End < end):
+				end = d.End
+			}
+		}
+	}
+	within := func(what string, by chain.Height) string {
+		return fmt.Sprintf("%s by height %d, in %s at most", what, by, Span(uint64(by-min(by, height)), p.BlockMillis))
+	}
+	switch {
+	case o.State() == "placing":
+		return "its bids are being placed"
+	case fetch > 0:
+		return within("fetched", fetch)
+	case prove > 0:
+		return within("proven", prove)
+	case o.State() == "open":
+		return "waits for miners"
+	case end > height && o.Renew == nil:
+		return fmt.Sprintf("ends at height %d, in %s", end, Span(uint64(end-height), p.BlockMillis))
+	case end > height:
+		return fmt.Sprintf("renewed before height %d, in %s", end, Span(uint64(end-height), p.BlockMillis))
+	}
+	return ""
+}
