@@ -126,9 +126,15 @@ func (j *judge) take(h chain.Height, e *consensus.Event) {
 	j.t.Helper()
 	j.events[e.Kind]++
 	switch {
+	case e.Kind == consensus.EventSectorFaulty:
+		j.t.Logf("height %d: sector %d of miner %d is faulty (%s)", h, e.Sector, e.Miner, e.Reason)
+	case e.Kind == consensus.EventSectorRecovered:
+		j.t.Logf("height %d: sector %d of miner %d has recovered", h, e.Sector, e.Miner)
 	case e.Kind == consensus.EventSectorEnded && e.Reason == "lost":
+		j.t.Logf("height %d: sector %d of miner %d is lost, %s of its pledge burned", h, e.Sector, e.Miner, e.Amount.Human())
 		j.lost = append(j.lost, loss{h, e.Miner, e.Sector})
 	case e.Kind == consensus.EventDealEnded && e.Reason == "lost":
+		j.t.Logf("height %d: the copy of deal %d is lost", h, e.Deal)
 		j.copies[e.Deal] = true
 	case e.Kind == consensus.EventEquivocation:
 		j.t.Errorf("height %d: miner %d is slashed, and nobody signs twice here", h, e.Miner)
@@ -139,10 +145,12 @@ func (j *judge) take(h chain.Height, e *consensus.Event) {
 		delete(j.copies, e.Deal)
 		switch {
 		case e.Index != 0:
+			j.t.Logf("height %d: deal %d repairs deal %d", h, e.Index, e.Deal)
 			j.repaired++
 		case e.Amount.IsZero():
 			j.t.Errorf("height %d: lost deal %d is not repaired (%s), and its client gets nothing", h, e.Deal, e.Reason)
 		default:
+			j.t.Logf("height %d: the client of deal %d gets %s back (%s)", h, e.Deal, e.Amount.Human(), e.Reason)
 			j.refunded++
 		}
 	}

@@ -437,6 +437,8 @@ func (c *chaos) conclude() {
 		c.t.Errorf("%d sectors lost, %d copies repaired, %d lies of clients, %d files fetched: the plan did little",
 			len(c.judge.lost), c.judge.repaired, c.lies, c.fetched)
 	}
+	c.t.Logf("heights 1 to %d: the recorded blocks, applied again, give the app hashes of every node; supply and locked money recounted at each",
+		len(c.judge.hashes)-1)
 	c.t.Logf("height %d: %d files stored, %d fetched, %d lies of clients; stood still %d times; %s",
 		c.Height(), len(c.files), c.fetched, c.lies, c.stood, c.judge)
 }
