@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func (q *Quote) price(s *deals.Situation, packed *pack.Packed, plan *plan) (err 
 			Expiry: deals.Expiry(s.Params, s.Global.Height),
 		}
 		if plan.renew > 0 { // as many bytes as it may have: the fee follows them
-			terms[i].Renew = &chain.Renewal{Count: plan.renew, MaxPrice: chain.MaxAmount(), Duration: plan.duration}
+			terms[i].Renew = &chain.Renewal{Count: plan.renew, MaxPrice: cmp.Or(plan.renewal, chain.MaxAmount()), Duration: plan.duration}
 		}
 	}
 	q.Market, err = s.Price(terms)

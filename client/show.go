@@ -34,6 +34,10 @@ type QuoteJSON struct {
 	Total       *chain.Amount `json:"total"`
 	MaxPrice    *chain.Amount `json:"maxPrice"` // that the bids would allow, per GiB per block
 	Missing     *uint64       `json:"missing"`  // copies that find no ask now
+	GiBMonth    *chain.Amount `json:"gibMonth"` // price for each GiB (padded, each copy counted) and 30 days
+	Renewals    *chain.Amount `json:"renewals"` // what the further terms cost at most, not in total
+	Earliest    *uint64       `json:"earliest"` // blocks until a copy can be proven
+	Latest      *uint64       `json:"latest"`   // and by when it is, or is void
 }
 
 // ShowQuote gives a quote its JSON form.
@@ -48,6 +52,7 @@ func ShowQuote(q *Quote) QuoteJSON {
 	}
 	if m := q.Market; m != nil {
 		out.Price, out.Fees, out.Deposits, out.Total, out.MaxPrice, out.Missing = &m.Price, &m.Fees, &m.Deposits, &m.Total, &m.MaxPrice, &m.Missing
+		out.GiBMonth, out.Renewals, out.Earliest, out.Latest = &m.GiBMonth, &m.Renewals, &m.Earliest, &m.Latest
 	}
 	return out
 }

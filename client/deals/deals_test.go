@@ -168,6 +168,22 @@ func TestPrice(t *testing.T) {
 	}
 }
 
+// TestCompare: 1 MiB for 1,024 blocks at 10 attoPDR per GiB and block is, per GiB and 30
+// days of half-second blocks, 10 x 5,184,000; three renewals cost at most three terms.
+func TestCompare(t *testing.T) {
+	of := terms(1, 0)
+	of[0].Renew = &chain.Renewal{Count: 3, MaxPrice: chain.MaxAmount(), Duration: 1024}
+	q, err := situation(ask(1, 10, 8<<20)).Price(of)
+	must(t, err)
+	p := situation().Params
+	if q.GiBMonth != chain.Atto(51_840_000) || q.Renewals != chain.Atto(3*13) || q.Earliest == 0 || q.Latest != p.MatchDelay+p.ActivateBy {
+		t.Errorf("%s a GiB and month, renewals %s, %d to %d blocks", q.GiBMonth, q.Renewals, q.Earliest, q.Latest)
+	}
+	if q, err = situation().Price(of); err != nil || !q.GiBMonth.IsZero() {
+		t.Errorf("without asks: %s (%v)", q.GiBMonth, err)
+	}
+}
+
 func TestPieceSize(t *testing.T) {
 	s := situation(ask(1, 1, 8<<20), ask(2, 1, 2<<20), ask(3, 1, 1000))
 	for copies, want := range map[uint64]uint64{1: 8 << 20, 2: 2 << 20, 3: 512, 4: s.Params.MaxPiece()} {

@@ -22,6 +22,12 @@ type Quote struct {
 	Total    chain.Amount // Price + Deposits + Fees
 	MaxPrice chain.Amount // the highest price that the bids would allow
 	Locked   chain.Amount // what the bids lock until they match
+
+	GiBMonth chain.Amount // Price for each GiB (padded, each copy counted) and 30 days, attoPDR
+	Renewals chain.Amount // what all further terms of all copies cost at most, if the chain bids for them; not in Total
+	// Earliest is how many blocks after its bid a copy can be proven, by the network's
+	// delays alone; Latest by when it is, or is void and repaid.
+	Earliest, Latest uint64
 }
 
 // Copy is one copy of one piece with the ask that would take it.
@@ -127,7 +133,52 @@ func (s *Situation) charge(q *Quote, terms []chain.BidTerms) error {
 		}
 	}
 	var err error
-	q.Total, err = chain.Sum(q.Price, q.Deposits, q.Fees)
+	if q.Total, err = chain.Sum(q.Price, q.Deposits, q.Fees); err != nil {
+		return err
+	}
+	return s.compare(q, terms)
+}
+
+// monthMillis is 30 days.
+const monthMillis = 30 * 24 * 60 * 60 * 1000
+
+// compare fills in what makes quotes comparable, and the times.
+func (s *Situation) compare(q *Quote, terms []chain.BidTerms) (err error) {
+	p := s.Params
+	q.Earliest, q.Latest = p.MatchDelay+p.SeedDelay, p.MatchDelay+p.ActivateBy
+	sizes := map[uint64]uint64{} // by part
+	for i := range terms {
+		t := terms[i]
+		sizes[t.Part] = t.PaddedSize
+		if t.Renew == nil {
+			continue
+		}
+		price := t.Renew.MaxPrice
+		if price == chain.MaxAmount() { // not chosen: as the first term
+			price = q.MaxPrice
+		}
+		next := chain.BidTerms{PaddedSize: t.PaddedSize, Duration: t.Renew.Duration, MaxPrice: price}
+		term, _, err := p.Matching().Share(&next, 0)
+		if err == nil {
+			term, err = term.Mul(t.Copies * t.Renew.Count)
+		}
+		if err == nil {
+			q.Renewals, err = q.Renewals.Add(term)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var held uint64 // padded bytes of the copies that asks take
+	for i := range q.Copies {
+		held += sizes[q.Copies[i].Part]
+	}
+	if held == 0 || terms[0].Duration == 0 || p.BlockMillis == 0 {
+		return nil
+	}
+	if q.GiBMonth, err = q.Price.MulDivCeil(1<<30, held); err == nil {
+		q.GiBMonth, err = q.GiBMonth.MulDivCeil(monthMillis/p.BlockMillis, terms[0].Duration)
+	}
 	return err
 }
 

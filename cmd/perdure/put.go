@@ -175,6 +175,14 @@ func writeQuote(w io.Writer, q *client.Quote) {
 	}
 	fmt.Fprintf(w, "price     %s\nfees      %s\ndeposits  %s, repaid when the miners hold the data\ntotal     %s\n",
 		m.Price.Human(), m.Fees.Human(), m.Deposits.Human(), m.Total.Human())
+	if !m.GiBMonth.IsZero() {
+		fmt.Fprintf(w, "that is   %s for each GiB and 30 days, padding counted\n", m.GiBMonth.Human())
+	}
+	if !m.Renewals.IsZero() {
+		fmt.Fprintf(w, "renewals  %s at most, when their time comes\n", m.Renewals.Human())
+	}
+	fmt.Fprintf(w, "stored    after %d blocks at the earliest; after %d a copy is proven, or void and repaid\n", m.Earliest, m.Latest)
+	fmt.Fprintf(w, "highest   %s per GiB and block: if the book moves, no copy costs more, and one that finds no ask waits and is repaid\n", m.MaxPrice.Human())
 	if m.Missing > 0 {
 		fmt.Fprintf(w, "missing   %d of %d copies find no ask now; their bids wait for one\n", m.Missing, q.Copies*uint64(len(q.Pieces)))
 	}
