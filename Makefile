@@ -6,7 +6,7 @@ MACHINE := ./porep/seal/... ./post/prove/... ./chain/state/... ./chain/mempool/.
            ./chain/app/... ./chain/node/... ./chain/rpc/... ./chain/index/... ./chain/explorer/... \
            ./retrieval/... ./miner/... ./client/...
 
-.PHONY: build test check race e2e chaos book fuzz bench bench-page generate vectors lint
+.PHONY: build test check race e2e chaos chaos-market book fuzz bench bench-page generate vectors lint
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o perdure ./cmd/perdure
@@ -33,6 +33,12 @@ SEED    ?= 1
 BLOCKS  ?= 2000
 chaos:
 	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_CHAOS_BLOCKS=$(BLOCKS) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EChaos$$' ./internal/devnet
+
+# Five sellers and three buyers, each a process, through what SEED does to them while twenty files
+# of up to LARGEST bytes are bought: some twenty minutes on two cores.
+LARGEST ?= 209715200
+chaos-market:
+	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_MARKET_LARGEST=$(LARGEST) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EMarketChaos$$' ./internal/devnet
 
 # The order book beside the naive one through seven million random operations.
 MARKETS ?= 10000

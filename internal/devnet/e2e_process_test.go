@@ -80,8 +80,20 @@ func freePort() (string, error) {
 	return l.Addr().String(), nil
 }
 
+// townChain is the ID of a town's chain.
+const townChain = "town-1"
+
+// townTime is what most towns may take.
+const townTime = 9 * time.Minute
+
 // newTown builds the binary. The time that the town may take is counted from then on.
 func newTown(t *testing.T) *town {
+	t.Helper()
+	return newTownFor(t, townTime)
+}
+
+// newTownFor is newTown with another bound on its time.
+func newTownFor(t *testing.T, most time.Duration) *town {
 	t.Helper()
 	dir := t.TempDir()
 	w := &town{t: t, dir: dir, binary: filepath.Join(dir, "perdure")}
@@ -92,7 +104,7 @@ func newTown(t *testing.T) *town {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	t.Logf("built in %.1f s", time.Since(begun).Seconds())
-	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), most)
 	t.Cleanup(cancel)
 	w.ctx = ctx
 	return w
@@ -206,7 +218,7 @@ func (w *town) startNodes(n int, accounts ...string) {
 func (w *town) startNodesAt(sites []site, accounts ...string) {
 	w.t.Helper()
 	genesis := w.home("genesis.json")
-	args := []string{"node", "genesis", "--network", "devnet", "--chain-id", "town-1", "-o", genesis}
+	args := []string{"node", "genesis", "--network", "devnet", "--chain-id", townChain, "-o", genesis}
 	for _, a := range accounts {
 		args = append(args, "--account", a+"=1000000PDR")
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ type shelf struct {
 	providers []Provider
 	broken    error
 	notReady  error
-	read      int
+	read      atomic.Int32
 }
 
 func (s *shelf) Ready() error { return s.notReady }
@@ -39,7 +40,7 @@ func (s *shelf) Status(ctx context.Context, c cid.Cid) (Status, error) {
 }
 
 func (s *shelf) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
-	s.read++
+	s.read.Add(1)
 	return s.Store.Block(ctx, c)
 }
 
@@ -118,13 +119,13 @@ func TestStates(t *testing.T) {
 				continue // IPFS gateways stream an archive up to where a path ends, here at once
 			}
 			for _, method := range []string{"GET", "HEAD"} {
-				s.read = 0
+				s.read.Store(0)
 				got := request(t, base, method, "/ipfs/"+c.c.String()+query)
 				if got.StatusCode != c.status || c.header != "" && got.Header.Get(c.header) != c.value {
 					t.Errorf("%s %s%s: %s, %s %q; want %d, %q", method, c.c, query, got.Status, c.header, got.Header.Get(c.header), c.status, c.value)
 				}
-				if refused := c.status == 402 || c.status == 410 || c.status == 503; refused && s.read > 0 {
-					t.Errorf("%s %s%s: %d blocks were read", method, c.c, query, s.read)
+				if refused := c.status == 402 || c.status == 410 || c.status == 503; refused && s.read.Load() > 0 {
+					t.Errorf("%s %s%s: %d blocks were read", method, c.c, query, s.read.Load())
 				}
 				if got.Header.Get("Access-Control-Allow-Origin") != "*" {
 					t.Errorf("%s %s%s: other origins may not read the answer", method, c.c, query)
