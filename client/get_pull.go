@@ -16,7 +16,7 @@ import (
 const blocksAtOnce = 64
 
 // hire begins a transfer from the sellers known now, which runs until its Close.
-func (g *getting) hire(ctx context.Context) {
+func (g *getting) hire() {
 	r := buyer.TransferRequest{Root: g.r.Root, Parts: g.from.parts, MaxPrice: g.o.price(), Budget: g.budget}
 	r.Progress = func(s buyer.Stats) {
 		sum := g.clerk.note(s)
@@ -24,7 +24,30 @@ func (g *getting) hire(ctx context.Context) {
 			g.o.Progress(Progress{sum.Bytes, sum.Chunks, sum.Spent})
 		}
 	}
-	g.transfer = g.buyer.NewTransfer(ctx, r)
+	g.transfer = g.buyer.NewTransfer(g.ctx, r)
+}
+
+// steadyChunks is after how many chunks a transfer that no seller goes on with is
+// worth another try with the same sellers: sessions end, with their vouchers or a
+// seller's restart, and new ones may do.
+const steadyChunks = 64
+
+// persist fetches, and begins another transfer when all sellers have left this one,
+// if it brought something, or if a Finder knows others. Nothing else is being
+// fetched meanwhile.
+func (g *getting) persist(ctx context.Context, fetch func() error) error {
+	for {
+		before := g.transfer.Stats().Chunks
+		err := fetch()
+		if err == nil || !errors.Is(err, buyer.ErrNoSeller) || errors.Is(err, buyer.ErrBudget) || ctx.Err() != nil {
+			return err
+		}
+		if g.transfer.Stats().Chunks-before < steadyChunks && !g.c.find(ctx, g.from, g.r.Root) {
+			return err
+		}
+		g.clerk.over(g.transfer.Close())
+		g.hire()
+	}
 }
 
 // pullFile fetches length bytes from offset on of a file, or to its end, into its
@@ -41,9 +64,11 @@ func (g *getting) pullFile(ctx context.Context, store *fetch.Store, root cid.Cid
 		}
 		return err
 	}
-	_, err := g.transfer.File(ctx, buyer.File{Root: root, Offset: offset, Length: length, To: region,
-		Start: region.Start, Has: region.Has, Nodes: store.Get, Node: store.Put})
-	return err
+	return g.persist(ctx, func() error {
+		_, err := g.transfer.File(ctx, buyer.File{Root: root, Offset: offset, Length: length, To: region,
+			Start: region.Start, Has: region.Has, Nodes: store.Get, Node: store.Put})
+		return err
+	})
 }
 
 // pullBlock fetches one block into the store, if it is not there.
@@ -73,7 +98,7 @@ func (g *getting) pullTree(ctx context.Context, root cid.Cid) error {
 		if len(t.Need()) == 0 {
 			return nil
 		}
-		if err := g.pullBlocks(ctx, t.Need()); err != nil {
+		if err := g.persist(ctx, func() error { return g.pullBlocks(ctx, t.Need()) }); err != nil {
 			return err
 		}
 		if err := t.Advance(); err != nil {

@@ -28,6 +28,7 @@ type getting struct {
 	key  string        // opens private content; empty: public, or as it is stored
 	from *sources
 
+	ctx      context.Context // of all transfers
 	buyer    *buyer.Buyer
 	budget   *buyer.Budget
 	transfer *buyer.Transfer
@@ -46,16 +47,8 @@ func (c *Client) newGetting(ctx context.Context, r *GetResult, o GetOptions) (*g
 	if g.own != nil && g.own.Key != "" {
 		g.key = g.own.Key
 	}
-	if g.inTar() {
-		return nil, errors.New("a private directory is one encrypted file: a path inside it cannot be fetched alone")
-	}
 	g.from, err = c.sellers(ctx, r.Root)
 	return g, err
-}
-
-// inTar reports whether the path leads into a private directory.
-func (g *getting) inTar() bool {
-	return len(g.o.Path) > 0 && g.own != nil && g.own.Key != "" && g.own.Kind == string(pack.KindDirectory)
 }
 
 // lock takes the locks of a fetch: one fetch of a root, and one to a
@@ -106,15 +99,11 @@ func (g *getting) run(ctx context.Context, dest string) (err error) {
 		err = g.store.Remove()
 	}()
 	return g.recorded(ctx, func() error {
-		for {
-			g.hire(ctx)
-			err := g.fetch(ctx, dest)
-			g.clerk.over(g.transfer.Close())
-			if err == nil || !errors.Is(err, buyer.ErrNoSeller) || ctx.Err() != nil || !g.c.find(ctx, g.from, g.r.Root) {
-				return err
-			}
-			g.store.Begin() // others may have what is missing
-		}
+		g.ctx = ctx
+		g.hire()
+		err := g.fetch(ctx, dest)
+		g.clerk.over(g.transfer.Close())
+		return err
 	})
 }
 
@@ -167,6 +156,10 @@ func (g *getting) fetch(ctx context.Context, dest string) error {
 		return err
 	}
 	switch {
+	case g.inTar() && g.o.CAR:
+		return errors.New("a private directory is one encrypted file: there is no CAR of a part of it")
+	case g.inTar():
+		return g.writeFromTar(ctx, dest)
 	case g.o.CAR:
 		return g.writeCAR(ctx, dest)
 	case g.contentKind() != pack.KindFile && g.o.Range != nil:
@@ -194,13 +187,17 @@ func (g *getting) contentKind() pack.Kind {
 // resolve follows the path and learns what stands at its end.
 func (g *getting) resolve(ctx context.Context) error {
 	get := func(ctx context.Context, c cid.Cid) ([]byte, error) {
-		if err := g.pullBlock(ctx, c); err != nil {
+		if err := g.persist(ctx, func() error { return g.pullBlock(ctx, c) }); err != nil {
 			return nil, err
 		}
 		return g.store.Get(ctx, c)
 	}
+	names := g.o.Path
+	if g.inTar() {
+		names = nil
+	}
 	var err error
-	if g.r.Target, err = fetch.Resolve(ctx, get, g.r.Root, g.o.Path); err != nil {
+	if g.r.Target, err = fetch.Resolve(ctx, get, g.r.Root, names); err != nil {
 		return err
 	}
 	if g.kind, err = dag.KindOf(ctx, get, g.r.Target); err == nil && g.kind != dag.KindFile && g.kind != dag.KindDirectory {

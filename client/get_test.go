@@ -24,6 +24,7 @@ import (
 	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/dag"
 	"github.com/perdure/perdure/retrieval/p2p"
+	"github.com/perdure/perdure/retrieval/seller"
 )
 
 // leafSize is the bytes of a leaf.
@@ -164,6 +165,36 @@ func TestGetPrivateRange(t *testing.T) {
 	}
 	if got.Bytes > 3*leafSize+2_000 {
 		t.Errorf("%d bytes came for 1000", got.Bytes)
+	}
+	w.spent(c)
+}
+
+// TestGetFromPrivateDirectory takes one file of a private directory, and no more of
+// the directory than comes before it.
+func TestGetFromPrivateDirectory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	path, large := w.directory()
+	c := w.client()
+	w.must(os.WriteFile(filepath.Join(path, "a-first"), []byte("first\n"), 0o644))
+	root := w.stored(c, path, client.PutOptions{Copies: 1})
+	for name, want := range map[string][]byte{"a-first": []byte("first\n"), "sub/large": large, "sub/small": []byte("small\n")} {
+		dest := filepath.Join(w.dir, "out "+filepath.Base(name))
+		_, err := c.Get(w.ctx, root, dest, client.GetOptions{Path: strings.Split(name, "/")})
+		w.must(err)
+		if back, err := os.ReadFile(dest); err != nil || !bytes.Equal(back, want) {
+			t.Errorf("%s: other bytes came back (%v)", name, err)
+		}
+	}
+	var out bytes.Buffer
+	_, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out, Path: []string{"sub", "large"}, Range: &client.Range{Offset: 5, Length: 7}})
+	if err != nil || !bytes.Equal(out.Bytes(), large[5:12]) {
+		t.Errorf("a range of a file in it: %q, %v", out.Bytes(), err)
+	}
+	for _, p := range [][]string{{"no"}, {"sub"}, {"link"}} {
+		if _, err := c.Get(w.ctx, root, "", client.GetOptions{To: io.Discard, Path: p}); err == nil {
+			t.Errorf("%v: fetched", p)
+		}
 	}
 	w.spent(c)
 }
@@ -324,6 +355,28 @@ func TestGetStopped(t *testing.T) {
 	w.spent(c)
 }
 
+// TestGetOutlivesVouchers lets the voucher that pays expire in the middle of a
+// stream: the seller breaks off, and another session goes on from there.
+func TestGetOutlivesVouchers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	path, data := w.file(24_000_000)
+	c := w.client()
+	root := w.stored(c, path, client.PutOptions{Copies: 1, Public: true})
+	var once sync.Once
+	var out bytes.Buffer
+	_, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out, Progress: func(p client.Progress) {
+		if p.Chunks == 75 {
+			once.Do(func() { w.chain.Advance(2_100) })
+		}
+	}})
+	w.must(err)
+	if !bytes.Equal(out.Bytes(), data) {
+		t.Error("other bytes came out")
+	}
+	w.spent(c)
+}
+
 // TestGetFailed keeps on record what a fetch that failed has cost.
 func TestGetFailed(t *testing.T) {
 	t.Parallel()
@@ -394,5 +447,39 @@ func TestFinders(t *testing.T) {
 	c := stranger(finder{}, finder{w.miners[1].Host.Self(), w.miners[0].Host.Self()})
 	if _, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out}); err != nil || !bytes.Equal(out.Bytes(), data) {
 		t.Errorf("by a finder: %v", err)
+	}
+}
+
+// TestGetFree takes what is given away: without a key, and without a channel where
+// there is one.
+func TestGetFree(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	path, data := w.file(700_000)
+	c := w.client()
+	root := w.stored(c, path, client.PutOptions{Public: true})
+	if _, err := c.Get(w.ctx, root, "", client.GetOptions{To: io.Discard, FreeOnly: true}); !errors.Is(err, buyer.ErrNoSeller) {
+		t.Errorf("where all of them ask a price: %v", err)
+	}
+	shop, err := seller.New(seller.Config{ChainID: "clienttest", Source: w.miners[1], Prices: seller.Terms{Access: seller.Free}})
+	w.must(err)
+	w.miners[1].Host.Serve(shop.Handle)
+	identity, err := p2p.LoadIdentity(filepath.Join(t.TempDir(), "identity"))
+	w.must(err)
+	host, err := p2p.New(p2p.Config{Identity: identity})
+	w.must(err)
+	t.Cleanup(func() { w.must(host.Close()) })
+	guest, err := client.New(client.Config{Home: t.TempDir(), Chain: w.chain, Directory: w.chain, Host: host})
+	w.must(err)
+	for _, c := range []*client.Client{c, guest} {
+		var out bytes.Buffer
+		got, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out, FreeOnly: true})
+		w.must(err)
+		if !bytes.Equal(out.Bytes(), data) || !got.Paid.IsZero() || w.chain.Opened() != 0 {
+			t.Errorf("%d bytes for %s", out.Len(), got.Paid)
+		}
+	}
+	if _, err := guest.Get(w.ctx, root, "", client.GetOptions{To: io.Discard}); !errors.Is(err, client.ErrNoKey) {
+		t.Errorf("a guest that may pay: %v", err)
 	}
 }

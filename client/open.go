@@ -68,6 +68,9 @@ func (c *Client) openFile(ctx context.Context, root cid.Cid, o GetOptions) (*Fil
 	if err != nil {
 		return nil, err
 	}
+	if g.inTar() {
+		return nil, errors.New("a private directory is one encrypted file: Get can give a file of it")
+	}
 	f := &File{g: g, ctx: ctx}
 	if f.dir, f.lock, err = c.records.NewReading(); err != nil {
 		return nil, err
@@ -87,7 +90,8 @@ func (f *File) begin() (err error) {
 	if f.finish, err = g.begin(f.ctx); err != nil {
 		return err
 	}
-	g.hire(f.ctx)
+	g.ctx = f.ctx
+	g.hire()
 	if err := g.resolve(f.ctx); err != nil {
 		return err
 	}
@@ -200,7 +204,9 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 
 // Cost says what was fetched and paid so far.
 func (f *File) Cost() Progress {
-	s := f.g.transfer.Stats()
+	f.pulling.Lock()
+	defer f.pulling.Unlock()
+	s := f.g.clerk.note(f.g.transfer.Stats())
 	return Progress{s.Bytes, s.Chunks, s.Spent}
 }
 

@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 		left = goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/internal/guard.NewWithInterval[...].func2"),
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/state/txindex.(*IndexerService).OnStart.func1"),
-			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/p2p.(*Switch).reconnectToPeer"), // sleeps for long first
+			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/p2p.(*Switch).reconnectToPeer"),                // sleeps for long first
+			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/blocksync.(*BlockPool).makeRequestersRoutine"), // for seconds
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.OpenAutoFile.func1"),
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.(*AutoFile).closeFileRoutine"))
 		if left == nil {

@@ -35,8 +35,8 @@ func newGetCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get CID[/PATH] | LINK",
 		Short: "Fetch content, paid chunk by chunk",
-		Long: `Fetch the payload with this root, or what is at a path inside a public directory, from the
-miners that store it, all of them at once, and write it to a file or a directory, whole and
+		Long: `Fetch the payload with this root, or what is at a path inside a directory, from the miners
+that store it, all of them at once, and write it to a file or a directory, whole and
 checked or not at all. A miner is paid for each chunk of up to 256 KiB after it came and was
 checked; one that is slow or lies is left for another. With the CID of a piece the archive that
 it is comes, if this home stored it.
