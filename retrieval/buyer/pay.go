@@ -74,11 +74,12 @@ func (s *session) standing(ctx context.Context, m *retrieval.Standing) error {
 	if w == nil || w.promise == nil {
 		return fmt.Errorf("%w: speaks of a voucher before there is one", ErrFault)
 	}
-	answer := s.shown > 0 // else the seller speaks by itself: it can be paid no more on this voucher
+	v := &w.promise.Voucher.Voucher
+	// Else the seller speaks by itself: it can be paid no more on this voucher.
+	answer := s.shown > 0 && (m.Nonce == v.Nonce || !w.ready)
 	if answer {
 		s.shown--
 	}
-	v := &w.promise.Voucher.Voucher
 	if m.Channel != v.Channel || m.Lane != v.Lane || m.Nonce > v.Nonce {
 		return fmt.Errorf("%w: speaks of voucher %d on lane %d of channel %d", ErrFault, m.Nonce, m.Lane, m.Channel)
 	}

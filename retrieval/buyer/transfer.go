@@ -64,7 +64,7 @@ type File struct {
 
 // Transfer gets files and blocks of one payload from several sellers at once.
 // Blocks are asked for in units of up to about 4 MiB from one queue, by one
-// session a seller and part, so that each takes as many as it can deliver. When the
+// session a seller, so that each takes as many as it can deliver. When the
 // queue is empty, a unit of a slow seller is asked of a faster one, too, from
 // its end on; what then comes from both is paid to both, at most two credit
 // windows of chunks a unit. Sellers that lie, stall or break off again and

@@ -148,7 +148,7 @@ func (t *Transfer) staff() {
 				continue
 			}
 			able = true
-			if _, busy := t.asked[s]; !t.closed && len(t.asked) < t.req.Sessions && !busy && !t.dear(s) && q.has(s) {
+			if !t.closed && len(t.asked) < t.req.Sessions && !t.busy(s) && !t.dear(s) && q.has(s) {
 				t.asked[s] = struct{}{}
 				t.group.Add(1)
 				go t.work(s)
@@ -160,6 +160,17 @@ func (t *Transfer) staff() {
 			}
 		}
 	}
+}
+
+// busy says whether the seller has a session, for this part or another: one at a
+// time, so that its channel is promised on one lane.
+func (t *Transfer) busy(s *source) bool {
+	for other := range t.asked {
+		if string(other.peer.ID) == string(s.peer.ID) {
+			return true
+		}
+	}
+	return false
 }
 
 // wakeAll makes all sessions that wait look again.
@@ -320,21 +331,14 @@ func (w *worker) run(ctx context.Context) error {
 	}
 }
 
-// wanted says whether the session should end: the transfer does, or another one
-// that may be had for another part has no room.
+// wanted says whether the session should end: the transfer does, or the seller
+// may serve another part.
 func (w *worker) wanted() bool {
 	t := w.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
-		return true
-	}
-	if len(t.asked) < t.req.Sessions {
-		return false
-	}
-	return slices.ContainsFunc(t.sources, func(s *source) bool {
-		_, busy := t.asked[s]
-		return !busy && s.part != w.src.part && t.usable(s) && t.parts[s.part].has(s)
+	return t.closed || slices.ContainsFunc(t.sources, func(s *source) bool {
+		return s.part != w.src.part && string(s.peer.ID) == string(w.src.peer.ID) && t.usable(s) && t.parts[s.part].has(s)
 	})
 }
 

@@ -248,8 +248,8 @@ func (x *session) keep(payer chain.Address, p *retrieval.Pay) (*ledger.Holding, 
 func (x *session) adopt(held *ledger.Holding, covers uint64) {
 	x.seller.mu.Lock()
 	x.held, x.covers, x.told = held, covers, false
-	if held.Ticks >= covers {
-		x.told = true // the answer says so
+	if held.Ticks >= held.Voucher.Voucher.MaxTicks {
+		x.told = true // the answer says so; that the channel covers less it does not
 	}
 	x.seller.mu.Unlock()
 	x.answerPay(standingOf(held))
