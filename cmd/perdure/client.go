@@ -110,10 +110,11 @@ func runClient(cmd *cobra.Command, g *globals, o client.PublicOptions) error {
 	}
 	defer c.Close()
 	o.Listening = func(address string) { log.Info("gateway runs", "url", "http://"+address) }
+	if o.HTTP == "" && !o.Bitswap {
+		return c.Run(cmd.Context())
+	}
 	var parts lifecycle.Group
 	parts.Add("client", c.Run)
-	if o.HTTP != "" || o.Bitswap {
-		parts.Add("gateway", func(ctx context.Context) error { return c.ServePublic(ctx, o) })
-	}
+	parts.Add("gateway", func(ctx context.Context) error { return c.ServePublic(ctx, o) })
 	return parts.Run(cmd.Context())
 }

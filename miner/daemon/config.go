@@ -117,7 +117,6 @@ func DefaultConfig() Config {
 		Listen:    []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"},
 		Sealing:   SealingConfig{Parallel: 1, PackDelay: 4, Reserve: "1GiB"},
 		Retrieval: RetrievalConfig{Price: chain.Atto(1_000_000_000_000)},
-		Public:    PublicConfig{Free: []string{wordPublic}},
 	}
 }
 
