@@ -37,7 +37,7 @@ With --watch the list is shown again whenever something in it changes, until it 
 			if watch {
 				return watchLs(cmd, g, c)
 			}
-			_, err = writeLs(cmd, g, c, "")
+			_, err = writeLs(cmd, g, c, "", "  ")
 			return err
 		},
 	}
@@ -55,7 +55,7 @@ func watchLs(cmd *cobra.Command, g *globals, c *client.Client) error {
 	last := ""
 	for {
 		var err error
-		if last, err = writeLs(cmd, g, c, last); err != nil && cmd.Context().Err() == nil {
+		if last, err = writeLs(cmd, g, c, last, ""); err != nil && cmd.Context().Err() == nil {
 			return err
 		}
 		select {
@@ -66,15 +66,18 @@ func watchLs(cmd *cobra.Command, g *globals, c *client.Client) error {
 	}
 }
 
-// writeLs writes the list unless it is the last one, and returns it.
-func writeLs(cmd *cobra.Command, g *globals, c *client.Client, last string) (string, error) {
+// writeLs writes the list unless it is the last one, and returns it. JSON is on
+// one line unless it is indented.
+func writeLs(cmd *cobra.Command, g *globals, c *client.Client, last, indent string) (string, error) {
 	all, err := c.Status(cmd.Context())
 	if err != nil {
 		return last, err
 	}
 	var text strings.Builder
 	if g.JSON {
-		err = json.NewEncoder(&text).Encode(map[string]any{"items": all})
+		e := json.NewEncoder(&text)
+		e.SetIndent("", indent)
+		err = e.Encode(map[string]any{"items": all})
 	} else {
 		err = writeTable(&text, all)
 	}
