@@ -136,30 +136,37 @@ func (t *Transfer) dear(s *source) bool {
 }
 
 // staff sends for sellers of parts that something waits for, and looks whether
-// there is anybody left to wait for.
+// there is anybody left to wait for. What a part without sellers gives up may
+// stand in a part that was looked at before, so that it looks until nothing moves.
 func (t *Transfer) staff() {
-	for _, q := range t.parts {
-		if len(q.nodes)+len(q.leaves) == 0 {
-			continue
-		}
-		able := false
-		for _, s := range t.sources {
-			if s.part != q.part || !t.usable(s) {
-				continue
-			}
-			able = true
-			if !t.closed && len(t.asked) < t.req.Sessions && !t.busy(s) && !t.dear(s) && q.has(s) {
-				t.asked[s] = struct{}{}
-				t.group.Add(1)
-				go t.work(s)
-			}
-		}
-		if !able {
-			for _, it := range q.drain() {
-				t.place(it, q.part)
+	for moved := true; moved; {
+		moved = false
+		for _, q := range t.parts {
+			if len(q.nodes)+len(q.leaves) > 0 && !t.hire(q) {
+				moved = true
+				for _, it := range q.drain() {
+					t.place(it, q.part)
+				}
 			}
 		}
 	}
+}
+
+// hire begins sessions with the sellers of a part, as far as they are of use. It
+// reports false if there is none.
+func (t *Transfer) hire(q *queue) (able bool) {
+	for _, s := range t.sources {
+		if s.part != q.part || !t.usable(s) {
+			continue
+		}
+		able = true
+		if !t.closed && len(t.asked) < t.req.Sessions && !t.busy(s) && !t.dear(s) && q.has(s) {
+			t.asked[s] = struct{}{}
+			t.group.Add(1)
+			go t.work(s)
+		}
+	}
+	return able
 }
 
 // busy says whether the seller has a session, for this part or another: one at a
