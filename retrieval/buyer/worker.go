@@ -308,7 +308,8 @@ func (t *Transfer) visit(s *source) (came uint64, err error) {
 }
 
 // run asks for units, two at a time, and takes what comes, until there is
-// nothing more to ask for.
+// nothing more to ask for. A session that brought little waits a moment before
+// it makes room for another part: more of its own may be on its way.
 func (w *worker) run(ctx context.Context) error {
 	idle := time.Now()
 	for {
@@ -322,7 +323,8 @@ func (w *worker) run(ctx context.Context) error {
 			}
 			continue
 		}
-		if time.Since(idle) > idleTime || w.wanted() {
+		waited := time.Since(idle)
+		if waited > idleTime || (w.came >= steady || waited >= lookAgain) && w.wanted() {
 			return nil
 		}
 		timer := time.NewTimer(lookAgain)
