@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/state/txindex.(*IndexerService).OnStart.func1"),
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/p2p.(*Switch).reconnectToPeer"),                // sleeps for long first
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/blocksync.(*BlockPool).makeRequestersRoutine"), // for seconds
-			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/consensus.(*timeoutTicker).timeoutRoutine"), // started while the node stops
+			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/consensus.(*timeoutTicker).timeoutRoutine"),    // started while the node stops
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.OpenAutoFile.func1"),
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.(*AutoFile).closeFileRoutine"))
 		if left == nil {
