@@ -85,19 +85,25 @@ func (c *Client) Put(ctx context.Context, path string, o PutOptions) (*PutResult
 	return r, nil
 }
 
-func (c *Client) put(ctx context.Context, path string, o PutOptions) (*PutResult, error) {
+// prepare looks at the market, plans by it, and makes room for what is packed.
+func (c *Client) prepare(ctx context.Context, o *PutOptions) (*deals.Situation, *plan, *files.Spool, error) {
 	if o.Event == nil {
 		o.Event = func(Event) {}
 	}
 	s, err := c.situation(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	plan, err := o.plan(s)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	spool, err := c.records.NewSpool()
+	return s, plan, spool, err
+}
+
+func (c *Client) put(ctx context.Context, path string, o PutOptions) (*PutResult, error) {
+	s, plan, spool, err := c.prepare(ctx, &o)
 	if err != nil {
 		return nil, err
 	}

@@ -68,18 +68,7 @@ type many struct {
 }
 
 func (c *Client) newMany(ctx context.Context, o PutOptions) (*many, error) {
-	if o.Event == nil {
-		o.Event = func(Event) {}
-	}
-	s, err := c.situation(ctx)
-	if err != nil {
-		return nil, err
-	}
-	plan, err := o.plan(s)
-	if err != nil {
-		return nil, err
-	}
-	spool, err := c.records.NewSpool()
+	s, plan, spool, err := c.prepare(ctx, &o)
 	if err != nil {
 		return nil, err
 	}
