@@ -26,6 +26,26 @@ type electorate struct {
 	ctx context.Context
 }
 
+// newElectorate starts a network that may take some time at most.
+func newElectorate(t *testing.T, most time.Duration, o WorldOptions) *electorate {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), most)
+	t.Cleanup(cancel)
+	if os.Getenv("PERDURE_E2E_LOG") != "" {
+		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	w, err := StartWorld(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &electorate{w, t, ctx}
+}
+
 // votes are those of the next block by consensus address, as the rules have them.
 func (e *electorate) votes() (next chain.Height, votes map[string]uint64, miners int) {
 	e.t.Helper()
@@ -118,23 +138,9 @@ func TestE2EVotesFromStorage(t *testing.T) {
 	p := quick()
 	p.BlockMillis, p.VoteEpoch = 200, 10
 	p.GenesisThreshold = 4 * committed * (2 << 10)
-	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
-	defer cancel()
-	o := WorldOptions{Options: Options{Dir: t.TempDir(), Params: p, EngineLog: "none", Followers: 4}, Miners: 4, Voting: true,
-		Commit: committed, SectorSize: 2 << 10}
-	if os.Getenv("PERDURE_E2E_LOG") != "" {
-		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	w, err := StartWorld(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	e := &electorate{w, t, ctx}
+	e := newElectorate(t, 9*time.Minute, WorldOptions{Options: Options{Dir: t.TempDir(), Params: p, EngineLog: "none", Followers: 4}, Miners: 4, Voting: true,
+		Commit: committed, SectorSize: 2 << 10})
+	w, ctx := e.World, e.ctx
 	e.until("miners alone", 4, 4)
 
 	for _, i := range []int{3, 4} {

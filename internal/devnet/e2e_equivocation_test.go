@@ -1,9 +1,7 @@
 package devnet
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,23 +27,9 @@ func TestE2EStorageEquivocation(t *testing.T) {
 	endToEnd(t)
 	p := quick()
 	p.BlockMillis, p.VoteEpoch = 200, 10
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	o := WorldOptions{Options: Options{Dir: t.TempDir(), Params: p, EngineLog: "none", Followers: 2}, Miners: 2, Voting: true,
-		Commit: 2, SectorSize: 2 << 10}
-	if os.Getenv("PERDURE_E2E_LOG") != "" {
-		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	w, err := StartWorld(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	e := &electorate{w, t, ctx}
+	e := newElectorate(t, 5*time.Minute, WorldOptions{Options: Options{Dir: t.TempDir(), Params: p, EngineLog: "none", Followers: 2}, Miners: 2, Voting: true,
+		Commit: 2, SectorSize: 2 << 10})
+	w, ctx := e.World, e.ctx
 	e.until("genesis and two miners", 2, 3)
 
 	bad, offence := w.Miners[0].ID, w.Height()
