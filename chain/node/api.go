@@ -80,14 +80,14 @@ func (n *Node) Peers() int { return n.comet.Switch().Peers().Size() }
 // Synced reports whether the node follows the chain's head: it has state, and
 // is not fetching old blocks from peers.
 func (n *Node) Synced() bool {
-	v := n.store.View()
+	v := n.store.Visit()
 	return v != nil && v.Height() > 0 && n.comet.IsRunning() && !n.comet.ConsensusReactor().WaitSync()
 }
 
 // Params implements rpc.Backend: the parameters in force for the next block,
 // those of genesis before there is a state.
 func (n *Node) Params() *consensus.Params {
-	v := n.store.View()
+	v := n.store.Visit()
 	if v == nil {
 		return n.params
 	}
@@ -101,7 +101,7 @@ func (n *Node) Params() *consensus.Params {
 
 // Record implements rpc.Backend over the newest state.
 func (n *Node) Record(k chain.Key) ([]byte, error) {
-	v := n.store.View()
+	v := n.store.Visit()
 	if v == nil {
 		return nil, app.ErrNotReady
 	}
