@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"runtime/debug"
 
 	"github.com/perdure/perdure/chain"
@@ -14,9 +16,25 @@ import (
 
 var _ explorer.Backend = (*Node)(nil)
 
+// openIndex opens the index. One that is damaged is set aside: it is made from
+// the state and its Updates, and must not keep a validator from its votes.
+func openIndex(n *Node) (*index.Index, error) {
+	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Keep: n.keeper.index.most}
+	x, err := index.Open(c)
+	if !errors.Is(err, index.ErrDamaged) {
+		return x, err
+	}
+	aside := c.Dir + ".damaged"
+	n.log.Error("the index is set aside and made anew", "aside", aside, "error", err)
+	if err := errors.Join(os.RemoveAll(aside), os.Rename(c.Dir, aside)); err != nil {
+		return nil, fmt.Errorf("set the damaged index aside: %w", err)
+	}
+	return index.Open(c)
+}
+
 // explore opens the index and returns the explorer's handlers over it.
 func explore(n *Node) (http.Handler, error) {
-	x, err := index.Open(index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Keep: n.keeper.index.most})
+	x, err := openIndex(n)
 	if err != nil {
 		return nil, err
 	}
