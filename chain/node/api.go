@@ -21,8 +21,12 @@ import (
 
 var _ rpc.Backend = (*Node)(nil)
 
-// headerTime bounds how long a caller of the API may take for its header.
-const headerTime = 10 * time.Second
+// How long a caller of the API may take for its header, and may hold a
+// connection on which it asks nothing.
+const (
+	headerTime = 10 * time.Second
+	idleTime   = time.Minute
+)
 
 // openAPI listens for the API and puts its handlers together.
 func (n *Node) openAPI(mount func(*Node) (http.Handler, error)) error {
@@ -43,7 +47,7 @@ func (n *Node) openAPI(mount func(*Node) (http.Handler, error)) error {
 	if n.listener, err = net.Listen("tcp", n.config.API); err != nil {
 		return fmt.Errorf("listen for the API: %w", err)
 	}
-	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerTime,
+	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
 		BaseContext: func(net.Listener) context.Context { return n.life }}
 	return nil
 }
