@@ -69,9 +69,9 @@ func size(n uint64) string {
 	for i < len(sizeNames)-1 && n>>(10*(i+1)) > 0 {
 		i++
 	}
-	tenths := new(big.Int).Mul(new(big.Int).SetUint64(n), big.NewInt(100))
-	tenths.Rsh(tenths, uint(10*i))
-	return decimal(tenths, 2, 2) + " " + sizeNames[i]
+	milli := new(big.Int).Mul(new(big.Int).SetUint64(n), big.NewInt(1000))
+	milli.Rsh(milli, uint(10*i))
+	return decimal(milli, 3, 2) + " " + sizeNames[i]
 }
 
 // span writes a duration in its two largest units.
