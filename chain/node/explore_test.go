@@ -40,3 +40,24 @@ func TestDamagedIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestUnreadableBlock damages a block in the engine's store: its messages are
+// as those of a block that is not kept, and the node lives.
+func TestUnreadableBlock(t *testing.T) {
+	home, c := newHome(t)
+	n, stop := run(t, Options{Home: home, Config: c, Pace: Pace{Commit: time.Millisecond, Hasty: true}})
+	awaitHeight(n, 3)
+	if messages, err := n.Messages(t.Context(), 2); err != nil || messages == nil {
+		t.Errorf("messages of a whole block: %v (%v)", messages, err)
+	}
+	if err := n.databases["blockstore"].Set([]byte("P:2:0"), []byte("this is no part")); err != nil {
+		t.Fatal(err)
+	}
+	if messages, err := n.Messages(t.Context(), 2); err != nil || messages != nil {
+		t.Errorf("messages of a damaged block: %v (%v)", messages, err)
+	}
+	awaitHeight(n, n.Store().View().Height()+1)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
