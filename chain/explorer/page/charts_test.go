@@ -17,7 +17,7 @@ func level(price, size uint64) explorer.Level {
 // TestDepth draws a small book and reads the outlines back.
 func TestDepth(t *testing.T) {
 	v := &visit{millis: 1000}
-	c := v.depth(&explorer.Book{Bids: []explorer.Level{level(90, 10), level(80, 30)}, Asks: []explorer.Level{level(110, 20), level(1000, 1 << 40)}})
+	c := v.depth(&explorer.Book{Bids: []explorer.Level{level(90, 10), level(80, 30)}, Asks: []explorer.Level{level(110, 20), level(1000, 1<<40)}})
 	if len(c.Shapes) != 2 || len(c.Table.Rows) != 4 {
 		t.Fatalf("%d outlines, %d rows", len(c.Shapes), len(c.Table.Rows))
 	}

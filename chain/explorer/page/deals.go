@@ -116,7 +116,7 @@ func (v *visit) dealParties(d *explorer.Deal) []fact {
 		fact{Label: "Content", Values: only(value{Kind: "code", Text: d.PayloadRoot, Href: at("/deals", "root", d.PayloadRoot)}), Help: "root CID: all its deals"},
 		fact{Label: "Part", Values: []value{number(d.Part + 1), faint("of"), number(d.Parts)}},
 		fact{Label: "Piece", Values: only(code(d.PieceCID))},
-		fact{Label: "Public", Values: only(yes(d.Public)), Help: "anybody may fetch the piece, if the miner lets them"},
+		fact{Label: "Public", Values: public(d.Public)},
 		fact{Label: "Client", Values: only(wholeAddress(d.Client))},
 		fact{Label: "Client's peer", Values: only(code(d.ClientPeer))},
 		fact{Label: "Miner", Values: only(miner(d.Miner))},

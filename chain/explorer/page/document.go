@@ -22,17 +22,18 @@ type document struct {
 // section is a part of a page. Of its parts those that are there are drawn, in
 // the order of the fields.
 type section struct {
-	Title  string
-	Note   string
-	Form   *form
-	Tiles  []tile
-	Facts  []fact
-	Strip  []window
-	Chart  *chart
-	Table  *table
-	Tables []table // side by side
-	Tree   []node  // content of a message
-	Links  []anchor
+	Title   string
+	Note    string
+	Form    *form
+	Tiles   []tile
+	Facts   []fact
+	Strip   []window
+	Choices []entry // of what the chart shows
+	Chart   *chart
+	Table   *table
+	Tables  []table // side by side
+	Tree    []node  // content of a message
+	Links   []anchor
 }
 
 // value is a text for people with the exact value behind it. Kind says how it
@@ -80,6 +81,7 @@ type table struct {
 	Rows    [][]cell
 	Empty   string // instead of rows
 	Folded  bool   // behind a summary
+	Quiet   bool   // the heading above says what the caption does
 }
 
 // anchor is a link.

@@ -86,7 +86,7 @@ func (v *visit) bidFacts(b *explorer.Bid) []fact {
 		{Label: "Content", Values: only(value{Kind: "code", Text: b.PayloadRoot, Href: at("/deals", "root", b.PayloadRoot)}), Help: "root CID: all its deals"},
 		{Label: "Part", Values: []value{number(b.Part + 1), faint("of"), number(b.Parts)}},
 		{Label: "Piece", Values: only(code(b.PieceCID))},
-		{Label: "Public", Values: only(yes(b.Public)), Help: "anybody may fetch the piece, if the miner lets them"},
+		{Label: "Public", Values: public(b.Public)},
 		{Label: "Only miners", Values: minersOf(b.Allow)},
 		{Label: "Not miners", Values: minersOf(b.Deny)},
 		{Label: "Only regions", Values: texts(b.Regions)},
@@ -109,6 +109,14 @@ func (v *visit) askFacts(a *explorer.Ask) []fact {
 		{Label: "Retrieval price", Values: perGiB(a.Retrieval), Help: "announced by the miner"},
 		{Label: "Unsealing price", Values: perGiB(a.Unseal), Help: "announced by the miner"},
 	}
+}
+
+// public says who may read what is stored.
+func public(yes bool) []value {
+	if yes {
+		return []value{text("yes"), faint("· anybody may fetch the piece, if the miner lets them")}
+	}
+	return only(text("no"))
 }
 
 func minersOf(all []string) []value {
@@ -164,7 +172,7 @@ func market(v *visit) (*document, error) {
 	}
 	return &document{Title: "Market", Live: v.param("cursor") == "", Sections: []section{
 		{Note: pricesAre, Tiles: v.marketTiles(t)}, *prices,
-		{Title: "Order book", Chart: v.depth(b), Tables: []table{*v.levelTable("Bids, the highest first", b.Bids), *v.levelTable("Asks, the lowest first", b.Asks)},
+		{Title: "Order book", Chart: v.depth(b), Tables: []table{*v.levelTable("Bids, the highest first", "No bids.", b.Bids), *v.levelTable("Asks, the lowest first", "No asks.", b.Asks)},
 			Links: []anchor{{"Orders one by one", "/orders"}}},
 		{Title: "Deals made", Table: v.tradeTable(trades.Items), Links: v.pager(trades.Next, "interval", v.param("interval"))},
 		{Title: "Prices by size and duration", Table: v.classTable(classes)},
@@ -204,15 +212,13 @@ func (v *visit) priceSection() (*section, error) {
 		s.Note = "No trades in the last " + span(shownCandles*intervals[i].length) + "."
 	}
 	for k, one := range intervals {
-		if k != i {
-			s.Links = append(s.Links, anchor{one.name, at("/market", "interval", one.name)})
-		}
+		s.Choices = append(s.Choices, entry{anchor{one.name, at("/market", "interval", one.name)}, k == i})
 	}
 	return s, nil
 }
 
-func (v *visit) levelTable(caption string, levels []explorer.Level) *table {
-	t := newTable(caption, "None.", ">Price", ">Size", ">Size up to here", ">Orders")
+func (v *visit) levelTable(caption, empty string, levels []explorer.Level) *table {
+	t := newTable(caption, empty, ">Price", ">Size", ">Size up to here", ">Orders")
 	sum := uint64(0)
 	for _, l := range levels[:min(len(levels), listedLevels)] {
 		sum += l.Size

@@ -133,8 +133,8 @@ func rest(next, label, href string) []anchor {
 
 // calendar shows a miner's deadlines: each is open now or opens next.
 func (v *visit) calendar(c *explorer.Deadlines) section {
-	s := section{Title: "Deadlines", Note: fmt.Sprintf("Each sector is proven once in %s, in a window of %s. One row is the opening that is open now or comes next.",
-		v.blocks(c.Period).Text, v.blocks(c.Window).Text)}
+	s := section{Title: "Deadlines", Note: fmt.Sprintf("Each sector is proven once in about %s, in a window of about %s. Each deadline is shown as it is open now or opens next.",
+		span(v.lasting(c.Period)), span(v.lasting(c.Window)))}
 	s.Table = newTable("Calendar of deadlines", "No deadlines.", "Deadline", "State", "Opens", "Closes", ">Sectors", "Partitions", "Proven last")
 	for i := range c.Items {
 		d := &c.Items[i]

@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/perdure/perdure/chain/explorer"
 )
@@ -73,7 +72,7 @@ func wantsHTML(r *http.Request) bool {
 
 // dispatch finds the page.
 func (p *Page) dispatch(w http.ResponseWriter, r *http.Request) {
-	h, pattern := p.mux.Handler(r)
+	_, pattern := p.mux.Handler(r)
 	switch {
 	case pattern != "":
 		p.mux.ServeHTTP(w, r)
@@ -81,7 +80,6 @@ func (p *Page) dispatch(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		p.refuse(w, r, newProblem(http.StatusMethodNotAllowed, "pages are only read; messages are sent to /v1/messages"))
 	default:
-		_ = h
 		p.refuse(w, r, newProblem(http.StatusNotFound, "there is no page at this address"))
 	}
 }
@@ -161,6 +159,3 @@ func (p *Page) send(w http.ResponseWriter, r *http.Request, status int, f *frame
 	h.Set("Cache-Control", "no-cache")
 	p.deliver(w, r, status, b.Bytes())
 }
-
-// now is when a page is drawn.
-func now() time.Time { return time.Now().UTC() }

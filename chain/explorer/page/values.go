@@ -70,6 +70,8 @@ func (v *visit) height(h chain.Height) value {
 	switch {
 	case h > v.tip:
 		out.Title = "in about " + span(v.lasting(uint64(h-v.tip)))
+	case h == v.tip && h > 0:
+		out.Href, out.Title = blockPath(h), "now"
 	case h > 0:
 		out.Href, out.Title = blockPath(h), "about "+span(v.lasting(uint64(v.tip-h)))+" ago"
 	}
@@ -160,7 +162,7 @@ func payload(root string) value { return hash(root, at("/deals", "root", root)) 
 // tones are the states that are good, to be waited for, or bad. Others are
 // plain.
 var tones = map[string]string{
-	"ok": "good", "active": "good", "proven": "good", "resting": "good", "open": "good", "filled": "good", "completed": "good", "yes": "good",
+	"ok": "good", "active": "good", "proven": "good", "resting": "good", "open": "good", "filled": "good", "completed": "good",
 	"matched": "due", "accepted": "due", "preCommitted": "due", "due": "due", "pending": "due", "settling": "due", "waiting": "due",
 	"failed": "bad", "faulty": "bad", "lost": "bad", "void": "bad", "terminated": "bad", "dropped": "bad", "missed": "bad",
 }

@@ -124,6 +124,11 @@ func (v *visit) frame(d *document) *frame {
 		f.ChainID, f.Known = v.identity.ChainID, true
 		f.Height = []value{v.height(v.tip), clock(v.identity.Time)}
 	}
+	for i := range f.Sections {
+		if s := &f.Sections[i]; s.Table != nil {
+			s.Table.Quiet = s.Table.Caption == s.Title
+		}
+	}
 	for _, m := range menu {
 		f.Menu = append(f.Menu, entry{m, m.Href == v.r.URL.Path})
 	}

@@ -1,18 +1,18 @@
 // Shows the page in the theme that was chosen here before, or in the system's,
-// and lets the reader choose: system, light, dark. It runs before the page is
+// and lets the reader choose: auto, light, dark. It runs before the page is
 // drawn, so that nothing flashes.
 (() => {
   const key = "perdure-theme";
-  const choices = ["system", "light", "dark"];
+  const choices = ["auto", "light", "dark"];
   const read = () => {
     try {
-      return choices.find((c) => c === localStorage.getItem(key)) ?? "system";
+      return choices.find((c) => c === localStorage.getItem(key)) ?? "auto";
     } catch {
-      return "system"; // storage is closed to us
+      return "auto"; // storage is closed to us
     }
   };
   const show = (choice) => {
-    if (choice === "system") delete document.documentElement.dataset.theme;
+    if (choice === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = choice;
   };
   let choice = read();
@@ -20,7 +20,8 @@
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     const label = () => {
-      button.textContent = "Theme: " + choice;
+      button.textContent = choice;
+      button.setAttribute("aria-label", "Theme: " + choice);
     };
     label();
     button.hidden = false;
