@@ -18,10 +18,20 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 	if x.offer.Price.IsZero() {
 		return retrieval.Errorf(retrieval.CodeVoucher, "there is nothing to pay")
 	}
+	for patience := time.Now().Add(x.seller.cfg.Patience); ; {
+		err := x.acceptPay(ctx, p)
+		late := errors.Is(err, errNoChannel) || errors.Is(err, errUncovered) && !p.Resume
+		if !late || !x.lookAgain(ctx, patience) {
+			return err
+		}
+	}
+}
+
+// acceptPay is takePay by what this side knows of the channel now.
+func (x *session) acceptPay(ctx context.Context, p *retrieval.Pay) error {
 	v := &p.Voucher.Voucher
 	key := laneKey{v.Channel, v.Lane}
-	c, err := x.checkSigned(ctx, &p.Voucher)
-	if err != nil {
+	if _, err := x.checkSigned(ctx, &p.Voucher); err != nil {
 		return err
 	}
 	if err := x.occupy(ctx, key); err != nil {
@@ -30,7 +40,15 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 	if err := x.storeTick(); err != nil {
 		return err
 	}
-	held, recovered, err := x.recall(key, p)
+	// One voucher at a time, from the look at the channel on: what one session
+	// is promised no other may count on.
+	x.seller.paying.Lock()
+	defer x.seller.paying.Unlock()
+	c, err := x.channel(ctx, v.Channel)
+	if err != nil {
+		return err
+	}
+	held, err := x.recall(key, p)
 	if err != nil {
 		return err
 	}
@@ -46,15 +64,54 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 			x.answerPay(&retrieval.Standing{Channel: v.Channel, Lane: v.Lane, Tick: [32]byte{}})
 			return nil
 		}
-		if held, err = x.keep(c.Payer, p); err != nil {
+		lost := acknowledged(held, v)
+		if held, err = x.keep(c.Payer, p); err == nil {
+			err = x.forgive(key.channel, lost)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if err := x.forgive(key.channel, recovered); err != nil {
-		return err
-	}
 	x.adopt(held, covers)
 	return nil
+}
+
+// The payer may have seen a block in which it opened the channel, or topped it up,
+// before this side has.
+var (
+	errNoChannel = errors.New("there is no such channel")
+	errUncovered = errors.New("the channel has nothing left")
+)
+
+// lookEvery is how often a channel is looked up that has not come, or not enough
+// in it.
+const lookEvery = 50 * time.Millisecond
+
+// lookAgain waits a little, unless patience is at its end.
+func (x *session) lookAgain(ctx context.Context, patience time.Time) bool {
+	if time.Now().After(patience) {
+		return false
+	}
+	timer := time.NewTimer(lookEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// channel looks up a channel that must be there.
+func (x *session) channel(ctx context.Context, id uint64) (*chain.Channel, error) {
+	c, err := x.seller.cfg.Chain.Channel(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("look up channel %d: %w", id, err)
+	}
+	if c == nil {
+		return nil, fmt.Errorf("%w: %w", errNoChannel, retrieval.Errorf(retrieval.CodeVoucher, "there is no channel %d", id))
+	}
+	return c, nil
 }
 
 // checkSigned looks up the channel and checks that its payer signed the
@@ -64,12 +121,9 @@ func (x *session) checkSigned(ctx context.Context, sv *chain.SignedVoucher) (*ch
 	if v.ChainID != x.seller.cfg.ChainID {
 		return nil, retrieval.Errorf(retrieval.CodeVoucher, "voucher for chain %q, this is %q", v.ChainID, x.seller.cfg.ChainID)
 	}
-	c, err := x.seller.cfg.Chain.Channel(ctx, v.Channel)
+	c, err := x.channel(ctx, v.Channel)
 	if err != nil {
-		return nil, fmt.Errorf("look up channel %d: %w", v.Channel, err)
-	}
-	if c == nil {
-		return nil, retrieval.Errorf(retrieval.CodeVoucher, "there is no channel %d", v.Channel)
+		return nil, err
 	}
 	if c.Payee != *x.offer.Payee {
 		return nil, retrieval.Errorf(retrieval.CodeVoucher, "channel %d pays somebody else than this seller", c.ID)
@@ -120,39 +174,62 @@ func (x *session) occupy(ctx context.Context, key laneKey) error {
 }
 
 // recall returns what is held of the lane. If the buyer shows a newer tick of
-// it than is held (one that was lost on the way, or in a crash), that is kept
-// and counted as recovered.
-func (x *session) recall(key laneKey, p *retrieval.Pay) (held *ledger.Holding, recovered uint64, err error) {
+// it than is held (one that was lost on the way, or in a crash), that is kept,
+// and nothing stays owed for it.
+func (x *session) recall(key laneKey, p *retrieval.Pay) (held *ledger.Holding, err error) {
 	held, err = x.seller.cfg.Ledger.Holding(key.channel, key.lane)
 	if held == nil || err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	old, v := &held.Voucher.Voucher, &p.Voucher.Voucher
 	if v.Nonce < old.Nonce {
-		return nil, 0, retrieval.Errorf(retrieval.CodeVoucher, "voucher %d of the lane, the newest is %d", v.Nonce, old.Nonce)
+		return nil, retrieval.Errorf(retrieval.CodeVoucher, "voucher %d of the lane, the newest is %d", v.Nonce, old.Nonce)
 	}
 	if v.Nonce > old.Nonce {
-		return held, 0, nil
+		return held, nil
 	}
 	was, err := payment.Digest(old)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if is, err := payment.Digest(v); err != nil || is != was {
-		return nil, 0, retrieval.Errorf(retrieval.CodeVoucher, "another voucher of the lane has nonce %d", v.Nonce)
+		return nil, retrieval.Errorf(retrieval.CodeVoucher, "another voucher of the lane has nonce %d", v.Nonce)
 	}
 	if p.Ticks <= held.Ticks {
-		return held, 0, nil
+		return held, nil
 	}
 	if err := payment.CheckTick(held.Tick, p.Ticks-held.Ticks, p.Tick); err != nil {
-		return nil, 0, retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", p.Ticks, err)
+		return nil, retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", p.Ticks, err)
 	}
 	if err := x.seller.cfg.Ledger.SaveTick(key.channel, key.lane, v.Nonce, p.Ticks, p.Tick); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	recovered = p.Ticks - held.Ticks
+	recovered := p.Ticks - held.Ticks
 	held.Ticks, held.Tick = p.Ticks, p.Tick
-	return held, recovered, nil
+	return held, x.forgive(key.channel, recovered)
+}
+
+// acknowledged is how many chunks a new voucher pays for, by where it begins,
+// whose ticks are not held: they were lost on the way, or in a crash.
+func acknowledged(held *ledger.Holding, v *chain.Voucher) uint64 {
+	if held == nil {
+		return 0
+	}
+	claim := held.Claim()
+	worth, err := claim.Worth()
+	if err != nil {
+		return 0
+	}
+	more, err := v.Amount.Sub(worth)
+	price := held.Voucher.Voucher.TickPrice
+	if err != nil || price.IsZero() {
+		return 0
+	}
+	lost := uint64(0)
+	for ; lost < retrieval.MaxCredit && !more.Less(price); lost++ {
+		more, _ = more.Sub(price)
+	}
+	return lost
 }
 
 // judge says how many ticks of the voucher the channel covers, or why it does
@@ -176,10 +253,10 @@ func (x *session) judge(ctx context.Context, c *chain.Channel, key laneKey, held
 	switch {
 	case (errors.Is(err, payment.ErrOverdraw) || err == nil && covers == 0) && p.Resume && x.shared(key):
 		return 0, retrieval.Errorf(retrieval.CodeBusy, "what channel %d has left is promised on lanes of other sessions", c.ID)
+	case errors.Is(err, payment.ErrOverdraw) || err == nil && covers == 0:
+		return 0, fmt.Errorf("%w: %w", errUncovered, retrieval.Errorf(retrieval.CodeVoucher, "channel %d has nothing left", c.ID))
 	case err != nil:
 		return 0, retrieval.Errorf(retrieval.CodeVoucher, "%s", err)
-	case covers == 0:
-		return 0, retrieval.Errorf(retrieval.CodeVoucher, "channel %d has nothing left", c.ID)
 	case held == nil && p.Ticks > 0:
 		if err := payment.CheckTick(v.Anchor, p.Ticks, p.Tick); err != nil {
 			return 0, retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", p.Ticks, err)
@@ -366,8 +443,16 @@ func (x *session) forgive(channel, recovered uint64) error {
 		owed = d.Unpaid
 	})
 	x.seller.mu.Lock()
+	defer x.seller.mu.Unlock()
 	x.owed = owed
-	x.seller.mu.Unlock()
+	st := &x.seller.stats
+	st.Unpaid -= min(st.Unpaid, recovered)
+	st.Paid += recovered
+	if worth, err := x.offer.Price.Mul(recovered); err == nil {
+		if sum, err := st.Earned.Add(worth); err == nil {
+			st.Earned = sum
+		}
+	}
 	return err
 }
 
