@@ -149,6 +149,9 @@ func (p *purse) note() error {
 
 // unsettle says that more ticks may be revealed from now on.
 func (p *purse) unsettle() error {
+	if !p.settled {
+		return nil
+	}
 	v := &p.promise.Voucher.Voucher
 	p.settled = false
 	return p.buyer.cfg.Ledger.Unsettle(v.Channel, v.Lane, v.Nonce, p.k)

@@ -18,6 +18,9 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 	if x.offer.Price.IsZero() {
 		return retrieval.Errorf(retrieval.CodeVoucher, "there is nothing to pay")
 	}
+	if x.crowded() {
+		return retrieval.Errorf(retrieval.CodeMalformed, "the answers to %d Pays were not read", maxAnswers)
+	}
 	for patience := time.Now().Add(x.seller.cfg.Patience); ; {
 		err := x.acceptPay(ctx, p)
 		late := errors.Is(err, errNoChannel) || errors.Is(err, errUncovered) && !p.Resume
@@ -48,7 +51,7 @@ func (x *session) acceptPay(ctx context.Context, p *retrieval.Pay) error {
 	if err != nil {
 		return err
 	}
-	held, err := x.recall(key, p)
+	held, recovered, err := x.recall(key, p)
 	if err != nil {
 		return err
 	}
@@ -64,13 +67,16 @@ func (x *session) acceptPay(ctx context.Context, p *retrieval.Pay) error {
 			x.answerPay(&retrieval.Standing{Channel: v.Channel, Lane: v.Lane, Tick: [32]byte{}})
 			return nil
 		}
-		lost := acknowledged(held, v)
-		if held, err = x.keep(c.Payer, p); err == nil {
-			err = x.forgive(key.channel, lost)
-		}
-		if err != nil {
+		recovered = acknowledged(held, v)
+		if held, err = x.keep(c.Payer, p); err != nil {
 			return err
 		}
+	}
+	if covers == 0 {
+		recovered = 0 // it may have expired: what it pays is worth nothing
+	}
+	if err := x.forgive(key.channel, recovered); err != nil {
+		return err
 	}
 	x.adopt(held, covers)
 	return nil
@@ -174,39 +180,39 @@ func (x *session) occupy(ctx context.Context, key laneKey) error {
 }
 
 // recall returns what is held of the lane. If the buyer shows a newer tick of
-// it than is held (one that was lost on the way, or in a crash), that is kept,
-// and nothing stays owed for it.
-func (x *session) recall(key laneKey, p *retrieval.Pay) (held *ledger.Holding, err error) {
+// it than is held (one that was lost on the way, or in a crash), that is kept
+// and counted as recovered.
+func (x *session) recall(key laneKey, p *retrieval.Pay) (held *ledger.Holding, recovered uint64, err error) {
 	held, err = x.seller.cfg.Ledger.Holding(key.channel, key.lane)
 	if held == nil || err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	old, v := &held.Voucher.Voucher, &p.Voucher.Voucher
 	if v.Nonce < old.Nonce {
-		return nil, retrieval.Errorf(retrieval.CodeVoucher, "voucher %d of the lane, the newest is %d", v.Nonce, old.Nonce)
+		return nil, 0, retrieval.Errorf(retrieval.CodeVoucher, "voucher %d of the lane, the newest is %d", v.Nonce, old.Nonce)
 	}
 	if v.Nonce > old.Nonce {
-		return held, nil
+		return held, 0, nil
 	}
 	was, err := payment.Digest(old)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if is, err := payment.Digest(v); err != nil || is != was {
-		return nil, retrieval.Errorf(retrieval.CodeVoucher, "another voucher of the lane has nonce %d", v.Nonce)
+		return nil, 0, retrieval.Errorf(retrieval.CodeVoucher, "another voucher of the lane has nonce %d", v.Nonce)
 	}
 	if p.Ticks <= held.Ticks {
-		return held, nil
+		return held, 0, nil
 	}
 	if err := payment.CheckTick(held.Tick, p.Ticks-held.Ticks, p.Tick); err != nil {
-		return nil, retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", p.Ticks, err)
+		return nil, 0, retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", p.Ticks, err)
 	}
 	if err := x.seller.cfg.Ledger.SaveTick(key.channel, key.lane, v.Nonce, p.Ticks, p.Tick); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	recovered := p.Ticks - held.Ticks
+	recovered = p.Ticks - held.Ticks
 	held.Ticks, held.Tick = p.Ticks, p.Tick
-	return held, x.forgive(key.channel, recovered)
+	return held, recovered, nil
 }
 
 // acknowledged is how many chunks a new voucher pays for, by where it begins,
@@ -337,6 +343,16 @@ func (x *session) answerPay(m retrieval.Message) {
 	x.outbox = append(x.outbox, m)
 	x.seller.mu.Unlock()
 	x.signal()
+}
+
+// maxAnswers is how many answers to Pays may wait for a buyer to read them.
+const maxAnswers = 16
+
+// crowded reports whether so many wait.
+func (x *session) crowded() bool {
+	x.seller.mu.Lock()
+	defer x.seller.mu.Unlock()
+	return len(x.outbox) >= maxAnswers
 }
 
 // takeTick accepts a tick: one hash for each chunk that it pays.

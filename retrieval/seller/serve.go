@@ -2,6 +2,7 @@ package seller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/perdure/perdure/chain"
@@ -151,14 +152,20 @@ func (x *session) sendChunk(ctx context.Context, total int) error {
 // the Want is called off.
 func (x *session) credit(ctx context.Context, w *want) (cancelled bool, err error) {
 	if x.offer.Price.IsZero() {
-		err = x.await(ctx, 0, func() bool { cancelled = w.cancelled; return true })
+		err = x.await(ctx, 0, nil, func() bool { cancelled = w.cancelled; return true })
 		return cancelled, err
 	}
 	if err := x.watchChannel(ctx); err != nil {
 		return false, err
 	}
-	err = x.await(ctx, x.seller.cfg.PayTimeout, func() bool {
-		if cancelled = w.cancelled; cancelled {
+	var barred error
+	limit := x.seller.cfg.PayTimeout
+	late := retrieval.Errorf(retrieval.CodeUnpaid, "no payment came within %s", limit)
+	err = x.await(ctx, limit, late, func() bool {
+		if cancelled = w.cancelled; !cancelled && x.free == 0 {
+			barred = x.barred()
+		}
+		if cancelled || barred != nil {
 			x.waits = false
 			x.wakeOthers()
 			return true
@@ -169,11 +176,31 @@ func (x *session) credit(ctx context.Context, w *want) (cancelled bool, err erro
 	if err != nil {
 		x.giveUp()
 	}
-	return cancelled, err
+	return cancelled, errors.Join(err, barred)
 }
 
-// draw takes the next chunk from what is free, or lends it. seller.mu is held,
-// here and below.
+// barred is why nothing is lent on the session's channel, whatever is paid for
+// this session: earlier ones left a whole window unpaid. seller.mu is held, here
+// and below.
+func (x *session) barred() error {
+	if x.held == nil || x.covers == 0 || x.owed < x.offer.Credit || x.lent() > 0 {
+		return nil
+	}
+	return retrieval.Errorf(retrieval.CodeUnpaid, "sessions on channel %d that broke off left %d chunks unpaid", x.lane.channel, x.owed)
+}
+
+// lent is how many chunks all sessions on the channel were sent and have not
+// paid.
+func (x *session) lent() (chunks uint64) {
+	for k, other := range x.seller.lanes {
+		if k.channel == x.lane.channel {
+			chunks += other.unpaid()
+		}
+	}
+	return chunks
+}
+
+// draw takes the next chunk from what is free, or lends it.
 func (x *session) draw() bool {
 	if x.free > 0 {
 		x.free--
@@ -192,7 +219,7 @@ func (x *session) draw() bool {
 // collect waits for what the buyer owes, before the session ends by this side's
 // fault.
 func (x *session) collect(ctx context.Context) {
-	_ = x.await(ctx, x.seller.cfg.PayTimeout, func() bool { return x.unpaid() == 0 })
+	_ = x.await(ctx, x.seller.cfg.PayTimeout, nil, func() bool { return x.unpaid() == 0 })
 }
 
 // giveUp ends a wait for credit, for which others may have stood back.
@@ -225,20 +252,18 @@ func (x *session) mayLend() bool {
 		}
 		return false
 	}
-	if !x.hasWindow() {
-		return false
-	}
-	lent := uint64(0)
+	return x.hasWindow() && x.lent()+x.owed < x.offer.Credit && !x.yields()
+}
+
+// yields reports whether another session of the channel that waits, and could go
+// on, goes first. It is woken by whatever woke this one.
+func (x *session) yields() bool {
 	for k, other := range x.seller.lanes {
-		if k.channel != x.lane.channel {
-			continue
-		}
-		lent += other.unpaid()
-		if other.waits && other.before(x) && other.covered() && other.hasWindow() {
-			return false // it is woken by whatever woke this one
+		if k.channel == x.lane.channel && other != x && other.waits && other.before(x) && other.covered() && other.hasWindow() {
+			return true
 		}
 	}
-	return lent+x.owed < x.offer.Credit
+	return false
 }
 
 // covered reports whether the channel covers another chunk of the session.
