@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/orderbook"
 	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/client/deals"
@@ -21,8 +22,14 @@ import (
 
 // Directory finds what the chain's records cannot be asked for by key.
 type Directory interface {
-	// Asks returns the asks in the order book.
-	Asks(ctx context.Context) ([]*chain.Order, error)
+	// Asks returns a page of the asks that may take a piece, the cheapest first, and the
+	// cursor of the next page, empty if there is none.
+	Asks(ctx context.Context, w *orderbook.Wanted, cursor string) (asks []*chain.Order, next string, err error)
+	// Bids returns the best bids that pay a price, attoPDR per GiB per block, or more; of
+	// them only those that have not looked at all asks yet, if new.
+	Bids(ctx context.Context, price chain.Amount, new bool) ([]*chain.Order, error)
+	// Delays returns how many blocks recent deals took from the match to the proof.
+	Delays(ctx context.Context) ([]uint64, error)
 	// DealsOf returns the IDs of the deals over pieces of a payload.
 	DealsOf(ctx context.Context, root string) ([]uint64, error)
 }
@@ -85,15 +92,18 @@ func New(cfg Config) (*Client, error) {
 
 // Options are what Open makes a client of.
 type Options struct {
-	Home   string // the user's home directory of Perdure; the client's files are in client/
-	Node   string // URL of a chain node's API; empty: offline
-	Chain  Node   // what is asked in place of Node, such as a light.Node; Close closes it, too
-	Key    []byte // secp256k1 private key that signs and pays; nil: only reading
-	Guest  bool   // without a Key, get what is given away
+	Home  string // the user's home directory of Perdure; the client's files are in client/
+	Node  string // URL of a chain node's API; empty: offline
+	Chain Node   // what is asked in place of Node, such as a light.Node; Close closes it, too
+	Key   []byte // secp256k1 private key that signs and pays; nil: only reading
+	Guest bool   // without a Key, get what is given away
+	// Listen are multiaddrs; nil: free ports of all interfaces, which a miner behind
+	// a router needs to meet the client directly. None: the client only dials.
 	Listen []string
 	Buyer  buyer.Config
 	Batch  Batch // when Run flushes what waits in the batch
-	// Finders are asked for sellers of content that the chain does not know.
+	// Finders are asked for sellers of content that the chain does not know, beside
+	// the distributed hash table that the chain's miners are in.
 	Finders []Finder
 	Log     *slog.Logger
 }
@@ -126,7 +136,11 @@ func Open(o Options) (*Client, error) {
 	}
 	switch {
 	case o.Chain != nil:
-		cfg.Chain, cfg.Directory = o.Chain, nodeDirectory{o.Chain, o.Chain}
+		of := nodeDirectory{node: o.Chain}
+		if _, believes := o.Chain.(*rpc.Client); !believes {
+			of.records = o.Chain
+		}
+		cfg.Chain, cfg.Directory = o.Chain, of
 	case o.Node != "":
 		node := rpc.New(o.Node)
 		parts.OnClose("node client", node.Close)
@@ -144,12 +158,19 @@ func Open(o Options) (*Client, error) {
 		if err != nil {
 			return fail(err)
 		}
-		host, err := p2p.New(p2p.Config{Identity: identity, Listen: o.Listen})
+		listen := o.Listen
+		if listen == nil {
+			listen = p2p.AllAddrs(0)
+		}
+		host, err := p2p.New(p2p.Config{Identity: identity, Listen: listen, NAT: p2p.NAT{Mode: p2p.Dials}})
 		if err != nil {
 			return fail(err)
 		}
 		parts.OnClose("host", host.Close)
 		cfg.Host = host
+		if explorer, ok := cfg.Chain.(rpc.Explorer); ok {
+			cfg.Finders = append([]Finder{&p2p.Table{Host: host, Node: explorer}}, cfg.Finders...)
+		}
 	}
 	c, err := New(cfg)
 	if err != nil {
@@ -214,7 +235,8 @@ func (c *Client) tell(e deals.Event) {
 }
 
 // Run places bids that a killed Put left unplaced, serves miners what they
-// matched, follows all deals, and closes payment channels that are of no use any more,
+// matched, follows all deals, flushes the batch when it is due, closes payment channels
+// that are of no use any more, and logs what will go wrong unless something is done,
 // until ctx ends.
 func (c *Client) Run(ctx context.Context) error {
 	if err := c.ready(ctx); err != nil {
@@ -228,6 +250,7 @@ func (c *Client) Run(ctx context.Context) error {
 	parts.Add("unplaced bids", c.placeAll)
 	parts.Add("batch", c.flushDue)
 	parts.Add("channels", c.tidyChannels)
+	parts.Add("warnings", c.warn)
 	if err := parts.Run(ctx); err != nil {
 		return fmt.Errorf("run client: %w", err)
 	}

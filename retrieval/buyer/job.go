@@ -237,7 +237,7 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 	if err != nil {
 		return err
 	}
-	s := &sequence{session: session{buyer: j.buyer, tally: &j.tally, seat: src.seat, conn: conn, offer: *offer, purse: w}, job: j, peer: string(src.peer.ID)}
+	s := &sequence{session: session{buyer: j.buyer, tally: &j.tally, seat: src.seat, conn: conn, offer: *offer, purse: w, owed: src.owed}, job: j, peer: string(src.peer.ID)}
 	s.need = s.chunksLeft
 	defer conn.Abort()
 	if err := j.acceptable(ctx, offer); err != nil {

@@ -18,7 +18,10 @@ type source struct {
 	tried bool
 	fails int  // in a row, without a block
 	broke int  // sessions that broke off early, though blocks came
+	owed  bool // it says that earlier sessions left chunks unpaid
 	gone  bool // not asked again in this fetch
+	// pardoned is set when only sellers are left that lied in earlier fetches.
+	pardoned bool
 }
 
 // steady is how many blocks of one session make up for those that broke off.
@@ -40,6 +43,11 @@ func (s *source) failed(cfg *Config, came uint64, err error, other bool) (drop b
 		s.broke = 0
 	}
 	s.fails++
+	var debt debtError
+	if errors.As(err, &debt) && !s.owed {
+		s.owed = true // the next session pays them
+		return false
+	}
 	var pay payError
 	if s.gone = s.fails > cfg.Retries || errors.As(err, &pay); s.gone {
 		return false
