@@ -217,13 +217,13 @@ func TestE2ELossyLink(t *testing.T) {
 			w.mu.Lock()
 			broken := uint64(len(s.reports) - 1)
 			w.mu.Unlock()
-			lost := w.losses(st, st.Chunks, s)
+			lost := w.lost(st.Blocks, s)
 			t.Logf("%d chunks and %d bytes in %.1f s; %d sessions broke", st.Chunks, st.Bytes, time.Since(begun).Seconds(), broken)
 			if !cut || broken == 0 {
 				t.Errorf("cut: %v; %d sessions broke, want one at least", cut, broken)
 			}
-			if lost.buyer > broken*retrieval.MaxCredit || lost.seller > broken*retrieval.MaxCredit {
-				t.Errorf("the buyer lost %d chunks, the seller %d: more than %d for each of %d broken sessions", lost.buyer, lost.seller, retrieval.MaxCredit, broken)
+			if most := broken * retrieval.MaxCredit; !lost.within(chunksLost(most, most)) {
+				t.Errorf("lost %+v: more than %d chunks for each of %d broken sessions", lost, retrieval.MaxCredit, broken)
 			}
 			if want, err := chain.Atto(7).Mul(st.Paid); err != nil || want != st.Spent || w.redeem(s) != want {
 				t.Errorf("spent %s for %d chunks, the seller redeemed %s (%v)", st.Spent, st.Paid, w.redeem(s), err)
