@@ -182,8 +182,8 @@ func (o *Offer) Validate() error {
 		return malformed("offer of %s", o.Form)
 	case o.ChunkSize != ChunkSize:
 		return malformed("offer of chunks of %d bytes, want %d", o.ChunkSize, ChunkSize)
-	case o.Credit < StartCredit || o.Credit > MaxCredit:
-		return malformed("offer of credit %d, want %d to %d", o.Credit, StartCredit, MaxCredit)
+	case o.Credit < 1 || o.Credit > MaxCredit:
+		return malformed("offer of credit %d, want 1 to %d", o.Credit, MaxCredit)
 	case o.Price.IsZero() != (o.Payee == nil):
 		return malformed("offer has a price without a payee, or a payee without a price")
 	case o.Payee != nil && !chain.IsKeyAddress(*o.Payee):

@@ -53,8 +53,8 @@ as they come. --range takes bytes as HTTP does: 0-99, 100- or -100; only the blo
 need are fetched. --car writes the blocks in place of the content: a CARv1 of the root, every
 block once, depth first, always the same.
 
-Sellers are those of the deals on chain and on record; if there are none, the servers of
-delegated routing named by --routing are asked.`,
+Sellers are those of the deals on chain and on record; if there are none, the distributed
+hash table that miners are in is asked, and the servers of delegated routing named by --routing.`,
 		Example: `  perdure get bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi -o photos
   perdure get bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi/2024/a.jpg
   perdure get bafk... -o - | less

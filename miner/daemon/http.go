@@ -32,9 +32,12 @@ type PublicConfig struct {
 	Free       []string `toml:"free"`       // free whatever the price: roots of payloads, "public" for those whose client wants it, "all"
 
 	DHT       bool     `toml:"dht"`        // announce free payloads
-	Bootstrap []string `toml:"bootstrap"`  // multiaddrs, with peer IDs, of nodes of the table
-	DHTServer bool     `toml:"dht_server"` // answer others' questions: only for miners that everybody can reach
+	Bootstrap []string `toml:"bootstrap"`  // multiaddrs, with peer IDs, of nodes of the table, beside the chain's miners
+	DHTServer bool     `toml:"dht_server"` // answer others' questions at once; else when it is found that strangers reach the miner
 }
+
+// dhtPeers is how many of the chain's miners the table is joined by.
+const dhtPeers = 32
 
 // reannounce is how often a payload is announced again; the table forgets it after
 // two days. recheck is how often new ones are looked for.
@@ -86,7 +89,7 @@ func (d *Daemon) openPublic(ctx context.Context) error {
 		}
 	}
 	if cfg.DHT {
-		if err := d.host.JoinDHT(ctx, p2p.DHTConfig{Bootstrap: cfg.Bootstrap, Server: cfg.DHTServer}); err != nil {
+		if err := d.host.JoinDHT(ctx, p2p.DHTConfig{Bootstrap: cfg.Bootstrap, Peers: d.otherMiners(ctx, dhtPeers), Server: cfg.DHTServer}); err != nil {
 			return fmt.Errorf("public.bootstrap: %w", err)
 		}
 	}
@@ -106,7 +109,7 @@ func (d *Daemon) publicStatus(ctx context.Context, deal *chain.Deal) (gateway.St
 		return gateway.Status{State: gateway.Free}, nil
 	case seller.Paid:
 		return gateway.Status{State: gateway.Priced, Terms: gateway.Terms{ChainID: d.params.ChainID, Price: terms.Price,
-			Payee: chain.FormatAddress(*terms.Payee, d.params.Network), Peer: d.host.Addrs()}}, nil
+			Payee: chain.FormatAddress(*terms.Payee, d.params.Network), Peer: p2p.FormatAddrs(d.host.Self())}}, nil
 	}
 	return gateway.Status{}, nil
 }

@@ -239,6 +239,8 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 	}
 	s := &sequence{session: session{buyer: j.buyer, tally: &j.tally, seat: src.seat, conn: conn, offer: *offer, purse: w, owed: src.owed}, job: j, peer: string(src.peer.ID)}
 	s.need = s.chunksLeft
+	conn.ReadAhead(readAhead)
+	defer conn.Release()
 	defer conn.Abort()
 	if err := j.acceptable(ctx, offer); err != nil {
 		s.leave()
@@ -252,6 +254,7 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 	src.offer = offer
 	j.seller(s.seat, func(st *SellerStats) { st.Price = offer.Price })
 	err = s.run(ctx)
+	s.showTick() // for what was right before something was not
 	w = s.purse
 	if err == nil || errors.Is(err, errAbsent) {
 		s.leave()
