@@ -6,7 +6,7 @@ MACHINE := ./porep/seal/... ./post/prove/... ./chain/state/... ./chain/mempool/.
            ./chain/app/... ./chain/node/... ./chain/rpc/... ./chain/index/... ./chain/explorer/... \
            ./retrieval/... ./miner/... ./client/...
 
-.PHONY: build test check race e2e chaos chaos-market book fuzz bench bench-page generate vectors lint
+.PHONY: build test check race e2e chaos chaos-market conformance kubo book fuzz bench bench-page generate vectors lint
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o perdure ./cmd/perdure
@@ -40,6 +40,18 @@ LARGEST ?= 209715200
 chaos-market:
 	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_MARKET_LARGEST=$(LARGEST) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EMarketChaos$$' ./internal/devnet
 
+# Each case of the public suite of gateway tests, asked of `perdure gateway run`. `go test ./...`
+# asks the same of a handler in the test's own process.
+conformance: build
+	PERDURE_PROGRAM=$(CURDIR)/perdure $(GO) test -count=1 -v -run '^TestConformance|^TestConvertCodecs$$|^TestDeep$$|^TestLongPath$$' ./retrieval/gateway
+
+# Everything that needs an ordinary IPFS node: it fetches from a miner, a gateway and a store that
+# lies; its roots, archives and answers are compared with ours. KUBO is its program (kubo v0.40.1).
+KUBO    ?= ipfs
+kubo:
+	@command -v $(KUBO) >/dev/null || { echo "make kubo: no program \"$(KUBO)\": say KUBO=/path/to/ipfs (kubo v0.40.1)"; exit 1; }
+	PERDURE_KUBO=$$(command -v $(KUBO)) $(GO) test -count=1 -timeout 20m -v -run 'Kubo|^TestAnswers$$' ./retrieval/gateway ./client/pack ./internal/devnet
+
 # The order book beside the naive one through seven million random operations.
 MARKETS ?= 10000
 book:
@@ -66,6 +78,8 @@ bench-page:
 	$(PAGE) -bench '^BenchmarkProofBlocks$$' -benchtime 30x ./chain/app
 	PERDURE_BENCH_STATE=1000000 $(PAGE) -bench '^BenchmarkStateSize$$' -benchtime 300x ./chain/app
 	$(GO) test -run '^TestGrowth$$' -v ./chain/app
+	$(PAGE) -bench '^BenchmarkOffers$$' -benchtime 2000x ./chain/orderbook
+	PERDURE_BENCH_SIZE=1GiB $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkDryRun$$' -benchtime 5x ./cmd/perdure # if PERDURE_KUBO names an ipfs program
 	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
 	PERDURE_BENCH_STATE=1000000 $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkSnapshot$$' -benchtime 1x ./chain/state/snapshot
 	TMPDIR=/dev/shm PERDURE_BENCH_BLOCKS=100000 $(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkRestart$$' -benchtime 3x ./chain/node
