@@ -35,7 +35,8 @@ chaos:
 	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_CHAOS_BLOCKS=$(BLOCKS) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EChaos$$' ./internal/devnet
 
 # Five sellers and three buyers, each a process, through what SEED does to them while twenty files
-# of up to LARGEST bytes are bought: some twenty minutes on two cores.
+# of up to LARGEST bytes, 328 MB together, are bought: they are stored twice, in sectors of 8 MiB,
+# and bought four times. Thirty minutes on two cores that forty other processes wanted as well.
 LARGEST ?= 209715200
 chaos-market:
 	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_MARKET_LARGEST=$(LARGEST) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EMarketChaos$$' ./internal/devnet
