@@ -58,6 +58,8 @@ func newNoun(t chain.Table, key string) chain.CBOR {
 		return new(chain.VoteKey)
 	case chain.TableCandidate:
 		return new(chain.Candidate)
+	case chain.TableServed:
+		return new(chain.Served)
 	}
 	return new(chain.Empty)
 }
