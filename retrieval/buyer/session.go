@@ -28,7 +28,12 @@ type session struct {
 
 	got    uint64        // chunks of this session
 	bytes  uint64        // of blocks
+	from   chain.Height  // when the first of them came, if a receipt is to say so; else 0
 	waited time.Duration // for the seller
+
+	paidBefore int       // sessions in which it was paid for unsealing, or shown that it was
+	awake      bool      // it was paid for
+	held       time.Time // when the seller first said that it is at work
 }
 
 // ask opens a stream and gets an offer. The caller closes the Conn.
@@ -84,7 +89,7 @@ func blame(err error) error {
 // leave ends the session in peace: the seller makes the last ticks durable and
 // frees the lane before it closes the stream. What it says then changes nothing.
 func (s *session) leave() {
-	if s.conn.Write(&retrieval.Bye{}) != nil {
+	if s.conn.Write(&retrieval.Bye{Receipt: s.receipt()}) != nil {
 		s.conn.Abort()
 		return
 	}
@@ -106,7 +111,8 @@ func (s *session) mustPay(chunks uint64) bool {
 func (s *session) read(ctx context.Context) (retrieval.Message, error) {
 	began := time.Now()
 	m, err := s.conn.Read()
-	s.waited += time.Since(began)
+	silent := time.Since(began)
+	s.waited += silent
 	if err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -123,6 +129,8 @@ func (s *session) read(ctx context.Context) (retrieval.Message, error) {
 		return m, nil
 	case *retrieval.Standing:
 		return nil, s.standing(ctx, m)
+	case *retrieval.Wait:
+		return nil, s.hold(m, silent)
 	case *retrieval.Error:
 		err = fmt.Errorf("the seller broke off: %w", m)
 		if blames(m.Code) {
@@ -139,6 +147,7 @@ func (s *session) taken(ctx context.Context, c *retrieval.Chunk) error {
 	n := c.Bytes()
 	s.bytes += n
 	s.tally.came(s.seat, n)
+	s.witness(ctx)
 	if s.mustPay(s.got) {
 		if err := s.pay(); err != nil {
 			return err

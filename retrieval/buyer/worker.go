@@ -119,7 +119,8 @@ func (t *Transfer) usable(s *source) bool {
 	return !s.gone && !t.buyer.Dropped(string(s.peer.ID))
 }
 
-// dear says whether a seller costs more than twice what another one does.
+// dear says whether a seller costs more than twice what another one does, or would
+// have to be paid for unsealing what another has at hand or unseals for less.
 func (t *Transfer) dear(s *source) bool {
 	if s.offer == nil {
 		return false
@@ -128,11 +129,28 @@ func (t *Transfer) dear(s *source) bool {
 		if other.part != s.part || other.offer == nil || !t.usable(other) {
 			continue
 		}
+		if s.offer.Unseal > 0 && s.woke == 0 && t.parts[s.part].has(other) && t.wakes(other, s) {
+			return true
+		}
 		if twice, err := other.offer.Price.Mul(2); err == nil && twice.Less(s.offer.Price) {
 			return true
 		}
 	}
 	return false
+}
+
+// wakes says whether one seller is to be asked rather than another that would have to
+// unseal.
+func (t *Transfer) wakes(one, other *source) bool {
+	if one.offer.Unseal == 0 || one.woke > 0 {
+		return true
+	}
+	a, errA := unsealing(one.offer)
+	b, errB := unsealing(other.offer)
+	if errA != nil || errB != nil || a == b {
+		return errB != nil || slices.Index(t.sources, one) < slices.Index(t.sources, other)
+	}
+	return a.Less(b)
 }
 
 // staff sends for sellers of parts that something waits for, and looks whether
@@ -273,7 +291,7 @@ func (t *Transfer) visit(s *source) (came uint64, err error) {
 	}
 	defer conn.Abort()
 	w := &worker{session: session{buyer: t.buyer, tally: &t.tally, seat: s.seat, conn: conn, offer: *offer}, t: t, src: s, wake: make(chan struct{}, 1), answer: time.Since(began)}
-	w.need = w.chunksLeft
+	w.need, w.paidBefore = w.chunksLeft, s.woke
 	if err := t.buyer.acceptable(t.ctx, offer, t.req.MaxPrice); err != nil {
 		w.leave()
 		return 0, err
@@ -291,6 +309,7 @@ func (t *Transfer) visit(s *source) (came uint64, err error) {
 	defer stop()
 	err = w.run(t.ctx)
 	t.mu.Lock()
+	s.roused(w.awake)
 	delete(t.workers, w)
 	for _, x := range w.wants {
 		w.give(x)

@@ -282,6 +282,7 @@ func (x *session) takeTick(t *retrieval.Tick) error {
 	next.Ticks, next.Tick = t.Ticks, t.Tick
 	x.seller.mu.Lock()
 	x.paid += t.Ticks - held.Ticks
+	x.takeFee()
 	x.held = &next
 	for k, other := range x.seller.lanes {
 		if k.channel == x.lane.channel {
@@ -360,13 +361,15 @@ func (x *session) forgive(channel, recovered uint64) error {
 	if recovered == 0 {
 		return nil
 	}
-	var owed uint64
+	var owed, spare uint64
 	err := x.seller.cfg.Ledger.ChangeDebt(channel, func(d *ledger.Debt) {
+		spare = recovered - min(d.Unpaid, recovered)
 		d.Unpaid -= min(d.Unpaid, recovered)
 		owed = d.Unpaid
 	})
 	x.seller.mu.Lock()
 	x.owed = owed
+	x.recoverFee(spare)
 	x.seller.mu.Unlock()
 	return err
 }

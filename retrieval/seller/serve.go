@@ -69,6 +69,11 @@ func (c *cursor) step() {
 func (x *session) answer(ctx context.Context, w *want) error {
 	c := cursor{index: x.piece.index, runs: w.Runs}
 	end := &retrieval.End{Want: w.ID}
+	if called, err := x.unseal(ctx, w); err != nil {
+		return err
+	} else if called {
+		end.Reason = retrieval.Cancelled
+	}
 	for end.Reason == 0 {
 		var entries []place
 		entries, end.Reason = x.nextChunk(&c)
@@ -177,7 +182,7 @@ func (x *session) mayLend() bool {
 			lent += other.unpaid()
 		}
 	}
-	return lent < retrieval.Window(x.paid, x.offer.Credit, x.owed) && x.paid-x.stored < retrieval.MaxCredit
+	return lent < retrieval.Window(x.paid-x.unsealed, x.offer.Credit, x.owed) && x.paid-x.stored < retrieval.MaxCredit
 }
 
 // unpaid is how many chunks are due and not paid. seller.mu is held.
