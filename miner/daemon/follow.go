@@ -56,6 +56,7 @@ func (d *Daemon) wake() {
 	d.deals.Wake()
 	d.asks.Wake()
 	d.channels.Wake()
+	d.receipts.Wake()
 	select {
 	case d.heights <- 0: // the redeemer asks for the height itself
 	default:
@@ -125,7 +126,11 @@ func (d *Daemon) announce(ctx context.Context) error {
 }
 
 func (d *Daemon) announceOnce(ctx context.Context) error {
-	self, on := d.host.Self(), new(chain.Miner)
+	on := new(chain.Miner)
+	self, err := d.self()
+	if err != nil {
+		return err
+	}
 	if _, err := d.node.Record(ctx, chain.MinerKey(d.id), on); err != nil {
 		return err
 	}
