@@ -106,9 +106,12 @@ func (l largeChain) Record(ctx context.Context, k chain.Key, into chain.CBOR) (b
 	return l.Chain.Record(ctx, k, into)
 }
 
+// DealsOfPiece implements client.Directory.
+func (largeChain) DealsOfPiece(context.Context, string) ([]uint64, error) { return nil, nil }
+
 // DealsOf implements client.Directory.
-func (l largeChain) DealsOf(context.Context, string) ([]uint64, error) {
-	return []uint64{l.deal.ID}, nil
+func (l largeChain) DealsOf(context.Context, string) (deals, claimed []uint64, err error) {
+	return []uint64{l.deal.ID}, nil, nil
 }
 
 // large has the miner sell packed content, and makes a client that knows of it.

@@ -24,7 +24,8 @@ type Quote struct {
 	Copies      uint64
 	Duration    uint64 // blocks; 0: not known without a node
 	Market      *deals.Quote
-	Problem     error // why Market is nil
+	Miners      []Standing // whose asks Market takes
+	Problem     error      // why Market is nil
 }
 
 func newQuote(p *pack.Packed, plan *plan) *Quote {
@@ -81,6 +82,9 @@ func (c *Client) Quote(ctx context.Context, path string, o PutOptions) (*Quote, 
 		return q, nil
 	}
 	if err := q.price(s, packed, plan); err != nil {
+		return nil, fmt.Errorf("quote %q: %w", path, err)
+	}
+	if q.Miners, err = c.standings(ctx, q.Market, s.Params.Network); err != nil {
 		return nil, fmt.Errorf("quote %q: %w", path, err)
 	}
 	return q, nil

@@ -32,17 +32,18 @@ type QuoteJSON struct {
 	Fees        *chain.Amount `json:"fees"`
 	Deposits    *chain.Amount `json:"deposits"`
 	Total       *chain.Amount `json:"total"`
-	MaxPrice    *chain.Amount `json:"maxPrice"` // that the bids would allow, per GiB per block
-	Missing     *uint64       `json:"missing"`  // copies that find no ask now
-	GiBMonth    *chain.Amount `json:"gibMonth"` // price for each GiB (padded, each copy counted) and 30 days
-	Renewals    *chain.Amount `json:"renewals"` // what the further terms cost at most, not in total
-	Earliest    *uint64       `json:"earliest"` // blocks until a copy can be proven
-	Latest      *uint64       `json:"latest"`   // and by when it is, or is void
+	MaxPrice    *chain.Amount `json:"maxPrice"`         // that the bids would allow, per GiB per block
+	Missing     *uint64       `json:"missing"`          // copies that find no ask now
+	GiBMonth    *chain.Amount `json:"gibMonth"`         // price for each GiB (padded, each copy counted) and 30 days
+	Renewals    *chain.Amount `json:"renewals"`         // what the further terms cost at most, not in total
+	Earliest    *uint64       `json:"earliest"`         // blocks until a copy can be proven
+	Latest      *uint64       `json:"latest"`           // and by when it is, or is void
+	Miners      []Standing    `json:"miners,omitempty"` // whose asks would be taken
 }
 
 // ShowQuote gives a quote its JSON form.
 func ShowQuote(q *Quote) QuoteJSON {
-	out := QuoteJSON{RootCID: q.Root.String(), PayloadSize: q.PayloadSize, Copies: q.Copies, Pieces: []PieceJSON{}}
+	out := QuoteJSON{RootCID: q.Root.String(), PayloadSize: q.PayloadSize, Copies: q.Copies, Pieces: []PieceJSON{}, Miners: q.Miners}
 	for i := range q.Pieces {
 		p := &q.Pieces[i]
 		out.Pieces = append(out.Pieces, PieceJSON{PieceCID: p.CID.String(), PaddedSize: p.PaddedSize, PayloadSize: p.PayloadSize})

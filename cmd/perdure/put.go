@@ -183,6 +183,10 @@ func writeQuote(w io.Writer, q *client.Quote) {
 	}
 	fmt.Fprintf(w, "stored    after %d blocks at the earliest; after %d a copy is proven, or void and repaid\n", m.Earliest, m.Latest)
 	fmt.Fprintf(w, "highest   %s per GiB and block: if the book moves, no copy costs more, and one that finds no ask waits and is repaid\n", m.MaxPrice.Human())
+	for _, one := range q.Miners {
+		fmt.Fprintf(w, "miner     %s at %s, %d of %d sectors faulty, %d no-shows, says it served %s\n",
+			one.Miner, one.Price.Human(), one.Faulty, one.Sectors, one.NoShows, humanize.IBytes(one.Served))
+	}
 	if m.Missing > 0 {
 		fmt.Fprintf(w, "missing   %d of %d copies find no ask now; their bids wait for one\n", m.Missing, q.Copies*uint64(len(q.Pieces)))
 	}
