@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/orderbook"
 	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/client/deals"
@@ -21,8 +22,14 @@ import (
 
 // Directory finds what the chain's records cannot be asked for by key.
 type Directory interface {
-	// Asks returns the asks in the order book.
-	Asks(ctx context.Context) ([]*chain.Order, error)
+	// Asks returns a page of the asks that may take a piece, the cheapest first, and the
+	// cursor of the next page, empty if there is none.
+	Asks(ctx context.Context, w *orderbook.Wanted, cursor string) (asks []*chain.Order, next string, err error)
+	// Bids returns the best bids that pay a price, attoPDR per GiB per block, or more; of
+	// them only those that have not looked at all asks yet, if new.
+	Bids(ctx context.Context, price chain.Amount, new bool) ([]*chain.Order, error)
+	// Delays returns how many blocks recent deals took from the match to the proof.
+	Delays(ctx context.Context) ([]uint64, error)
 	// DealsOf returns the IDs of the deals over pieces of a payload, and of those whose
 	// miners say that their piece holds it among others.
 	DealsOf(ctx context.Context, root string) (deals, claimed []uint64, err error)
@@ -133,7 +140,11 @@ func Open(o Options) (*Client, error) {
 	}
 	switch {
 	case o.Chain != nil:
-		cfg.Chain, cfg.Directory = o.Chain, nodeDirectory{o.Chain, o.Chain}
+		of := nodeDirectory{node: o.Chain}
+		if _, believes := o.Chain.(*rpc.Client); !believes {
+			of.records = o.Chain
+		}
+		cfg.Chain, cfg.Directory = o.Chain, of
 	case o.Node != "":
 		node := rpc.New(o.Node)
 		parts.OnClose("node client", node.Close)
@@ -221,7 +232,8 @@ func (c *Client) tell(e deals.Event) {
 }
 
 // Run places bids that a killed Put left unplaced, serves miners what they
-// matched, follows all deals, and closes payment channels that are of no use any more,
+// matched, follows all deals, flushes the batch when it is due, closes payment channels
+// that are of no use any more, and logs what will go wrong unless something is done,
 // until ctx ends.
 func (c *Client) Run(ctx context.Context) error {
 	if err := c.ready(ctx); err != nil {
@@ -235,6 +247,7 @@ func (c *Client) Run(ctx context.Context) error {
 	parts.Add("unplaced bids", c.placeAll)
 	parts.Add("batch", c.flushDue)
 	parts.Add("channels", c.tidyChannels)
+	parts.Add("warnings", c.warn)
 	if err := parts.Run(ctx); err != nil {
 		return fmt.Errorf("run client: %w", err)
 	}

@@ -2,10 +2,15 @@ package client
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/orderbook"
 	"github.com/perdure/perdure/chain/rpc"
 )
 
@@ -18,9 +23,10 @@ type nodeDirectory struct {
 	}
 }
 
-// askJSON is an ask as the API shows it.
-type askJSON struct {
+// orderJSON is an order as the API shows it.
+type orderJSON struct {
 	ID        uint64       `json:"id"`
+	State     string       `json:"state"`
 	Owner     string       `json:"owner"`
 	Placed    chain.Height `json:"placed"`
 	Matchable chain.Height `json:"matchable"`
@@ -41,39 +47,106 @@ type askJSON struct {
 		Retrieval   chain.Amount `json:"retrievalPrice"`
 		Unseal      chain.Amount `json:"unsealPrice"`
 	} `json:"ask"`
+	Bid *struct {
+		PaddedSize    uint64       `json:"paddedSize"`
+		Duration      uint64       `json:"duration"`
+		MaxPrice      chain.Amount `json:"maxPrice"`
+		Copies        uint64       `json:"copies"`
+		CopiesLeft    uint64       `json:"copiesLeft"`
+		MinCollateral chain.Amount `json:"minCollateral"`
+		Expiry        chain.Height `json:"expiry"`
+		Allow         []string     `json:"allow"`
+		Deny          []string     `json:"deny"`
+		Miners        []string     `json:"miners"`
+		Regions       []string     `json:"regions"`
+	} `json:"bid"`
 }
 
-// Asks implements Directory.
-func (d nodeDirectory) Asks(ctx context.Context) ([]*chain.Order, error) {
-	all, err := rpc.List[askJSON](ctx, d.node, "/v1/orders", url.Values{"side": {"ask"}})
+// order is what is listed, as far as matching depends on it. Of two that stand at the
+// same place but for what is drawn later, the one that is listed first is first.
+func (j *orderJSON) order(at int) (o *chain.Order, err error) {
+	o = &chain.Order{ID: j.ID, State: chain.OrderSearching, Placed: j.Placed, Matchable: j.Matchable, Locked: j.Locked, NoShows: j.NoShows}
+	if j.State == chain.OrderResting.String() {
+		o.State = chain.OrderResting
+	}
+	binary.BigEndian.PutUint64(o.Tie[:], uint64(at))
+	if o.Owner, err = chain.ParseAddress(j.Owner); err != nil {
+		return nil, fmt.Errorf("order %d: %w", j.ID, err)
+	}
+	switch a, b := j.Ask, j.Bid; {
+	case a != nil:
+		o.Free = a.Free
+		o.Ask = &chain.AskTerms{Price: a.Price, Capacity: a.Capacity, MinPiece: a.MinPiece, MaxPiece: a.MaxPiece,
+			MinDuration: a.MinDuration, MaxDuration: a.MaxDuration, Collateral: a.Collateral, Expiry: a.Expiry,
+			Region: a.Region, RetrievalPrice: a.Retrieval, UnsealPrice: a.Unseal}
+		o.Ask.Miner, err = chain.ParseMiner(a.Miner)
+	case b != nil:
+		o.Copies = b.CopiesLeft
+		o.Bid = &chain.BidTerms{PaddedSize: b.PaddedSize, Duration: b.Duration, MaxPrice: b.MaxPrice, Copies: b.Copies,
+			MinCollateral: b.MinCollateral, Expiry: b.Expiry, Regions: b.Regions}
+		for from, to := range map[*[]string]*[]chain.MinerID{&b.Allow: &o.Bid.Allow, &b.Deny: &o.Bid.Deny, &b.Miners: &o.Miners} {
+			for _, text := range *from {
+				id, failed := chain.ParseMiner(text)
+				if failed != nil {
+					err = failed
+				}
+				*to = append(*to, id)
+			}
+			slices.Sort(*to)
+		}
+	default:
+		return nil, fmt.Errorf("order %d is neither a bid nor an ask", j.ID)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("order %d: %w", j.ID, err)
+	}
+	return o, nil
+}
+
+// asksPage is how many asks are read at a time.
+const asksPage = 100
+
+// Asks implements Directory.
+func (d nodeDirectory) Asks(ctx context.Context, w *orderbook.Wanted, cursor string) ([]*chain.Order, string, error) {
+	query := url.Values{}
+	for name, n := range map[string]uint64{"piece_size": w.Size, "duration": w.Duration} {
+		if n > 0 {
+			query.Set(name, strconv.FormatUint(n, 10))
+		}
+	}
+	for name, n := range map[string]chain.Amount{"collateral": w.Collateral, "max_price": w.MaxPrice} {
+		if !n.IsZero() {
+			query.Set(name, n.String())
+		}
+	}
+	if len(w.Regions) > 0 {
+		query.Set("region", strings.Join(w.Regions, ","))
+	}
+	page, err := rpc.ReadPage[orderJSON](ctx, d.node, "/v1/market/asks", query, asksPage, cursor)
+	if err != nil {
+		return nil, "", err
 	}
 	if d.records != nil {
-		return d.readAsks(ctx, all)
+		out, err := d.readAsks(ctx, page.Items)
+		return out, page.Next, err
 	}
-	var out []*chain.Order
-	for _, a := range all {
-		if a.Ask == nil {
-			continue
+	out, err := ordersOf(page.Items)
+	return out, page.Next, err
+}
+
+func ordersOf(listed []orderJSON) ([]*chain.Order, error) {
+	out := make([]*chain.Order, len(listed))
+	for i := range listed {
+		var err error
+		if out[i], err = listed[i].order(i); err != nil {
+			return nil, err
 		}
-		o := &chain.Order{ID: a.ID, Placed: a.Placed, Matchable: a.Matchable, Locked: a.Locked, NoShows: a.NoShows, Free: a.Ask.Free}
-		o.Ask = &chain.AskTerms{Price: a.Ask.Price, Capacity: a.Ask.Capacity, MinPiece: a.Ask.MinPiece, MaxPiece: a.Ask.MaxPiece,
-			MinDuration: a.Ask.MinDuration, MaxDuration: a.Ask.MaxDuration, Collateral: a.Ask.Collateral, Expiry: a.Ask.Expiry,
-			Region: a.Ask.Region, RetrievalPrice: a.Ask.Retrieval, UnsealPrice: a.Ask.Unseal}
-		if o.Owner, err = chain.ParseAddress(a.Owner); err != nil {
-			return nil, fmt.Errorf("order %d: %w", a.ID, err)
-		}
-		if o.Ask.Miner, err = chain.ParseMiner(a.Ask.Miner); err != nil {
-			return nil, fmt.Errorf("order %d: %w", a.ID, err)
-		}
-		out = append(out, o)
 	}
 	return out, nil
 }
 
 // readAsks reads the records of the asks that a list names.
-func (d nodeDirectory) readAsks(ctx context.Context, listed []askJSON) ([]*chain.Order, error) {
+func (d nodeDirectory) readAsks(ctx context.Context, listed []orderJSON) ([]*chain.Order, error) {
 	var out []*chain.Order
 	for _, a := range listed {
 		o := new(chain.Order)
@@ -92,6 +165,43 @@ func (d nodeDirectory) readAsks(ctx context.Context, listed []askJSON) ([]*chain
 type listedDeal struct {
 	ID      uint64 `json:"id"`
 	Claimed bool   `json:"claimed"`
+}
+
+// bidsMost is how many bids ahead are read.
+const bidsMost = 500
+
+// Bids implements Directory. What is listed is taken as it is.
+func (d nodeDirectory) Bids(ctx context.Context, price chain.Amount, new bool) ([]*chain.Order, error) {
+	query := url.Values{"price": {price.String()}}
+	if new {
+		query.Set("state", "new")
+	}
+	page, err := rpc.ReadPage[orderJSON](ctx, d.node, "/v1/market/bids", query, bidsMost, "")
+	if err != nil {
+		return nil, err
+	}
+	return ordersOf(page.Items)
+}
+
+// delaysMost is how many recent deals are looked at.
+const delaysMost = 100
+
+// Delays implements Directory.
+func (d nodeDirectory) Delays(ctx context.Context) ([]uint64, error) {
+	page, err := rpc.ReadPage[struct {
+		Matched   chain.Height `json:"matched"`
+		Activated chain.Height `json:"activated"`
+	}](ctx, d.node, "/v1/deals", url.Values{"state": {chain.DealActive.String()}}, delaysMost, "")
+	if err != nil {
+		return nil, err
+	}
+	var out []uint64
+	for _, deal := range page.Items {
+		if deal.Activated > deal.Matched {
+			out = append(out, uint64(deal.Activated-deal.Matched))
+		}
+	}
+	return out, nil
 }
 
 // DealsOf implements Directory.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/orderbook"
 	"github.com/perdure/perdure/client/deals"
 	"github.com/perdure/perdure/client/files"
 	"github.com/perdure/perdure/client/pack"
@@ -26,7 +27,8 @@ type PutOptions struct {
 	Copies    uint64       // on distinct miners of distinct owners; default DefaultCopies
 	Duration  Duration     // default 20 proving periods
 	MaxPrice  chain.Amount // attoPDR per GiB per block; zero: the dearest ask that the quote takes and a quarter more
-	PieceSize uint64       // most padded bytes of a piece; 0: the largest that enough asks take
+	PieceSize uint64       // most padded bytes of a piece; 0: the largest that enough asks take at about the lowest price
+	Regions   []string     // that a miner must claim to be in, one of them, like eu or eu-de; none: anywhere
 	// Renew has the chain bid for so many further terms of every copy, each as long
 	// as the first, before the one before ends. They are paid from what the account
 	// has then; without it they are skipped.
@@ -94,7 +96,7 @@ func (c *Client) prepare(ctx context.Context, o *PutOptions) (*deals.Situation, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	plan, err := o.plan(s)
+	plan, err := c.plan(ctx, o, s)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -129,7 +131,7 @@ func (c *Client) keep(ctx context.Context, s *deals.Situation, spool *files.Spoo
 		}
 		return c.resume(ctx, old, o)
 	}
-	if err := c.approve(s, packed, plan, quote, o); err != nil {
+	if err := c.approve(ctx, s, packed, plan, quote, o); err != nil {
 		return nil, errors.Join(err, spool.Remove())
 	}
 	record, err := c.record(ctx, s, spool, packed, plan, quote)
@@ -141,8 +143,8 @@ func (c *Client) keep(ctx context.Context, s *deals.Situation, spool *files.Spoo
 
 // approve prices the pieces, makes sure that there is money for them, and asks
 // for consent.
-func (c *Client) approve(s *deals.Situation, packed *pack.Packed, plan *plan, quote *Quote, o PutOptions) error {
-	if err := quote.price(s, packed, plan); err != nil {
+func (c *Client) approve(ctx context.Context, s *deals.Situation, packed *pack.Packed, plan *plan, quote *Quote, o PutOptions) (err error) {
+	if quote.Market, err = c.price(ctx, s, plan.terms(s, packed)); err != nil {
 		return err
 	}
 	o.Event(Event{Event: deals.Event{Stage: StagePriced}, Quote: quote})
@@ -181,7 +183,7 @@ func (p *plan) object(s *deals.Situation, packed *pack.Packed, price chain.Amoun
 		Root:    packed.Root.String(), Kind: string(packed.Kind), Name: packed.Name, Mode: uint32(packed.Mode),
 		Size: packed.Size, SHA256: packed.SHA256[:], Key: packed.Key, PayloadSize: packed.PayloadSize,
 		ChainID: s.Params.ChainID, Client: chain.FormatAddress(s.Owner, s.Params.Network),
-		Copies: p.copies, Duration: p.duration, MaxPrice: price, Seen: s.Global.Height, Renew: p.renews(price),
+		Copies: p.copies, Duration: p.duration, MaxPrice: price, Regions: p.regions, Seen: s.Global.Height, Renew: p.renews(price),
 	}
 }
 
@@ -200,7 +202,7 @@ func (c *Client) unfinished(ctx context.Context, s *deals.Situation, packed *pac
 func (p *plan) among(all []*files.Object, s *deals.Situation, packed *pack.Packed) *files.Object {
 	for _, o := range all {
 		if bytes.Equal(o.SHA256, packed.SHA256[:]) && o.Kind == string(packed.Kind) && o.Name == packed.Name &&
-			(o.Key == "") == (packed.Key == "") && o.Copies == p.copies && o.Duration == p.duration && (o.Renew == nil) == (p.renew == 0) &&
+			(o.Key == "") == (packed.Key == "") && o.Copies == p.copies && o.Duration == p.duration && (o.Renew == nil) == (p.renew == 0) && slices.Equal(o.Regions, p.regions) &&
 			o.ChainID == s.Params.ChainID && o.Client == chain.FormatAddress(s.Owner, s.Params.Network) && !o.Settled() {
 			return o
 		}
@@ -340,8 +342,8 @@ func (c *Client) situation(ctx context.Context) (*deals.Situation, error) {
 			return nil, err
 		}
 	}
-	if s.Asks, err = c.cfg.Directory.Asks(ctx); err != nil {
-		return nil, fmt.Errorf("read order book: %w", err)
+	if s.Delays, err = c.cfg.Directory.Delays(ctx); err != nil {
+		return nil, fmt.Errorf("read deals: %w", err)
 	}
 	return s, nil
 }
@@ -353,6 +355,7 @@ type plan struct {
 	duration uint64 // blocks; 0: not known without a node
 	size     uint64 // most padded bytes of a piece
 	limit    chain.Amount
+	regions  []string
 	renew    uint64 // further terms
 	renewal  chain.Amount
 }
@@ -371,16 +374,16 @@ func (p *plan) renews(price chain.Amount) *files.Renew {
 const offlinePiece = 32 << 30
 
 // plan settles what the options leave open; s is nil without a node.
-func (o *PutOptions) plan(s *deals.Situation) (*plan, error) {
-	p := &plan{public: o.Public, copies: o.Copies, size: o.PieceSize, limit: o.MaxPrice, renew: o.Renew, renewal: o.RenewPrice}
-	if p.copies == 0 {
-		p.copies = DefaultCopies
+func (c *Client) plan(ctx context.Context, o *PutOptions, s *deals.Situation) (*plan, error) {
+	p := &plan{public: o.Public, copies: cmp.Or(o.Copies, DefaultCopies), size: o.PieceSize, limit: o.MaxPrice, renew: o.Renew, renewal: o.RenewPrice,
+		regions: slices.Compact(slices.Sorted(slices.Values(o.Regions)))}
+	for _, tag := range p.regions {
+		if err := chain.CheckRegion(tag); err != nil {
+			return nil, err
+		}
 	}
 	if s == nil {
-		if p.size == 0 {
-			p.size = offlinePiece
-		}
-		p.duration = o.Duration.Blocks
+		p.size, p.duration = cmp.Or(p.size, offlinePiece), o.Duration.Blocks
 		return p, nil
 	}
 	var err error
@@ -391,7 +394,9 @@ func (o *PutOptions) plan(s *deals.Situation) (*plan, error) {
 		return nil, fmt.Errorf("%d copies, the network allows %d", p.copies, s.Params.MaxCopies)
 	}
 	if p.size == 0 {
-		p.size = s.PieceSize(p.copies, p.duration)
+		if p.size, err = c.pieceSize(ctx, s, p.copies, orderbook.Wanted{Duration: p.duration, MaxPrice: p.limit, Regions: p.regions}); err != nil {
+			return nil, err
+		}
 	}
 	if p.size > s.Params.MaxPiece() {
 		return nil, fmt.Errorf("pieces of %s, the network takes up to %s", chain.FormatSize(p.size), chain.FormatSize(s.Params.MaxPiece()))

@@ -14,16 +14,26 @@ import (
 
 // PieceJSON is a piece as the commands show it.
 type PieceJSON struct {
-	PieceCID    string `json:"pieceCid"`
+	PieceCID    string `json:"pieceCid,omitempty"` // absent in a quote that does not know it
 	PaddedSize  uint64 `json:"paddedSize"`
 	PayloadSize uint64 `json:"payloadSize"`
 	Order       uint64 `json:"order,omitempty"` // the bid
 }
 
+// ContentJSON is one of several contents that a quote is for.
+type ContentJSON struct {
+	Name        string `json:"name"`
+	RootCID     string `json:"rootCid"`
+	Size        uint64 `json:"size"`
+	PayloadSize uint64 `json:"payloadSize"`
+	Shares      bool   `json:"shares"` // a piece with others
+}
+
 // QuoteJSON is a quote as put --dry-run shows it. Amounts are attoPDR; null
 // without a node.
 type QuoteJSON struct {
-	RootCID     string        `json:"rootCid"`
+	RootCID     string        `json:"rootCid,omitempty"` // of one content
+	Contents    []ContentJSON `json:"contents,omitempty"`
 	PayloadSize uint64        `json:"payloadSize"`
 	Pieces      []PieceJSON   `json:"pieces"`
 	Copies      uint64        `json:"copies"`
@@ -32,28 +42,50 @@ type QuoteJSON struct {
 	Fees        *chain.Amount `json:"fees"`
 	Deposits    *chain.Amount `json:"deposits"`
 	Total       *chain.Amount `json:"total"`
-	MaxPrice    *chain.Amount `json:"maxPrice"`         // that the bids would allow, per GiB per block
-	Missing     *uint64       `json:"missing"`          // copies that find no ask now
-	GiBMonth    *chain.Amount `json:"gibMonth"`         // price for each GiB (padded, each copy counted) and 30 days
-	Renewals    *chain.Amount `json:"renewals"`         // what the further terms cost at most, not in total
-	Earliest    *uint64       `json:"earliest"`         // blocks until a copy can be proven
-	Latest      *uint64       `json:"latest"`           // and by when it is, or is void
+	MaxPrice    *chain.Amount `json:"maxPrice"` // that the bids would allow, per GiB per block
+	Missing     *uint64       `json:"missing"`  // copies that find no ask now
+	GiBMonth    *chain.Amount `json:"gibMonth"` // price for each GiB (padded, each copy counted) and 30 days
+	Renewals    *chain.Amount `json:"renewals"` // what the further terms cost at most, not in total
+	Earliest    *uint64       `json:"earliest"` // blocks until a copy can be proven
+	Expected    *uint64       `json:"expected"` // until it is, by the median of recent deals
+	Latest      *uint64       `json:"latest"`   // by when it is, or is void
+	Seen        *SeenJSON     `json:"seen"`
 	Miners      []Standing    `json:"miners,omitempty"` // whose asks would be taken
+}
+
+// SeenJSON is what a quote knows of the order book.
+type SeenJSON struct {
+	Asks   int  `json:"asks"`   // the cheapest of those that may take the pieces
+	More   bool `json:"more"`   // there are others, none cheaper
+	Proven bool `json:"proven"` // they were read by proof; that there are none cheaper is what the node says
+	Bids   int  `json:"bids"`   // ahead, which were let trade first
+	Deals  int  `json:"deals"`  // that expected is the median of; 0: it is earliest
 }
 
 // ShowQuote gives a quote its JSON form.
 func ShowQuote(q *Quote) QuoteJSON {
-	out := QuoteJSON{RootCID: q.Root.String(), PayloadSize: q.PayloadSize, Copies: q.Copies, Pieces: []PieceJSON{}, Miners: q.Miners}
+	out := QuoteJSON{PayloadSize: q.PayloadSize, Copies: q.Copies, Pieces: []PieceJSON{}, Miners: q.Miners}
+	if q.Root.Defined() {
+		out.RootCID = q.Root.String()
+	}
+	for _, c := range q.Contents {
+		out.Contents = append(out.Contents, ContentJSON{c.Name, c.Root.String(), c.Size, c.PayloadSize, c.Pieces == nil})
+	}
 	for i := range q.Pieces {
 		p := &q.Pieces[i]
-		out.Pieces = append(out.Pieces, PieceJSON{PieceCID: p.CID.String(), PaddedSize: p.PaddedSize, PayloadSize: p.PayloadSize})
+		one := PieceJSON{PaddedSize: p.PaddedSize, PayloadSize: p.PayloadSize}
+		if p.CID.Defined() {
+			one.PieceCID = p.CID.String()
+		}
+		out.Pieces = append(out.Pieces, one)
 	}
 	if q.Duration != 0 {
 		out.Duration = &q.Duration
 	}
 	if m := q.Market; m != nil {
 		out.Price, out.Fees, out.Deposits, out.Total, out.MaxPrice, out.Missing = &m.Price, &m.Fees, &m.Deposits, &m.Total, &m.MaxPrice, &m.Missing
-		out.GiBMonth, out.Renewals, out.Earliest, out.Latest = &m.GiBMonth, &m.Renewals, &m.Earliest, &m.Latest
+		out.GiBMonth, out.Renewals, out.Earliest, out.Expected, out.Latest = &m.GiBMonth, &m.Renewals, &m.Earliest, &m.Expected, &m.Latest
+		out.Seen = &SeenJSON{m.Asks, m.More, m.Proven, m.Ahead, m.Deals}
 	}
 	return out
 }
@@ -87,15 +119,17 @@ type ObjectJSON struct {
 	Copies      uint64       `json:"copies"`
 	Duration    uint64       `json:"duration"` // blocks
 	MaxPrice    chain.Amount `json:"maxPrice"` // attoPDR per GiB per block
+	Regions     []string     `json:"regions,omitempty"`
 	Renew       *files.Renew `json:"renew,omitempty"`
 	Pieces      []PieceJSON  `json:"pieces"`
 	Deals       []DealJSON   `json:"deals"`
 	Problems    []string     `json:"problems,omitempty"`
-	In          string       `json:"in,omitempty"`       // piece CID, if it shares the piece with others
-	Wanted      uint64       `json:"wanted"`             // copies of all pieces
-	Active      uint64       `json:"active"`             // of them, proven
-	Next        string       `json:"next,omitempty"`     // what happens next, and by when, if a node was asked
-	Warnings    []string     `json:"warnings,omitempty"` // what will go wrong unless something is done
+	In          string       `json:"in,omitempty"`         // piece CID, if it shares the piece with others
+	Wanted      uint64       `json:"wanted"`               // copies of all pieces
+	Active      uint64       `json:"active"`               // of them, proven
+	CopyStates  []CopyJSON   `json:"copyStates,omitempty"` // each copy of each piece, if a node was asked
+	Next        string       `json:"next,omitempty"`       // what happens next, and by when, if a node was asked
+	Warnings    []string     `json:"warnings,omitempty"`   // what will go wrong unless something is done
 }
 
 // ShowObject gives a record its JSON form, without its key.
@@ -103,7 +137,7 @@ func ShowObject(o *files.Object) ObjectJSON {
 	out := ObjectJSON{
 		RootCID: o.Root, State: o.State(), Kind: o.Kind, Name: o.Name, Public: o.IsPublic(), Size: o.Size,
 		SHA256: hex.EncodeToString(o.SHA256), PayloadSize: o.PayloadSize, Stored: o.Created, Copies: o.Copies,
-		Duration: o.Duration, MaxPrice: o.MaxPrice, Renew: o.Renew, Pieces: []PieceJSON{}, Deals: []DealJSON{}, Problems: o.Problems(),
+		Duration: o.Duration, MaxPrice: o.MaxPrice, Regions: o.Regions, Renew: o.Renew, Pieces: []PieceJSON{}, Deals: []DealJSON{}, Problems: o.Problems(),
 	}
 	out.Wanted, out.Active, _ = o.Count()
 	if o.In != 0 && len(o.Pieces) == 1 {

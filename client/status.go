@@ -3,14 +3,17 @@ package client
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/client/files"
 )
 
-// Status is List in the form that ls shows: with what happens next to each object, and
-// what will go wrong unless something is done. Without a node those two are missing.
+// Status is List in the form that ls shows: with how each copy stands, what happens next
+// to each object, and what will go wrong unless something is done. Without a node those
+// are missing.
 func (c *Client) Status(ctx context.Context) ([]ObjectJSON, error) {
 	all, err := c.List(ctx)
 	if err != nil {
@@ -31,12 +34,53 @@ func (c *Client) Status(ctx context.Context) ([]ObjectJSON, error) {
 	if err != nil {
 		return out, nil
 	}
+	delays, err := c.cfg.Directory.Delays(ctx)
+	if err != nil {
+		c.log.Warn("read how long deals take", "err", err)
+	}
+	now := clock{g.Height, p, median(delays)}
 	for i, o := range all {
 		if o.ChainID == p.ChainID {
-			out[i].Next, out[i].Warnings = next(o, g.Height, p), Warnings(o, g.Height, p.BlockMillis)
+			out[i].CopyStates, out[i].Next, out[i].Warnings = now.copies(o), next(o, g.Height, p), Warnings(o, g.Height, p.BlockMillis)
 		}
 	}
 	return out, nil
+}
+
+// warnEvery is how often Run looks for what will go wrong.
+const warnEvery = 10 * time.Minute
+
+// warn logs what will go wrong with any object unless something is done, each once,
+// until ctx ends.
+func (c *Client) warn(ctx context.Context) error {
+	said := map[string]bool{}
+	for {
+		all, err := c.Status(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("look at what is stored", "err", err)
+		}
+		for _, o := range all {
+			for _, text := range o.Warnings {
+				if key := o.RootCID + timeless(text); !said[key] {
+					said[key] = true
+					c.log.Warn(text, "root", o.RootCID, "name", o.Name)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(warnEvery):
+		}
+	}
+}
+
+// timeless is a warning without how much time there is left.
+func timeless(warning string) string {
+	for _, before := range []string{" within ", " in "} {
+		warning, _, _ = strings.Cut(warning, before)
+	}
+	return warning
 }
 
 // next says what the slowest copy waits for, and how long that takes at most; of an

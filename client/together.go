@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/orderbook"
 	"github.com/perdure/perdure/client/deals"
 	"github.com/perdure/perdure/client/files"
 	"github.com/perdure/perdure/client/pack"
@@ -152,6 +154,12 @@ func (p *plan) small(packed *pack.Packed) bool {
 	return len(packed.Pieces) == 1 && packed.Pieces[0].PaddedSize <= p.size/smallPart
 }
 
+// tooLarge says why content does not go into the batch.
+func (p *plan) tooLarge(packed *pack.Packed) error {
+	return fmt.Errorf("%s padded: more than a quarter of a piece of %s; put it by itself",
+		chain.FormatSize(packed.Pieces[0].PaddedSize), chain.FormatSize(p.size))
+}
+
 // together puts contents into as few pieces as hold them, and places the bids.
 func (m *many) together(ctx context.Context, group []*files.Object, payloads []segment.Payload) error {
 	c := m.client
@@ -170,7 +178,7 @@ func (m *many) together(ctx context.Context, group []*files.Object, payloads []s
 	quote := newQuote(packed, m.plan)
 	quote.Objects = uint64(len(group))
 	m.options.Event(Event{Event: deals.Event{Stage: StagePacked}, Quote: quote})
-	err = c.approve(m.s, packed, m.plan, quote, m.options)
+	err = c.approve(ctx, m.s, packed, m.plan, quote, m.options)
 	var shared *files.Object
 	if err == nil {
 		shared, err = m.gather(ctx, spool, packed, group, quote)
@@ -249,7 +257,7 @@ func (m *many) wait(ctx context.Context, path string) (*files.Object, error) {
 	all, err := m.client.records.Objects(ctx)
 	old := m.plan.among(all, m.s, packed)
 	if err == nil && old == nil && !m.plan.small(packed) {
-		err = fmt.Errorf("%s padded: more than a quarter of a piece of %s; put it by itself", chain.FormatSize(packed.Pieces[0].PaddedSize), chain.FormatSize(m.plan.size))
+		err = m.plan.tooLarge(packed)
 	}
 	if err != nil || old != nil {
 		return old, errors.Join(err, m.spool.Remove())
@@ -295,7 +303,12 @@ func (c *Client) Due(ctx context.Context, b Batch) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		b.Bytes = s.PieceSize(waiting[0].Copies, waiting[0].Duration) / 2
+		first := waiting[0]
+		size, err := c.pieceSize(ctx, s, first.Copies, orderbook.Wanted{Duration: first.Duration, MaxPrice: first.MaxPrice, Regions: first.Regions})
+		if err != nil {
+			return false, err
+		}
+		b.Bytes = size / 2
 	}
 	return bytes >= b.Bytes, nil
 }
@@ -333,10 +346,11 @@ func (c *Client) Flush(ctx context.Context, o PutOptions) (*ManyResult, error) {
 type terms struct {
 	copies, duration, renew uint64
 	price, renewal          chain.Amount
+	regions                 string
 }
 
 func termsOf(o *files.Object) terms {
-	t := terms{copies: o.Copies, duration: o.Duration, price: o.MaxPrice}
+	t := terms{copies: o.Copies, duration: o.Duration, price: o.MaxPrice, regions: strings.Join(o.Regions, ",")}
 	if o.Renew != nil {
 		t.renew, t.renewal = o.Renew.Count, o.Renew.MaxPrice
 	}
@@ -358,6 +372,7 @@ func (c *Client) flush(ctx context.Context, o PutOptions) (*ManyResult, error) {
 		group := slices.DeleteFunc(slices.Clone(waiting), func(o *files.Object) bool { return termsOf(o) != t })
 		waiting = slices.DeleteFunc(slices.Clone(waiting), func(o *files.Object) bool { return termsOf(o) == t })
 		o.Copies, o.Duration, o.MaxPrice, o.Renew, o.RenewPrice = t.copies, Duration{Blocks: t.duration}, t.price, t.renew, t.renewal
+		o.Regions = group[0].Regions
 		stored, err := c.flushGroup(ctx, group, o)
 		all.Stored = append(all.Stored, stored...)
 		if err != nil {

@@ -77,7 +77,7 @@ func (a *API) problemOf(err error) (*Problem, bool) {
 		p.Oldest = a.node.Store().Oldest()
 		return p, true
 	case errors.Is(err, context.DeadlineExceeded):
-		return problem(http.StatusNotFound, "the header after that height is not there yet"), true
+		return problem(http.StatusServiceUnavailable, "the answer took too long"), true
 	case errors.Is(err, state.ErrFuture):
 		return problem(http.StatusNotFound, "that height is not committed yet"), true
 	}

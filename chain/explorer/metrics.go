@@ -76,7 +76,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	}
 	_, indexed, _ := c.a.index.Tip()
 	gauge(descIndex, uint64(indexed))
-	view := c.a.node.Store().View()
+	view := c.a.node.Store().Visit()
 	if view == nil {
 		return
 	}

@@ -61,7 +61,7 @@ func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*quer
 			return nil, badRequest("%s is given %d times", name, len(v))
 		}
 	}
-	q := &query{api: a, w: w, r: r, values: values, names: names{a.params.Network}, view: a.node.Store().View()}
+	q := &query{api: a, w: w, r: r, values: values, names: names{a.params.Network}, view: a.node.Store().Visit()}
 	if q.view != nil {
 		if q.global, err = q.view.Global(); err != nil {
 			return nil, err

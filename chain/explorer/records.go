@@ -1,7 +1,9 @@
 package explorer
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -52,14 +54,16 @@ func newNoun(t chain.Table, key string) chain.CBOR {
 			return new(chain.QueueHead)
 		}
 		return new(chain.QueueItem)
+	case chain.TableCopies:
+		return new(chain.Copies)
+	case chain.TableServed:
+		return new(chain.Served)
 	case chain.TableVoters:
 		return new(chain.VoteSet)
 	case chain.TableVoteKey:
 		return new(chain.VoteKey)
 	case chain.TableCandidate:
 		return new(chain.Candidate)
-	case chain.TableServed:
-		return new(chain.Served)
 	}
 	return new(chain.Empty)
 }
@@ -121,6 +125,9 @@ func (a *API) record(q *query) (any, error) {
 		return out, nil
 	}
 	b, err := a.node.Prove(q.context(), k, tree.Height())
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, notFound("the header after that height is not there yet")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,8 @@ func (a *API) routes() []route {
 		{"GET", "/v1/orders/{order}", nil, a.order, true},
 		{"GET", "/v1/validators", nil, a.validators, false},
 		{"GET", "/v1/market/book", []string{"depth"}, a.book, false},
+		{"GET", "/v1/market/asks", paged("piece_size", "duration", "collateral", "max_price", "region"), a.asks, true},
+		{"GET", "/v1/market/bids", paged("price", "state"), a.bids, true},
 		{"GET", "/v1/market/trades", paged(), a.trades, true},
 		{"GET", "/v1/market/ticker", nil, a.ticker, true},
 		{"GET", "/v1/market/candles", []string{"interval", "from", "to", "limit"}, a.candles, true},

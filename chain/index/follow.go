@@ -25,7 +25,7 @@ func (x *Index) Run(ctx context.Context, src Source) error {
 	checked := false
 	for {
 		changed := src.Store.Changed() // before the tip is read, so that no commit is missed
-		if view := src.Store.View(); view != nil {
+		if view := src.Store.Visit(); view != nil {
 			if !checked {
 				var err error
 				if checked, err = x.check(src.Store, view); err != nil {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"math"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,6 +23,8 @@ var (
 	ErrBuilding = errors.New("the index is being built")
 	// ErrPlace is returned for a Page that names no place of its list.
 	ErrPlace = errors.New("not a place of this list")
+	// ErrDamaged is returned by Open for a database that cannot be read.
+	ErrDamaged = errors.New("the index is damaged")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("index is closed")
 )
@@ -64,15 +68,26 @@ func Open(c Config) (*Index, error) {
 	if fs == nil {
 		fs = vfs.Default
 	}
+	if err := fs.MkdirAll(c.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open index: %w", err)
+	}
+	lock, err := pebble.LockDirectory(c.Dir, fs) // what fails after it is not that another has it open
+	if err != nil {
+		return nil, fmt.Errorf("open index %s: %w", c.Dir, err)
+	}
 	cache := pebble.NewCache(16 << 20)
 	defer cache.Unref()
 	x := &Index{chainID: c.ChainID, fatal: &fatalLog{}, moved: make(chan struct{})}
 	x.Keep(cmp.Or(c.Keep, math.MaxUint64))
-	opts := &pebble.Options{FS: fs, Cache: cache, Logger: x.fatal, FormatMajorVersion: pebble.FormatNewest}
-	err := x.fatal.guard(func() (err error) {
+	opts := &pebble.Options{FS: fs, Cache: cache, Lock: lock, Logger: x.fatal, FormatMajorVersion: pebble.FormatNewest}
+	err = x.fatal.guard(func() (err error) {
 		x.db, err = pebble.Open(c.Dir, opts)
 		return err
 	})
+	err = errors.Join(err, lock.Close())
+	if err != nil && !outside(err) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open index %s: %w", c.Dir, err)
 	}
@@ -84,6 +99,12 @@ func Open(c Config) (*Index, error) {
 		x.tip = t
 	}
 	return x, nil
+}
+
+// outside reports that a database could not be opened for a reason that its own
+// files are innocent of.
+func outside(err error) bool {
+	return errors.Is(err, iofs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrStopped)
 }
 
 // Close closes the database.

@@ -21,8 +21,12 @@ import (
 
 var _ rpc.Backend = (*Node)(nil)
 
-// headerTime bounds how long a caller of the API may take for its header.
-const headerTime = 10 * time.Second
+// How long a caller of the API may take for its header, and may hold a
+// connection on which it asks nothing.
+const (
+	headerTime = 10 * time.Second
+	idleTime   = time.Minute
+)
 
 // openAPI listens for the API and puts its handlers together.
 func (n *Node) openAPI(mount func(*Node) (http.Handler, error)) error {
@@ -43,7 +47,7 @@ func (n *Node) openAPI(mount func(*Node) (http.Handler, error)) error {
 	if n.listener, err = net.Listen("tcp", n.config.API); err != nil {
 		return fmt.Errorf("listen for the API: %w", err)
 	}
-	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerTime,
+	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
 		BaseContext: func(net.Listener) context.Context { return n.life }}
 	return nil
 }
@@ -80,14 +84,14 @@ func (n *Node) Peers() int { return n.comet.Switch().Peers().Size() }
 // Synced reports whether the node follows the chain's head: it has state, and
 // is not fetching old blocks from peers.
 func (n *Node) Synced() bool {
-	v := n.store.View()
+	v := n.store.Visit()
 	return v != nil && v.Height() > 0 && n.comet.IsRunning() && !n.comet.ConsensusReactor().WaitSync()
 }
 
 // Params implements rpc.Backend: the parameters in force for the next block,
 // those of genesis before there is a state.
 func (n *Node) Params() *consensus.Params {
-	v := n.store.View()
+	v := n.store.Visit()
 	if v == nil {
 		return n.params
 	}
@@ -101,7 +105,7 @@ func (n *Node) Params() *consensus.Params {
 
 // Record implements rpc.Backend over the newest state.
 func (n *Node) Record(k chain.Key) ([]byte, error) {
-	v := n.store.View()
+	v := n.store.Visit()
 	if v == nil {
 		return nil, app.ErrNotReady
 	}

@@ -3,8 +3,11 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
@@ -14,9 +17,25 @@ import (
 
 var _ explorer.Backend = (*Node)(nil)
 
+// openIndex opens the index. One that is damaged is set aside: it is made from
+// the state and its Updates, and must not keep a validator from its votes.
+func openIndex(n *Node) (*index.Index, error) {
+	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Keep: n.keeper.index.most}
+	x, err := index.Open(c)
+	if !errors.Is(err, index.ErrDamaged) {
+		return x, err
+	}
+	aside := c.Dir + ".damaged"
+	n.log.Error("the index is set aside and made anew", "aside", aside, "error", err)
+	if err := errors.Join(os.RemoveAll(aside), os.Rename(c.Dir, aside)); err != nil {
+		return nil, fmt.Errorf("set the damaged index aside: %w", err)
+	}
+	return index.Open(c)
+}
+
 // explore opens the index and returns the explorer's handlers over it.
 func explore(n *Node) (http.Handler, error) {
-	x, err := index.Open(index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Keep: n.keeper.index.most})
+	x, err := openIndex(n)
 	if err != nil {
 		return nil, err
 	}
@@ -42,14 +61,35 @@ func version() string {
 	return "(unknown)"
 }
 
-// runExplorer keeps the index at the chain's head until the node closes.
+// How long the index waits after an error before it goes on: twice as long
+// after each.
+const (
+	indexPause    = time.Second
+	indexPauseMax = time.Minute
+)
+
+// runExplorer keeps the index at the chain's head until the node closes. An
+// error, such as one of the disk, ends it only if the database cannot go on.
 func (n *Node) runExplorer() {
 	if n.explorer == nil {
 		return
 	}
 	n.serving.Go(func() {
-		if err := n.explorer.Run(n.life); err != nil && n.life.Err() == nil {
-			n.log.Error("explorer stopped", "error", err)
+		for pause := indexPause; ; pause = min(2*pause, indexPauseMax) {
+			err := n.explorer.Run(n.life)
+			if n.life.Err() != nil {
+				return
+			}
+			if errors.Is(err, index.ErrStopped) {
+				n.log.Error("the index stopped until the next start", "error", err)
+				return
+			}
+			n.log.Error("the index failed", "error", err, "again in", pause)
+			select {
+			case <-time.After(pause):
+			case <-n.life.Done():
+				return
+			}
 		}
 	})
 	if n.hints != nil {
@@ -57,8 +97,15 @@ func (n *Node) runExplorer() {
 	}
 }
 
-// Messages implements explorer.Backend.
-func (n *Node) Messages(_ context.Context, h chain.Height) ([][]byte, error) {
+// Messages implements explorer.Backend. A block that the engine's store has
+// and cannot read is as one that it has no more: the engine panics on it.
+func (n *Node) Messages(_ context.Context, h chain.Height) (messages [][]byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			n.log.Error("a stored block cannot be read", "height", h, "error", p)
+			messages, err = nil, nil
+		}
+	}()
 	block := n.comet.BlockStore().LoadBlock(int64(h))
 	if block == nil {
 		return nil, nil

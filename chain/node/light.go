@@ -21,7 +21,7 @@ import (
 func (n *Node) reached(ctx context.Context, h chain.Height) error {
 	for {
 		changed := n.store.Changed()
-		if v := n.store.View(); v != nil && v.Height() >= h {
+		if v := n.store.Visit(); v != nil && v.Height() >= h {
 			return nil
 		}
 		select {
@@ -36,7 +36,7 @@ func (n *Node) reached(ctx context.Context, h chain.Height) error {
 
 // tip is the height of the newest block.
 func (n *Node) tip() (chain.Height, error) {
-	if v := n.store.View(); v != nil && v.Height() > 0 {
+	if v := n.store.Visit(); v != nil && v.Height() > 0 {
 		return v.Height(), nil
 	}
 	return 0, app.ErrNotReady
@@ -116,7 +116,7 @@ func (n *Node) Prove(ctx context.Context, k chain.Key, at chain.Height) (*proof.
 
 // StateBlock implements rpc.Backend.
 func (n *Node) StateBlock(c cid.Cid) ([]byte, error) {
-	b, err := n.store.Block(c)
+	b, err := n.store.Blocks().Block(c)
 	if errors.Is(err, proof.ErrNoBlock) {
 		return nil, fmt.Errorf("%w: %w", err, rpc.ErrNotFound)
 	}

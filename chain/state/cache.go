@@ -29,6 +29,17 @@ func (c *blockCache) get(d [32]byte) ([]byte, bool) {
 	return b, known
 }
 
+// peek is get for readers who are not to keep a block in memory.
+func (c *blockCache) peek(d [32]byte) ([]byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, known := c.now[d]
+	if !known {
+		b, known = c.old[d]
+	}
+	return b, known
+}
+
 func (c *blockCache) put(d [32]byte, b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

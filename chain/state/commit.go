@@ -41,7 +41,7 @@ func (s *Store) commit(b *staged) error {
 func (s *Store) publish(b *staged, oldest chain.Height) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tip = &View{Tree: Tree{store: s, height: b.height, cid: b.cid, root: b.root}, book: b.book}
+	s.tip = &View{Tree: Tree{blocks: s, height: b.height, cid: b.cid, root: b.root}, store: s, book: b.book}
 	s.oldest = oldest
 	close(s.changed)
 	s.changed = make(chan struct{})

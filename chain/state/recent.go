@@ -43,6 +43,17 @@ func (r *recent) find(k chain.Key, h chain.Height) ([]byte, bool) {
 	return e.value, known && e.since <= h
 }
 
+// peek is find for readers who are not to keep a record in memory.
+func (r *recent) peek(k chain.Key, h chain.Height) ([]byte, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, known := r.now[k]
+	if !known {
+		e, known = r.old[k]
+	}
+	return e.value, known && e.since <= h
+}
+
 // learn remembers what was read from the state of a height, unless that is no
 // longer the newest one.
 func (r *recent) learn(k chain.Key, value []byte, h chain.Height) {

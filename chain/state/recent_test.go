@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"testing"
 
@@ -52,9 +53,51 @@ func TestViewsRemember(t *testing.T) {
 			if err := s.Commit(); err != nil {
 				t.Fatal(err)
 			}
-			views = append(views, s.View())
+			if rapid.Bool().Draw(t, "visit") {
+				views = append(views, s.Visit())
+			} else {
+				views = append(views, s.View())
+			}
 		}
 	})
+}
+
+// TestVisits reads a thousand accounts as a visitor: they are all there, and
+// what the store remembers for the next block is as it was.
+func TestVisits(t *testing.T) {
+	const accounts = 1000
+	s, err := Open(Config{Dir: "db", Params: testParams(20), FS: vfs.NewMem(), Cache: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	all := records{}
+	key := func(i int) chain.Key {
+		return chain.Key{Table: chain.TableAccount, ID: fmt.Sprintf("account %d", i)}
+	}
+	for i := range accounts {
+		all[key(i)] = []byte{0x42, byte(i >> 8), byte(i)}
+	}
+	if _, err := s.Genesis(update(t, records{}, all, 0)); err != nil {
+		t.Fatal(err)
+	}
+	s.recent, s.blocks = recent{height: s.recent.height}, blockCache{}
+	if _, err := s.View().Record(key(0)); err != nil {
+		t.Fatal(err)
+	}
+	records, blocks := s.recent.size, s.blocks.size
+	for i := range accounts {
+		if got, err := s.Visit().Record(key(i)); err != nil || !bytes.Equal(got, all[key(i)]) {
+			t.Fatalf("account %d is %x (%v), want %x", i, got, err, all[key(i)])
+		}
+	}
+	if s.recent.size != records || s.blocks.size != blocks {
+		t.Errorf("after the visits the store remembers %d bytes of records and %d of blocks, before them %d and %d",
+			s.recent.size, s.blocks.size, records, blocks)
+	}
+	if s.visited.size == 0 {
+		t.Error("nothing of what visitors read is remembered for them")
+	}
 }
 
 // TestRecentForgets fills the memory beyond its bound: what is asked for stays,

@@ -61,9 +61,10 @@ type Store struct {
 	oldest  chain.Height
 	changed chan struct{} // closed at the next commit
 
-	staged *staged
-	recent recent
-	blocks blockCache
+	staged  *staged
+	recent  recent
+	blocks  blockCache
+	visited blockCache // what visitors read beside it
 }
 
 // Open opens or creates the database. A store without state is ready for Genesis.
@@ -157,7 +158,8 @@ func (s *Store) load() error {
 	if s.oldest, err = s.firstHeight(); err != nil {
 		return err
 	}
-	s.tip, s.recent.height = &View{Tree: *tree, book: book}, tree.height
+	tree.blocks = s
+	s.tip, s.recent.height = &View{Tree: *tree, store: s, book: book}, tree.height
 	return nil
 }
 
@@ -190,11 +192,24 @@ func (s *Store) firstHeight() (chain.Height, error) {
 	return h, nil
 }
 
-// View returns the newest committed state, or nil before Genesis.
+// View returns the newest committed state, or nil before Genesis. It is for
+// those who execute blocks and messages; all others read a Visit.
 func (s *Store) View() *View {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.tip
+}
+
+// Visit returns the newest committed state, or nil before Genesis, for readers
+// whose questions must not displace from memory what the next block needs.
+func (s *Store) Visit() *View {
+	v := s.View()
+	if v == nil {
+		return nil
+	}
+	out := *v
+	out.blocks, out.visit = visitor{s}, true
+	return &out
 }
 
 // Oldest returns the lowest height whose state and Update are kept.
@@ -250,7 +265,7 @@ func (s *Store) tree(h chain.Height, root cid.Cid) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state of height %d: %w", h, err)
 	}
-	return &Tree{store: s, height: h, cid: root, root: r}, nil
+	return &Tree{blocks: visitor{s}, height: h, cid: root, root: r}, nil
 }
 
 // Block implements proof.Blocks over what is committed.
@@ -262,14 +277,47 @@ func (s *Store) Block(c cid.Cid) ([]byte, error) {
 	if b, known := s.blocks.get(d); known {
 		return b, nil
 	}
-	b, err := s.get(digestKey(prefixNode, d))
+	b, err := s.node(c, d)
+	if err == nil {
+		s.blocks.put(d, b)
+	}
+	return b, err
+}
+
+// Blocks are the committed blocks of the tree for those who ask from outside.
+func (s *Store) Blocks() proof.Blocks { return visitor{s} }
+
+// visitor reads blocks of the tree and leaves the store's cache as it is.
+type visitor struct{ *Store }
+
+// Block implements proof.Blocks.
+func (v visitor) Block(c cid.Cid) ([]byte, error) {
+	d, err := proof.Digest(c)
+	if err != nil {
+		return nil, fmt.Errorf("block %s: %w", c, err)
+	}
+	if b, known := v.blocks.peek(d); known {
+		return b, nil
+	}
+	if b, known := v.visited.get(d); known {
+		return b, nil
+	}
+	b, err := v.node(c, d)
+	if err == nil {
+		v.visited.put(d, b)
+	}
+	return b, err
+}
+
+// node reads a block of the tree from the database.
+func (s *Store) node(c cid.Cid, digest [32]byte) ([]byte, error) {
+	b, err := s.get(digestKey(prefixNode, digest))
 	if err != nil {
 		return nil, fmt.Errorf("read block %s: %w", c, err)
 	}
 	if b == nil {
 		return nil, fmt.Errorf("block %s: %w", c, proof.ErrNoBlock)
 	}
-	s.blocks.put(d, b)
 	return b, nil
 }
 

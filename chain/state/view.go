@@ -15,7 +15,7 @@ import (
 // Tree is the state of one height. It never changes; it can be read for as
 // long as its height is kept.
 type Tree struct {
-	store  *Store
+	blocks proof.Blocks
 	height chain.Height
 	cid    cid.Cid
 	root   *proof.Root
@@ -32,7 +32,7 @@ func (t *Tree) UpdateHash() [32]byte { return t.root.UpdateHash }
 
 // Record returns the canonical encoding of a key's record, or nil if there is none.
 func (t *Tree) Record(k chain.Key) ([]byte, error) {
-	b, err := proof.Find(t.store, t.root, k)
+	b, err := proof.Find(t.blocks, t.root, k)
 	if err != nil {
 		return nil, fmt.Errorf("state of height %d: %w", t.height, err)
 	}
@@ -41,12 +41,12 @@ func (t *Tree) Record(k chain.Key) ([]byte, error) {
 
 // ForEach calls f with every record of a table, in the tree's order.
 func (t *Tree) ForEach(table chain.Table, f func(id string, record []byte) error) error {
-	return proof.ForEach(t.store, t.root, table, f)
+	return proof.ForEach(t.blocks, t.root, table, f)
 }
 
 // Proof returns the proof of a key's record or absence; see proof.Verify.
 func (t *Tree) Proof(k chain.Key) ([]byte, error) {
-	return proof.Make(t.store, t.AppHash(), k)
+	return proof.Make(t.blocks, t.AppHash(), k)
 }
 
 // Global returns the Global record.
@@ -63,7 +63,7 @@ func (t *Tree) ParamsLink() cid.Cid { return t.root.Params }
 
 // Params returns the parameters in force after this state: those of the next block.
 func (t *Tree) Params() (*consensus.Params, error) {
-	raw, err := t.store.Block(t.root.Params)
+	raw, err := t.blocks.Block(t.root.Params)
 	if err != nil {
 		return nil, fmt.Errorf("state of height %d: parameters: %w", t.height, err)
 	}
@@ -78,7 +78,9 @@ func (t *Tree) Params() (*consensus.Params, error) {
 // its order book.
 type View struct {
 	Tree
-	book *orderbook.Book
+	store *Store
+	book  *orderbook.Book
+	visit bool // it leaves the store's memory as it is
 }
 
 var _ consensus.View = (*View)(nil)
@@ -86,6 +88,12 @@ var _ consensus.View = (*View)(nil)
 // Record returns the canonical encoding of a key's record, or nil if there is
 // none. It is the caller's own copy.
 func (v *View) Record(k chain.Key) ([]byte, error) {
+	if v.visit {
+		if b, known := v.store.recent.peek(k, v.height); known {
+			return slices.Clone(b), nil
+		}
+		return v.Tree.Record(k)
+	}
 	if b, known := v.store.recent.find(k, v.height); known {
 		return slices.Clone(b), nil
 	}

@@ -333,11 +333,29 @@ func (c *Chain) Follow(ctx context.Context, from chain.Height, each func(*consen
 	}
 }
 
-// Asks implements client.Directory.
-func (c *Chain) Asks(context.Context) ([]*chain.Order, error) {
+// Asks implements client.Directory; all are on the first page.
+func (c *Chain) Asks(_ context.Context, w *orderbook.Wanted, _ string) (asks []*chain.Order, next string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Collect(c.view.book.Asks()), nil
+	return c.view.book.Offers(w, chain.Place{}, 1<<20, 1<<20).Orders, "", nil
+}
+
+// Bids implements client.Directory.
+func (c *Chain) Bids(_ context.Context, price chain.Amount, new bool) ([]*chain.Order, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.view.book.Wishes(price, new, chain.Place{}, 1<<20).Orders, nil
+}
+
+// Delays implements client.Directory.
+func (c *Chain) Delays(context.Context) ([]uint64, error) {
+	var out []uint64
+	for _, d := range c.Deals() {
+		if d.State == chain.DealActive {
+			out = append(out, uint64(d.Activated-d.Matched))
+		}
+	}
+	return out, nil
 }
 
 // DealsOf implements client.Directory.

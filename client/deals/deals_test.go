@@ -184,15 +184,89 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// TestPieceSize: pieces are as large as enough owners take at about the lowest price.
 func TestPieceSize(t *testing.T) {
-	s := situation(ask(1, 1, 8<<20), ask(2, 1, 2<<20), ask(3, 1, 1000))
-	for copies, want := range map[uint64]uint64{1: 8 << 20, 2: 2 << 20, 3: 512, 4: s.Params.MaxPiece()} {
-		if got := s.PieceSize(copies, 100); got != want {
-			t.Errorf("%d copies: pieces of %d, want %d", copies, got, want)
+	for _, c := range []struct {
+		asks []*chain.Order // by price
+		want map[uint64]uint64
+	}{
+		{nil, map[uint64]uint64{1: 0}},
+		{[]*chain.Order{ask(1, 1, 8<<20), ask(2, 1, 2<<20), ask(3, 1, 1000)}, map[uint64]uint64{1: 8 << 20, 2: 2 << 20, 3: 512, 4: 0}},
+		// a dear ask with large pieces changes nothing, one that is a little dearer does
+		{[]*chain.Order{ask(1, 10, 1<<20), ask(2, 10, 1<<20), ask(3, 13, 8<<20)}, map[uint64]uint64{1: 1 << 20, 2: 1 << 20, 3: 1 << 20}},
+		{[]*chain.Order{ask(1, 10, 1<<20), ask(3, 12, 8<<20), ask(4, 13, 8<<20)}, map[uint64]uint64{1: 8 << 20, 2: 8 << 20}},
+	} {
+		s := situation(c.asks...)
+		for copies, want := range c.want {
+			if want == 0 {
+				want = s.Params.MaxPiece()
+			}
+			if got := s.PieceSize(copies); got != want {
+				t.Errorf("%d asks, %d copies: pieces of %d, want %d", len(c.asks), copies, got, want)
+			}
 		}
 	}
-	if got := s.PieceSize(1, 9000); got != s.Params.MaxPiece() {
-		t.Errorf("a duration that no ask takes: %d", got)
+	twice := ask(2, 1, 8<<20)
+	twice.Owner = ask(1, 1, 0).Owner
+	if got := situation(ask(1, 1, 8<<20), twice, ask(3, 1, 1<<20)).PieceSize(2); got != 1<<20 {
+		t.Errorf("two asks of one owner count twice: pieces of %d", got)
+	}
+}
+
+// another is a bid of somebody else.
+func another(id, price uint64, state chain.OrderState) *chain.Order {
+	owner, err := chain.AddressOfKey(clienttest.Key(98))
+	if err != nil {
+		panic(err)
+	}
+	return &chain.Order{ID: id, Owner: owner, Placed: 5, State: state, Copies: 1, Bid: &chain.BidTerms{PaddedSize: 1 << 20, Duration: 1024,
+		MaxPrice: chain.Atto(price), Copies: 1, Expiry: 1000}}
+}
+
+// TestAhead: who is ahead in the book gets the cheaper ask. One at rest has seen the asks
+// at rest, and waits for those that are new.
+func TestAhead(t *testing.T) {
+	full := func(state chain.OrderState) *chain.Order { // room for one piece
+		o := ask(1, 10, 1<<20)
+		o.Free, o.State = 1<<20, state
+		return o
+	}
+	for name, c := range map[string]struct {
+		cheap *chain.Order
+		ahead []*chain.Order
+		want  uint64
+	}{
+		"nobody":                     {full(chain.OrderResting), nil, 10},
+		"one that searches":          {full(chain.OrderResting), []*chain.Order{another(50, 15, chain.OrderSearching)}, 20},
+		"one that waits":             {full(chain.OrderResting), []*chain.Order{another(50, 15, chain.OrderWaiting)}, 20},
+		"one that pays too little":   {full(chain.OrderResting), []*chain.Order{another(50, 9, chain.OrderSearching)}, 10},
+		"one at rest":                {full(chain.OrderResting), []*chain.Order{another(50, 15, chain.OrderResting)}, 10},
+		"one at rest, the ask new":   {full(chain.OrderWaiting), []*chain.Order{another(50, 15, chain.OrderResting)}, 20},
+		"one placed since":           {full(chain.OrderResting), []*chain.Order{another(100, 15, chain.OrderWaiting)}, 20},
+		"one that nobody could fund": {full(chain.OrderResting), []*chain.Order{{ID: 50, Bid: &chain.BidTerms{PaddedSize: 1 << 20, MaxPrice: chain.MaxAmount(), Duration: 1 << 60}, Copies: 1 << 60}}, 10},
+	} {
+		s := situation(c.cheap, ask(2, 20, 8<<20))
+		s.Asks[1].State = chain.OrderResting
+		s.Ahead = c.ahead
+		q, err := s.Price(terms(1, 0))
+		must(t, err)
+		if q.Price != chain.Atto(c.want) || q.Missing != 0 || q.Ahead != len(c.ahead) {
+			t.Errorf("%s: price %s, %d missing, %d ahead", name, q.Price, q.Missing, q.Ahead)
+		}
+	}
+}
+
+// TestExpected: how long storing takes is what it took lately.
+func TestExpected(t *testing.T) {
+	s := situation(ask(1, 10, 8<<20))
+	q, err := s.Price(terms(1, 0))
+	must(t, err)
+	if q.Expected != q.Earliest || q.Deals != 0 {
+		t.Errorf("without deals %d blocks of %d deals", q.Expected, q.Deals)
+	}
+	s.Delays = []uint64{500, 100, 90}
+	if q, err = s.Price(terms(1, 0)); err != nil || q.Expected != s.Params.MatchDelay+100 || q.Deals != 3 {
+		t.Errorf("%d blocks of %d deals (%v)", q.Expected, q.Deals, err)
 	}
 }
 

@@ -29,7 +29,7 @@ func Terms(o *files.Object, peer string) ([]chain.BidTerms, error) {
 		out[i] = chain.BidTerms{
 			PieceCID: piece, PaddedSize: p.PaddedSize, PayloadRoot: root, Part: p.Part, Parts: uint64(len(o.Pieces)),
 			Duration: o.Duration, MaxPrice: o.MaxPrice, Copies: o.Copies, ClientPeer: []byte(peer),
-			Allow: o.Allow, Public: o.IsPublic(),
+			Allow: o.Allow, Regions: o.Regions, Public: o.IsPublic(),
 		}
 		if r := o.Renew; r != nil {
 			out[i].Renew = &chain.Renewal{Count: r.Count, MaxPrice: r.MaxPrice, Duration: o.Duration}

@@ -3,15 +3,13 @@ package deals
 import (
 	"errors"
 	"fmt"
-	"iter"
-	"slices"
 
 	"github.com/perdure/perdure/chain"
-	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/orderbook"
 )
 
-// Quote is what bids would cost if they met the present book alone.
+// Quote is what bids would cost if they met the present book, after what is ahead of
+// them in it.
 type Quote struct {
 	Copies   []Copy       // that asks would take, in the order of matching
 	Missing  uint64       // copies that no ask takes at the highest price
@@ -26,8 +24,15 @@ type Quote struct {
 	GiBMonth chain.Amount // Price for each GiB (padded, each copy counted) and 30 days, attoPDR
 	Renewals chain.Amount // what all further terms of all copies cost at most, if the chain bids for them; not in Total
 	// Earliest is how many blocks after its bid a copy can be proven, by the network's
-	// delays alone; Latest by when it is, or is void and repaid.
-	Earliest, Latest uint64
+	// delays alone; Expected after how many it is, by the median of so many recent Deals
+	// (of none: Earliest); Latest by when it is, or is void and repaid.
+	Earliest, Expected, Latest uint64
+	Deals                      int
+
+	Asks   int  // seen, the cheapest of those that may take the pieces
+	More   bool // there are others, none cheaper
+	Proven bool // the asks are proven; that there are none cheaper is what the node says
+	Ahead  int  // bids that were let trade first
 }
 
 // Copy is one copy of one piece with the ask that would take it.
@@ -43,17 +48,8 @@ type Copy struct {
 // ask that a quote took: room for asks that others take first.
 const Margin = 25
 
-// Situation is what a quote depends on.
-type Situation struct {
-	Params  *consensus.Params
-	Global  *chain.Global
-	Account *chain.Account // of the client
-	Owner   chain.Address  // the client
-	Asks    []*chain.Order // the live asks
-}
-
 // Price matches bids with these terms against the asks by the network's own
-// rules. A zero MaxPrice allows any price, and the quote then says which
+// rules, once the bids ahead have traded. A zero MaxPrice allows any price, and the quote then says which
 // highest price to allow.
 func (s *Situation) Price(terms []chain.BidTerms) (*Quote, error) {
 	q := &Quote{}
@@ -146,6 +142,8 @@ const monthMillis = 30 * 24 * 60 * 60 * 1000
 func (s *Situation) compare(q *Quote, terms []chain.BidTerms) (err error) {
 	p := s.Params
 	q.Earliest, q.Latest = p.MatchDelay+p.SeedDelay, p.MatchDelay+p.ActivateBy
+	q.Expected, q.Deals = s.expected()
+	q.Asks, q.More, q.Proven, q.Ahead = len(s.Asks), s.More, s.Proven, len(s.Ahead)
 	sizes := map[uint64]uint64{} // by part
 	for i := range terms {
 		t := terms[i]
@@ -203,90 +201,4 @@ func (s *Situation) noShows() uint64 {
 	a := s.Account
 	forgotten := uint64(s.Global.Height-min(s.Global.Height, a.NoShowAt)) / s.Params.NoShowForget
 	return min(a.NoShows-min(a.NoShows, forgotten), s.Params.NoShowMost)
-}
-
-// match lets the order book trade bids with these terms against the asks, with
-// no bound on the work of a block. limit is the highest price; zero: any.
-func (s *Situation) match(terms []chain.BidTerms, limit chain.Amount) ([]orderbook.Trade, error) {
-	next := s.Global.NextOrder
-	if limit.IsZero() {
-		for _, a := range s.Asks {
-			if limit.Less(a.Ask.Price) {
-				limit = a.Ask.Price
-			}
-		}
-	}
-	rules := *s.Params.Matching()
-	rules.Visits, rules.Hops, rules.Searches, rules.Trades = 1<<32, 1<<32, 1<<32, 1<<32
-	var orders []*chain.Order
-	for _, a := range s.Asks {
-		o := *a
-		o.State = chain.OrderResting
-		orders = append(orders, &o)
-	}
-	for i := range terms {
-		t := terms[i]
-		t.MaxPrice = limit
-		price, deposit, err := rules.Share(&t, s.noShows())
-		if err != nil {
-			return nil, err
-		}
-		share, err := price.Add(deposit)
-		if err == nil {
-			share, err = share.Mul(t.Copies)
-		}
-		if err != nil {
-			return nil, err
-		}
-		orders = append(orders, &chain.Order{ID: next + uint64(i), Owner: s.Owner, Placed: s.Global.Height,
-			State: chain.OrderSearching, NoShows: s.noShows(), Bid: &t, Copies: t.Copies, Locked: share})
-	}
-	book, err := orderbook.Rebuild(each(orders))
-	if err != nil {
-		return nil, err
-	}
-	_, out, err := book.Match(s.Global.Height+1, &rules)
-	if err != nil {
-		return nil, err
-	}
-	return out.Trades, nil
-}
-
-func each(orders []*chain.Order) iter.Seq2[*chain.Order, error] {
-	return func(yield func(*chain.Order, error) bool) {
-		for _, o := range orders {
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
-}
-
-// PieceSize is the largest piece that asks of at least copies different owners
-// take for this duration, or the network's largest if there are not so many.
-func (s *Situation) PieceSize(copies, duration uint64) uint64 {
-	most := map[chain.Address]uint64{}
-	for _, o := range s.Asks {
-		if a := o.Ask; duration >= a.MinDuration && duration <= a.MaxDuration {
-			most[o.Owner] = max(most[o.Owner], floorPower(min(a.MaxPiece, o.Free)))
-		}
-	}
-	var sizes []uint64
-	for _, size := range most {
-		sizes = append(sizes, size)
-	}
-	slices.Sort(sizes)
-	if n := uint64(len(sizes)); copies > 0 && copies <= n && sizes[n-copies] >= 128 {
-		return sizes[n-copies]
-	}
-	return s.Params.MaxPiece()
-}
-
-// floorPower is the largest power of two that is not more than n.
-func floorPower(n uint64) uint64 {
-	p := uint64(1)
-	for p <= n/2 {
-		p *= 2
-	}
-	return p
 }

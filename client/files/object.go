@@ -41,8 +41,10 @@ type Object struct {
 	Imported bool `json:"imported,omitempty"`
 	// Public says of a piece that several share that all of them are public.
 	Public bool `json:"public,omitempty"`
-	// Allow are the miners that the bid is for; none: all.
-	Allow []uint64 `json:"allow,omitempty"`
+	// Allow are the miners that the bid is for, Regions those of which a miner has to
+	// claim one, ascending; none: all.
+	Allow   []uint64 `json:"allow,omitempty"`
+	Regions []string `json:"regions,omitempty"`
 
 	Pieces []Piece      `json:"pieces"`
 	Spool  string       `json:"spool,omitempty"` // directory in the spool; empty once it is gone
@@ -100,6 +102,19 @@ type Bid struct {
 	Sent   *Sent    `json:"sent,omitempty"`
 	Order  uint64   `json:"order,omitempty"` // once it landed
 	Reason string   `json:"reason,omitempty"`
+}
+
+// Expiry is the last height at which the bid may match, 0 if that is not known.
+func (b *Bid) Expiry() chain.Height {
+	if b.Sent == nil {
+		return 0
+	}
+	var m chain.SignedMessage
+	var bid chain.PlaceBid
+	if chain.Decode(b.Sent.Raw, &m) != nil || m.Message.Kind != chain.KindPlaceBid || chain.Decode(m.Message.Body, &bid) != nil {
+		return 0
+	}
+	return bid.Terms.Expiry
 }
 
 // Sent is a message that may have been sent. It is kept before it is, so that

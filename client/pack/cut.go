@@ -15,12 +15,12 @@ import (
 	"github.com/perdure/perdure/retrieval/dag"
 )
 
-// cut is the second pass: it walks the payload in its order and writes the
-// blocks into CARs, beginning a new one when the next block would overflow the
-// largest piece.
-func (p *packer) cut() error {
-	c := cutter{packer: p, room: piece.MaxPayload(p.opts.MaxPieceSize)}
-	err := dag.Walk(p.ctx, p.blocks.get, p.out.Root, c.add)
+// cut is the second pass over content whose layout nothing says beforehand: it walks
+// the payload in its order and writes the blocks, of total bytes together, into CARs,
+// beginning a new one when the next block would overflow the largest piece.
+func (p *packer) cut(get dag.Get, total uint64) error {
+	c := cutter{packer: p, room: piece.MaxPayload(p.opts.MaxPieceSize), total: total}
+	err := dag.Walk(p.ctx, get, p.out.Root, c.add)
 	if err == nil {
 		err = c.finish()
 	}
@@ -41,6 +41,7 @@ type cutter struct {
 	*packer
 	room  uint64 // most bytes of a CAR
 	done  uint64 // bytes of blocks written
+	total uint64
 	part  *car.Writer
 	piece piece.Hasher
 	file  *os.File
@@ -67,7 +68,7 @@ func (c *cutter) add(name cid.Cid, block []byte) error {
 	}
 	c.done += uint64(len(block))
 	if c.opts.Progress != nil {
-		c.opts.Progress(StageCut, c.done, uint64(c.blocks.size))
+		c.opts.Progress(StageCut, c.done, c.total)
 	}
 	return nil
 }

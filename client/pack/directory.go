@@ -23,7 +23,7 @@ const (
 // the root to where the walk stands are in memory.
 type directorySink struct {
 	ctx    context.Context
-	blocks *spool
+	blocks *recall
 	open   []unixfsio.Directory
 	root   ref // set when the root is left
 }
@@ -68,6 +68,7 @@ func (d *directorySink) add(name string, r ref) error {
 }
 
 func (d *directorySink) file(path string, _ int64, _ bool) (io.WriteCloser, error) {
+	d.blocks.begin(path)
 	return &directoryFile{newFileBuilder(d.blocks), d, path}, nil
 }
 

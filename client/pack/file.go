@@ -27,7 +27,7 @@ type ref struct {
 	total uint64 // bytes of the blocks below it and of itself
 }
 
-// keeper takes the blocks of a file as they are made; a spool is one.
+// keeper takes the blocks of a file as they are made: archive, recall, spool.
 type keeper interface {
 	// leaf takes the bytes of a raw block and returns its CID.
 	leaf(data []byte) (cid.Cid, error)
@@ -137,13 +137,4 @@ func (b *fileBuilder) fold(level int) error {
 		return err
 	}
 	return b.add(level+1, r)
-}
-
-// node keeps a dag-pb node and says what its parent must know.
-func (s *spool) node(node ipld.Node, file uint64) (ref, error) {
-	total, err := node.Size()
-	if err != nil {
-		return ref{}, fmt.Errorf("size of node %s: %w", node.Cid(), err)
-	}
-	return ref{cid: node.Cid(), file: file, total: total}, s.put(node.Cid(), node.RawData())
 }

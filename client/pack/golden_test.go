@@ -100,12 +100,7 @@ func TestGoldenRoots(t *testing.T) {
 
 func quickRoot(t *testing.T, c goldenCase) string {
 	t.Helper()
-	blocks, err := newSpool(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer blocks.remove()
-	root, err := c.quick(&directorySink{ctx: t.Context(), blocks: blocks})
+	root, err := c.quick(&directorySink{ctx: t.Context(), blocks: newRecall(t.TempDir())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,11 +23,24 @@ func localTree(root string, tell func(int)) source {
 	}
 }
 
+// localNames reads what localTree reads without the bytes: a file gets none.
+func localNames(root string) source {
+	return func(ctx context.Context, to sink) error {
+		l := local{ctx: ctx, to: to, root: root, names: true}
+		info, err := os.Stat(root)
+		if err != nil {
+			return err
+		}
+		return l.directory("", root, info, os.Stat)
+	}
+}
+
 type local struct {
-	ctx  context.Context
-	to   sink
-	root string
-	tell func(int)
+	ctx   context.Context
+	to    sink
+	root  string
+	tell  func(int)
+	names bool // only names and sizes
 }
 
 // directory walks one directory. stat is how it was looked at: os.Stat for the
@@ -66,6 +79,12 @@ func (l *local) entry(rel, full string) error {
 	switch {
 	case info.IsDir():
 		return l.directory(rel, full, info, os.Lstat)
+	case info.Mode().IsRegular() && l.names:
+		w, err := l.to.file(rel, info.Size(), info.Mode()&0o100 != 0)
+		if err != nil {
+			return err
+		}
+		return w.Close()
 	case info.Mode().IsRegular():
 		return readLocal(l.ctx, full, info, os.Lstat, l.tell, func(src io.Reader) error {
 			return copyFile(l.to, rel, info.Size(), info.Mode()&0o100 != 0, src)

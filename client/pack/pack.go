@@ -18,9 +18,13 @@
 // Permission bits and times are not part of public content, as in IPFS. A
 // private directory keeps the owner's execute bit.
 //
-// All of it streams: memory does not grow with the bytes, only by about 50
-// bytes a block for the places of blocks, and by the names of the directories
-// that are open at one time.
+// All of it streams: memory does not grow with the bytes, only by some hundred bytes
+// a block for names and places of blocks, and by the names in a public directory.
+//
+// How the blocks of a file come to stand follows from its size. So a file, and a
+// private directory, are read once: blocks go straight to their places in the CARs
+// while pieces are committed to, on all processors. A public directory is read twice.
+// A stream whose length nobody knows is kept on disk until it has ended.
 package pack
 
 import (
@@ -51,10 +55,10 @@ const (
 	KindDirectory Kind = "directory"
 )
 
-// Stage names the two passes over the content.
+// Stage names a pass over the content.
 type Stage string
 
-// The passes: bytes into blocks, blocks into pieces.
+// The passes: bytes into blocks, and, if that is not done at once, blocks into pieces.
 const (
 	StageRead Stage = "read"
 	StageCut  Stage = "cut"
@@ -67,12 +71,13 @@ type Options struct {
 	// MaxPieceSize is the most padded bytes that a piece may have, a power of
 	// two of at least 128. A CAR holds at most 127/128 of it.
 	MaxPieceSize uint64
-	// WorkDir is the directory in which the CARs are made, and the blocks are
-	// kept meanwhile; empty means the system's directory for temporary files.
-	// It needs room for twice the content. A process that is killed leaves a
-	// "pack-..." there, which nothing needs any more.
+	// WorkDir is the directory in which the CARs are made; empty means the system's
+	// directory for temporary files. It needs room for the content, and for twice a
+	// stream. A process that is killed leaves a "pack-..." there, which nothing needs
+	// any more.
 	WorkDir string
-	// Plan computes everything and keeps no CAR.
+	// Plan computes everything and writes nothing. The pieces of a stream of more than
+	// 4 MiB have no CID then.
 	Plan bool
 	// Progress, if set, is told how many bytes of a stage are done. total is
 	// 0 when it is not known.
@@ -109,7 +114,8 @@ type Packed struct {
 
 // Piece is one CAR of a payload.
 type Piece struct {
-	// Info is the piece CID, the padded size and the bytes of the CAR.
+	// Info is the piece CID, the padded size and the bytes of the CAR. A plan of a
+	// long stream has no CID.
 	piece.Info
 	// Part counts from 0; Parts is their number.
 	Part, Parts int
@@ -150,10 +156,10 @@ func Pack(ctx context.Context, path string, opts Options) (*Packed, error) {
 	switch {
 	case info.Mode().IsRegular():
 		packed.Kind, packed.Mode = KindFile, info.Mode().Perm()
-		read = func(p *packer) error { return p.readFile(path, info) }
+		read = func(p *packer) error { return p.file(path, info) }
 	case info.IsDir():
 		packed.Kind = KindDirectory
-		read = func(p *packer) error { return p.readDirectory(path) }
+		read = func(p *packer) error { return p.directory(path) }
 	default:
 		return nil, fmt.Errorf("pack %q: neither a file nor a directory (%s)", path, info.Mode().Type())
 	}
@@ -166,40 +172,24 @@ func Pack(ctx context.Context, path string, opts Options) (*Packed, error) {
 // PackReader packs a stream as a file without a name.
 func PackReader(ctx context.Context, src io.Reader, opts Options) (*Packed, error) {
 	packed := &Packed{Kind: KindFile}
-	if err := run(ctx, opts, packed, func(p *packer) error { return p.readStream(src, 0) }); err != nil {
+	if err := run(ctx, opts, packed, func(p *packer) error { return p.stream(src) }); err != nil {
 		return nil, fmt.Errorf("pack stream: %w", err)
 	}
 	return packed, nil
 }
 
-// run does both passes and fills packed in.
+// run packs what read reads, and fills packed in.
 func run(ctx context.Context, opts Options, packed *Packed, read func(*packer) error) (err error) {
 	if n := opts.MaxPieceSize; n < 128 || n&(n-1) != 0 {
 		return fmt.Errorf("largest piece of %d bytes: not a power of two from 128 on", n)
 	}
-	dir, err := os.MkdirTemp(opts.WorkDir, "pack-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil || opts.Plan {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-	}()
-	blocks, err := newSpool(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, blocks.remove()) }()
-	p := &packer{ctx: ctx, opts: opts, out: packed, blocks: blocks}
-	if err := read(p); err != nil {
-		return err
-	}
-	if err := blocks.flush(); err != nil {
-		return err
-	}
 	if !opts.Plan {
-		packed.Dir = dir
+		if packed.Dir, err = os.MkdirTemp(opts.WorkDir, "pack-*"); err != nil {
+			return err
+		}
 	}
-	return p.cut()
+	if err := read(&packer{ctx: ctx, opts: opts, out: packed}); err != nil {
+		return errors.Join(err, packed.Remove())
+	}
+	return nil
 }

@@ -208,26 +208,154 @@ func mustBeEmpty(t *testing.T, dir string) {
 	}
 }
 
+// TestPlanEqualsPack: a plan gives the same pieces and writes nothing. Of a stream that
+// does not end soon it gives their sizes.
 func TestPlanEqualsPack(t *testing.T) {
-	opts := options(t, true)
-	kept, err := PackReader(t.Context(), content(7, 9*mib), opts)
+	dir := filepath.Join(t.TempDir(), "tree")
+	if err := os.MkdirAll(filepath.Join(dir, "below"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]uint64{"a": 3 * mib, "b": 5 * mib, filepath.Join("below", "c"): 100, filepath.Join("below", "none"): 0} {
+		if err := os.WriteFile(filepath.Join(dir, name), bytesOf(t, size, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := plantFile(t, 9*mib)
+	for name, pack := range map[string]func(Options) (*Packed, error){
+		"file":      func(o Options) (*Packed, error) { return Pack(t.Context(), file, o) },
+		"directory": func(o Options) (*Packed, error) { return Pack(t.Context(), dir, o) },
+		"stream":    func(o Options) (*Packed, error) { return PackReader(t.Context(), content(9*mib, 9*mib), o) },
+		"short":     func(o Options) (*Packed, error) { return PackReader(t.Context(), content(1, peek), o) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			kept, err := pack(options(t, true))
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := options(t, true)
+			plan.Plan, plan.WorkDir = true, filepath.Join(plan.WorkDir, "must not be needed")
+			got, err := pack(plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Dir != "" || len(got.Pieces) != len(kept.Pieces) || got.Root != kept.Root || got.PayloadSize != kept.PayloadSize || got.SHA256 != kept.SHA256 {
+				t.Fatalf("plan %+v, packed %+v", got, kept)
+			}
+			for i, part := range got.Pieces {
+				want := kept.Pieces[i].Info
+				if name == "stream" {
+					want.CID = cid.Undef
+				}
+				if part.Info != want || part.CARPath != "" {
+					t.Fatalf("piece %d: %+v, want %+v", i, part.Info, want)
+				}
+			}
+		})
+	}
+}
+
+// TestPrivatePlan: how long a private payload gets is known before it is made.
+func TestPrivatePlan(t *testing.T) {
+	for _, path := range []string{plantTree(t), plantFile(t, 3*mib+1)} {
+		kept, err := Pack(t.Context(), path, options(t, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store(t, kept)
+		opts := options(t, false)
+		opts.Plan = true
+		plan, err := Pack(t.Context(), path, opts)
+		if err != nil || plan.PayloadSize != kept.PayloadSize || plan.SHA256 != kept.SHA256 || plan.Size != kept.Size {
+			t.Errorf("plan %+v (%v), packed %+v", plan, err, kept)
+		}
+	}
+}
+
+// patchwork is content that repeats itself: leaf i is the one that its digits name.
+func patchwork(leaves string) []byte {
+	var out []byte
+	for _, c := range leaves {
+		out = append(out, bytes.Repeat([]byte{byte(c)}, chunkSize)...)
+	}
+	return out
+}
+
+// TestOnePassEqualsTwo packs the same bytes when their length is known and when it is
+// not, also such as repeat whole nodes.
+func TestOnePassEqualsTwo(t *testing.T) {
+	zeros := strings.Repeat("0", maxLinks)
+	for name, data := range map[string][]byte{
+		"random":         bytesOf(t, 1, 5*mib+77),
+		"repeated leaf":  patchwork("0102003400567890"),
+		"repeated nodes": patchwork(zeros + "12" + zeros[2:] + zeros + zeros + "ab"),
+		"nodes at last":  patchwork("1" + zeros[1:] + zeros + zeros),
+		"nodes of nodes": append(patchwork(zeros), 1),
+	} {
+		for _, most := range []uint64{512 << 10, 64 << 20} {
+			t.Run(fmt.Sprintf("%s/%d", name, most), func(t *testing.T) {
+				opts := options(t, true)
+				opts.MaxPieceSize = most
+				packed := func(read func(*packer) error) *Packed {
+					p := &Packed{Kind: KindFile}
+					if err := run(t.Context(), opts, p, read); err != nil {
+						t.Fatal(err)
+					}
+					return p
+				}
+				one := packed(func(p *packer) error { return p.sized(bytes.NewReader(data), uint64(len(data))) })
+				two := packed(func(p *packer) error { return p.stream(bytes.NewReader(data)) })
+				store(t, one)
+				if one.Root != two.Root || one.SHA256 != two.SHA256 || len(one.Pieces) != len(two.Pieces) || one.Blocks != two.Blocks {
+					t.Fatalf("one pass %+v, two %+v", one, two)
+				}
+				for i := range one.Pieces {
+					if one.Pieces[i].Info != two.Pieces[i].Info {
+						t.Errorf("piece %d: %+v, want %+v", i, one.Pieces[i].Info, two.Pieces[i].Info)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestGapThatBeganACAR closes a gap for which a new CAR was begun: the next leaf still
+// has room in the one before.
+func TestGapThatBeganACAR(t *testing.T) {
+	p := &packer{ctx: t.Context(), opts: Options{MaxPieceSize: 2 << 10, Plan: true}, out: &Packed{}}
+	work := newWorkers()
+	a, err := p.newArchive(1, work)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer kept.Remove()
-	plan := options(t, true)
-	plan.Plan = true
-	got, err := PackReader(t.Context(), content(7, 9*mib), plan)
-	if err != nil {
+	if err := a.add(car.LeafCID([32]byte{1}), make([]byte, 1000), 1000); err != nil {
 		t.Fatal(err)
 	}
-	mustBeEmpty(t, plan.WorkDir)
-	if got.Dir != "" || len(got.Pieces) != len(kept.Pieces) || got.Root != kept.Root || got.PayloadSize != kept.PayloadSize {
-		t.Fatalf("plan %+v", got)
+	at, err := a.reserve(someNode, 1000)
+	if err != nil || len(a.parts) != 2 {
+		t.Fatalf("%d CARs, %v", len(a.parts), err)
 	}
-	for i, part := range got.Pieces {
-		if part.Info != kept.Pieces[i].Info || part.CARPath != "" {
-			t.Fatalf("piece %d: %+v", i, part)
+	if err := a.retract(at); err != nil || len(a.parts) != 1 {
+		t.Fatalf("%d CARs, %v", len(a.parts), err)
+	}
+	if next, err := a.reserve(someLeaf, 800); err != nil || len(a.parts) != 1 || next.offset != headerSize+car.SectionSize(someLeaf, 1000) {
+		t.Fatalf("%d CARs, %+v, %v", len(a.parts), next, err)
+	}
+	if err := a.abandon(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOtherSize: content whose blocks are other ones than its size said is refused, also
+// if nobody else noticed.
+func TestOtherSize(t *testing.T) {
+	for _, size := range []int{0, chunkSize, 2*chunkSize + 1, 3*chunkSize + 1} {
+		p := &packer{ctx: t.Context(), opts: Options{Public: true, MaxPieceSize: 8 * mib, Plan: true}, out: &Packed{}}
+		err := p.once(2*chunkSize, func(to io.Writer) error {
+			_, err := to.Write(make([]byte, size))
+			return err
+		})
+		if !errors.Is(err, ErrChanged) {
+			t.Errorf("%d bytes: %v", size, err)
 		}
 	}
 }
@@ -325,7 +453,7 @@ func TestReadErrorLeavesNothing(t *testing.T) {
 			cancel()
 		}
 	}
-	if _, err := PackReader(ctx, content(1, 3*mib), opts); !errors.Is(err, context.Canceled) {
+	if _, err := PackReader(ctx, content(1, 5*mib), opts); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
 	}
 	mustBeEmpty(t, opts.WorkDir)

@@ -9,19 +9,18 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
-	mh "github.com/multiformats/go-multihash"
+
+	"github.com/perdure/perdure/retrieval/car"
 )
 
-// spool keeps the blocks of one payload in a file, each once, until they are
-// written out in their order. It is an ipld.DAGService for the code that builds
-// directories.
+// spool is a keeper for a stream of which nobody knows how long it is: it keeps the
+// blocks in a file, each once, until they are written out in their order.
 type spool struct {
 	file  *os.File
 	dst   *bufio.Writer
-	size  int64
+	size  uint64
 	place map[spoolKey]extent
 	buf   []byte
 }
@@ -31,7 +30,7 @@ type spool struct {
 type spoolKey [sha256.Size + 1]byte
 
 type extent struct {
-	offset int64
+	offset uint64
 	length uint32
 }
 
@@ -63,11 +62,19 @@ func spoolKeyOf(c cid.Cid) spoolKey {
 	return k
 }
 
-// leaf adds a raw block and returns its CID.
+// leaf implements keeper.
 func (s *spool) leaf(data []byte) (cid.Cid, error) {
-	sum := sha256.Sum256(data)
-	c := cid.NewCidV1(cid.Raw, append(mh.Multihash{mh.SHA2_256, sha256.Size}, sum[:]...))
+	c := car.LeafCID(sha256.Sum256(data))
 	return c, s.put(c, data)
+}
+
+// node implements keeper.
+func (s *spool) node(n ipld.Node, file uint64) (ref, error) {
+	total, err := n.Size()
+	if err != nil {
+		return ref{}, fmt.Errorf("size of node %s: %w", n.Cid(), err)
+	}
+	return ref{cid: n.Cid(), file: file, total: total}, s.put(n.Cid(), n.RawData())
 }
 
 // put adds a block unless it is there.
@@ -80,7 +87,7 @@ func (s *spool) put(c cid.Cid, data []byte) error {
 		return fmt.Errorf("keep block %s: %w", c, err)
 	}
 	s.place[key] = extent{s.size, uint32(len(data))}
-	s.size += int64(len(data))
+	s.size += uint64(len(data))
 	return nil
 }
 
@@ -94,76 +101,8 @@ func (s *spool) get(_ context.Context, c cid.Cid) ([]byte, error) {
 		s.buf = make([]byte, at.length)
 	}
 	s.buf = s.buf[:at.length]
-	if _, err := s.file.ReadAt(s.buf, at.offset); err != nil {
+	if _, err := s.file.ReadAt(s.buf, int64(at.offset)); err != nil {
 		return nil, fmt.Errorf("read kept block %s: %w", c, err)
 	}
 	return s.buf, nil
 }
-
-// Add keeps a node.
-func (s *spool) Add(_ context.Context, node ipld.Node) error {
-	if _, ok := node.(known); ok {
-		return nil
-	}
-	return s.put(node.Cid(), node.RawData())
-}
-
-// AddMany keeps several nodes.
-func (s *spool) AddMany(ctx context.Context, nodes []ipld.Node) error {
-	for _, node := range nodes {
-		if err := s.Add(ctx, node); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Get reads a node back.
-func (s *spool) Get(ctx context.Context, c cid.Cid) (ipld.Node, error) {
-	if err := s.flush(); err != nil {
-		return nil, err
-	}
-	data, err := s.get(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	data = append([]byte(nil), data...)
-	if c.Prefix().Codec == cid.Raw {
-		return merkledag.NewRawNodeWPrefix(data, c.Prefix())
-	}
-	node, err := merkledag.DecodeProtobuf(data)
-	if err != nil {
-		return nil, err
-	}
-	return node, node.SetCidBuilder(c.Prefix())
-}
-
-// GetMany reads several nodes back.
-func (s *spool) GetMany(ctx context.Context, cids []cid.Cid) <-chan *ipld.NodeOption {
-	out := make(chan *ipld.NodeOption, len(cids))
-	defer close(out)
-	for _, c := range cids {
-		node, err := s.Get(ctx, c)
-		out <- &ipld.NodeOption{Node: node, Err: err}
-	}
-	return out
-}
-
-// Remove keeps the block: one that nothing links to is never written out.
-func (s *spool) Remove(context.Context, cid.Cid) error { return nil }
-
-// RemoveMany keeps the blocks, as Remove does.
-func (s *spool) RemoveMany(context.Context, []cid.Cid) error { return nil }
-
-// known stands for a node whose block was kept before: all that a link to it
-// needs.
-type known struct {
-	ipld.Node
-	ref
-}
-
-// Cid names the node.
-func (k known) Cid() cid.Cid { return k.cid }
-
-// Size is the node and all below it, in bytes.
-func (k known) Size() (uint64, error) { return k.total, nil }

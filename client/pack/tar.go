@@ -78,6 +78,43 @@ type tarFile struct{ dst *tar.Writer }
 func (f tarFile) Write(p []byte) (int, error) { return f.dst.Write(p) }
 func (f tarFile) Close() error                { return f.dst.Flush() }
 
+// tarSize is a sink that adds up how long the tarSink's tar gets, without the bytes
+// of files.
+type tarSize uint64
+
+func (t *tarSize) Write(p []byte) (int, error) {
+	*t += tarSize(len(p))
+	return len(p), nil
+}
+
+// entry counts what one call writes to a tar.
+func (t *tarSize) entry(write func(*tarSink) error) error { return write(newTarSink(t, true)) }
+
+func (t *tarSize) enter(path string) error {
+	return t.entry(func(s *tarSink) error { return s.enter(path) })
+}
+
+func (t *tarSize) leave(path string) error {
+	return t.entry(func(s *tarSink) error { return s.leave(path) })
+}
+
+func (t *tarSize) symlink(path, target string) error {
+	return t.entry(func(s *tarSink) error { return s.symlink(path, target) })
+}
+
+func (t *tarSize) file(path string, size int64, exec bool) (io.WriteCloser, error) {
+	const block = 512
+	err := t.entry(func(s *tarSink) error { _, err := s.file(path, size, exec); return err })
+	*t += tarSize((size + block - 1) / block * block)
+	return nothing{}, err
+}
+
+// nothing is the body of a file that is only counted.
+type nothing struct{}
+
+func (nothing) Write(p []byte) (int, error) { return len(p), nil }
+func (nothing) Close() error                { return nil }
+
 // digestSink is the tarSink of which only the hash and the size are kept.
 type digestSink struct {
 	*tarSink

@@ -102,15 +102,12 @@ func largeTree(n int) source {
 	}
 }
 
-// TestSpoolServesNodes lets boxo read a sharded directory out of the spool.
-func TestSpoolServesNodes(t *testing.T) {
-	blocks, err := newSpool(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer blocks.remove()
+// TestRecallServesNodes lets boxo read a sharded directory out of what is kept of it.
+func TestRecallServesNodes(t *testing.T) {
+	path := plantLarge(t, 1025)
+	blocks := newRecall(path)
 	to := &directorySink{ctx: t.Context(), blocks: blocks}
-	if err := largeTree(1025)(t.Context(), to); err != nil {
+	if err := localTree(path, nil)(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
 	root, err := blocks.Get(t.Context(), to.root.cid)
@@ -132,6 +129,9 @@ func TestSpoolServesNodes(t *testing.T) {
 	}
 	if _, err := blocks.Get(t.Context(), cid.MustParse(hollowRoot)); !ipld.IsNotFound(err) {
 		t.Fatalf("a block that is not there: %v", err)
+	}
+	if err := blocks.close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -363,6 +363,38 @@ func TestChangeWhileRead(t *testing.T) {
 				mustBeEmpty(t, opts.WorkDir)
 			})
 		}
+	}
+}
+
+// TestChangeBetweenReads alters a file of a public directory after its blocks were
+// named and before they are written.
+func TestChangeBetweenReads(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"rewritten": func(path string) error { return os.WriteFile(path, make([]byte, mib), 0o600) },
+		"cut":       func(path string) error { return os.Truncate(path, 1000) },
+		"removed":   os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "file")
+			if err := os.WriteFile(file, bytesOf(t, 1, mib), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			opts := options(t, true)
+			done := false
+			opts.Progress = func(stage Stage, _, _ uint64) {
+				if stage == StageCut && !done {
+					done = true
+					if err := change(file); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if _, err := Pack(t.Context(), dir, opts); !errors.Is(err, ErrChanged) || !done {
+				t.Fatalf("got %v", err)
+			}
+			mustBeEmpty(t, opts.WorkDir)
+		})
 	}
 }
 

@@ -77,20 +77,24 @@ func newClientCommand(g *globals) *cobra.Command {
 // newClientRun returns the command that serves.
 func newClientRun(g *globals) *cobra.Command {
 	var o client.PublicOptions
+	var due batchFlags
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Serve what was put until stopped",
 		Long: `Go on with every put that was stopped or given --no-wait: place bids that are not on chain,
 serve the pieces to the miners that matched, follow the deals. Payment channels whose vouchers have all expired
-are settled and collected. It runs until it is stopped, beside other commands.
+are settled and collected. What waits in the batch is stored once it is --batch-size or --batch-age.
+Copies that a miner is late with, and copies that end soon, are warned of in the log. It runs until
+it is stopped, beside other commands.
 
 With --http it is also a gateway for ordinary IPFS clients: it gives out archives taken in by
 'perdure gateway import', and what was put with --public as long as its pieces are here. With --bitswap
 IPFS nodes that connect get the same.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runClient(cmd, g, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runClient(cmd, g, o, due.batch()) },
 	}
 	f := cmd.Flags()
+	due.add(f)
 	f.StringVar(&o.HTTP, "http", "", "host:port of a gateway for ordinary IPFS clients (default none)")
 	f.StringSliceVar(&o.Subdomains, "subdomains", nil, "host names below which each CID is an origin of its own")
 	f.BoolVar(&o.Bitswap, "bitswap", false, "give the same to IPFS nodes by bitswap")
@@ -98,13 +102,13 @@ IPFS nodes that connect get the same.`,
 	return cmd
 }
 
-func runClient(cmd *cobra.Command, g *globals, o client.PublicOptions) error {
+func runClient(cmd *cobra.Command, g *globals, o client.PublicOptions, due client.Batch) error {
 	key, err := openKey(g)
 	if err != nil {
 		return err
 	}
 	log := logger(cmd)
-	c, err := g.open(client.Options{Key: key, Log: log})
+	c, err := g.open(client.Options{Key: key, Log: log, Batch: due})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,31 +14,40 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/files"
 )
 
 // newLsCommand returns the command that lists what was stored.
 func newLsCommand(g *globals) *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
-		Use:   "ls",
+		Use:   "ls [CID|NAME]",
 		Short: "List what this home stored",
 		Long: `List what this home stored. States: waiting (in the batch, not bid for), placing (bids are not on
 chain yet), open (copies are under way), active (every copy is proven), partial (some are,
 the others void), void; imported (another home stored it). Copies that a miner is late with
 and copies that end soon are named on standard error.
 
+With a root or a name each copy of each piece of it is listed too: its state, why it is not stored
+if it is not, the height until which the state can last, and when it will be stored if its miner
+takes as long as miners lately did.
+
 With --watch the list is shown again whenever something in it changes, until it is stopped.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := g.openReader(cmd)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			if watch {
-				return watchLs(cmd, g, c)
+			name := ""
+			if len(args) > 0 {
+				name = args[0]
 			}
-			_, err = writeLs(cmd, g, c, "", "  ")
+			if watch {
+				return watchLs(cmd, g, c, name)
+			}
+			_, err = writeLs(cmd, g, c, name, "", "  ")
 			return err
 		},
 	}
@@ -49,13 +59,13 @@ With --watch the list is shown again whenever something in it changes, until it 
 const lsEvery = 2 * time.Second
 
 // watchLs shows the list whenever it has changed, until the command is stopped.
-func watchLs(cmd *cobra.Command, g *globals, c *client.Client) error {
+func watchLs(cmd *cobra.Command, g *globals, c *client.Client, name string) error {
 	tick := time.NewTicker(lsEvery)
 	defer tick.Stop()
 	last := ""
 	for {
 		var err error
-		if last, err = writeLs(cmd, g, c, last, ""); err != nil && cmd.Context().Err() == nil {
+		if last, err = writeLs(cmd, g, c, name, last, ""); err != nil && cmd.Context().Err() == nil {
 			return err
 		}
 		select {
@@ -66,12 +76,18 @@ func watchLs(cmd *cobra.Command, g *globals, c *client.Client) error {
 	}
 }
 
-// writeLs writes the list unless it is the last one, and returns it. JSON is on
-// one line unless it is indented.
-func writeLs(cmd *cobra.Command, g *globals, c *client.Client, last, indent string) (string, error) {
+// writeLs writes the list, or of it what has a name or root, unless it is the last one,
+// and returns it. JSON is on one line unless it is indented.
+func writeLs(cmd *cobra.Command, g *globals, c *client.Client, name, last, indent string) (string, error) {
 	all, err := c.Status(cmd.Context())
 	if err != nil {
 		return last, err
+	}
+	if name != "" {
+		all = slices.DeleteFunc(all, func(o client.ObjectJSON) bool { return o.Name != name && o.RootCID != name })
+		if len(all) == 0 {
+			return last, fmt.Errorf("%q: %w", name, files.ErrNoRecord)
+		}
 	}
 	var text strings.Builder
 	if g.JSON {
@@ -80,6 +96,11 @@ func writeLs(cmd *cobra.Command, g *globals, c *client.Client, last, indent stri
 		err = e.Encode(map[string]any{"items": all})
 	} else {
 		err = writeTable(&text, all)
+		for i := range all {
+			if name != "" && err == nil {
+				err = writeCopies(&text, all[i].CopyStates)
+			}
+		}
 	}
 	if err != nil || text.String() == last {
 		return last, err
@@ -105,3 +126,29 @@ func writeTable(to io.Writer, all []client.ObjectJSON) error {
 	}
 	return w.Flush()
 }
+
+// writeCopies shows how copies stand to people.
+func writeCopies(to io.Writer, all []client.CopyJSON) error {
+	if len(all) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "PIECE\tMINER\tDEAL\tSTATE\tUNTIL\tSTORED IN\tREASON")
+	for _, c := range all {
+		deal, until, eta := "", "", ""
+		if c.Deal != 0 {
+			deal = fmt.Sprint(c.Deal)
+		}
+		if c.Deadline != 0 {
+			until = fmt.Sprintf("height %d, in %s", c.Deadline, seconds(c.Left))
+		}
+		if c.Expected != 0 {
+			eta = seconds(c.ETA)
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Part+1, c.Miner, deal, c.State, until, eta, c.Reason)
+	}
+	return w.Flush()
+}
+
+// seconds is a time for people.
+func seconds(s float64) string { return client.Span(uint64(s*1000), 1) }

@@ -35,7 +35,7 @@ func newMarketBook(g *globals) *cobra.Command {
 // dealsOptions are the flags of market deals.
 type dealsOptions struct {
 	root, piece, miner, client, state string
-	limit                      uint64
+	limit                             uint64
 }
 
 // newMarketDeals returns the command that lists deals.

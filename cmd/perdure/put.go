@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ type putFlags struct {
 	dryRun     bool
 	batch      bool
 	flush      bool
+	due        batchFlags
 }
 
 // newPutCommand returns the command that stores a file or a directory.
@@ -41,8 +43,8 @@ encrypted first, with a key that stays in --home, unless --public is given.
 
 Of several paths those that are small beside a piece share pieces, which cost what one file of
 their size costs; each has a root of its own and is fetched by that alone. With --batch a path is
-packed and waits; what waits is stored together once it is half of a piece, by perdure client
-run an hour after it was given, or at once with perdure put --flush.
+packed and waits; what waits is stored together once it is --batch-size (half of a piece), by
+perdure client run once the oldest is --batch-age (an hour) old, or at once with perdure put --flush.
 
 put places one bid a piece, serves the miners that match it, and returns when every copy
 is sealed and proven (exit code 0) or some will never be (exit code 1). With --no-wait it
@@ -60,10 +62,17 @@ account has free then: the price of the term, an allowance for moving the data, 
 no-show deposit that comes back when a miner has the data. If that is too little, the
 copy ends with its term.
 
-With --dry-run nothing is sent. Without a node that answers the prices are null then.`,
+With --region only miners that claim to be there are paid; nobody checks such claims.
+
+With --dry-run nothing is sent and nothing is written: the content is read, and the quote says what
+all paths cost together, with what waits in the batch if --batch is given. It lets the bids that are
+ahead trade first, and says how much of the book it has seen. Without a node that answers the prices
+are null. Of standard input of more than 4 MiB, and of pieces that several paths share, it does not
+know the piece CID.`,
 		Example: `  perdure put photos --copies 3 --duration 7d
   perdure put *.jpg --duration 30d
   perdure put note.txt --batch
+  perdure put photos --region eu --region us-ny
   perdure put page.html --public --dry-run --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.complete(args); err != nil {
@@ -84,6 +93,8 @@ With --dry-run nothing is sent. Without a node that answers the prices are null 
 	fl.BoolVar(&f.NoWait, "no-wait", false, "return once the bids have landed")
 	fl.BoolVar(&f.batch, "batch", false, "let it wait, to share a piece with others")
 	fl.BoolVar(&f.flush, "flush", false, "store what waits")
+	fl.StringSliceVar(&f.Regions, "region", nil, "regions, one of which a miner must claim, like eu or eu-de (default anywhere)")
+	f.due.add(fl)
 	return cmd
 }
 
@@ -92,10 +103,10 @@ func (f *putFlags) run(cmd *cobra.Command, g *globals, paths []string) error {
 	switch {
 	case f.flush:
 		return runFlush(cmd, g, f)
-	case f.batch:
-		return runBatch(cmd, g, paths, f)
 	case f.dryRun:
 		return runQuote(cmd, g, paths, f)
+	case f.batch:
+		return runBatch(cmd, g, paths, f)
 	case len(paths) > 1:
 		return runPutMany(cmd, g, paths, f)
 	}
@@ -109,8 +120,8 @@ func (f *putFlags) together(args []string) error {
 		return errors.New("--flush stores what waits already: give no path, --batch or --dry-run with it")
 	case !f.flush && len(args) == 0:
 		return errors.New("requires a path")
-	case f.batch && (f.dryRun || f.NoWait):
-		return errors.New("--batch sends nothing yet: give no --dry-run or --no-wait with it")
+	case f.batch && f.NoWait:
+		return errors.New("--batch sends nothing yet: give no --no-wait with it")
 	case len(args) > 1 && slices.Contains(args, "-"):
 		return errors.New("standard input (-) goes alone")
 	}
@@ -123,6 +134,11 @@ func (f *putFlags) complete(args []string) error {
 		return err
 	}
 	f.MaxPrice, f.PieceSize, f.RenewPrice = chain.Amount(f.maxPrice), uint64(f.pieceSize), chain.Amount(f.renewPrice)
+	for _, tag := range f.Regions {
+		if err := chain.CheckRegion(tag); err != nil {
+			return fmt.Errorf("--region: %w", err)
+		}
+	}
 	if f.Renew == 0 && !f.RenewPrice.IsZero() {
 		return errors.New("--renew-price: --renew says how many terms it is for")
 	}
@@ -148,7 +164,7 @@ func runQuote(cmd *cobra.Command, g *globals, paths []string, f *putFlags) error
 		return err
 	}
 	defer c.Close()
-	q, err := c.Quote(cmd.Context(), paths[0], f.PutOptions)
+	q, err := f.quote(cmd.Context(), c, paths)
 	if err != nil {
 		return err
 	}
@@ -162,17 +178,41 @@ func runQuote(cmd *cobra.Command, g *globals, paths []string, f *putFlags) error
 	return nil
 }
 
+// quote asks for what the paths come to.
+func (f *putFlags) quote(ctx context.Context, c *client.Client, paths []string) (*client.Quote, error) {
+	switch {
+	case f.batch:
+		return c.QuoteBatch(ctx, paths, f.PutOptions)
+	case len(paths) > 1:
+		return c.QuoteMany(ctx, paths, f.PutOptions)
+	}
+	return c.Quote(ctx, paths[0], f.PutOptions)
+}
+
 // writeQuote shows a quote to people.
 func writeQuote(w io.Writer, q *client.Quote) {
-	fmt.Fprintf(w, "root      %s\ncontent   %s\npieces    %d, together %s before padding\ncopies    %d\n",
-		q.Root, humanize.IBytes(q.Size), len(q.Pieces), humanize.IBytes(q.PayloadSize), q.Copies)
+	for _, c := range q.Contents {
+		fmt.Fprintf(w, "root      %s  %s  %s\n", c.Root, humanize.IBytes(c.Size), c.Name)
+	}
+	if q.Root.Defined() {
+		fmt.Fprintf(w, "root      %s\n", q.Root)
+	}
+	fmt.Fprintf(w, "content   %s\npieces    %d, together %s before padding\ncopies    %d\n",
+		humanize.IBytes(q.Size), len(q.Pieces), humanize.IBytes(q.PayloadSize), q.Copies)
 	if q.Duration != 0 {
 		fmt.Fprintf(w, "duration  %d blocks\n", q.Duration)
 	}
-	m := q.Market
-	if m == nil {
-		return
+	if q.Market != nil {
+		writeMarket(w, q.Market, q.Copies*uint64(len(q.Pieces)))
 	}
+	for _, one := range q.Miners {
+		fmt.Fprintf(w, "miner     %s at %s, %d of %d sectors faulty, %d no-shows, says it served %s\n",
+			one.Miner, one.Price.Human(), one.Faulty, one.Sectors, one.NoShows, humanize.IBytes(one.Served))
+	}
+}
+
+// writeMarket shows what the order book says about so many copies of pieces.
+func writeMarket(w io.Writer, m *deals.Quote, copies uint64) {
 	fmt.Fprintf(w, "price     %s\nfees      %s\ndeposits  %s, repaid when the miners hold the data\ntotal     %s\n",
 		m.Price.Human(), m.Fees.Human(), m.Deposits.Human(), m.Total.Human())
 	if !m.GiBMonth.IsZero() {
@@ -181,15 +221,25 @@ func writeQuote(w io.Writer, q *client.Quote) {
 	if !m.Renewals.IsZero() {
 		fmt.Fprintf(w, "renewals  %s at most, when their time comes\n", m.Renewals.Human())
 	}
-	fmt.Fprintf(w, "stored    after %d blocks at the earliest; after %d a copy is proven, or void and repaid\n", m.Earliest, m.Latest)
+	expected := "as the network's delays say; no deal is known"
+	if m.Deals > 0 {
+		expected = fmt.Sprintf("as the median of %d recent deals", m.Deals)
+	}
+	fmt.Fprintf(w, "stored    after %d blocks, %s; %d at the earliest; after %d a copy is proven, or void and repaid\n",
+		m.Expected, expected, m.Earliest, m.Latest)
 	fmt.Fprintf(w, "highest   %s per GiB and block: if the book moves, no copy costs more, and one that finds no ask waits and is repaid\n", m.MaxPrice.Human())
-	for _, one := range q.Miners {
-		fmt.Fprintf(w, "miner     %s at %s, %d of %d sectors faulty, %d no-shows, says it served %s\n",
-			one.Miner, one.Price.Human(), one.Faulty, one.Sectors, one.NoShows, humanize.IBytes(one.Served))
-	}
+	fmt.Fprintf(w, "seen      the %d cheapest asks%s%s, after %d bids that are ahead\n", m.Asks, orNone(m.More, ", of more"), orNone(m.Proven, ", proven"), m.Ahead)
 	if m.Missing > 0 {
-		fmt.Fprintf(w, "missing   %d of %d copies find no ask now; their bids wait for one\n", m.Missing, q.Copies*uint64(len(q.Pieces)))
+		fmt.Fprintf(w, "missing   %d of %d copies find no ask now; their bids wait for one\n", m.Missing, copies)
 	}
+}
+
+// orNone is a text if something is so.
+func orNone(so bool, text string) string {
+	if so {
+		return text
+	}
+	return ""
 }
 
 func runPut(cmd *cobra.Command, g *globals, path string, f *putFlags) error {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/files"
@@ -69,6 +71,19 @@ func writeObjects(cmd *cobra.Command, g *globals, all []*files.Object) error {
 	return nil
 }
 
+// batchFlags are the flags that say when a batch is flushed.
+type batchFlags struct {
+	size size
+	age  time.Duration
+}
+
+func (b *batchFlags) add(f *pflag.FlagSet) {
+	f.Var(&b.size, "batch-size", "archives that wait in the batch and are flushed together (default half of the largest piece)")
+	f.DurationVar(&b.age, "batch-age", 0, "age of the oldest that waits at which the batch is flushed (default 1h)")
+}
+
+func (b *batchFlags) batch() client.Batch { return client.Batch{Bytes: uint64(b.size), Age: b.age} }
+
 // runBatch lets paths wait, and stores what waits once it is enough.
 func runBatch(cmd *cobra.Command, g *globals, paths []string, f *putFlags) error {
 	c, err := g.openClient(cmd)
@@ -84,7 +99,7 @@ func runBatch(cmd *cobra.Command, g *globals, paths []string, f *putFlags) error
 		}
 		added = append(added, o)
 	}
-	due, err := c.Due(cmd.Context(), client.Batch{})
+	due, err := c.Due(cmd.Context(), f.due.batch())
 	if err != nil {
 		return err
 	}

@@ -230,4 +230,3 @@ func newReceiptsShow(g *globals) *cobra.Command {
 	require(cmd, "root")
 	return cmd
 }
-

@@ -5,7 +5,6 @@ import (
 	"io"
 
 	"github.com/ipfs/go-cid"
-	"github.com/multiformats/go-varint"
 )
 
 // Writer writes an archive with one root and keeps the index of what it wrote.
@@ -41,8 +40,7 @@ func (w *Writer) Put(c cid.Cid, data []byte) error {
 	if len(data) > MaxBlockSize {
 		return fmt.Errorf("write block %s: %d bytes: %w", c, len(data), ErrTooLarge)
 	}
-	w.head = append(w.head[:0], varint.ToUvarint(uint64(c.ByteLen()+len(data)))...)
-	w.head = append(w.head, c.KeyString()...)
+	w.head = AppendSectionHead(w.head[:0], c, len(data))
 	if _, err := w.dst.Write(w.head); err != nil {
 		w.err = fmt.Errorf("write block %s: %w", c, err)
 		return w.err

@@ -1,0 +1,89 @@
+package explorer
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/filecoin-project/go-state-types/abi"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// TestOffers lists both sides of a book by price, from the block in which the orders
+// were placed on, page by page and by what is wanted.
+func TestOffers(t *testing.T) {
+	n := newNetwork(t)
+	addr, err := multiaddr.NewMultiaddr("/ip4/127.0.0.1/tcp/4001")
+	must(t, err)
+	owner, worker := addressOf(t, "owner"), addressOf(t, "worker")
+	n.all(n.message("owner", 0, &chain.CreateMiner{SealProof: abi.RegisteredSealProof_StackedDrg2KiBV1_1, Fund: chain.PDR(1000),
+		Keys: chain.Keys{Owner: owner, Worker: worker, Beneficiary: owner}, Peer: chain.Peer{ID: []byte("miner peer"), Addrs: [][]byte{addr.Bytes()}}}))
+	large := n.ask(6)
+	large.Terms.MinPiece, large.Terms.Region = 1<<10, "eu-de"
+	n.all(n.message("worker", 0, n.ask(5)), n.message("worker", 1, n.ask(3)), n.message("worker", 2, n.ask(4)), n.message("worker", 3, large),
+		n.message("client", 0, n.bid(1)), n.message("client", 1, n.bid(2)))
+	api, _ := serve(t, n)
+	// listed pages through a list, one order at a time, and returns the prices in PDR.
+	listed := func(path string) (prices []string) {
+		t.Helper()
+		for next := ""; ; {
+			p := decode[Offers](t, api.Handler(), path+"&limit=1"+next)
+			for _, o := range p.Items {
+				if o.Ask != nil {
+					prices = append(prices, o.Ask.Price.Human())
+				} else {
+					prices = append(prices, o.Bid.MaxPrice.Human())
+				}
+			}
+			if p.Next == "" {
+				return prices
+			}
+			if len(p.Items) != 1 || p.Cut {
+				t.Fatalf("%s: page %+v", path, p)
+			}
+			next = "&cursor=" + p.Next
+		}
+	}
+	check := func(state string) {
+		t.Helper()
+		for path, want := range map[string][]string{
+			"asks?":                  {"3 PDR", "4 PDR", "5 PDR", "6 PDR"},
+			"asks?piece_size=128":    {"3 PDR", "4 PDR", "5 PDR"},
+			"asks?piece_size=2048":   {"3 PDR", "4 PDR", "5 PDR", "6 PDR"},
+			"asks?piece_size=4096":   nil,
+			"asks?duration=601":      nil,
+			"asks?region=eu":         {"6 PDR"},
+			"asks?region=us,eu-de":   {"6 PDR"},
+			"asks?collateral=1":      {"3 PDR", "4 PDR", "5 PDR", "6 PDR"},
+			"bids?":                  {"2 PDR", "1 PDR"},
+			"bids?state=new":         {"2 PDR", "1 PDR"},
+			"asks?max_price=" + pdr4: {"3 PDR", "4 PDR"},
+			"bids?price=" + pdr2:     {"2 PDR"},
+		} {
+			if state != chain.OrderWaiting.String() && path == "bids?state=new" {
+				want = nil
+			}
+			if got := listed("/v1/market/" + path); !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", path, got, want)
+			}
+		}
+		if first := decode[Offers](t, api.Handler(), "/v1/market/asks").Items[0]; first.State != state {
+			t.Errorf("the best ask is %s, want %s", first.State, state)
+		}
+	}
+	check(chain.OrderWaiting.String())
+	for range n.params.MatchDelay + 1 {
+		n.block()
+	}
+	check(chain.OrderResting.String())
+	if code, _ := get(t, api.Handler(), "/v1/market/asks?cursor="+decode[Offers](t, api.Handler(), "/v1/market/bids?limit=1").Next); code != http.StatusBadRequest {
+		t.Errorf("a cursor of another list: %d", code)
+	}
+}
+
+const (
+	pdr2 = "2000000000000000000"
+	pdr4 = "4000000000000000000"
+)

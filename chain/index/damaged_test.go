@@ -1,0 +1,53 @@
+package index
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestDamaged: an index that misses a file or has a broken one is said to be
+// damaged, and one that cannot be opened for another reason is not.
+func TestDamaged(t *testing.T) {
+	for name, harm := range map[string]func(path string) error{
+		"broken": func(path string) error { return os.WriteFile(path, []byte("this is no manifest"), 0o600) },
+		"lost":   os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Config{Dir: t.TempDir(), ChainID: "index-test"}
+			x, err := Open(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := x.Close(); err != nil {
+				t.Fatal(err)
+			}
+			found, err := filepath.Glob(filepath.Join(c.Dir, "MANIFEST-*"))
+			if err != nil || len(found) == 0 {
+				t.Fatalf("manifests: %v (%v)", found, err)
+			}
+			for _, path := range found {
+				if err := harm(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := Open(c); !errors.Is(err, ErrDamaged) {
+				t.Errorf("Open gave %v, want ErrDamaged", err)
+			}
+		})
+	}
+	t.Run("in use", func(t *testing.T) {
+		c := Config{Dir: t.TempDir(), ChainID: "index-test"}
+		x, err := Open(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(c); err == nil || errors.Is(err, ErrDamaged) {
+			t.Errorf("Open of an index that is in use gave %v", err)
+		}
+		if err := x.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
