@@ -198,6 +198,7 @@ func holdings(ctx context.Context, records miner.Records, onDisk func(context.Co
 			if h.Status, err = onDisk(ctx, &d.Deal); err != nil {
 				return nil, err
 			}
+			h.Indexed = h.Status.State == gateway.Waiting // it is being unsealed
 		case d.State == miner.DealFetching:
 			h.Status = gateway.Status{State: gateway.Waiting, Retry: fetchWait}
 		case d.State == miner.DealEnded:

@@ -23,6 +23,9 @@ type Holding struct {
 	Piece  cid.Cid
 	Root   cid.Cid // of the payload that the piece is a part of
 	Status Status
+	// Indexed says of a piece that is Waiting that it can be opened all the same: its
+	// index is there, its bytes are not.
+	Indexed bool
 }
 
 // Archive is the bytes of a piece.
@@ -79,7 +82,7 @@ type shelfList struct {
 // shelved is a piece on the shelf.
 type shelved struct {
 	*pieceNames
-	status Status // Free or Priced
+	status Status // Free, Priced, or Waiting if it is only indexed
 }
 
 // pieceNames is what is kept in memory of a piece: 8 bytes a block.
@@ -150,7 +153,7 @@ func (s *Shelf) Look(ctx context.Context) error {
 	}
 	shown := map[cid.Cid]*pieceNames{}
 	for _, h := range all {
-		if h.Status.State == Free || h.Status.State == Priced {
+		if h.Status.State == Free || h.Status.State == Priced || h.Indexed {
 			if shown[h.Piece] == nil {
 				if shown[h.Piece], err = s.shelve(ctx, h.Piece); err != nil {
 					s.cfg.Log.Warn("piece is not shown", "piece", h.Piece, "err", err)
