@@ -23,6 +23,7 @@ type threats struct {
 	rows    map[string][]string // scenario tables: cells by id
 	matrix  map[string]bool     // ids that a matrix names
 	reasons []string            // cells of matrices that name none
+	faults  map[string]string   // cell of tests by fault of a transfer
 }
 
 func readThreats(t *testing.T) *threats {
@@ -31,8 +32,8 @@ func readThreats(t *testing.T) *threats {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &threats{rows: map[string][]string{}, matrix: map[string]bool{}}
-	matrix := false
+	out := &threats{rows: map[string][]string{}, matrix: map[string]bool{}, faults: map[string]string{}}
+	matrix, faults := false, false
 	for line := range strings.Lines(string(page)) {
 		line = strings.TrimSpace(line)
 		if !strings.HasPrefix(line, "|") {
@@ -52,6 +53,10 @@ func readThreats(t *testing.T) *threats {
 			matrix = true
 		case cells[0] == "id" || cells[0] == "asset":
 			matrix = false
+		case cells[0] == "fault":
+			faults = true
+		case faults && !strings.HasPrefix(cells[0], "---"):
+			out.faults[cells[0]] = cells[len(cells)-1]
 		case matrix && !strings.HasPrefix(cells[0], "---"):
 			out.cells(cells[1:])
 		}
@@ -106,6 +111,25 @@ func TestThreats(t *testing.T) {
 	for _, r := range th.reasons {
 		if !slices.Contains([]string{"r1", "r2", "r3", "r4", "r5"}, r) {
 			t.Errorf("a matrix has the cell %q: want =ID,... or r1 to r5", r)
+		}
+	}
+}
+
+// TestFaultsOfTransfers wants each row of the table of what faults cost to name
+// tests that exist.
+func TestFaultsOfTransfers(t *testing.T) {
+	th := readThreats(t)
+	if len(th.faults) < 20 {
+		t.Fatalf("%d faults are read: the page has another form", len(th.faults))
+	}
+	tests := map[string][]string{}
+	for fault, cell := range th.faults {
+		names := quoted.FindAllStringSubmatch(cell, -1)
+		if len(names) == 0 {
+			t.Errorf("%q names no test", fault)
+		}
+		for _, n := range names {
+			checkPlayed(t, fault, n[1], tests)
 		}
 	}
 }

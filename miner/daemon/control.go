@@ -70,9 +70,22 @@ func ReadInfo(home string) (*Info, error) {
 // book. A running daemon acts on it at once, which is reported; otherwise it
 // stands in the config file for its next start.
 func ChangeAsk(ctx context.Context, home string, ask AskConfig) (running bool, err error) {
+	if running, err = tellAsk(ctx, home, ask); running || err != nil {
+		return running, err
+	}
+	if err := saveAsk(home, ask); err != nil {
+		return false, err
+	}
+	// A daemon that starts reads the offer again after it can be told of one: it
+	// did so after the file was written, or it can be told now.
+	return tellAsk(ctx, home, ask)
+}
+
+// tellAsk gives another offer to the daemon of a home, if one runs.
+func tellAsk(ctx context.Context, home string, ask AskConfig) (running bool, err error) {
 	info, err := ReadInfo(home)
 	if errors.Is(err, os.ErrNotExist) {
-		return false, saveAsk(home, ask)
+		return false, nil
 	}
 	if err != nil {
 		return false, err
@@ -88,7 +101,7 @@ func ChangeAsk(ctx context.Context, home string, ask AskConfig) (running bool, e
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if errors.Is(err, syscall.ECONNREFUSED) { // it was stopped or killed
-		return false, saveAsk(home, ask)
+		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("tell the running miner: %w", err)
@@ -102,6 +115,19 @@ func ChangeAsk(ctx context.Context, home string, ask AskConfig) (running bool, e
 		p.Detail = resp.Status
 	}
 	return true, fmt.Errorf("the running miner refuses: %s", p.Detail)
+}
+
+// reread takes the offer from the config file, which may have been changed since
+// the daemon read it and before it could be told.
+func (a *asks) reread(home string) error {
+	cfg, err := LoadConfig(ConfigPath(home))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return a.use(cfg.Ask)
 }
 
 // MinerOf returns the miner that a home belongs to, and the URL of its node.

@@ -171,8 +171,10 @@ func (d *Daemon) openWork(context.Context) (err error) {
 	if d.asks, err = newAsks(d); err != nil {
 		return err
 	}
-	d.status, err = newStatus(d)
-	return err
+	if d.status, err = newStatus(d); err != nil {
+		return err
+	}
+	return d.asks.reread(d.opts.Home)
 }
 
 func (d *Daemon) openSealing(proof abi.RegisteredSealProof) (err error) {

@@ -214,6 +214,13 @@ type payError struct{ err error }
 func (e payError) Error() string { return e.err.Error() }
 func (e payError) Unwrap() error { return e.err }
 
+// debtError marks a seller's word that it lends nothing more on a channel which
+// was in use before: sessions that broke off left chunks unpaid.
+type debtError struct{ err error }
+
+func (e debtError) Error() string { return e.err.Error() }
+func (e debtError) Unwrap() error { return e.err }
+
 // blames reports whether a seller's own wire error is to its discredit: it
 // claims that a correct message is none.
 func blames(code retrieval.Code) bool {

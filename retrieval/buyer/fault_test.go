@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ import (
 type framed struct {
 	io.ReadWriteCloser
 	toSeller, toBuyer func(n int, frame []byte) ([]byte, error)
+	slow              time.Duration // between two bytes to the buyer, once it is set
+	closed            atomic.Bool
 
 	mu      sync.Mutex
 	in, out []byte
@@ -80,9 +83,22 @@ func (f *framed) Read(p []byte) (int, error) {
 		}
 		f.in = withLength(frame)
 	}
+	if f.slow > 0 {
+		time.Sleep(f.slow)
+		p = p[:1]
+		if f.closed.Load() {
+			return 0, io.ErrClosedPipe
+		}
+	}
 	n := copy(p, f.in)
 	f.in = f.in[n:]
 	return n, nil
+}
+
+// Close implements io.Closer.
+func (f *framed) Close() error {
+	f.closed.Store(true)
+	return f.ReadWriteCloser.Close()
 }
 
 var errCut = errors.New("the line was cut")
@@ -423,7 +439,7 @@ func TestBuyerStopsPaying(t *testing.T) {
 		if lost == 0 || lost > retrieval.MaxCredit {
 			t.Errorf("stop after %d: %d chunks lost", stop, lost)
 		}
-		if earned := w.redeem(s); earned != s.Stats().Earned {
+		if earned := w.redeem(s); earned.Less(s.Stats().Earned) { // its next vouchers begin with what it kept back
 			t.Errorf("stop after %d: earned %s, books say %s", stop, earned, s.Stats().Earned)
 		}
 		w.conserved()

@@ -237,8 +237,8 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 	if err != nil {
 		return err
 	}
-	s := &sequence{session: session{buyer: j.buyer, tally: &j.tally, seat: src.seat, conn: conn, offer: *offer, purse: w}, job: j, peer: string(src.peer.ID)}
-	s.need, s.paidBefore = s.chunksLeft, src.woke
+	s := &sequence{session: session{buyer: j.buyer, tally: &j.tally, seat: src.seat, conn: conn, offer: *offer, purse: w, owed: src.owed}, job: j, peer: string(src.peer.ID)}
+	s.need, s.paidBefore = s.chunksLeft, src.ahead()
 	defer conn.Abort()
 	defer func() { src.roused(s.awake) }()
 	if err := j.acceptable(ctx, offer); err != nil {

@@ -28,7 +28,35 @@ func (s *session) present(ctx context.Context) error {
 	if s.purse.promise == nil {
 		return s.renew(ctx)
 	}
+	s.resumed = true
+	if s.owed {
+		if err := s.atone(ctx); err != nil {
+			return err
+		}
+	}
 	return s.sendPay(true)
+}
+
+// atone pays, by the present promise, for chunks that were on their way when
+// earlier sessions broke off, at most a credit window of them. The seller lends
+// nothing on the channel before. It is done once a fetch and seller, whatever the
+// seller says then: so much a lie may cost.
+func (s *session) atone(ctx context.Context) error {
+	w := s.purse
+	if ok, err := w.meets(ctx, &s.offer); err != nil || !ok || !s.tally.atone(s.seat) {
+		return err
+	}
+	for range min(s.offer.Credit, retrieval.MaxCredit, w.promise.Voucher.Voucher.MaxTicks-w.k) {
+		if !s.tally.budget.spend(s.offer.Price, chain.Amount{}) {
+			return overBudget(s.tally.budget, s.offer.Price)
+		}
+		w.k++
+		s.tally.paid(s.seat, s.offer.Price)
+	}
+	if err := w.note(); err != nil {
+		return ownError{err}
+	}
+	return nil
 }
 
 // affordable is how many chunks a voucher should pay.

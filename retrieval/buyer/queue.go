@@ -206,14 +206,17 @@ func (t *Transfer) again(it *item) {
 }
 
 // place queues an item with the first part, from the given one on, that has a
-// source which may hold it; there may be none.
+// source which may hold it; if there is none, one whose seller lied in an earlier
+// fetch.
 func (t *Transfer) place(it *item, from int) {
-	for i := range t.parts {
-		part := (from + i) % len(t.parts)
-		for _, s := range t.sources {
-			if s.part == part && t.usable(s) && !slices.Contains(it.lacks, s) {
-				t.parts[part].push(it)
-				return
+	for _, may := range []func(*source) bool{t.usable, t.pardon} {
+		for i := range t.parts {
+			part := (from + i) % len(t.parts)
+			for _, s := range t.sources {
+				if s.part == part && !slices.Contains(it.lacks, s) && may(s) {
+					t.parts[part].push(it)
+					return
+				}
 			}
 		}
 	}

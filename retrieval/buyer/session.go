@@ -26,6 +26,10 @@ type session struct {
 	shown int           // Pays that the seller has not answered
 	aside chain.Amount  // of the budget, for blocks on their way
 
+	owed    bool // what earlier sessions left unpaid is to be paid
+	resumed bool // the lane was in use before
+	told    int  // Standings since the last chunk
+
 	got    uint64        // chunks of this session
 	bytes  uint64        // of blocks
 	from   chain.Height  // when the first of them came, if a receipt is to say so; else 0
@@ -125,14 +129,23 @@ func (s *session) read(ctx context.Context) (retrieval.Message, error) {
 		return nil, errors.New("receive: stopped")
 	}
 	switch m := m.(type) {
-	case *retrieval.Chunk, *retrieval.End:
+	case *retrieval.Chunk:
+		s.told = 0
+		return m, nil
+	case *retrieval.End:
 		return m, nil
 	case *retrieval.Standing:
+		if s.told++; s.told > maxTold {
+			return nil, fmt.Errorf("%w: speaks of the payment %d times and sends nothing", ErrFault, s.told)
+		}
 		return nil, s.standing(ctx, m)
 	case *retrieval.Wait:
 		return nil, s.hold(m, silent)
 	case *retrieval.Error:
 		err = fmt.Errorf("the seller broke off: %w", m)
+		if m.Code == retrieval.CodeUnpaid && s.resumed && s.got == 0 {
+			err = debtError{err}
+		}
 		if blames(m.Code) {
 			err = fmt.Errorf("%w: %w", ErrFault, err)
 		}
@@ -140,6 +153,10 @@ func (s *session) read(ctx context.Context) (retrieval.Message, error) {
 	}
 	return nil, fmt.Errorf("%w: frame of kind %d is none of a seller's", ErrFault, m.Kind())
 }
+
+// maxTold is how many Standings may come between two chunks: answers to what was
+// shown first and what is shown in its place, and that this is used up.
+const maxTold = 8
 
 // taken counts a chunk whose blocks were all right, and pays it.
 func (s *session) taken(ctx context.Context, c *retrieval.Chunk) error {

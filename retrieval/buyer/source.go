@@ -19,7 +19,10 @@ type source struct {
 	woke  int  // sessions in which it was paid for unsealing, or shown that it was
 	fails int  // in a row, without a block
 	broke int  // sessions that broke off early, though blocks came
+	owed  bool // it says that earlier sessions left chunks unpaid
 	gone  bool // not asked again in this fetch
+	// pardoned is set when only sellers are left that lied in earlier fetches.
+	pardoned bool
 }
 
 // steady is how many blocks of one session make up for those that broke off.
@@ -41,6 +44,11 @@ func (s *source) failed(cfg *Config, came uint64, err error, other bool) (drop b
 		s.broke = 0
 	}
 	s.fails++
+	var debt debtError
+	if errors.As(err, &debt) && !s.owed {
+		s.owed = true // the next session pays them
+		return false
+	}
 	var pay payError
 	if s.gone = s.fails > cfg.Retries || errors.As(err, &pay); s.gone {
 		return false
@@ -53,6 +61,15 @@ func (s *source) failed(cfg *Config, came uint64, err error, other bool) (drop b
 	}
 	s.gone = other && s.broke > cfg.Retries
 	return s.gone
+}
+
+// ahead is in how many sessions the seller was paid ahead, for unsealing. One that is only
+// pardoned is not paid ahead at all.
+func (s *source) ahead() int {
+	if s.pardoned {
+		return shownOnce + 1
+	}
+	return s.woke
 }
 
 // roused counts a session in which unsealing was paid for.

@@ -13,8 +13,9 @@ type tally struct {
 	budget *Budget
 	notify func(Stats)
 
-	mu    sync.Mutex
-	stats Stats
+	mu     sync.Mutex
+	stats  Stats
+	atoned map[int]bool // by seat
 
 	telling sync.Mutex // one call of notify at a time
 }
@@ -86,6 +87,18 @@ func (t *tally) unsealed(seat int, cost chain.Amount) {
 			*sum = more
 		}
 	}
+}
+
+// atone says whether what earlier sessions left unpaid may be paid to a peer: once.
+func (t *tally) atone(seat int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.atoned == nil {
+		t.atoned = map[int]bool{}
+	}
+	first := !t.atoned[seat]
+	t.atoned[seat] = true
+	return first
 }
 
 // snapshot is a copy of the numbers.

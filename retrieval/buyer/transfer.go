@@ -68,7 +68,8 @@ type File struct {
 // queue is empty, a unit of a slow seller is asked of a faster one, too, from
 // its end on; what then comes from both is paid to both, at most two credit
 // windows of chunks a unit. Sellers that lie, stall or break off again and
-// again are dropped and remembered by the Buyer.
+// again are dropped and remembered by the Buyer. One that is remembered from an
+// earlier fetch is asked where nobody else is left: nothing wrong is kept or paid.
 //
 // A Transfer may be used by many goroutines. It has goroutines of its own until
 // Close returns.

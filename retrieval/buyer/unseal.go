@@ -43,9 +43,13 @@ func compareOffers(a, b *retrieval.Offer) int {
 	return a.Price.Cmp(b.Price)
 }
 
-// errAgain blames a seller that wants to be paid for the same unsealing again, though it
-// was shown that it was paid.
-var errAgain = fmt.Errorf("%w: wants to be paid for unsealing again", ErrFault)
+// shownOnce is in how many sessions a seller may ask to be paid for the same unsealing:
+// once to be paid, once to be shown that it was.
+const shownOnce = 1
+
+// errAgain blames a seller that wants to be paid for an unsealing again, though it was
+// shown that it was paid, or that lied before.
+var errAgain = fmt.Errorf("%w: wants to be paid ahead, and was or lied before", ErrFault)
 
 // errShown ends a session in which a seller that may not know that it was paid was shown
 // that: the next one tells.
@@ -62,7 +66,7 @@ func (s *session) rouse(ctx context.Context) error {
 	if s.offer.Unseal == 0 || s.awake {
 		return nil
 	}
-	if s.paidBefore > 1 {
+	if s.paidBefore > shownOnce {
 		return errAgain
 	}
 	cost, err := unsealing(&s.offer)

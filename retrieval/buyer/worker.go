@@ -116,7 +116,17 @@ const (
 
 // usable says whether a source may be asked. Transfer.mu is held, here and below.
 func (t *Transfer) usable(s *source) bool {
-	return !s.gone && !t.buyer.Dropped(string(s.peer.ID))
+	return !s.gone && (s.pardoned || !t.buyer.Dropped(string(s.peer.ID)))
+}
+
+// pardon makes a source usable whose seller lied in an earlier fetch: it is
+// better than nobody, since nothing wrong is kept or paid.
+func (t *Transfer) pardon(s *source) bool {
+	if s.gone {
+		return false
+	}
+	s.pardoned = true
+	return true
 }
 
 // dear says whether a seller costs more than twice what another one does, or would
@@ -178,7 +188,7 @@ func (t *Transfer) hire(q *queue) (able bool) {
 			continue
 		}
 		able = true
-		if !t.closed && len(t.asked) < t.req.Sessions && !t.busy(s) && !t.dear(s) && q.has(s) {
+		if !t.closed && t.ctx.Err() == nil && len(t.asked) < t.req.Sessions && !t.busy(s) && !t.dear(s) && q.has(s) {
 			t.asked[s] = struct{}{}
 			t.group.Add(1)
 			go t.work(s)
@@ -277,6 +287,9 @@ func (t *Transfer) judge(s *source, came uint64, err error) bool {
 	drop := !s.gone && s.failed(&t.buyer.cfg, came, err, others)
 	if drop {
 		t.buyer.drop(string(s.peer.ID))
+		for _, other := range t.sources { // not even as the last one
+			other.gone = other.gone || string(other.peer.ID) == string(s.peer.ID)
+		}
 	}
 	t.tally.seller(s.seat, func(st *SellerStats) { st.left(err, drop) })
 	return !s.gone && !t.closed && t.parts[s.part].has(s)
@@ -290,8 +303,8 @@ func (t *Transfer) visit(s *source) (came uint64, err error) {
 		return 0, err
 	}
 	defer conn.Abort()
-	w := &worker{session: session{buyer: t.buyer, tally: &t.tally, seat: s.seat, conn: conn, offer: *offer}, t: t, src: s, wake: make(chan struct{}, 1), answer: time.Since(began)}
-	w.need, w.paidBefore = w.chunksLeft, s.woke
+	w := &worker{session: session{buyer: t.buyer, tally: &t.tally, seat: s.seat, conn: conn, offer: *offer, owed: s.owed}, t: t, src: s, wake: make(chan struct{}, 1), answer: time.Since(began)}
+	w.need, w.paidBefore = w.chunksLeft, s.ahead()
 	if err := t.buyer.acceptable(t.ctx, offer, t.req.MaxPrice); err != nil {
 		w.leave()
 		return 0, err

@@ -22,8 +22,9 @@ const headSize = retrieval.FrameHead
 // goroutine, writes for any; both may go on at once.
 //
 // While a read or a write is under way and idle passes without a whole frame in
-// either direction, the stream is ended. Time in which the owner does neither
-// does not count.
+// either direction, the stream is ended; so it is when one write takes that long,
+// whatever comes in meanwhile. Time in which the owner does neither does not
+// count.
 type Conn struct {
 	stream io.ReadWriteCloser
 	in     *bufio.Reader
@@ -36,6 +37,7 @@ type Conn struct {
 	mu    sync.Mutex
 	busy  int // reads and writes under way
 	timer *time.Timer
+	stuck *time.Timer // of the write under way
 	ended bool
 }
 
@@ -44,8 +46,14 @@ type Conn struct {
 func NewConn(stream io.ReadWriteCloser, idle time.Duration) *Conn {
 	c := &Conn{stream: stream, in: bufio.NewReaderSize(stream, 16<<10), idle: idle}
 	c.timer = time.AfterFunc(idle, c.expire)
-	c.timer.Stop()
+	c.stuck = time.AfterFunc(idle, c.expire)
+	c.stop()
 	return c
+}
+
+func (c *Conn) stop() {
+	c.timer.Stop()
+	c.stuck.Stop()
 }
 
 func (c *Conn) expire() {
@@ -152,7 +160,9 @@ func (c *Conn) WriteRoomy(b []byte) error {
 func (c *Conn) write(b []byte) error {
 	binary.BigEndian.PutUint32(b, uint32(len(b)-headSize))
 	c.begin()
+	c.stuck.Reset(c.idle)
 	_, err := c.stream.Write(b)
+	c.stuck.Stop()
 	if err := c.done(err); err != nil {
 		return fmt.Errorf("write frame: %w", err)
 	}
@@ -161,13 +171,13 @@ func (c *Conn) write(b []byte) error {
 
 // Close ends the stream; what was written before still arrives.
 func (c *Conn) Close() error {
-	c.timer.Stop()
+	c.stop()
 	return c.stream.Close()
 }
 
 // Abort ends the stream at once in both directions.
 func (c *Conn) Abort() {
-	c.timer.Stop()
+	c.stop()
 	if r, ok := c.stream.(interface{ Reset() error }); ok {
 		_ = r.Reset() // nothing is left to be done about a stream that is gone
 		return

@@ -18,6 +18,9 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 	if x.offer.Price.IsZero() {
 		return retrieval.Errorf(retrieval.CodeVoucher, "there is nothing to pay")
 	}
+	if x.crowded() {
+		return retrieval.Errorf(retrieval.CodeMalformed, "the answers to %d Pays were not read", maxAnswers)
+	}
 	v := &p.Voucher.Voucher
 	key := laneKey{v.Channel, v.Lane}
 	c, err := x.checkSigned(ctx, &p.Voucher)
@@ -49,6 +52,9 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 		if held, err = x.keep(c.Payer, p); err != nil {
 			return err
 		}
+	}
+	if covers == 0 {
+		recovered = 0 // it may have expired: what it pays is worth nothing
 	}
 	if err := x.forgive(key.channel, recovered); err != nil {
 		return err
@@ -260,6 +266,16 @@ func (x *session) answerPay(m retrieval.Message) {
 	x.outbox = append(x.outbox, m)
 	x.seller.mu.Unlock()
 	x.signal()
+}
+
+// maxAnswers is how many answers to Pays may wait for a buyer to read them.
+const maxAnswers = 16
+
+// crowded reports whether so many wait.
+func (x *session) crowded() bool {
+	x.seller.mu.Lock()
+	defer x.seller.mu.Unlock()
+	return len(x.outbox) >= maxAnswers
 }
 
 // takeTick accepts a tick: one hash for each chunk that it pays.

@@ -2,6 +2,7 @@ package seller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/perdure/perdure/chain"
@@ -149,17 +150,43 @@ func (x *session) sendChunk(ctx context.Context, id uint64, entries []place) err
 // credit waits until one more chunk may be sent, or the Want is called off.
 func (x *session) credit(ctx context.Context, w *want) (cancelled bool, err error) {
 	if x.offer.Price.IsZero() {
-		err = x.await(ctx, 0, func() bool { cancelled = w.cancelled; return true })
+		err = x.await(ctx, 0, nil, func() bool { cancelled = w.cancelled; return true })
 		return cancelled, err
 	}
 	if err := x.watchChannel(ctx); err != nil {
 		return false, err
 	}
-	err = x.await(ctx, x.seller.cfg.PayTimeout, func() bool {
-		cancelled = w.cancelled
-		return cancelled || x.free > 0 || x.mayLend()
+	var barred error
+	limit := x.seller.cfg.PayTimeout
+	late := retrieval.Errorf(retrieval.CodeUnpaid, "no payment came within %s", limit)
+	err = x.await(ctx, limit, late, func() bool {
+		if cancelled = w.cancelled; cancelled || x.free > 0 {
+			return true
+		}
+		barred = x.barred()
+		return barred != nil || x.mayLend()
 	})
-	return cancelled, err
+	return cancelled, errors.Join(err, barred)
+}
+
+// barred is why nothing is lent on the session's channel, whatever is paid for
+// this session: earlier ones left a whole window unpaid. seller.mu is held.
+func (x *session) barred() error {
+	if x.held == nil || x.covers == 0 || x.owed < x.offer.Credit || x.lent() > 0 {
+		return nil
+	}
+	return retrieval.Errorf(retrieval.CodeUnpaid, "sessions on channel %d that broke off left %d chunks unpaid", x.lane.channel, x.owed)
+}
+
+// lent is how many chunks all sessions on the channel were sent and have not
+// paid. seller.mu is held.
+func (x *session) lent() (chunks uint64) {
+	for k, other := range x.seller.lanes {
+		if k.channel == x.lane.channel {
+			chunks += other.unpaid()
+		}
+	}
+	return chunks
 }
 
 // mayLend says whether the next chunk may be sent unpaid. seller.mu is held.
@@ -176,13 +203,7 @@ func (x *session) mayLend() bool {
 		}
 		return false
 	}
-	lent := uint64(0)
-	for k, other := range x.seller.lanes {
-		if k.channel == x.lane.channel {
-			lent += other.unpaid()
-		}
-	}
-	return lent < retrieval.Window(x.paid-x.unsealed, x.offer.Credit, x.owed) && x.paid-x.stored < retrieval.MaxCredit
+	return x.lent() < retrieval.Window(x.paid-x.unsealed, x.offer.Credit, x.owed) && x.paid-x.stored < retrieval.MaxCredit
 }
 
 // unpaid is how many chunks are due and not paid. seller.mu is held.

@@ -151,7 +151,9 @@ func standingOf(h *ledger.Holding) *retrieval.Standing {
 func (x *session) send(ctx context.Context) error {
 	for {
 		var w *want
-		err := x.await(ctx, 0, func() bool {
+		idle := x.seller.cfg.IdleTimeout
+		late := retrieval.Errorf(retrieval.CodeTimeout, "nothing was asked for within %s", idle)
+		err := x.await(ctx, idle, late, func() bool {
 			if len(x.wants) > 0 {
 				w = x.wants[0]
 			}
@@ -173,9 +175,10 @@ func (x *session) send(ctx context.Context) error {
 }
 
 // await waits until ready, called under seller.mu, says so. It sends what is in
-// the outbox meanwhile. limit, if not 0, is how long the buyer may take to pay.
-func (x *session) await(ctx context.Context, limit time.Duration, ready func() bool) error {
-	var late <-chan time.Time
+// the outbox meanwhile. limit, if not 0, is how long the buyer may take; late is
+// what it is told then.
+func (x *session) await(ctx context.Context, limit time.Duration, late error, ready func() bool) error {
+	var over <-chan time.Time
 	for {
 		x.seller.mu.Lock()
 		if err := x.err; err != nil {
@@ -194,15 +197,15 @@ func (x *session) await(ctx context.Context, limit time.Duration, ready func() b
 		if ok {
 			return nil
 		}
-		if limit > 0 && late == nil {
+		if limit > 0 && over == nil {
 			timer := time.NewTimer(limit)
 			defer timer.Stop()
-			late = timer.C
+			over = timer.C
 		}
 		select {
 		case <-x.wake:
-		case <-late:
-			return retrieval.Errorf(retrieval.CodeUnpaid, "no payment came within %s", limit)
+		case <-over:
+			return late
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -87,7 +87,9 @@ func (x *session) unseal(ctx context.Context, w *want) (cancelled bool, err erro
 	if x.asleep == nil {
 		return false, nil
 	}
-	err = x.await(ctx, x.seller.cfg.PayTimeout, func() bool {
+	limit := x.seller.cfg.PayTimeout
+	late := retrieval.Errorf(retrieval.CodeUnpaid, "unsealing was not paid within %s", limit)
+	err = x.await(ctx, limit, late, func() bool {
 		cancelled = w.cancelled
 		return cancelled || x.fee == 0
 	})
@@ -135,7 +137,7 @@ func (x *session) waitFor(ctx context.Context, w *want, ready <-chan error) (can
 			}
 			return false, err
 		case <-x.wake:
-			err := x.await(ctx, 0, func() bool { cancelled = w.cancelled; return true })
+			err := x.await(ctx, 0, nil, func() bool { cancelled = w.cancelled; return true })
 			if err != nil || cancelled {
 				return cancelled, err
 			}
