@@ -25,7 +25,7 @@ race:
 
 # Whole networks, with processes killed and proofs broken: minutes, not seconds.
 e2e:
-	PERDURE_E2E=1 $(GO) test -count=1 -timeout 40m -v -run E2E ./internal/devnet/...
+	PERDURE_E2E=1 $(GO) test -count=1 -timeout 40m -v -run E2E ./internal/devnet/... ./retrieval/buyer
 
 # Seven validators and seven miners through what a plan drawn from SEED does to
 # them, for BLOCKS blocks: about twenty minutes on two cores.

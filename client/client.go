@@ -96,15 +96,18 @@ func New(cfg Config) (*Client, error) {
 
 // Options are what Open makes a client of.
 type Options struct {
-	Home   string // the user's home directory of Perdure; the client's files are in client/
-	Node   string // URL of a chain node's API; empty: offline
-	Chain  Node   // what is asked in place of Node, such as a light.Node; Close closes it, too
-	Key    []byte // secp256k1 private key that signs and pays; nil: only reading
-	Guest  bool   // without a Key, get what is given away
+	Home  string // the user's home directory of Perdure; the client's files are in client/
+	Node  string // URL of a chain node's API; empty: offline
+	Chain Node   // what is asked in place of Node, such as a light.Node; Close closes it, too
+	Key   []byte // secp256k1 private key that signs and pays; nil: only reading
+	Guest bool   // without a Key, get what is given away
+	// Listen are multiaddrs; nil: free ports of all interfaces, which a miner behind
+	// a router needs to meet the client directly. None: the client only dials.
 	Listen []string
 	Buyer  buyer.Config
 	Batch  Batch // when Run flushes what waits in the batch
-	// Finders are asked for sellers of content that the chain does not know.
+	// Finders are asked for sellers of content that the chain does not know, beside
+	// the distributed hash table that the chain's miners are in.
 	Finders []Finder
 	// Gateways are URLs that are asked for /piece/CID when no deal in force is over a
 	// piece.
@@ -162,12 +165,19 @@ func Open(o Options) (*Client, error) {
 		if err != nil {
 			return fail(err)
 		}
-		host, err := p2p.New(p2p.Config{Identity: identity, Listen: o.Listen})
+		listen := o.Listen
+		if listen == nil {
+			listen = p2p.AllAddrs(0)
+		}
+		host, err := p2p.New(p2p.Config{Identity: identity, Listen: listen, NAT: p2p.NAT{Mode: p2p.Dials}})
 		if err != nil {
 			return fail(err)
 		}
 		parts.OnClose("host", host.Close)
 		cfg.Host = host
+		if explorer, ok := cfg.Chain.(rpc.Explorer); ok {
+			cfg.Finders = append([]Finder{&p2p.Table{Host: host, Node: explorer}}, cfg.Finders...)
+		}
 	}
 	c, err := New(cfg)
 	if err != nil {

@@ -18,6 +18,7 @@ const blocksAtOnce = 64
 // hire begins a transfer from the sellers known now, which runs until its Close.
 func (g *getting) hire() {
 	r := buyer.TransferRequest{Root: g.r.Root, Parts: g.from.parts, MaxPrice: g.o.price(), Budget: g.budget}
+	r.Whole, g.fresh = g.fresh, false
 	r.Progress = func(s buyer.Stats) {
 		sum := g.clerk.note(s)
 		if g.o.Progress != nil {

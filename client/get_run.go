@@ -34,6 +34,7 @@ type getting struct {
 	transfer *buyer.Transfer
 	clerk    *clerk
 	store    *fetch.Store // in the home
+	fresh    bool         // all of the payload is to be got, and nothing of it is there
 	kind     dag.Kind     // of the target
 }
 
@@ -98,6 +99,7 @@ func (g *getting) run(ctx context.Context, dest string) (err error) {
 		}
 		err = g.store.Remove()
 	}()
+	g.fresh = len(g.o.Path) == 0 && g.o.Range == nil && !g.store.Has(g.r.Root)
 	return g.recorded(ctx, func() error {
 		g.ctx = ctx
 		g.hire()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/ipfs/go-cid"
 
@@ -166,19 +167,26 @@ func (c *Client) addDeals(ctx context.Context, s *sources, found []*chain.Deal, 
 	return nil
 }
 
-// find asks the Finders, once, and reports whether they added a seller. They are
+// find asks the Finders, once and at the same time, and reports whether they added a seller. They are
 // asked for the payload by its root, since nobody knows its pieces.
 func (c *Client) find(ctx context.Context, s *sources, root cid.Cid) bool {
 	if s.asked {
 		return false
 	}
 	s.asked = true
+	found := make([][]chain.Peer, len(c.cfg.Finders))
+	var asking sync.WaitGroup
+	for i, f := range c.cfg.Finders {
+		asking.Go(func() {
+			var err error
+			if found[i], err = f.FindProviders(ctx, root, foundMost); err != nil {
+				c.log.Warn("look for sellers", "root", root, "err", err)
+			}
+		})
+	}
+	asking.Wait()
 	part := buyer.Part{}
-	for _, f := range c.cfg.Finders {
-		peers, err := f.FindProviders(ctx, root, foundMost)
-		if err != nil {
-			c.log.Warn("look for sellers", "root", root, "err", err)
-		}
+	for _, peers := range found {
 		for _, p := range peers {
 			if !slices.ContainsFunc(part.Sellers, func(k chain.Peer) bool { return string(k.ID) == string(p.ID) }) {
 				part.Sellers = append(part.Sellers, p)

@@ -28,8 +28,10 @@ const (
 )
 
 const (
-	// StartCredit is how many chunks may be unpaid at the start of a session.
-	StartCredit = 1
+	// StartCredit is how many chunks may be unpaid at the start of a session: that
+	// of a file's first nodes, and that of its first leaf, which then comes without
+	// a round trip between the two.
+	StartCredit = 2
 	// MaxCredit is the credit window: the most chunks that may be unpaid, and
 	// the most ticks that a seller may hold without having made them durable.
 	MaxCredit = 4
@@ -42,7 +44,7 @@ const (
 // session on a channel whose earlier sessions left owed chunks unpaid. It grows
 // from StartCredit by one with each paid chunk up to most; what is owed comes
 // off the most, so that breaking off again and again costs a seller no more
-// than one window.
+// than one window. All sessions of a channel together have at most - owed.
 func Window(paid, most, owed uint64) uint64 {
 	most = min(most, MaxCredit)
 	if owed >= most {

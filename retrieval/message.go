@@ -192,8 +192,8 @@ func (o *Offer) Validate() error {
 		return malformed("offer of %s", o.Form)
 	case o.ChunkSize != ChunkSize:
 		return malformed("offer of chunks of %d bytes, want %d", o.ChunkSize, ChunkSize)
-	case o.Credit < StartCredit || o.Credit > MaxCredit:
-		return malformed("offer of credit %d, want %d to %d", o.Credit, StartCredit, MaxCredit)
+	case o.Credit < 1 || o.Credit > MaxCredit:
+		return malformed("offer of credit %d, want 1 to %d", o.Credit, MaxCredit)
 	case o.Unseal > chain.MaxTicks || o.Unseal > 0 && o.Price.IsZero():
 		return malformed("offer with %d ticks for unsealing at %s attoPDR each, want at most %d of a price", o.Unseal, o.Price, chain.MaxTicks)
 	case o.Price.IsZero() != (o.Payee == nil):

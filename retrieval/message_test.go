@@ -202,7 +202,7 @@ func TestWindow(t *testing.T) {
 	} {
 		got = append(got, fmt.Sprint(Window(w.paid, w.most, w.owed)))
 	}
-	if s := strings.Join(got, " "); s != "1 2 3 4 4 4 4 2 1 1 0 0" {
+	if s := strings.Join(got, " "); s != "2 3 4 4 4 4 4 2 1 1 0 0" {
 		t.Errorf("windows %s", s)
 	}
 }

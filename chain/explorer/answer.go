@@ -86,15 +86,22 @@ func (a *API) problemOf(err error) (*Problem, bool) {
 
 // refuse answers with a problem.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	p, known := a.problemOf(err)
-	p.Instance = w.Header().Get(headerRequestID)
-	if !known && r.Context().Err() == nil {
-		a.log.Error("API", "request", p.Instance, "method", r.Method, "path", r.URL.Path, "error", err)
-	}
+	p := a.explain(r, w.Header().Get(headerRequestID), err)
 	if p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
 	write(w, p.Status, contentProblem, p)
+}
+
+// explain is the problem that a request's caller is told of. What is the node's
+// own affair goes to the log under the request's ID.
+func (a *API) explain(r *http.Request, id string, err error) *Problem {
+	p, known := a.problemOf(err)
+	p.Instance = id
+	if !known && r.Context().Err() == nil {
+		a.log.Error("API", "request", p.Instance, "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	return p
 }
 
 // write sends a value as JSON.
@@ -120,13 +127,18 @@ type verbatim struct {
 // accepted is an answer with status 202.
 type accepted struct{ value any }
 
-// answer runs one operation.
-func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
+// run does one operation.
+func (a *API) run(w http.ResponseWriter, r *http.Request, of *route) (any, error) {
 	q, err := a.newQuery(w, r, of)
-	var v any
-	if err == nil {
-		v, err = of.handle(q)
+	if err != nil {
+		return nil, err
 	}
+	return of.handle(q)
+}
+
+// answer runs one operation and sends what comes of it.
+func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
+	v, err := a.run(w, r, of)
 	if err != nil {
 		a.refuse(w, r, err)
 		return

@@ -98,6 +98,7 @@ type API struct {
 	callers *callers
 	metrics *metrics
 	handler http.Handler
+	calls   *http.ServeMux // of Call
 }
 
 // New makes the handlers. The API answers at once; what needs the index
@@ -115,6 +116,7 @@ func New(c Config) (*API, error) {
 		}
 	}
 	a.handler = a.wrap(a.mux())
+	a.calls = a.callMux()
 	return a, nil
 }
 

@@ -66,15 +66,20 @@ func (a *API) deadline(w http.ResponseWriter) {
 	}
 }
 
-// head writes the headers that every answer has.
-func (a *API) head(w http.ResponseWriter, r *http.Request) {
+// identify gives a request its ID and writes the headers that every answer has.
+func identify(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get(headerRequestID)
 	if !requestID.MatchString(id) {
 		id = rand.Text()
 	}
+	w.Header().Set(headerRequestID, id)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+}
+
+// head writes the headers that every answer of the API has: any web page may ask.
+func (a *API) head(w http.ResponseWriter, r *http.Request) {
+	identify(w, r)
 	h := w.Header()
-	h.Set(headerRequestID, id)
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Expose-Headers", headerRequestID+", Retry-After")
 	if r.Method == http.MethodOptions {

@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/page"
 	"github.com/perdure/perdure/chain/index"
 )
 
@@ -33,7 +34,8 @@ func openIndex(n *Node) (*index.Index, error) {
 	return index.Open(c)
 }
 
-// explore opens the index and returns the explorer's handlers over it.
+// explore opens the index and returns the explorer's handlers over it: the API
+// and, beside it, the page.
 func explore(n *Node) (http.Handler, error) {
 	x, err := openIndex(n)
 	if err != nil {
@@ -49,8 +51,16 @@ func explore(n *Node) (http.Handler, error) {
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
+	pages, err := page.New(api, api.Handler())
+	if err != nil {
+		return nil, errors.Join(err, api.Close())
+	}
 	n.explorer, n.index = api, x
-	return api.Handler(), nil
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", api.Handler())
+	mux.Handle("/health/", api.Handler())
+	mux.Handle("/", pages)
+	return mux, nil
 }
 
 // version is the module's version as the build recorded it.

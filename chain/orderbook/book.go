@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"slices"
 
 	"github.com/perdure/perdure/chain"
 )
@@ -16,7 +15,7 @@ import (
 // empty. Orders in a book are shared: nobody changes them.
 type Book struct {
 	asks, bids side
-	miners     tree // of the asks, each miner's together
+	miners     radix // of each miner, its asks as they came in
 }
 
 // ErrOrder is returned for a record that is neither a bid nor an ask.
@@ -68,7 +67,7 @@ type Draft struct {
 // Draft begins to change the book, which stays as it is.
 func (b *Book) Draft() *Draft {
 	d := &Draft{book: *b, by: new(batch)}
-	d.book.bids.bids, d.book.bids.seek.bids = true, true // of the zero Book too
+	d.book.bids.seek.bids, d.book.bids.groups.bids = true, true // of the zero Book too
 	return d
 }
 
@@ -76,7 +75,7 @@ func (b *Book) Draft() *Draft {
 func (d *Draft) Book() *Book {
 	d.book.asks.seal(d.by)
 	d.book.bids.seal(d.by)
-	d.book.miners.seal(d.by)
+	d.book.miners.seal(d.by, func(uint64) {})
 	d.by = new(batch)
 	out := d.book
 	return &out
@@ -97,11 +96,18 @@ func (d *Draft) Set(o *chain.Order) error {
 	if o.State != chain.OrderSearching && o.State != chain.OrderResting {
 		return nil
 	}
-	e := &entry{rankOf(o), termsOf(o), o}
-	d.side(o).put(e, d.by)
-	if o.Ask != nil {
-		d.book.miners = d.book.miners.set(&entry{minerRank(o), e.terms, o}, d.by)
+	if o.Bid != nil {
+		d.book.bids.put(&entry{o, termsOf(o, nil), rankOf(o)}, d.by)
+		return nil
 	}
+	others := d.book.miners.tree(o.Ask.Miner)
+	var like *party
+	if first := others.first(); first != nil {
+		like = first.terms.miner
+	}
+	e := &entry{o, termsOf(o, like), rankOf(o)}
+	d.book.asks.put(e, d.by)
+	d.book.miners.put(o.Ask.Miner, others.set(e, d.by), d.by)
 	return nil
 }
 
@@ -110,8 +116,7 @@ func (d *Draft) Set(o *chain.Order) error {
 func (d *Draft) Remove(o *chain.Order) {
 	r := rankOf(o)
 	if d.side(o).drop(o, &r, d.by) && o.Ask != nil {
-		r = minerRank(o)
-		d.book.miners = d.book.miners.remove(&r, d.by)
+		d.book.miners.put(o.Ask.Miner, d.book.miners.tree(o.Ask.Miner).remove(&r, d.by), d.by)
 	}
 }
 
@@ -125,7 +130,7 @@ func (d *Draft) change(w *working) {
 	if w.order.State != w.entry.order.State {
 		s.drop(w.entry.order, &w.entry.rank, d.by)
 	}
-	s.put(&entry{w.entry.rank, w.entry.terms, w.order}, d.by)
+	s.put(&entry{w.order, w.entry.terms, w.entry.rank}, d.by)
 }
 
 // Rebuild makes the book of a state's order records, given in any order.
@@ -204,20 +209,18 @@ func depth(orders iter.Seq[*chain.Order], n int, of func(*chain.Order) (chain.Am
 
 // Equal reports whether two books hold the same orders in the same order.
 func (b *Book) Equal(o *Book) bool {
-	return b.asks.equal(&o.asks) && b.bids.equal(&o.bids) && equalRanks(b.miners, o.miners)
+	return b.asks.equal(&o.asks) && b.bids.equal(&o.bids) && b.miners.equal(&o.miners, sameTerms)
 }
 
 func (s *side) equal(o *side) bool {
 	same := func(p, q *entry) bool { return p.order == q.order || sameRecord(p.order, q.order) }
-	return sameEntries(s.seek, o.seek, same) &&
-		slices.EqualFunc(s.byHead, o.byHead, func(g, h *group) bool { return g.number == h.number && sameEntries(g.tree, h.tree, same) })
+	return sameEntries(s.seek, o.seek, same) && s.groups.equal(&o.groups, same) && sameEntries(s.heads, o.heads, same)
 }
 
-// equalRanks leaves out the orders, which are as they were when they came in.
-func equalRanks(a, b tree) bool {
-	return sameEntries(a, b, func(p, q *entry) bool {
-		return p.terms.size == q.terms.size && p.terms.duration == q.terms.duration && p.terms.stake == q.terms.stake
-	})
+// sameTerms leaves out what of an order changes: the asks of Book.miners are as
+// they were when they came in.
+func sameTerms(p, q *entry) bool {
+	return p.terms.size == q.terms.size && p.terms.duration == q.terms.duration && p.terms.stake == q.terms.stake
 }
 
 func sameEntries(a, b tree, same func(p, q *entry) bool) bool {

@@ -6,7 +6,6 @@ const levels = 12
 
 // cursor stands at an entry of a tree, or behind the last.
 type cursor struct {
-	tree  tree
 	path  [levels]step
 	depth int // steps of path in use; 0: behind the last entry
 }
@@ -18,7 +17,7 @@ type step struct {
 
 // seek returns a cursor at the first entry after r.
 func (t tree) seek(r *rank) cursor {
-	c := cursor{tree: t}
+	var c cursor
 	if t.root == nil {
 		return c
 	}
@@ -35,6 +34,22 @@ func (t tree) seek(r *rank) cursor {
 	c.push(n, i)
 	c.climb()
 	return c
+}
+
+// start returns a cursor at the first entry.
+func (t tree) start() cursor {
+	var c cursor
+	for n := t.root; n != nil; n = n.firstChild() {
+		c.push(n, 0)
+	}
+	return c
+}
+
+func (n *node) firstChild() *node {
+	if n.children == nil {
+		return nil
+	}
+	return n.children[0]
 }
 
 func (c *cursor) push(n *node, at int) {
@@ -113,18 +128,4 @@ func (c *cursor) look(s *step, x *searcher, by condition) bool {
 		}
 	}
 	return false
-}
-
-// advance moves to the first entry after r; the cursor stands at one that is
-// the first after r or after a rank before r.
-func (c *cursor) advance(r *rank) {
-	for range 2 {
-		if e := c.entry(); e == nil || e.rank.compare(r) > 0 {
-			return
-		}
-		c.next()
-	}
-	if e := c.entry(); e != nil && e.rank.compare(r) <= 0 {
-		*c = c.tree.seek(r)
-	}
 }

@@ -1,25 +1,16 @@
 package orderbook
 
 import (
-	"cmp"
 	"math/bits"
-	"slices"
 
 	"github.com/perdure/perdure/chain"
 )
 
-// groups is how many groups a side's orders are divided into.
+// groups is how many groups a side's orders at rest are divided into. A group is
+// of orders whose terms are alike. A search passes over misfits group by group: a
+// wall of orders that fail for several reasons by turns is a few groups of which
+// each fails for one.
 const groups = 1024
-
-// group is the part of the orders at rest whose terms are alike. A search passes
-// over misfits group by group: a wall of orders that fail for several reasons by
-// turns is a few groups of which each fails for one.
-type group struct {
-	owner  *batch
-	number uint16
-	tree   tree
-	head   *entry // the first
-}
 
 // groupOf is the group of an order: FNV-1a, of 32 bits, over the lengths in bits
 // of size and duration bounds and collateral and the bytes of an ask's region,
@@ -46,37 +37,17 @@ func groupOf(o *chain.Order) uint16 {
 // them those that still search, so that an order which trades as soon as it
 // comes touches the few only.
 type side struct {
-	owner    *batch // who may change the slices
-	bids     bool
-	seek     tree
-	resting  int
-	byNumber []*group
-	byHead   []*group // sealed ones, by rank of the head
+	seek    tree
+	resting int
+	groups  radix
+	heads   tree  // the first order of each group
+	sealed  radix // the groups of which these are the heads
 }
+
+// groupOf returns the group of an order that rests.
+func (s *side) groupOf(e *entry) tree { return s.groups.tree(uint64(groupOf(e.order))) }
 
 func (s *side) size() int { return s.resting + s.seek.size }
-
-// at returns where the group of a number is or would be.
-func (s *side) at(number uint16) (int, bool) {
-	return slices.BinarySearchFunc(s.byNumber, number, func(g *group, n uint16) int { return cmp.Compare(g.number, n) })
-}
-
-// own returns the group of a number for the batch to change.
-func (s *side) own(number uint16, by *batch) *group {
-	if s.owner != by {
-		s.owner, s.byNumber = by, slices.Clone(s.byNumber)
-	}
-	i, found := s.at(number)
-	switch {
-	case !found:
-		s.byNumber = slices.Insert(s.byNumber, i, &group{owner: by, number: number, tree: tree{bids: s.bids}})
-	case s.byNumber[i].owner != by:
-		g := *s.byNumber[i]
-		g.owner = by
-		s.byNumber[i] = &g
-	}
-	return s.byNumber[i]
-}
 
 // put puts an entry in, or in the place of one of the same rank that searches or
 // rests as it does.
@@ -85,10 +56,10 @@ func (s *side) put(e *entry, by *batch) {
 		s.seek = s.seek.set(e, by)
 		return
 	}
-	g := s.own(groupOf(e.order), by)
-	was := g.tree.size
-	g.tree = g.tree.set(e, by)
-	s.resting += g.tree.size - was
+	number := uint64(groupOf(e.order))
+	t := s.groups.tree(number).set(e, by)
+	s.groups.put(number, t, by)
+	s.resting += t.size
 }
 
 // drop takes an order out that searches or rests as it says.
@@ -98,12 +69,12 @@ func (s *side) drop(o *chain.Order, r *rank, by *batch) bool {
 		s.seek = s.seek.remove(r, by)
 		return s.seek.size < was
 	}
-	number := groupOf(o)
-	if i, found := s.at(number); !found || s.byNumber[i].tree.get(r) == nil {
+	number := uint64(groupOf(o))
+	t := s.groups.tree(number).remove(r, by)
+	if t.size == 0 {
 		return false
 	}
-	g := s.own(number, by)
-	g.tree = g.tree.remove(r, by)
+	s.groups.put(number, t, by)
 	s.resting--
 	return true
 }
@@ -113,45 +84,33 @@ func (s *side) get(o *chain.Order, r *rank) *entry {
 	if e := s.seek.get(r); e != nil {
 		return e
 	}
-	if i, found := s.at(groupOf(o)); found {
-		return s.byNumber[i].tree.get(r)
-	}
-	return nil
+	return s.groups.tree(uint64(groupOf(o))).get(r)
 }
 
 // before returns the last entry before r, or nil.
 func (s *side) before(r *rank) *entry {
 	last := s.seek.before(r)
-	for _, g := range s.byNumber {
-		if e := g.tree.before(r); last == nil || e != nil && last.rank.compare(&e.rank) < 0 {
+	for c := s.heads.start(); c.entry() != nil && c.entry().rank.compare(r) < 0; c.next() {
+		if e := s.groupOf(c.entry()).before(r); last == nil || last.rank.compare(&e.rank) < 0 {
 			last = e
 		}
 	}
 	return last
 }
 
-// seal ends a batch: hulls are exact, empty groups are gone and the others stand
-// by their heads.
+// seal ends a batch: hulls are exact, empty groups are gone and the heads are
+// those that the groups have now.
 func (s *side) seal(by *batch) {
 	s.seek.seal(by)
-	if s.owner != by {
-		return
-	}
-	s.byNumber = slices.DeleteFunc(s.byNumber, func(g *group) bool { return g.tree.size == 0 })
-	heads := make([]*group, 0, len(s.byNumber))
-	for _, g := range s.byHead {
-		if i, found := s.at(g.number); found && s.byNumber[i] == g {
-			heads = append(heads, g) // not touched
+	s.groups.seal(by, func(number uint64) {
+		was, is := s.sealed.tree(number).first(), s.groups.tree(number).first()
+		if was != nil && (is == nil || was.rank != is.rank) {
+			s.heads = s.heads.remove(&was.rank, by)
 		}
-	}
-	for _, g := range s.byNumber {
-		if g.owner != by {
-			continue
+		if is != nil && is != was {
+			s.heads = s.heads.set(is, by)
 		}
-		g.tree.seal(by)
-		g.head = g.tree.first()
-		i, _ := slices.BinarySearchFunc(heads, &g.head.rank, func(h *group, r *rank) int { return h.head.rank.compare(r) })
-		heads = slices.Insert(heads, i, g)
-	}
-	s.byHead = heads
+	})
+	s.heads.seal(by)
+	s.sealed = s.groups
 }

@@ -305,12 +305,32 @@ func (m *market) compareBooks() {
 	if !m.book.Equal(rebuilt) {
 		m.t.Fatalf("height %d: the book differs from the one rebuilt from the naive market's orders", m.now)
 	}
-	trees := []tree{m.book.asks.seek, m.book.bids.seek, m.book.miners}
-	for _, g := range slices.Concat(m.book.asks.byNumber, m.book.bids.byNumber) {
-		trees = append(trees, g.tree)
+	checkHulls(m.t, m.book.asks.seek)
+	checkHulls(m.t, m.book.bids.seek)
+	checkHeads(m.t, &m.book.asks)
+	checkHeads(m.t, &m.book.bids)
+	for _, x := range []radix{m.book.asks.groups, m.book.bids.groups, m.book.miners} {
+		for _, t := range x.all() {
+			checkHulls(m.t, t)
+		}
 	}
-	for _, t := range trees {
-		checkHulls(m.t, t)
+}
+
+// checkHeads checks that the heads of a side are the first orders of its groups.
+func checkHeads(t testing.TB, s *side) {
+	t.Helper()
+	heads := map[uint64]*entry{}
+	for e := range s.heads.all() {
+		heads[uint64(groupOf(e.order))] = e
+	}
+	found := 0
+	for number, g := range s.groups.all() {
+		if found++; heads[number] != g.first() {
+			t.Fatalf("group %d begins with %v, its head is %v", number, g.first(), heads[number])
+		}
+	}
+	if found != s.heads.size {
+		t.Fatalf("%d groups, %d heads", found, s.heads.size)
 	}
 }
 

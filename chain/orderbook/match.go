@@ -101,7 +101,10 @@ func (b *Book) Match(now chain.Height, rules *Rules) (*Book, *Outcome, error) {
 	if b.searching() == 0 {
 		return b, &Outcome{}, nil
 	}
-	m := &matcher{book: b, now: now, rules: rules, live: map[uint64]*working{}, spent: spent{}}
+	m := &matcher{book: b, now: now, rules: rules}
+	m.turns = first(b.bids.seek, rules.Searches)
+	m.live, m.changed = make(map[uint64]*working, len(m.turns)), make([]*working, 0, 2*len(m.turns))
+	m.out.Trades = make([]Trade, 0, min(rules.Trades, uint64(b.searching())))
 	m.sweep()
 	if m.err != nil {
 		return nil, nil, m.err
@@ -117,7 +120,8 @@ type matcher struct {
 	turns   []*entry            // bids that search in this block, the best first
 	live    map[uint64]*working // orders changed so far
 	changed []*working
-	spent   spent
+	bid     searcher // that looks at asks
+	asks    merge    // its path
 	out     Outcome
 	err     error
 }
@@ -127,33 +131,43 @@ type working struct {
 	entry  *entry // as it stands in the book
 	order  *chain.Order
 	filled bool
+	past   *cursor // of one that was filled: in its tree, behind it and others that are gone; nil: nobody has passed it
 }
 
-// of returns an entry's order as it stands now.
-func (m *matcher) of(e *entry) *chain.Order {
-	if w := m.live[e.order.ID]; w != nil {
-		return w.order
+// standing is an order as the block has found or made it.
+type standing struct {
+	entry *entry
+	work  *working // nil: not changed so far
+}
+
+// of returns an order as it stands now.
+func (m *matcher) of(e *entry) standing { return standing{e, m.live[e.rank.id]} }
+
+// gone reports whether the order was filled in this block.
+func (s *standing) gone() bool { return s.work != nil && s.work.filled }
+
+func (s *standing) order() *chain.Order {
+	if s.work != nil {
+		return s.work.order
 	}
-	return e.order
+	return s.entry.order
 }
 
 // gone reports whether an order was filled in this block.
 func (m *matcher) gone(e *entry) bool {
-	w := m.live[e.order.ID]
-	return w != nil && w.filled
+	s := m.of(e)
+	return s.gone()
 }
 
-// edit returns an entry's order to be changed.
-func (m *matcher) edit(e *entry) *working {
-	if w := m.live[e.order.ID]; w != nil {
-		return w
+// edit returns an order to be changed.
+func (m *matcher) edit(s *standing) *chain.Order {
+	if s.work == nil {
+		o := *s.entry.order
+		s.work = &working{entry: s.entry, order: &o}
+		m.live[o.ID] = s.work
+		m.changed = append(m.changed, s.work)
 	}
-	o := *e.order
-	o.Miners, o.Owners = slices.Clone(o.Miners), slices.Clone(o.Owners)
-	w := &working{entry: e, order: &o}
-	m.live[o.ID] = w
-	m.changed = append(m.changed, w)
-	return w
+	return s.work.order
 }
 
 // room reports whether the block may make another trade.
@@ -196,43 +210,43 @@ func allows(b *chain.BidTerms, miner chain.MinerID) bool {
 }
 
 // visit looks at a pair and trades one copy if it can.
-func (m *matcher) visit(bid, ask *entry) {
+func (m *matcher) visit(bid, ask *standing) {
 	m.out.Visits++
-	if !m.fits(m.of(bid), m.of(ask)) {
+	if !m.fits(bid.order(), ask.order()) {
 		return
 	}
 	if err := m.trade(bid, ask); err != nil && m.err == nil {
-		m.err = fmt.Errorf("match bid %d with ask %d: %w", bid.order.ID, ask.order.ID, err)
+		m.err = fmt.Errorf("match bid %d with ask %d: %w", bid.entry.order.ID, ask.entry.order.ID, err)
 	}
 }
 
-func (m *matcher) trade(bid, ask *entry) error {
-	t := Trade{Bid: bid.order, Ask: ask.order}
-	terms := bid.order.Bid
-	total, err := chain.DealPrice(ask.order.Ask.Price, terms.PaddedSize, terms.Duration)
+func (m *matcher) trade(bid, ask *standing) error {
+	t := Trade{Bid: bid.entry.order, Ask: ask.entry.order}
+	terms := t.Bid.Bid
+	total, err := chain.DealPrice(t.Ask.Ask.Price, terms.PaddedSize, terms.Duration)
 	if err != nil {
 		return err
 	}
 	t.Total = total
-	if err := m.payFrom(bid.order, &t); err != nil {
+	if err := m.payFrom(t.Bid, &t); err != nil {
 		return err
 	}
-	t.Collateral, t.MinerDeposit, err = m.rules.Stake(ask.order.Ask, terms.PaddedSize, ask.order.NoShows)
+	t.Collateral, t.MinerDeposit, err = m.rules.Stake(t.Ask.Ask, terms.PaddedSize, t.Ask.NoShows)
 	if err != nil {
 		return err
 	}
-	buyer, seller := m.edit(bid), m.edit(ask)
-	b, a := buyer.order, seller.order
+	b, a := m.edit(bid), m.edit(ask)
 	if err := spend(&b.Locked, t.Total, t.Refund, t.Reserve, t.ClientDeposit); err != nil {
 		return err
 	}
 	if err := spend(&a.Locked, t.Collateral, t.MinerDeposit); err != nil {
 		return err
 	}
-	b.Copies--
-	b.Miners, b.Owners = append(b.Miners, a.Ask.Miner), append(b.Owners, a.Owner)
 	a.Free -= terms.PaddedSize
-	buyer.filled, seller.filled = b.Copies == 0, m.sellsOut(a)
+	if b.Copies--; b.Copies > 0 { // else nobody asks any more; what the book has of both is not appended to
+		b.Miners, b.Owners = append(slices.Clip(b.Miners), a.Ask.Miner), append(slices.Clip(b.Owners), a.Owner)
+	}
+	bid.work.filled, ask.work.filled = b.Copies == 0, m.sellsOut(a)
 	m.out.Trades = append(m.out.Trades, t)
 	return nil
 }
@@ -271,7 +285,13 @@ func spend(from *chain.Amount, amounts ...chain.Amount) error {
 // finish puts the changed orders into the book.
 func (m *matcher) finish() (*Book, *Outcome, error) {
 	slices.SortFunc(m.changed, func(a, b *working) int { return cmp.Compare(a.order.ID, b.order.ID) })
-	d := m.book.Draft()
+	d, filled := m.book.Draft(), 0
+	for _, w := range m.changed {
+		if w.filled {
+			filled++
+		}
+	}
+	m.out.Filled = make([]*chain.Order, 0, filled)
 	for _, w := range m.changed {
 		d.change(w)
 		if w.filled {

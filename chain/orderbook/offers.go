@@ -18,7 +18,7 @@ type Wanted struct {
 // Suits reports whether an ask, as it is now, may take such a piece.
 func (w *Wanted) Suits(ask *chain.Order) bool {
 	as := w.searcher()
-	return !as.clashes(&entry{terms: termsOf(ask), order: ask}) && w.room(ask) && (w.MaxPrice.IsZero() || !w.MaxPrice.Less(ask.Ask.Price))
+	return !as.clashes(&entry{terms: termsOf(ask, nil), order: ask}) && w.room(ask) && (w.MaxPrice.IsZero() || !w.MaxPrice.Less(ask.Ask.Price))
 }
 
 func (w *Wanted) room(ask *chain.Order) bool { return ask.Free >= max(w.Size, ask.Ask.MinPiece) }
@@ -33,7 +33,7 @@ func (w *Wanted) searcher() searcher {
 		return span{n, n}
 	}
 	bid := &chain.BidTerms{Regions: w.Regions}
-	return searcher{terms: terms{size: only(w.Size), duration: only(w.Duration), stake: w.Collateral}, order: &chain.Order{Bid: bid}}
+	return searcher{terms: &terms{size: only(w.Size), duration: only(w.Duration), stake: w.Collateral}, order: &chain.Order{Bid: bid}}
 }
 
 // Found are orders of one side, the best first.
@@ -48,7 +48,8 @@ type Found struct {
 // at so many orders and runs of misfits at most: its work does not grow with the book.
 func (b *Book) Offers(w *Wanted, after chain.Place, most, look int) *Found {
 	out, as, start := &Found{Last: after}, w.searcher(), askRank(&after)
-	for p := b.asks.after(&start, nil); ; out.Looked++ {
+	var p merge
+	for p.begin(&b.asks, &start); ; out.Looked++ {
 		e := p.entry()
 		switch {
 		case e == nil || !w.MaxPrice.IsZero() && w.MaxPrice.Less(e.order.Ask.Price):
@@ -72,9 +73,10 @@ func (b *Book) Wishes(price chain.Amount, searching bool, after chain.Place, mos
 	out := &Found{Last: after}
 	bids, start := b.bids, bidRank(&after)
 	if searching {
-		bids = side{bids: true, seek: bids.seek}
+		bids = side{seek: bids.seek}
 	}
-	from := bids.after(&start, nil)
+	var from merge
+	from.begin(&bids, &start)
 	for e := from.entry(); e != nil && !e.order.Bid.MaxPrice.Less(price); e = from.entry() {
 		if len(out.Orders) == most {
 			out.More = true

@@ -10,54 +10,57 @@ import (
 type path interface {
 	entry() *entry   // where it stands; nil: behind the last
 	next()           // to the following order
-	pass()           // the same, if the order is gone
+	pass(*working)   // the same, if the order is gone
 	hop(x *searcher) // over a run of orders, of the group of the one at which it stands, that do not suit x
 }
 
 // merge goes through the orders of one side, the best first. Groups whose first
 // order it has not come to are not opened.
 type merge struct {
-	spent   spent
-	waiting []*group // not opened, by head
-	open    []*lane  // as a heap: the one that stands at the best order first
+	side    *side
+	waiting cursor  // of the heads of groups that are not opened
+	open    []*lane // as a heap: the one that stands at the best order first
 	at      *entry
-	opened  bool // at is that of open[0], else of waiting[0]
+	opened  bool    // at is that of open[0], else of the first that waits
+	lanes   []*lane // all that were ever made, for another search to use
+	used    int     // of lanes
 }
 
 // lane is a group that is open.
 type lane struct {
 	cursor
-	of   *group
-	gone bool // all orders before it are
+	run *working // the first of the orders just before it, without a gap, that are gone; nil: none is
 }
 
-// spent remembers for the searches of one block where the first order of a group
-// is that is not gone, so that not every one passes over all that are.
-type spent map[*group]cursor
-
-// after returns a path that stands at the first order after r; known may be nil.
-func (s *side) after(r *rank, known spent) *merge {
-	m := &merge{waiting: s.byHead, spent: known}
-	m.add(s.seek, r)
-	for len(m.waiting) > 0 && m.waiting[0].head.rank.compare(r) <= 0 {
-		m.add(m.waiting[0].tree, r)
-		m.waiting = m.waiting[1:]
+// begin puts a merge at the first order of a side after r.
+func (m *merge) begin(s *side, r *rank) {
+	m.side, m.waiting, m.open, m.used = s, s.heads.start(), m.open[:0], 0
+	m.add(s.seek.seek(r))
+	for ; m.waiting.entry() != nil && m.waiting.entry().rank.compare(r) <= 0; m.waiting.next() {
+		m.add(s.groupOf(m.waiting.entry()).seek(r))
 	}
 	for i := len(m.open)/2 - 1; i >= 0; i-- {
 		sink(m.open, i, sooner)
 	}
 	m.choose()
-	return m
 }
 
-// add opens a tree after r, if there is anything.
-func (m *merge) add(t tree, r *rank) {
-	if t.size == 0 {
-		return
+// add opens a tree where a cursor stands, if that is not behind the last.
+func (m *merge) add(c cursor) {
+	if c.entry() != nil {
+		m.open = append(m.open, m.lane(c))
 	}
-	if c := t.seek(r); c.entry() != nil {
-		m.open = append(m.open, &lane{cursor: c})
+}
+
+// lane returns a lane that no other cursor of this search has.
+func (m *merge) lane(c cursor) *lane {
+	if m.used == len(m.lanes) {
+		m.lanes = append(m.lanes, new(lane))
 	}
+	l := m.lanes[m.used]
+	m.used++
+	*l = lane{cursor: c}
+	return l
 }
 
 func sooner(a, b *lane) bool { return a.entry().rank.compare(&b.entry().rank) < 0 }
@@ -67,8 +70,8 @@ func (m *merge) choose() {
 	if m.opened {
 		m.at = m.open[0].entry()
 	}
-	if len(m.waiting) > 0 && (m.at == nil || m.waiting[0].head.rank.compare(&m.at.rank) < 0) {
-		m.at, m.opened = m.waiting[0].head, false
+	if head := m.waiting.entry(); head != nil && (m.at == nil || head.rank.compare(&m.at.rank) < 0) {
+		m.at, m.opened = head, false
 	}
 }
 
@@ -76,24 +79,27 @@ func (m *merge) entry() *entry { return m.at }
 
 func (m *merge) next() {
 	l := m.current()
-	l.gone = false
-	l.next()
+	l.run = nil
+	l.cursor.next()
 	m.settle()
 }
 
-func (m *merge) pass() {
-	if !m.opened {
-		if c, known := m.spent[m.waiting[0]]; known {
-			m.current().cursor = c
-			m.settle()
-			return
-		}
-	}
+// pass goes as far as any search of the block has found orders to be gone that
+// stand one after the other.
+func (m *merge) pass(gone *working) {
 	l := m.current()
-	l.next()
-	if l.gone && m.spent != nil {
-		m.spent[l.of] = l.cursor
+	if gone.past != nil {
+		l.cursor = *gone.past
+	} else {
+		l.cursor.next()
 	}
+	if l.run == nil {
+		l.run = gone
+	}
+	if l.run.past == nil {
+		l.run.past = new(cursor)
+	}
+	*l.run.past = l.cursor
 	m.settle()
 }
 
@@ -101,9 +107,8 @@ func (m *merge) pass() {
 // first of those that are open.
 func (m *merge) current() *lane {
 	if !m.opened {
-		g := m.waiting[0]
-		m.waiting, m.opened = m.waiting[1:], true
-		m.open = append(m.open, &lane{g.tree.seek(&rank{}), g, true})
+		m.open, m.opened = append(m.open, m.lane(m.side.groupOf(m.at).start())), true
+		m.waiting.next()
 		last := len(m.open) - 1
 		m.open[0], m.open[last] = m.open[last], m.open[0]
 		rise(m.open, last, sooner)
@@ -122,13 +127,13 @@ func (m *merge) settle() {
 }
 
 func (m *merge) hop(x *searcher) {
-	if !m.opened && x.excludes(&m.waiting[0].tree.root.hull) {
-		m.waiting = m.waiting[1:]
+	if !m.opened && x.excludes(&m.side.groupOf(m.at).root.hull) {
+		m.waiting.next()
 		m.choose()
 		return
 	}
 	l := m.current()
-	l.gone = false
+	l.run = nil
 	x.hop(&l.cursor)
 	m.settle()
 }
@@ -136,7 +141,8 @@ func (m *merge) hop(x *searcher) {
 // all goes through the entries of a side in order.
 func (s *side) all() iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
-		for m := s.after(&rank{}, nil); m.at != nil; m.next() {
+		var m merge
+		for m.begin(s, &rank{}); m.at != nil; m.next() {
 			if !yield(m.at) {
 				return
 			}
@@ -149,48 +155,29 @@ func (s *side) all() iter.Seq[*entry] {
 type named struct {
 	asks *side
 	each []cursor // of Book.miners, one a miner
-	ids  []chain.MinerID
-	best int    // whose cursor is the first
-	at   *entry // what the asks have at its rank
+	best int      // whose cursor is the first
+	at   *entry   // what the asks have at its rank
 }
 
-// asksOf returns a path through the asks of some miners after a place.
-func (b *Book) asksOf(ids []chain.MinerID, from *chain.Place) *named {
-	n := &named{asks: &b.asks, ids: ids}
+// asksOf returns a path through the asks of some miners after a rank.
+func (b *Book) asksOf(ids []chain.MinerID, from *rank) *named {
+	n := &named{asks: &b.asks}
 	for _, id := range ids {
-		r := minersPlace(id, from)
-		n.each = append(n.each, b.miners.seek(&r))
+		n.each = append(n.each, b.miners.tree(id).seek(from))
 	}
 	n.choose()
 	return n
 }
 
-// minerRank is an ask's rank among those of its miner.
-func minerRank(ask *chain.Order) rank {
-	p := PlaceOf(ask)
-	return minersPlace(ask.Ask.Miner, &p)
-}
-
-// minersPlace is the rank of a place among the asks of a miner.
-func minersPlace(id chain.MinerID, p *chain.Place) rank {
-	return rank{key: id, price: p.Price, placed: p.Placed, tie: p.Tie, id: p.ID}
-}
-
 func (n *named) choose() {
-	var first *chain.Order
-	var least rank
+	var first *entry
 	for i := range n.each {
-		e := n.each[i].entry()
-		if e == nil || e.rank.key != n.ids[i] { // behind the miner's last ask
-			continue
-		}
-		p := PlaceOf(e.order)
-		if r := askRank(&p); first == nil || r.compare(&least) < 0 {
-			first, least, n.best = e.order, r, i
+		if e := n.each[i].entry(); e != nil && (first == nil || e.rank.compare(&first.rank) < 0) {
+			first, n.best = e, i
 		}
 	}
 	if n.at = nil; first != nil {
-		n.at = n.asks.get(first, &least)
+		n.at = n.asks.get(first.order, &first.rank)
 	}
 }
 
@@ -201,7 +188,7 @@ func (n *named) next() {
 	n.choose()
 }
 
-func (n *named) pass() { n.next() }
+func (n *named) pass(*working) { n.next() }
 
 func (n *named) hop(x *searcher) {
 	x.hop(&n.each[n.best])

@@ -9,7 +9,7 @@ import (
 type seeker struct {
 	ask          *entry
 	as           searcher
-	bids         *merge
+	bids         merge
 	visits, hops uint64
 	stopped      bool // it has used up its visits or hops and goes on in the next block
 	over         bool // all bids are passed that its price allows
@@ -23,8 +23,9 @@ func ahead(a, b *seeker) bool {
 }
 
 // first returns the best entries of a tree.
-func first(t tree, most uint64) (out []*entry) {
-	for c := t.seek(&rank{}); c.entry() != nil && uint64(len(out)) < most; c.next() {
+func first(t tree, most uint64) []*entry {
+	out := make([]*entry, 0, min(most, uint64(t.size)))
+	for c := t.start(); c.entry() != nil && uint64(len(out)) < most; c.next() {
 		out = append(out, c.entry())
 	}
 	return out
@@ -33,7 +34,6 @@ func first(t tree, most uint64) (out []*entry) {
 // sweep goes through the bids that search or that a searching ask looks at,
 // best first.
 func (m *matcher) sweep() {
-	m.turns = first(m.book.bids.seek, m.rules.Searches)
 	all, waiting := m.seekers()
 	for turn := 0; m.err == nil && (len(waiting) > 0 || turn < len(m.turns)); {
 		if len(waiting) > 0 && (turn == len(m.turns) || waiting[0].bids.at.rank.compare(&m.turns[turn].rank) <= 0) {
@@ -69,7 +69,8 @@ func (m *matcher) sweep() {
 func (m *matcher) seekers() (all, waiting []*seeker) {
 	for _, e := range first(m.book.asks.seek, m.rules.Searches) {
 		from := bidRank(&e.order.From)
-		k := &seeker{ask: e, as: searcher{terms: e.terms, order: e.order}, bids: m.book.bids.after(&from, nil)}
+		k := &seeker{ask: e, as: searcher{terms: &e.terms, order: e.order}}
+		k.bids.begin(&m.book.bids, &from)
 		all = append(all, k)
 		if m.stand(k) {
 			waiting = append(waiting, k)
@@ -133,7 +134,8 @@ func (m *matcher) show(k *seeker) bool {
 	default:
 		k.visits++
 		if !theirs {
-			m.visit(bid, k.ask)
+			b, a := m.of(bid), m.of(k.ask)
+			m.visit(&b, &a)
 		}
 	}
 	k.bids.next()
@@ -143,52 +145,62 @@ func (m *matcher) show(k *seeker) bool {
 // asksFor is what a bid's search goes through: the asks after its From, of the
 // miners that it allows if it names any.
 func (m *matcher) asksFor(bid *chain.Order) path {
-	if len(bid.Bid.Allow) > 0 {
-		return m.book.asksOf(bid.Bid.Allow, &bid.From)
-	}
 	from := askRank(&bid.From)
-	return m.book.asks.after(&from, m.spent)
+	if len(bid.Bid.Allow) > 0 {
+		return m.book.asksOf(bid.Bid.Allow, &from)
+	}
+	m.asks.begin(&m.book.asks, &from)
+	return &m.asks
 }
 
 // search lets a bid look at the asks after its From. It reports whether the
 // block goes on.
-func (m *matcher) search(bid *entry) bool {
-	asks, limit := m.asksFor(bid.order), bid.order.Bid.MaxPrice
-	as := searcher{terms: bid.terms}
+func (m *matcher) search(e *entry) bool {
+	bid := m.of(e)
+	if bid.gone() {
+		return true
+	}
+	asks, limit := m.asksFor(e.order), e.order.Bid.MaxPrice
+	as := &m.bid
+	*as = searcher{terms: &e.terms, order: bid.order()}
 	var visits, hops uint64
-	for !m.gone(bid) {
-		ask := asks.entry()
-		if ask == nil || limit.Less(ask.rank.price) {
-			m.rest(bid)
+	for {
+		at := asks.entry()
+		if at == nil || limit.Less(at.rank.price) {
+			m.rest(e)
 			return true
 		}
-		as.order = m.of(bid)
+		ask := m.of(at)
 		switch {
-		case m.gone(ask):
-			asks.pass()
-		case as.clashes(ask):
+		case ask.gone():
+			asks.pass(ask.work)
+		case as.clashes(at):
 			if hops == m.rules.Hops {
-				m.pause(bid, &m.book.asks, askRank(&bid.order.From), ask)
+				m.pause(e, &m.book.asks, askRank(&e.order.From), at)
 				return true
 			}
 			hops++
 			m.out.Hops++
-			asks.hop(&as)
+			asks.hop(as)
 		case visits == m.rules.Visits || !m.room():
-			m.pause(bid, &m.book.asks, askRank(&bid.order.From), ask)
+			m.pause(e, &m.book.asks, askRank(&e.order.From), at)
 			return visits == m.rules.Visits
 		default:
 			visits++
-			m.visit(bid, ask)
+			m.visit(&bid, &ask)
+			if bid.gone() {
+				return true
+			}
+			as.order = bid.order()
 			asks.next()
 		}
 	}
-	return true
 }
 
 // rest ends an order's search.
 func (m *matcher) rest(e *entry) {
-	o := m.edit(e).order
+	s := m.of(e)
+	o := m.edit(&s)
 	o.State, o.From = chain.OrderResting, chain.Place{}
 }
 
@@ -196,6 +208,7 @@ func (m *matcher) rest(e *entry) {
 // other side at which it stands.
 func (m *matcher) pause(e *entry, other *side, from rank, at *entry) {
 	if last := other.before(&at.rank); last != nil && last.rank.compare(&from) > 0 {
-		m.edit(e).order.From = PlaceOf(last.order)
+		s := m.of(e)
+		m.edit(&s).From = PlaceOf(last.order)
 	}
 }

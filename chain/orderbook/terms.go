@@ -13,11 +13,11 @@ type span struct{ low, high uint64 }
 // whom it may trade with. Of many orders they are a hull: what some of them
 // might take.
 type terms struct {
+	miner    *party       // whose miner and owner all have; nil: several, or bids
+	region   *party       // whose region all claim; nil: several, or bids
 	size     span         // padded bytes: what an ask takes, what a bid is
 	duration span         // blocks
 	stake    chain.Amount // collateral per GiB: an ask's, and the most of many; the least that a bid wants, and the least of many
-	miner    *party       // whose miner and owner all have; nil: several, or bids
-	region   *party       // whose region all claim; nil: several, or bids
 }
 
 // party is who stands behind an ask.
@@ -36,12 +36,18 @@ func bounds(o *chain.Order) terms {
 	return terms{size: span{a.MinPiece, min(a.MaxPiece, a.Capacity)}, duration: span{a.MinDuration, a.MaxDuration}, stake: a.Collateral}
 }
 
-func termsOf(o *chain.Order) terms {
+// termsOf returns an order's terms. If like, which may be nil, stands behind it,
+// that is shared: comparing it with itself is quick.
+func termsOf(o *chain.Order, like *party) terms {
 	t := bounds(o)
-	if o.Ask != nil {
-		p := &party{o.Ask.Miner, o.Owner, o.Ask.Region}
-		t.miner, t.region = p, p
+	if o.Ask == nil {
+		return t
 	}
+	if p := (party{o.Ask.Miner, o.Owner, o.Ask.Region}); like == nil || *like != p {
+		like = new(party)
+		*like = p
+	}
+	t.miner, t.region = like, like
 	return t
 }
 
@@ -84,43 +90,41 @@ const (
 	conditions
 )
 
+// below reports whether all of s is less than all of o.
+func (s span) below(o span) bool { return s.high < o.low }
+
 // searcher is an order that looks for others to trade with.
 type searcher struct {
-	terms
+	terms *terms
 	order *chain.Order // as it is now
 	first *party       // of a run of asks that fail byMiner or inRegion
+}
+
+// sides returns the searcher's terms and those of what it looks at as those of a
+// bid and of an ask.
+func (x *searcher) sides(t *terms) (bid, ask *terms) {
+	if x.order.Bid != nil {
+		return x.terms, t
+	}
+	return t, x.terms
 }
 
 // misses reports whether all that the terms stand for fail a condition. Of an
 // order that fails one of the last two, what is missed is the run of asks that
 // have the same miner, or claim the same region, as the first of them.
 func (x *searcher) misses(c condition, t *terms) bool {
+	bid, ask := x.sides(t)
 	switch c {
 	case smallEnough:
-		if x.order.Bid != nil {
-			return t.size.high < x.size.low
-		}
-		return t.size.low > x.size.high
+		return ask.size.below(bid.size)
 	case largeEnough:
-		if x.order.Bid != nil {
-			return t.size.low > x.size.high
-		}
-		return t.size.high < x.size.low
+		return bid.size.below(ask.size)
 	case shortEnough:
-		if x.order.Bid != nil {
-			return t.duration.high < x.duration.low
-		}
-		return t.duration.low > x.duration.high
+		return ask.duration.below(bid.duration)
 	case longEnough:
-		if x.order.Bid != nil {
-			return t.duration.low > x.duration.high
-		}
-		return t.duration.high < x.duration.low
+		return bid.duration.below(ask.duration)
 	case staked:
-		if x.order.Bid != nil {
-			return t.stake.Less(x.stake)
-		}
-		return x.stake.Less(t.stake)
+		return ask.stake.Less(bid.stake)
 	case byMiner:
 		return t.miner != nil && sameMiner(t.miner, x.first)
 	default:
@@ -132,7 +136,7 @@ func (x *searcher) misses(c condition, t *terms) bool {
 func (x *searcher) fails(c condition, e *entry) bool {
 	b, a := x.order.Bid, e.terms.miner
 	if b == nil {
-		b, a = e.order.Bid, x.miner
+		b, a = e.order.Bid, x.terms.miner
 	}
 	switch {
 	case c < byMiner:
@@ -147,8 +151,14 @@ func (x *searcher) fails(c condition, e *entry) bool {
 
 // clashes reports whether an order fails any condition.
 func (x *searcher) clashes(e *entry) bool {
-	for c := range conditions {
-		if x.fails(c, e) {
+	return x.apart(&e.terms) || x.fails(byMiner, e) || x.fails(inRegion, e)
+}
+
+// apart reports whether all that the terms stand for fail one of the conditions
+// on numbers.
+func (x *searcher) apart(t *terms) bool {
+	for c := range byMiner {
+		if x.misses(c, t) {
 			return true
 		}
 	}
@@ -157,10 +167,8 @@ func (x *searcher) clashes(e *entry) bool {
 
 // excludes reports whether all that a hull stands for fail one condition.
 func (x *searcher) excludes(hull *terms) bool {
-	for c := range byMiner {
-		if x.misses(c, hull) {
-			return true
-		}
+	if x.apart(hull) {
+		return true
 	}
 	b := x.order.Bid
 	return b != nil && (hull.miner != nil && x.refuses(hull.miner) || hull.region != nil && !chain.MeetsRegions(hull.region.region, b.Regions))

@@ -11,7 +11,7 @@ import (
 // rank is a Place in the form in which both sides sort ascending: a bid's
 // price is counted down from the highest amount. The zero rank is before all.
 type rank struct {
-	key    uint64 // orders like price, roughly; or a miner, before everything else
+	key    uint64 // orders like price, roughly
 	price  chain.Amount
 	placed chain.Height
 	tie    [32]byte
@@ -44,16 +44,17 @@ func order(less bool) int {
 	return 1
 }
 
-// entry is an order at its rank. Entries never change.
+// entry is an order at its rank. Entries never change. Pointers stand first: the
+// collector of garbage reads no further.
 type entry struct {
-	rank  rank
-	terms terms
 	order *chain.Order
+	terms terms
+	rank  rank
 }
 
 // width is the most items of a node: wide enough that an order's search runs
 // along arrays, narrow enough that copying a path is cheap.
-const width = 64
+const width = 32
 
 // batch stands for a run of changes to one book: nodes that it made are not
 // shared yet, and it changes them in place. It has a size, so that no two
@@ -71,25 +72,28 @@ type item struct {
 // over. No node is empty.
 type node struct {
 	owner *batch // who may still change it; nil: nobody
-	stale bool   // the hull is wider than it has to be, until the batch is sealed
-	hull  terms  // of all entries below
 	// items of a leaf are its entries. Item i of an inner node bounds child i:
 	// what it holds is at or after item i (of child 0: whatever) and before item
 	// i+1. A bound may be an entry that is gone.
 	items    []item
 	children []*node // nil in a leaf
+	hull     terms   // of all entries below
+	stale    bool    // the hull is wider than it has to be, until the batch is sealed
 }
 
 // tree is a persistent B+ tree of entries by rank: a change copies the path to
 // its leaf, once a batch, and shares the rest. Nodes that run low are not joined, only empty
 // ones go: the depth is logarithmic in the number of insertions.
 //
+// A root that is not a leaf has two children: the front, a leaf, and all others.
+// What trades is what stands first, so most changes copy no more than those two.
+//
 // Each node knows the hull of the terms below it, so that a search finds the
 // next order that meets a condition in logarithmic time. Nothing that anybody
 // sees of a book depends on where its nodes begin and end.
 type tree struct {
 	root *node
-	size int
+	size int  // entries, or by how many changes have made it larger since it was had from a radix
 	bids bool // whose hulls these are
 }
 
@@ -191,17 +195,16 @@ func (n *node) own(by *batch) *node {
 
 // set returns the tree with e, in the place of an entry of the same rank if there is one.
 func (t tree) set(e *entry, by *batch) tree {
-	it := item{e.rank.key, e}
-	if t.root == nil {
-		t.root, t.size = &node{owner: by, hull: e.terms, items: []item{it}}, 1
-		return t
+	it, added := item{e.rank.key, e}, 1
+	switch {
+	case t.root == nil:
+		t.root = &node{owner: by, hull: e.terms, items: []item{it}}
+	case t.root.children == nil:
+		t.root, added = t.root.grow(it, by, t.bids)
+	default:
+		t.root, added = t.root.setFront(it, by, t.bids)
 	}
-	root, split, added := t.root.set(it, by, t.bids)
-	if split != nil {
-		root = &node{owner: by, stale: true, hull: root.hull, items: []item{root.items[0], split.items[0]}, children: []*node{root, split}}
-		root.hull.widen(&split.hull, t.bids)
-	}
-	t.root, t.size = root, t.size+added
+	t.size += added
 	return t
 }
 
@@ -256,8 +259,8 @@ func (t tree) remove(r *rank, by *batch) tree {
 	if !found {
 		return t
 	}
-	for root != nil && len(root.children) == 1 {
-		root = root.children[0]
+	if root != nil && root.children != nil {
+		root = root.restore(by, t.bids)
 	}
 	t.root, t.size = root, t.size-1
 	return t

@@ -38,7 +38,7 @@ func TestTree(t *testing.T) {
 		case grow:
 			size := 128 + src.Uint64N(5)
 			o := &chain.Order{ID: id, Bid: &chain.BidTerms{PaddedSize: size, Duration: id % 7, MinCollateral: chain.Atto(src.Uint64N(9))}}
-			tr = tr.set(&entry{r, termsOf(o), o}, by)
+			tr = tr.set(&entry{o, termsOf(o, nil), r}, by)
 		default:
 			tr = tr.remove(&r, by)
 			if found {
@@ -70,8 +70,13 @@ func checkTree(t *testing.T, version int, tr tree, want []uint64) {
 	if !slices.Equal(got, want) || tr.size != len(want) {
 		t.Fatalf("version %d holds %d entries (says %d), want %d", version, len(got), tr.size, len(want))
 	}
-	from := tr.seek(&rank{})
-	for id := uint64(0); id < 3010; id += 7 { // seek, and advance over gaps of all widths
+	if n := tr.root; n != nil && n.children != nil && (len(n.children) != 2 || n.children[0].children != nil) {
+		t.Fatalf("version %d has no front", version)
+	}
+	if c := tr.start(); (c.entry() == nil) != (len(want) == 0) || c.entry() != nil && c.entry().rank.id != want[0] {
+		t.Fatalf("version %d starts at %v", version, c.entry())
+	}
+	for id := uint64(0); id < 3010; id += 7 {
 		at, found := slices.BinarySearch(want, id)
 		r := rank{id: id}
 		if last := tr.before(&r); (last == nil) != (at == 0) || last != nil && last.rank.id != want[at-1] {
@@ -81,11 +86,8 @@ func checkTree(t *testing.T, version int, tr tree, want []uint64) {
 			at++
 		}
 		c := tr.seek(&r)
-		from.advance(&r)
-		for _, e := range []*entry{c.entry(), from.entry()} {
-			if (e == nil) != (at == len(want)) || e != nil && e.rank.id != want[at] {
-				t.Fatalf("version %d: seek(%d) stands at %v", version, id, e)
-			}
+		if e := c.entry(); (e == nil) != (at == len(want)) || e != nil && e.rank.id != want[at] {
+			t.Fatalf("version %d: seek(%d) stands at %v", version, id, e)
 		}
 	}
 }
@@ -171,8 +173,9 @@ func TestSkip(t *testing.T) {
 		checkHulls(t, tr)
 		all := slices.Collect(tr.all())
 		for range 20_000 {
-			x := &searcher{order: seekers[src.IntN(len(seekers))]}
-			x.terms, x.first = termsOf(x.order), all[src.IntN(len(all))].terms.miner
+			x := &searcher{order: seekers[src.IntN(len(seekers))], first: all[src.IntN(len(all))].terms.miner}
+			terms := termsOf(x.order, nil)
+			x.terms = &terms
 			c, from := condition(src.IntN(int(conditions))), src.IntN(len(all))
 			cursor := tr.seek(&all[from].rank)
 			cursor.skip(x, c)

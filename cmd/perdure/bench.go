@@ -25,11 +25,12 @@ func newBenchCommand(g *globals) *cobra.Command {
 	for _, b := range bench.All() {
 		commands = append(commands, newBench(g, b))
 	}
-	commands = append(commands, newBenchLayers(g))
-	return newGroup("bench", "Measure the sealing engine beside references",
-		`Measure parts of the sealing engine. Each figure is taken in slices that alternate with
-slices of a reference that does the same work, in the same process: what counts is the
-ratio. Given are the median of the rounds, the least and the greatest.`, commands...)
+	commands = append(commands, newBenchLayers(g), newBenchRetrieval(g), newBenchSeller())
+	return newGroup("bench", "Measure the sealing engine and retrieval beside references",
+		`Measure parts of the sealing engine, and retrieval. Each figure of the engine is taken in
+slices that alternate with slices of a reference that does the same work, in the same
+process: what counts is the ratio. Given are the median of the rounds, the least and the
+greatest.`, commands...)
 }
 
 // newBench returns the command of one benchmark.

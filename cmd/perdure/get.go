@@ -60,8 +60,9 @@ need are fetched. --car writes the blocks in place of the content: a CARv1 of th
 block once, depth first, always the same.
 
 Sellers are those of the deals on chain and on record, and miners that say that a piece of theirs
-holds the root among others; if there are none, the servers of delegated routing named by
---routing are asked. Miners get a receipt for what came, signed with the key that pays.`,
+holds the root among others; if there are none, the distributed hash table that miners are in is
+asked, and the servers of delegated routing named by --routing. Miners get a receipt for what came,
+signed with the key that pays.`,
 		Example: `  perdure get bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi -o photos
   perdure get bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi/2024/a.jpg
   perdure get bafk... -o - | less

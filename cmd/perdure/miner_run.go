@@ -10,6 +10,7 @@ import (
 	"github.com/perdure/perdure/chain/node"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/miner/daemon"
+	"github.com/perdure/perdure/retrieval/p2p"
 )
 
 // minerInitOptions are the flags of miner init.
@@ -21,6 +22,8 @@ type minerInitOptions struct {
 	price, collateral amount
 	capacity          size
 	listen, announce  []string
+	nat               string
+	relays            []string
 	parallel, workers int
 	commit            int
 }
@@ -58,8 +61,10 @@ made without it can be given a node later: perdure miner keys set.`,
 	f.Var(&o.capacity, "capacity", "padded bytes offered in the order book (0: nothing)")
 	f.Var(&o.price, "price", "price of the offer, attoPDR per GiB per block")
 	f.Var(&o.collateral, "collateral", "collateral of the offer, attoPDR per GiB")
-	f.StringSliceVar(&o.listen, "listen", nil, "libp2p multiaddrs to listen on (default free ports of 127.0.0.1)")
+	f.StringSliceVar(&o.listen, "listen", nil, "libp2p multiaddrs to listen on (default port 4001 of all interfaces; on a devnet free ports of 127.0.0.1)")
 	f.StringSliceVar(&o.announce, "announce", nil, "libp2p multiaddrs that others are told instead")
+	f.StringVar(&o.nat, "nat", string(p2p.Auto), "whether strangers reach the miner: auto (found out), private, public or off")
+	f.StringSliceVar(&o.relays, "relays", nil, "multiaddrs, with peer IDs, of relays to use before other miners")
 	f.IntVar(&o.parallel, "parallel", 1, "sectors sealed at once")
 	f.IntVar(&o.workers, "workers", 0, "cores that sealing a sector may use (0: all)")
 	require(cmd, "wallet")
@@ -84,6 +89,9 @@ func runMinerInit(cmd *cobra.Command, g *globals, o minerInitOptions) error {
 	}
 	if g.Light {
 		return usage(errMinerLight)
+	}
+	if _, err := p2p.ParseMode(o.nat); err != nil {
+		return usage(fmt.Errorf("--nat %w", err))
 	}
 	client := g.plain()
 	defer client.Close()
@@ -126,10 +134,8 @@ func (o *minerInitOptions) config() daemon.Config {
 	if o.capacity != 0 {
 		cfg.Ask.Capacity = chain.FormatSize(uint64(o.capacity))
 	}
-	if len(o.listen) != 0 {
-		cfg.Listen = o.listen
-	}
-	cfg.Announce = o.announce
+	cfg.Listen, cfg.Announce = o.listen, o.announce
+	cfg.P2P.NAT, cfg.P2P.Relays = o.nat, o.relays
 	return cfg
 }
 

@@ -78,6 +78,7 @@ standard output; progress and errors go to standard error.`)
 		newMarketCommand,
 		newMinerCommand,
 		newReceiptsCommand,
+		newNetCommand,
 		newChainCommand,
 		newStateCommand,
 		newGovernCommand,

@@ -1,8 +1,12 @@
-// Package bench measures the sealing engine beside references that do the same work, for `perdure
-// bench`. Every figure is taken in one process, in short slices that alternate with the
+// Package bench measures the sealing engine and retrieval beside references that do the same work, for
+// `perdure bench`. Every figure is taken in one process, in short slices that alternate with the
 // reference's, so that a machine that is noisy or throttled slows both; what is reported is the
 // median of the rounds with the least and the greatest, and the ratio is the median of the rounds'
 // ratios. Times are those of the processor, but for the steps of sealing, which use the disk.
+//
+// Retrieval is measured between two processes, beside the programs that people would use in its
+// place, each for itself and all in turn; there times are those of the clock, and the processor
+// time of both sides stands beside them.
 package bench
 
 import (

@@ -8,6 +8,7 @@ import (
 	"github.com/perdure/perdure/internal/lifecycle"
 	"github.com/perdure/perdure/miner/sealing"
 	"github.com/perdure/perdure/porep/seal"
+	"github.com/perdure/perdure/retrieval/p2p"
 )
 
 // Config is a miner's config.toml. Unknown keys are errors.
@@ -20,6 +21,7 @@ type Config struct {
 	Listen   []string `toml:"listen"`   // libp2p multiaddrs
 	Announce []string `toml:"announce"` // what others are told instead, if any
 
+	P2P       P2PConfig       `toml:"p2p"`
 	Sealing   SealingConfig   `toml:"sealing"`
 	Retrieval RetrievalConfig `toml:"retrieval"`
 	Public    PublicConfig    `toml:"public"`
@@ -123,7 +125,8 @@ type AskConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Node: "http://127.0.0.1:26660", API: "127.0.0.1:0",
-		Listen:    []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"},
+		Listen:    p2p.LoopbackAddrs(),
+		P2P:       P2PConfig{NAT: string(p2p.Auto), PortMap: true, Relay: true},
 		Sealing:   SealingConfig{Parallel: 1, PackDelay: 4, Reserve: "1GiB"},
 		Retrieval: RetrievalConfig{Price: chain.Atto(1_000_000_000_000), PublishEvery: 14_400},
 	}

@@ -133,19 +133,6 @@ func (d *Daemon) openStores(context.Context) (err error) {
 	return nil
 }
 
-func (d *Daemon) openNetwork(context.Context) error {
-	identity, err := p2p.LoadIdentity(IdentityPath(d.opts.Home))
-	if err != nil {
-		return err
-	}
-	d.host, err = p2p.New(p2p.Config{Identity: identity, Listen: d.opts.Config.Listen, Announce: d.opts.Config.Announce})
-	if err != nil {
-		return err
-	}
-	d.parts.OnClose("host", d.host.Close)
-	return nil
-}
-
 func (d *Daemon) openWork(context.Context) (err error) {
 	proof := d.miner.SealProof
 	params, err := porep.ParamsOf(proof)
@@ -203,7 +190,7 @@ func (d *Daemon) StatusAddr() string { return d.status.addr() }
 
 // Run works until ctx ends or a part fails.
 func (d *Daemon) Run(ctx context.Context) error {
-	d.parts.Add("addresses", d.announce)
+	d.parts.Add("addresses", d.keepAnnounced)
 	d.parts.Add("follower", d.follow)
 	d.parts.Add("sealing", d.sealing.Run)
 	d.parts.Add("proving", d.proving.Run)

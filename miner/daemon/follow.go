@@ -1,12 +1,8 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"time"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -103,43 +99,4 @@ func (d *Daemon) resync(ctx context.Context) error {
 		}
 	}
 	return d.take(u)
-}
-
-// announcePause is how long a miner waits before it announces its addresses again.
-const announcePause = 5 * time.Second
-
-// announce puts the host's addresses on chain if others are there. Nothing waits
-// for it: while the chain stands still, the rest of the miner is at work.
-func (d *Daemon) announce(ctx context.Context) error {
-	for {
-		err := d.announceOnce(ctx)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		d.log.Warn("announce addresses; tried again", "err", err)
-		select {
-		case <-time.After(announcePause):
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-func (d *Daemon) announceOnce(ctx context.Context) error {
-	on := new(chain.Miner)
-	self, err := d.self()
-	if err != nil {
-		return err
-	}
-	if _, err := d.node.Record(ctx, chain.MinerKey(d.id), on); err != nil {
-		return err
-	}
-	if bytes.Equal(self.ID, on.Peer.ID) && slices.EqualFunc(self.Addrs, on.Peer.Addrs, bytes.Equal) {
-		return nil
-	}
-	if _, err := d.send.Send(ctx, &chain.UpdateMiner{Miner: d.id, Peer: &self}); err != nil {
-		return err
-	}
-	d.log.Info("addresses announced", "addrs", fmt.Sprint(d.host.Addrs()))
-	return nil
 }

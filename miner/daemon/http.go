@@ -34,9 +34,12 @@ type PublicConfig struct {
 	Free       []string `toml:"free"`       // free whatever the price: roots of payloads, "public" for those whose client wants it, "all"
 
 	DHT       bool     `toml:"dht"`        // announce free payloads
-	Bootstrap []string `toml:"bootstrap"`  // multiaddrs, with peer IDs, of nodes of the table
-	DHTServer bool     `toml:"dht_server"` // answer others' questions: only for miners that everybody can reach
+	Bootstrap []string `toml:"bootstrap"`  // multiaddrs, with peer IDs, of nodes of the table, beside the chain's miners
+	DHTServer bool     `toml:"dht_server"` // answer others' questions at once; else when it is found that strangers reach the miner
 }
+
+// dhtPeers is how many of the chain's miners the table is joined by.
+const dhtPeers = 32
 
 // reannounce is how often a payload is announced again; the table forgets it after
 // two days. recheck is how often new ones are looked for.
@@ -88,7 +91,7 @@ func (d *Daemon) openPublic(ctx context.Context) error {
 		}
 	}
 	if cfg.DHT {
-		if err := d.host.JoinDHT(ctx, p2p.DHTConfig{Bootstrap: cfg.Bootstrap, Server: cfg.DHTServer}); err != nil {
+		if err := d.host.JoinDHT(ctx, p2p.DHTConfig{Bootstrap: cfg.Bootstrap, Peers: d.otherMiners(ctx, dhtPeers), Server: cfg.DHTServer}); err != nil {
 			return fmt.Errorf("public.bootstrap: %w", err)
 		}
 	}
@@ -117,7 +120,7 @@ func (d *Daemon) publicStatus(ctx context.Context, deal *chain.Deal) (gateway.St
 	if terms.Access == seller.Free && state != unsealing.Sealed {
 		return gateway.Status{State: gateway.Free}, nil
 	}
-	out := gateway.Terms{ChainID: d.params.ChainID, Price: terms.Price, Payee: chain.FormatAddress(*terms.Payee, d.params.Network), Peer: d.host.Addrs()}
+	out := gateway.Terms{ChainID: d.params.ChainID, Price: terms.Price, Payee: chain.FormatAddress(*terms.Payee, d.params.Network), Peer: p2p.FormatAddrs(d.host.Self())}
 	if state == unsealing.Sealed {
 		of, err := d.records.DealsOfPiece(deal.PieceCID)
 		if err != nil {

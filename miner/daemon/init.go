@@ -10,6 +10,7 @@ import (
 	"github.com/filecoin-project/go-state-types/abi"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/chain/wallet"
 	"github.com/perdure/perdure/retrieval/p2p"
@@ -18,7 +19,7 @@ import (
 // InitOptions say how a new miner is made.
 type InitOptions struct {
 	Home      string
-	Config    Config           // written to the home with Miner and Worker filled in
+	Config    Config           // written to the home with Miner and Worker filled in, and Listen if it is empty
 	Node      *rpc.Client      // of the chain it joins
 	Owner     *wallet.Sender   // pays; becomes owner and beneficiary
 	Keys      *wallet.Keystore // at KeystorePath(Home): gets the worker's key
@@ -66,11 +67,27 @@ func Init(ctx context.Context, o InitOptions) (Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("init miner: %w", err)
 	}
+	if len(cfg.Listen) == 0 {
+		cfg.Listen = listenOn(params)
+	}
 	cfg.Miner = chain.FormatMiner(id, params.Network)
 	cfg.Worker = chain.FormatAddress(worker, params.Network)
 	cfg.Node = o.Node.Base()
 	return cfg, cfg.Save(path)
 }
+
+// listenOn is where a miner of a network listens unless it is told otherwise: a
+// devnet is on one machine; elsewhere strangers have to find it, at a port that can
+// be forwarded to it.
+func listenOn(p *consensus.Params) []string {
+	if p.Name == consensus.Devnet().Name {
+		return p2p.LoopbackAddrs()
+	}
+	return p2p.AllAddrs(ListenPort)
+}
+
+// ListenPort is the port of miners outside of devnets, of TCP and UDP.
+const ListenPort = 4001
 
 // Key returns the private key of the configured worker.
 func (c Config) Key(keys *wallet.Keystore) ([]byte, error) {

@@ -70,7 +70,7 @@ func newStatus(d *Daemon) (*status, error) {
 	s := &status{d: d, listener: l, metrics: prometheus.NewRegistry(), info: Info{
 		Miner:  chain.FormatMiner(d.id, d.params.Network),
 		Worker: chain.FormatAddress(d.send.address(), d.params.Network),
-		API:    "http://" + l.Addr().String(), P2P: d.host.Addrs(),
+		API:    "http://" + l.Addr().String(),
 	}}
 	s.metrics.MustRegister(collector{s})
 	return s, s.writeInfo()
@@ -95,7 +95,9 @@ func (s *status) saw(u *consensus.Update) {
 func (s *status) read() Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.info
+	out := s.info
+	out.P2P = s.d.host.Addrs() // they come and go
+	return out
 }
 
 // Run serves until ctx ends.
@@ -111,6 +113,8 @@ func (s *status) Run(ctx context.Context) error {
 		answer(w, map[string]any{"items": all}, err)
 	})
 	mux.HandleFunc("POST "+pathAsk, s.d.setAsk)
+	mux.HandleFunc("GET "+pathNet, func(w http.ResponseWriter, _ *http.Request) { answer(w, s.d.host.Report(), nil) })
+	mux.HandleFunc("POST "+pathNet, s.d.probe)
 	mux.HandleFunc("GET /health/livez", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}

@@ -160,11 +160,18 @@ func TestCutAtEachFrame(t *testing.T) {
 				break
 			}
 			earned := w.chain.balances[s.payee]
-			if earned.Less(chain.Atto(7*(st.Paid-1))) || st.Spent.Less(earned) || st.Paid > st.Chunks {
+			if earned.Less(chain.Atto(7*(st.Paid-min(st.Paid, retrieval.MaxCredit)))) || st.Spent.Less(earned) || st.Paid > st.Chunks {
 				t.Errorf("cut at %d: %d chunks, %d paid, earned %s", at, st.Chunks, st.Paid, earned)
 			}
 			if books.Unpaid > retrieval.MaxCredit {
 				t.Errorf("cut at %d: %d chunks unpaid", at, books.Unpaid)
+			}
+			again, err := w.buyer.Fetch(ctx, w.request(f, parts, new(basket), s)) // ticks that were lost come with it
+			if err != nil {
+				t.Fatalf("cut at %d, again: %v", at, err)
+			}
+			if total, err := st.Spent.Add(again.Spent); err != nil || w.redeem(s) != total {
+				t.Errorf("cut at %d: earned %s in the end, spent %s", at, w.redeem(s), total)
 			}
 			w.conserved()
 		}
@@ -338,7 +345,11 @@ func TestBadSellers(t *testing.T) {
 				t.Errorf("dropped: %v", !tc.innocent)
 			}
 			total, err := earned.Add(w.redeem(good))
-			if err != nil || total != st.Spent {
+			lost := uint64(0)
+			if tc.innocent { // ticks of the last session may not have got through
+				lost = retrieval.MaxCredit
+			}
+			if least, err2 := total.Add(chain.Atto(3 * lost)); err != nil || err2 != nil || st.Spent.Less(total) || least.Less(st.Spent) {
 				t.Errorf("earned %s in all, spent %s", total, st.Spent)
 			}
 			w.conserved()
@@ -413,11 +424,15 @@ func TestBuyerStopsPaying(t *testing.T) {
 		s := w.open(10, 7, func(c *seller.Config) { c.PayTimeout = 20 * time.Millisecond }, parts...)
 		var lost uint64
 		for range 8 {
-			ticks := 0
 			w.onStream(s, -1, func(f *framed) {
+				var before uint64 // the session
 				f.toSeller = func(_ int, frame []byte) ([]byte, error) {
 					if frame[0] == byte(retrieval.KindTick) {
-						if ticks++; ticks > stop {
+						ticks := decode(t, frame).(*retrieval.Tick).Ticks
+						if before == 0 {
+							before = ticks
+						}
+						if ticks-before >= uint64(stop) {
 							return nil, nil
 						}
 					}
@@ -434,6 +449,13 @@ func TestBuyerStopsPaying(t *testing.T) {
 				t.Fatal("served without payment")
 			}
 			w.serving.Wait()
+			p, err := w.ledger.Promise(1, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.ledger.SaveRevealed(1, 0, p.Voucher.Voucher.Nonce, 0); err != nil { // nor does a new voucher
+				t.Fatal(err)
+			}
 		}
 		lost = s.Stats().Unpaid
 		if lost == 0 || lost > retrieval.MaxCredit {

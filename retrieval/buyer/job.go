@@ -239,6 +239,8 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 	}
 	s := &sequence{session: session{buyer: j.buyer, tally: &j.tally, seat: src.seat, conn: conn, offer: *offer, purse: w, owed: src.owed}, job: j, peer: string(src.peer.ID)}
 	s.need, s.paidBefore = s.chunksLeft, src.ahead()
+	conn.ReadAhead(readAhead)
+	defer conn.Release()
 	defer conn.Abort()
 	defer func() { src.roused(s.awake) }()
 	if err := j.acceptable(ctx, offer); err != nil {
@@ -253,6 +255,7 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 	src.offer = offer
 	j.seller(s.seat, func(st *SellerStats) { st.Price = offer.Price })
 	err = s.run(ctx)
+	s.showTick() // for what was right before something was not
 	w = s.purse
 	if err == nil || errors.Is(err, errAbsent) {
 		s.leave()

@@ -9,8 +9,8 @@ import (
 )
 
 // present gets a purse, unless one was prepared, and shows what there is on its
-// lane: the voucher of an earlier session first, so that the seller tells how
-// far that was used; else a new one.
+// lane: the voucher of an earlier session if it can pay what is to come, or if
+// the seller has to tell how far it was used; else a new one.
 func (s *session) present(ctx context.Context) error {
 	if s.purse == nil {
 		chunks, err := s.affordable()
@@ -25,14 +25,27 @@ func (s *session) present(ctx context.Context) error {
 			return payError{err}
 		}
 	}
-	if s.purse.promise == nil {
+	w := s.purse
+	if w.promise == nil {
 		return s.renew(ctx)
 	}
 	s.resumed = true
-	if s.owed {
+	switch {
+	case s.owed:
 		if err := s.atone(ctx); err != nil {
 			return err
 		}
+	case w.settled:
+		enough, err := w.meets(ctx, &s.offer)
+		if err != nil {
+			return err
+		}
+		if !enough || w.rest() < s.need() {
+			return s.renew(ctx)
+		}
+	}
+	if err := w.unsettle(); err != nil {
+		return ownError{err}
 	}
 	return s.sendPay(true)
 }
@@ -78,6 +91,7 @@ func overBudget(b *Budget, price chain.Amount) error {
 
 // renew shows a new voucher.
 func (s *session) renew(ctx context.Context) error {
+	s.showTick()
 	s.purse.ready = false
 	chunks, err := s.affordable()
 	if err != nil {
@@ -139,15 +153,12 @@ func (s *session) standing(ctx context.Context, m *retrieval.Standing) error {
 	return nil
 }
 
-// pay reveals the next tick.
+// pay pays for one chunk more. If the next one is there already, its tick will
+// pay for both: one message the less, and no chunk is later for it.
 func (s *session) pay() error {
 	w := s.purse
 	if w == nil || !w.ready || w.k >= w.promise.Voucher.Voucher.MaxTicks {
 		return fmt.Errorf("%w: sent a chunk that no voucher pays", ErrFault)
-	}
-	x, err := w.ticks.Tick(w.k + 1)
-	if err != nil {
-		return err
 	}
 	aside := s.offer.Price.Min(s.aside)
 	if !s.tally.budget.spend(s.offer.Price, aside) {
@@ -161,5 +172,23 @@ func (s *session) pay() error {
 			return ownError{err}
 		}
 	}
-	return s.conn.Write(&retrieval.Tick{Ticks: w.k, Tick: x})
+	if !s.unsent && s.conn.Waiting() > 0 {
+		s.unsent = true
+		return nil
+	}
+	s.unsent = true
+	s.showTick()
+	return nil
+}
+
+// showTick reveals the newest tick if the seller has not seen it. If that fails,
+// the next read tells why, maybe in the seller's words.
+func (s *session) showTick() {
+	if !s.unsent {
+		return
+	}
+	s.unsent = false
+	if x, err := s.purse.ticks.Tick(s.purse.k); err == nil { // pay saw to it that there is one
+		_ = s.conn.Write(&retrieval.Tick{Ticks: s.purse.k, Tick: x})
+	}
 }

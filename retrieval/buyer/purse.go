@@ -23,6 +23,7 @@ type purse struct {
 	k       uint64          // newest tick revealed
 	noted   uint64          // of them, in the ledger
 	ready   bool            // the promise pays the session
+	settled bool            // k is exact, also after a crash
 }
 
 // openPurse finds a channel to the offer's payee that has a free lane and, as
@@ -128,8 +129,12 @@ func (p *purse) load(promise *ledger.Promise) error {
 		return fmt.Errorf("promise on lane %d of channel %d: its seed does not give its anchor", p.lane, p.channel.ID)
 	}
 	p.promise, p.ticks, p.k, p.noted = promise, ticks, promise.Revealed, promise.Revealed
+	p.settled = promise.Settled
 	return nil
 }
+
+// rest is how many ticks of the promise were not revealed yet.
+func (p *purse) rest() uint64 { return p.promise.Voucher.Voucher.MaxTicks - p.k }
 
 // note keeps how many ticks were revealed. What a crash makes of it is at most a
 // credit window too low; the seller tells the newest tick, which proves itself.
@@ -142,13 +147,28 @@ func (p *purse) note() error {
 	return p.buyer.cfg.Ledger.SaveRevealed(v.Channel, v.Lane, v.Nonce, p.k)
 }
 
-// close gives the lane back. An error of note's is that of a ledger which cannot
-// be written any more, and a later call will meet it.
-func (p *purse) close() {
-	if p != nil {
-		_ = p.note()
-		p.release()
+// unsettle says that more ticks may be revealed from now on.
+func (p *purse) unsettle() error {
+	if !p.settled {
+		return nil
 	}
+	v := &p.promise.Voucher.Voucher
+	p.settled = false
+	return p.buyer.cfg.Ledger.Unsettle(v.Channel, v.Lane, v.Nonce, p.k)
+}
+
+// close gives the lane back, with an exact count of what was revealed. An error
+// is that of a ledger which cannot be written any more, and a later call will
+// meet it.
+func (p *purse) close() {
+	if p == nil {
+		return
+	}
+	if p.promise != nil && !p.settled {
+		v := &p.promise.Voucher.Voucher
+		_ = p.buyer.cfg.Ledger.Settle(v.Channel, v.Lane, v.Nonce, p.k)
+	}
+	p.release()
 }
 
 // worth is what the lane has been promised so far.
@@ -262,7 +282,7 @@ func (p *purse) issue(ctx context.Context, o *retrieval.Offer, chunks uint64) er
 	if err := p.buyer.cfg.Ledger.SavePromise(promise); err != nil {
 		return err
 	}
-	p.promise, p.ticks, p.k, p.noted = promise, ticks, 0, 0
+	p.promise, p.ticks, p.k, p.noted, p.settled = promise, ticks, 0, 0, false
 	return nil
 }
 

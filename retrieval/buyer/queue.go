@@ -178,8 +178,8 @@ func (k *task) tooFar(place uint64) bool {
 }
 
 // plant queues branches of a task, which were found in a part. A block that is
-// open already gets more places.
-func (t *Transfer) plant(k *task, branches []branch, part int) (fresh []*item) {
+// open already gets more places. What it returns is there and to be delivered.
+func (t *Transfer) plant(k *task, branches []branch, part int) (stocked []*item) {
 	for _, b := range branches {
 		it := &item{task: k, branch: b}
 		if same := k.open[it.key()]; same != nil {
@@ -188,13 +188,18 @@ func (t *Transfer) plant(k *task, branches []branch, part int) (fresh []*item) {
 		}
 		k.open[it.key()] = it
 		k.left++
-		t.parts[part].push(it)
+		there, coming := t.adopt(it, part)
+		if there {
+			stocked = append(stocked, it)
+		}
+		if !there && !coming {
+			t.parts[part].push(it)
+		}
 		if k.file != nil && k.file.Ahead > 0 {
 			heap.Push(&k.order, it)
 		}
-		fresh = append(fresh, it)
 	}
-	return fresh
+	return stocked
 }
 
 // again queues an item anew that was asked for and did not come.
@@ -242,8 +247,7 @@ func (t *Transfer) missing(it *item, s *source) {
 }
 
 // deliver takes a checked block of an item, unless another session was first.
-// Of its new children, walk learns.
-func (t *Transfer) deliver(it *item, block []byte, walk *walk) {
+func (t *Transfer) deliver(it *item, block []byte) {
 	t.mu.Lock()
 	k := it.task
 	if k.ended || it.state > fetched {
@@ -255,6 +259,7 @@ func (t *Transfer) deliver(it *item, block []byte, walk *walk) {
 	k.writing.Add(1)
 	t.mu.Unlock()
 	t.tally.kept(len(block))
+	var stocked []*item
 	err := k.keep(it, block)
 	for err == nil {
 		t.mu.Lock()
@@ -269,20 +274,21 @@ func (t *Transfer) deliver(it *item, block []byte, walk *walk) {
 		if below, err = k.unfold(branch{it.span, now}, block); err == nil {
 			t.mu.Lock()
 			if !k.ended {
-				walk.push(t.plant(k, below, it.part))
+				stocked = append(stocked, t.plant(k, below, it.part)...)
 			}
 			t.mu.Unlock()
 		}
 	}
 	k.writing.Done()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if err != nil {
 		k.finish(err)
 	}
 	t.callOff()
 	t.staff()
 	t.wakeAll()
+	t.mu.Unlock()
+	t.hand(stocked)
 }
 
 // settle is the end of an item whose bytes are where they belong. Places that

@@ -30,15 +30,20 @@ type session struct {
 	resumed bool // the lane was in use before
 	told    int  // Standings since the last chunk
 
-	got    uint64        // chunks of this session
-	bytes  uint64        // of blocks
-	from   chain.Height  // when the first of them came, if a receipt is to say so; else 0
-	waited time.Duration // for the seller
+	got    uint64       // chunks of this session
+	bytes  uint64       // of blocks
+	from   chain.Height // when the first of them came, if a receipt is to say so; else 0
+	unsent bool         // the newest tick waits for the next one
+	waited stopwatch
 
 	paidBefore int       // sessions in which it was paid for unsealing, or shown that it was
 	awake      bool      // it was paid for
 	held       time.Time // when the seller first said that it is at work
 }
+
+// readAhead is how many frames are received while one is taken apart: a credit
+// window with that one.
+const readAhead = retrieval.MaxCredit - 1
 
 // ask opens a stream and gets an offer. The caller closes the Conn.
 func (b *Buyer) ask(ctx context.Context, peer chain.Peer, a *retrieval.Ask) (*p2p.Conn, *retrieval.Offer, error) {
@@ -93,6 +98,7 @@ func blame(err error) error {
 // leave ends the session in peace: the seller makes the last ticks durable and
 // frees the lane before it closes the stream. What it says then changes nothing.
 func (s *session) leave() {
+	s.showTick()
 	if s.conn.Write(&retrieval.Bye{Receipt: s.receipt()}) != nil {
 		s.conn.Abort()
 		return
@@ -113,10 +119,12 @@ func (s *session) mustPay(chunks uint64) bool {
 // read waits for what the seller says next. Where it is about the payment, or
 // an error, it is dealt with here and comes back as nil, nil or the error.
 func (s *session) read(ctx context.Context) (retrieval.Message, error) {
-	began := time.Now()
+	if s.conn.Waiting() == 0 {
+		s.showTick()
+	}
+	s.waited.start()
 	m, err := s.conn.Read()
-	silent := time.Since(began)
-	s.waited += silent
+	silent := s.waited.stop()
 	if err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -181,11 +189,11 @@ func (s *session) taken(ctx context.Context, c *retrieval.Chunk) error {
 
 // slow is the fault of a seller below the least rate, once that was measured.
 func (s *session) slow() error {
-	rate := s.buyer.cfg.MinRate
-	if rate == 0 || s.waited < s.buyer.cfg.SlowGrace {
+	rate, waited := s.buyer.cfg.MinRate, s.waited.elapsed()
+	if rate == 0 || waited < s.buyer.cfg.SlowGrace {
 		return nil
 	}
-	if got := float64(s.bytes) / s.waited.Seconds(); got < float64(rate) {
+	if got := float64(s.bytes) / waited.Seconds(); got < float64(rate) {
 		return fmt.Errorf("%w: %w: %.0f bytes a second, at least %d are wanted", ErrFault, errSlow, got, rate)
 	}
 	return nil

@@ -29,6 +29,9 @@ type TransferRequest struct {
 	// Expect is how many bytes will be asked for, as far as is known: it says
 	// how much the first vouchers promise. 0: what the seller offers.
 	Expect uint64
+	// Whole says that all of the payload will be got, or as much as there is time
+	// for: the first blocks behind its root come with it, unasked.
+	Whole bool
 	// Sessions is the most sessions at one time, default 8.
 	Sessions int
 	// Progress, if given, hears of every chunk, one call at a time; it must not
@@ -92,7 +95,9 @@ type Transfer struct {
 	offered time.Time            // when the first offer came
 	tasks   uint64               // begun so far
 	live    map[*task]struct{}
-	near    int // the part where something was found last
+	near    int   // the part where something was found last
+	lead    *lead // of a Whole one, once it was asked for
+	leading *want // the same, on its way
 
 	overBudget bool // a seller was left because the next unit would cost too much
 }
@@ -120,6 +125,7 @@ func (b *Buyer) NewTransfer(ctx context.Context, r TransferRequest) *Transfer {
 
 // FetchFile gets one file by a Transfer of its own.
 func (b *Buyer) FetchFile(ctx context.Context, r TransferRequest, f File) (Stats, error) {
+	r.Whole = f.Root.Equals(r.Root) && f.Offset == 0 && f.Length == 0 && f.Has == nil && f.Nodes == nil
 	t := b.NewTransfer(ctx, r)
 	_, err := t.File(ctx, f)
 	return t.Close(), err
@@ -172,12 +178,13 @@ func (t *Transfer) run(ctx context.Context, k *task, first dag.Span) error {
 	t.tasks++
 	k.number = t.tasks
 	t.live[k] = struct{}{}
-	t.plant(k, branches, t.near)
+	stocked := t.plant(k, branches, t.near)
 	if k.left == 0 {
 		k.finish(nil)
 	}
 	t.staff()
 	t.mu.Unlock()
+	t.hand(stocked)
 	select {
 	case <-k.done:
 	case <-ctx.Done():
@@ -210,6 +217,7 @@ func (t *Transfer) Close() Stats {
 	for k := range t.live {
 		k.finish(errClosed)
 	}
+	t.callOff()
 	t.wakeAll()
 	t.mu.Unlock()
 	t.end()

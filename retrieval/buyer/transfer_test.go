@@ -543,41 +543,4 @@ func (g *trigger) WriteAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// TestRoundTrips counts what a first byte costs: with one seller, connected,
-// the offer is one round trip and the first chunk the other.
-func TestRoundTrips(t *testing.T) {
-	w := newWorld(t)
-	f := makeFile(t, leaf, 16)
-	parts := f.cut(t)
-	s := w.open(10, 7, nil, parts...)
-	var mu sync.Mutex
-	var turns []string
-	w.onStream(s, -1, func(f *framed) {
-		say := func(who string) func(int, []byte) ([]byte, error) {
-			return func(_ int, frame []byte) ([]byte, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				if len(turns) == 0 || turns[len(turns)-1] != who {
-					turns = append(turns, who)
-				}
-				return frame, nil
-			}
-		}
-		f.toSeller, f.toBuyer = say("buyer"), say("seller")
-	})
-	var before int
-	to := &trigger{paper: newPaper(len(f.bytes)), at: 1, do: func() {
-		mu.Lock()
-		defer mu.Unlock()
-		before = len(turns)
-	}}
-	if _, err := w.buyer.FetchFile(ctx, w.transfer(f, parts, s), buyer.File{Root: f.root, To: to}); err != nil {
-		t.Fatal(err)
-	}
-	w.serving.Wait()
-	if before != 4 {
-		t.Errorf("%d turns before the first byte (%v), want 4", before, turns)
-	}
-}
-
 var _ io.WriterAt = (*buyer.Ordered)(nil)

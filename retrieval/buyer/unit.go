@@ -6,12 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/retrieval"
-	"github.com/perdure/perdure/retrieval/car"
-	"github.com/perdure/perdure/retrieval/dag"
 )
 
 // take makes the next unit that this session asks for, nil if there is none now.
@@ -26,7 +22,7 @@ func (w *worker) take() (*want, error) {
 	q := t.parts[w.src.part]
 	if t.admits(w) {
 		if x.items = q.pull(&q.nodes, w, retrieval.MaxRuns); len(x.items) > 0 {
-			w.walk(x)
+			w.leads(x)
 		} else {
 			x.items = q.pull(&q.leaves, w, t.share(q))
 		}
@@ -44,8 +40,8 @@ func (w *worker) take() (*want, error) {
 		it.asked++
 		it.state = max(it.state, fetched)
 	}
-	if len(w.wants) == 0 {
-		w.since = time.Now()
+	if x.lead != nil {
+		t.lead, t.leading = x.lead, x
 	}
 	w.started = true
 	w.lastID++
@@ -107,22 +103,9 @@ func (t *Transfer) share(q *queue) int {
 	return max(1, len(q.leaves)/(unitsAhead*n))
 }
 
-// walk makes a unit that begins with the payload's root one that goes on with
-// the blocks behind it, unless only some of them are needed.
-func (w *worker) walk(x *want) {
-	root := x.items[0]
-	f := root.task.file
-	if f == nil || root.span.Size != dag.UnknownSize || !f.Root.Equals(w.t.req.Root) || f.Offset != 0 || f.Length != 0 || f.Has != nil || f.Nodes != nil {
-		return
-	}
-	for _, it := range x.items[1:] {
-		w.t.parts[w.src.part].push(it)
-	}
-	x.items = x.items[:1]
-	if len(root.lacks) == 0 && w.offer.Blocks > 1 {
-		x.walk = &walk{t: w.t, want: x, count: min(w.offer.Blocks, unitBlocks+2), met: map[cid.Cid]struct{}{}}
-	}
-}
+// overtakeGain is how much sooner a copied unit must be there: what then comes
+// from both sellers is paid to both.
+const overtakeGain = 500 * time.Millisecond
 
 // overtake makes a unit of what another session has yet to bring, if that is
 // slow: its oldest unit that was not asked for twice, from the end on.
@@ -134,7 +117,7 @@ func (t *Transfer) overtake(w *worker, x *want) {
 		if other == w || other.src.part != w.src.part {
 			continue
 		}
-		at := slices.IndexFunc(other.wants, func(x *want) bool { return x.sent && !x.copied && !x.useless() })
+		at := slices.IndexFunc(other.wants, func(x *want) bool { return x.sent && !x.copied && !t.useless(x) })
 		if at < 0 {
 			continue
 		}
@@ -142,7 +125,7 @@ func (t *Transfer) overtake(w *worker, x *want) {
 			slow, unit, longest = other, other.wants[at], d
 		}
 	}
-	if slow == nil || !slow.late(unit) && (w.moved == 0 || longest < w.duration(unit)*3/2) {
+	if slow == nil || !slow.late(unit) && !w.gains(unit, longest) {
 		return
 	}
 	unit.copied, x.copied = true, true
@@ -153,6 +136,16 @@ func (t *Transfer) overtake(w *worker, x *want) {
 	}
 }
 
+// gains reports whether this session would bring a unit much sooner than the one
+// that has it, which will take so long.
+func (w *worker) gains(x *want, theirs time.Duration) bool {
+	if w.moved == 0 {
+		return false
+	}
+	own := w.duration(x)
+	return theirs >= own*3/2 && theirs-own >= overtakeGain
+}
+
 // late reports whether a unit will take so long that another seller is to be
 // asked as well: much longer than a seller takes to answer. A unit that waits for
 // its channel to be opened is not the seller's fault.
@@ -160,13 +153,11 @@ func (w *worker) late(x *want) bool {
 	return x.sent && w.duration(x) > max(slowUnit, slowAnswers*w.answer)
 }
 
-// duration is how long a session will need for what is left of a unit, by how
-// fast it has been.
+// duration is how long a session will be waited for until all of a unit is there,
+// by how long its seller was waited for so far. What this side takes for a
+// payment, or to write, is not the seller's.
 func (w *worker) duration(x *want) time.Duration {
-	busy := w.busy
-	if len(w.wants) > 0 {
-		busy += time.Since(w.since)
-	}
+	busy := w.waited.elapsed()
 	if w.moved == 0 {
 		return busy
 	}
@@ -212,8 +203,8 @@ func (w *worker) afford(x *want) error {
 
 // blocks is how many blocks a unit asks for.
 func (w *worker) blocks(x *want) int {
-	if x.walk != nil {
-		return int(x.walk.count)
+	if x.lead != nil {
+		return int(x.lead.count)
 	}
 	return len(x.items)
 }
@@ -221,7 +212,7 @@ func (w *worker) blocks(x *want) int {
 // priced is how many chunks the first n blocks of a unit make that are not free.
 func (w *worker) priced(x *want, n int) uint64 {
 	chunks := uint64(n)
-	if x.walk == nil {
+	if x.lead == nil {
 		sizes := make([]uint32, n)
 		for i, it := range x.items[:n] {
 			sizes[i] = uint32(it.weight())
@@ -234,11 +225,12 @@ func (w *worker) priced(x *want, n int) uint64 {
 
 // cut takes all but the first n blocks out of a unit.
 func (w *worker) cut(x *want, n int) {
-	if x.walk != nil && n > 1 {
-		x.walk.count = uint64(n)
+	if x.lead != nil && n > 1 {
+		x.lead.all = x.lead.all && uint64(n) == x.lead.count
+		x.lead.count = uint64(n)
 		return
 	}
-	x.walk = nil
+	x.lead = nil
 	if !x.copied {
 		for _, it := range x.items[n:] {
 			w.t.parts[w.src.part].push(it)
@@ -297,12 +289,10 @@ func (w *worker) end(m *retrieval.End) error {
 	if m.Reason == retrieval.Complete && x.came < w.blocks(x) || m.Reason == retrieval.Cancelled && !x.off {
 		return fmt.Errorf("%w: want %d ended after %d blocks (%s)", ErrFault, m.Want, m.Blocks, m.Reason)
 	}
-	if m.Reason == retrieval.Missing && x.came < len(x.items) {
+	if m.Reason == retrieval.Missing && x.came < len(x.items) && (x.lead == nil || x.came == 0) {
 		t.missing(x.items[x.came], w.src)
 	}
 	w.wants = w.wants[1:]
-	w.busy += time.Since(w.since)
-	w.since = time.Now()
 	w.give(x)
 	w.tally.budget.release(x.aside)
 	w.aside, _ = w.aside.Sub(x.aside.Min(w.aside))
@@ -313,6 +303,7 @@ func (w *worker) end(m *retrieval.End) error {
 
 // give queues anew what did not come of a unit. Transfer.mu is held.
 func (w *worker) give(x *want) {
+	w.t.endLead(x)
 	for _, it := range x.items {
 		w.t.again(it)
 	}
@@ -337,17 +328,14 @@ func (w *worker) ask(ctx context.Context) error {
 		for _, it := range x.items {
 			m.Runs = append(m.Runs, retrieval.Run{CID: &it.span.CID, Count: 1})
 		}
-		if x.walk != nil {
-			m.Runs[0].Count = x.walk.count
+		if x.lead != nil {
+			m.Runs[0].Count = x.lead.count
 		}
 		if err := w.conn.Write(m); err != nil {
 			return err
 		}
 		w.t.mu.Lock()
 		x.sent = true
-		if len(w.wants) == 1 {
-			w.since = time.Now()
-		}
 		w.t.mu.Unlock()
 	}
 }
@@ -406,47 +394,23 @@ func (w *worker) chunk(ctx context.Context, c *retrieval.Chunk) error {
 
 // block takes the block that is due.
 func (w *worker) block(x *want, b retrieval.Block) error {
-	w.t.mu.Lock()
-	it, err := x.due(b.CID)
-	w.t.mu.Unlock()
-	if err != nil {
-		return err
+	if x.lead != nil {
+		return w.led(x, b)
 	}
-	if it == nil {
-		return car.Verify(b.CID, b.Data)
+	if x.came == len(x.items) || !x.items[x.came].span.CID.Equals(b.CID) {
+		return fmt.Errorf("block %s came where another is due", b.CID)
 	}
+	it := x.items[x.came]
 	if err := it.span.Verify(b.Data); err != nil {
 		return err
 	}
 	w.came++
 	w.t.mu.Lock()
+	x.came++
 	w.moved += uint64(len(b.Data))
 	w.t.mu.Unlock()
-	w.t.deliver(it, b.Data, x.walk)
+	w.t.deliver(it, b.Data)
 	return nil
-}
-
-// due is the item that must come next; nil if the task ended, so that what a
-// walk would find is not known.
-func (x *want) due(c cid.Cid) (*item, error) {
-	var it *item
-	switch {
-	case x.walk == nil && x.came < len(x.items):
-		it = x.items[x.came]
-	case x.walk != nil && x.items[0].task.ended && uint64(x.came) < x.walk.count:
-		x.came++
-		return nil, nil
-	case x.walk != nil && x.came == 0:
-		it = x.items[0]
-		x.walk.met[it.span.CID] = struct{}{}
-	case x.walk != nil:
-		it = x.walk.next()
-	}
-	if it == nil || !it.span.CID.Equals(c) {
-		return nil, fmt.Errorf("block %s came where another is due", c)
-	}
-	x.came++
-	return it, nil
 }
 
 // hasOther reports whether another seller could go on.

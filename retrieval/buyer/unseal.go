@@ -105,7 +105,7 @@ func (s *session) rouse(ctx context.Context) error {
 	if !s.tally.budget.spend(cost, chain.Amount{}) {
 		return overBudget(s.tally.budget, cost)
 	}
-	w.k, s.awake = k, true
+	w.k, s.awake, s.unsent = k, true, false
 	s.tally.unsealed(s.seat, cost)
 	if err := w.note(); err != nil {
 		return ownError{err}
@@ -127,7 +127,7 @@ var errLater = errors.New("the piece is being unsealed")
 // hold hears that the seller is at work. It is waited for as long as the buyer has
 // patience; beyond that one that said it would be done lied.
 func (s *session) hold(m *retrieval.Wait, silent time.Duration) error {
-	s.waited -= min(silent, s.waited) // no slowness
+	s.waited.forgive(silent) // no slowness
 	patience := s.buyer.cfg.UnsealTimeout
 	if s.held.IsZero() {
 		s.held = time.Now()

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/retrieval"
 )
@@ -26,82 +24,20 @@ type worker struct {
 	started bool    // something was asked for
 	wants   []*want // on their way, the oldest first
 	lastID  uint64
-	since   time.Time     // when the first of wants was asked for, or came forward
-	busy    time.Duration // with wants on their way, before since
-	moved   uint64        // bytes of blocks
+	moved   uint64 // bytes of blocks
 }
 
 // want is a unit of items that was asked for.
 type want struct {
 	id     uint64
-	items  []*item // of a walk: those that came or are due
+	items  []*item // of the lead: those that somebody waits for
 	came   int     // blocks
-	walk   *walk   // not nil: as they stand in the archive
+	lead   *lead   // not nil: as they stand in the archive
 	packer retrieval.Packer
 	aside  chain.Amount // of the budget
 	sent   bool
 	copied bool // asked of another seller as well, or is such a copy
 	off    bool // called off
-}
-
-// walk is the unit that begins with the root of a payload: its CIDs are known
-// only as they come, but not so their order, which is depth first, each block
-// once.
-type walk struct {
-	t      *Transfer
-	want   *want
-	count  uint64
-	frames [][]*item
-	met    map[cid.Cid]struct{}
-}
-
-// push puts children that are new before what follows their parent, and keeps
-// others from asking for those that are due next. Transfer.mu is held.
-func (w *walk) push(fresh []*item) {
-	if w == nil {
-		return
-	}
-	w.frames = append(w.frames, fresh)
-	room := int(w.count) - len(w.want.items)
-	for _, it := range fresh[:min(len(fresh), max(room, 0))] {
-		w.claim(it)
-		if !it.span.Leaf() {
-			break
-		}
-	}
-}
-
-// claim makes an item one of the unit.
-func (w *walk) claim(it *item) {
-	if slices.Contains(w.want.items, it) {
-		return
-	}
-	w.want.items = append(w.want.items, it)
-	it.asked++
-	if it.state == waiting {
-		w.t.parts[it.part].remove(it)
-		it.state = fetched
-	}
-}
-
-// next takes the item that is due.
-func (w *walk) next() *item {
-	for len(w.frames) > 0 {
-		top := len(w.frames) - 1
-		if len(w.frames[top]) == 0 {
-			w.frames = w.frames[:top]
-			continue
-		}
-		it := w.frames[top][0]
-		w.frames[top] = w.frames[top][1:]
-		if _, met := w.met[it.span.CID]; met {
-			continue
-		}
-		w.met[it.span.CID] = struct{}{}
-		w.claim(it)
-		return it
-	}
-	return nil
 }
 
 // The times of a session that waits for work.
@@ -222,7 +158,7 @@ func (t *Transfer) wakeAll() {
 func (t *Transfer) callOff() {
 	for w := range t.workers {
 		for _, x := range w.wants {
-			if !x.off && x.came < w.blocks(x) && x.useless() {
+			if !x.off && x.came < w.blocks(x) && t.useless(x) {
 				x.off = true
 				t.group.Add(1)
 				go func() {
@@ -235,14 +171,18 @@ func (t *Transfer) callOff() {
 }
 
 // useless reports whether all that is still to come of a unit is there already.
-// Of a walk that can be said once the children of what came are known.
-func (x *want) useless() bool {
-	from, enough := x.came, written
-	if x.walk != nil {
-		from, enough = 0, done
+func (t *Transfer) useless(x *want) bool {
+	rest := x.items
+	switch {
+	case x.lead == nil:
+		rest = x.items[x.came:]
+	case x.lead.spoilt || t.closed:
+		return true
+	case !x.copied: // what nobody waits for yet is wanted, too
+		return false
 	}
-	for _, it := range x.items[from:] {
-		if it.state < enough && !it.task.ended {
+	for _, it := range rest {
+		if it.state < written && !it.task.ended {
 			return false
 		}
 	}
@@ -302,6 +242,8 @@ func (t *Transfer) visit(s *source) (came uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	conn.ReadAhead(readAhead)
+	defer conn.Release()
 	defer conn.Abort()
 	w := &worker{session: session{buyer: t.buyer, tally: &t.tally, seat: s.seat, conn: conn, offer: *offer, owed: s.owed}, t: t, src: s, wake: make(chan struct{}, 1), answer: time.Since(began)}
 	w.need, w.paidBefore = w.chunksLeft, s.ahead()
@@ -321,6 +263,7 @@ func (t *Transfer) visit(s *source) (came uint64, err error) {
 	stop := context.AfterFunc(t.ctx, conn.Abort)
 	defer stop()
 	err = w.run(t.ctx)
+	w.showTick() // for what was right before something was not
 	t.mu.Lock()
 	s.roused(w.awake)
 	delete(t.workers, w)

@@ -408,7 +408,7 @@ func (w *world) open(name byte, price uint64, change func(*seller.Config), shelf
 	key := bytes.Repeat([]byte{name}, 32)
 	s := &shop{payee: address(w.t, key), peer: chain.Peer{ID: []byte{0, 1, name}}, ledger: openLedger(w.t, vfs.NewMem())}
 	s.config = seller.Config{ChainID: chainID, Source: w.shelfOf(shelf), Chain: w.chain, Ledger: s.ledger, SettleDelay: settleDelay,
-		Prices: seller.Terms{Access: seller.Free}, IdleTimeout: 5 * time.Second, PayTimeout: 2 * time.Second}
+		Prices: seller.Terms{Access: seller.Free}, IdleTimeout: 5 * time.Second, PayTimeout: 2 * time.Second, Patience: time.Millisecond}
 	if price > 0 {
 		s.config.Prices = seller.Terms{Access: seller.Paid, Payee: &s.payee, Price: chain.Atto(price)}
 	}

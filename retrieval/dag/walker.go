@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -49,6 +50,31 @@ func NewWalker(root cid.Cid) (*Walker, error) {
 
 // Next is the CID of the block that is due; ok is false at the end.
 func (w *Walker) Next() (c cid.Cid, ok bool) { return w.next, w.next.Defined() }
+
+// Ahead lists the CIDs that are due next, in their order: at most n, and no further
+// than to the first node, whose children come before what follows it.
+func (w *Walker) Ahead(n int) (out []cid.Cid) {
+	met := map[blockKey]struct{}{}
+	take := func(c cid.Cid) (more bool) {
+		met[keyOf(c)] = struct{}{}
+		out = append(out, c)
+		return len(out) < n && c.Prefix().Codec == cid.Raw
+	}
+	if w.Done() || n <= 0 || !take(w.next) {
+		return out
+	}
+	for _, frame := range slices.Backward(w.frames) {
+		for _, c := range frame {
+			key := keyOf(c)
+			_, seen := w.seen[key]
+			_, twice := met[key]
+			if !seen && !twice && !take(c) {
+				return out
+			}
+		}
+	}
+	return out
+}
 
 // Done says whether every block of the payload was accepted.
 func (w *Walker) Done() bool { return !w.next.Defined() }

@@ -75,7 +75,12 @@ func TestPayer(t *testing.T) {
 	}
 	first, _ := promise(t, 7, 0, 3, 0)
 	must(t, l.SavePromise(first))
-	must(t, l.SaveRevealed(7, 0, 3, 12))
+	must(t, l.SaveRevealed(7, 0, 3, 11))
+	if p, err := l.Promise(7, 0); err != nil || p.Settled || p.Revealed != 11 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	must(t, l.Unsettle(7, 0, 3, 11))
+	must(t, l.Settle(7, 0, 3, 12))
 	for name, p := range map[string][2]uint64{"same nonce": {3, 500}, "lower nonce": {2, 500}} {
 		again, _ := promise(t, 7, 0, p[0], p[1])
 		if err := l.SavePromise(again); !errors.Is(err, ErrStale) {
@@ -91,7 +96,7 @@ func TestPayer(t *testing.T) {
 	defer l.Close()
 	got, err := l.Promise(7, 0)
 	must(t, err)
-	if got.Revealed != 12 || got.Seed != first.Seed || got.Voucher.Voucher != first.Voucher.Voucher {
+	if got.Revealed != 12 || !got.Settled || got.Seed != first.Seed || got.Voucher.Voucher != first.Voucher.Voucher {
 		t.Errorf("%+v", got)
 	}
 	all, err := l.Promises(7)
@@ -101,7 +106,7 @@ func TestPayer(t *testing.T) {
 	}
 	next, _ := promise(t, 7, 0, 4, 120)
 	must(t, l.SavePromise(next))
-	if got, err = l.Promise(7, 0); err != nil || got.Revealed != 0 || got.Voucher.Voucher.Nonce != 4 {
+	if got, err = l.Promise(7, 0); err != nil || got.Revealed != 0 || got.Settled || got.Voucher.Voucher.Nonce != 4 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	must(t, l.Forget(7))

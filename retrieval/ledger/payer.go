@@ -50,7 +50,7 @@ func (l *Ledger) savePromise(v *chain.Voucher, p *Promise) error {
 	err = errors.Join(
 		b.Set(key(tablePromise, v.Channel, v.Lane), value, nil),
 		b.DeleteRange(revealed, after(revealed), nil),
-		b.Set(append(revealed, key(0, v.Nonce)[1:]...), encodeNumbers(p.Revealed), nil))
+		b.Set(append(revealed, key(0, v.Nonce)[1:]...), encodeRevealed(p.Revealed, false), nil))
 	if err != nil {
 		return err
 	}
@@ -58,9 +58,25 @@ func (l *Ledger) savePromise(v *chain.Voucher, p *Promise) error {
 }
 
 // SaveRevealed notes that ticks up to this one of the lane's voucher were
-// revealed, without waiting for the disk.
+// revealed, without waiting for the disk, and that there may soon be more.
 func (l *Ledger) SaveRevealed(channel, lane, nonce, ticks uint64) error {
-	if err := l.db.Set(key(tableRevealed, channel, lane, nonce), encodeNumbers(ticks), pebble.NoSync); err != nil {
+	return l.saveRevealed(channel, lane, nonce, ticks, false, pebble.NoSync)
+}
+
+// Settle notes that exactly these ticks of the lane's voucher were revealed and
+// that for now there will be no more, without waiting for the disk.
+func (l *Ledger) Settle(channel, lane, nonce, ticks uint64) error {
+	return l.saveRevealed(channel, lane, nonce, ticks, true, pebble.NoSync)
+}
+
+// Unsettle makes it durable that there may be more from now on, before the first
+// of them is revealed: a crash must not leave a count that passes for exact.
+func (l *Ledger) Unsettle(channel, lane, nonce, ticks uint64) error {
+	return l.saveRevealed(channel, lane, nonce, ticks, false, pebble.Sync)
+}
+
+func (l *Ledger) saveRevealed(channel, lane, nonce, ticks uint64, settled bool, o *pebble.WriteOptions) error {
+	if err := l.db.Set(key(tableRevealed, channel, lane, nonce), encodeRevealed(ticks, settled), o); err != nil {
 		return fmt.Errorf("note tick %d on lane %d of channel %d: %w", ticks, lane, channel, err)
 	}
 	return nil
@@ -84,11 +100,11 @@ func (l *Ledger) promise(channel, lane uint64, value []byte) (*Promise, error) {
 	if note == nil || err != nil {
 		return p, err
 	}
-	b, err := body(note, 8)
+	b, err := body(note, 9)
 	if err != nil {
 		return nil, fmt.Errorf("read promise on lane %d of channel %d: %w", lane, channel, err)
 	}
-	p.Revealed = binary.BigEndian.Uint64(b)
+	p.Revealed, p.Settled = binary.BigEndian.Uint64(b), b[8] != 0
 	return p, nil
 }
 

@@ -16,6 +16,7 @@ type Promise struct {
 	Voucher  chain.SignedVoucher
 	Seed     [32]byte
 	Revealed uint64 // ticks surely revealed; after a crash it may be too low
+	Settled  bool   // it is not: whoever revealed them has closed the book
 }
 
 // Holding is what a payee keeps of a lane: the newest voucher and the newest
@@ -39,7 +40,7 @@ const recordVersion = 1
 // The tables. A key is the table's byte, then u64be of the numbers named.
 const (
 	tablePromise  = 'p' // channel, lane: version || seed || CBOR(SignedVoucher)
-	tableRevealed = 'r' // channel, lane, nonce: version || u64be ticks
+	tableRevealed = 'r' // channel, lane, nonce: version || u64be ticks || u8 settled
 	tableVoucher  = 'v' // channel, lane: version || u8 len || payer || CBOR(SignedVoucher)
 	tableTick     = 't' // channel, lane, nonce: version || u64be ticks || tick
 	tableDebt     = 'd' // channel: version || u64be unpaid || u64be paid
@@ -133,6 +134,14 @@ func encodeNumbers(numbers ...uint64) []byte {
 	b := []byte{recordVersion}
 	for _, n := range numbers {
 		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+func encodeRevealed(ticks uint64, settled bool) []byte {
+	b := append(encodeNumbers(ticks), 0)
+	if settled {
+		b[len(b)-1] = 1
 	}
 	return b
 }

@@ -29,6 +29,7 @@ type Conn struct {
 	stream io.ReadWriteCloser
 	in     *bufio.Reader
 	frame  []byte // of the last Read
+	ahead  *ahead // nil: frames are read when Read asks for them
 
 	writing sync.Mutex
 	out     []byte
@@ -93,7 +94,7 @@ func (c *Conn) done(err error) error {
 // peer sent comes as a message, not as an error.
 func (c *Conn) Read() (retrieval.Message, error) {
 	c.begin()
-	if err := c.done(c.readFrame()); err != nil {
+	if err := c.done(c.nextFrame()); err != nil {
 		if err == io.EOF || errors.Is(err, ErrIdle) {
 			return nil, err
 		}
@@ -102,34 +103,44 @@ func (c *Conn) Read() (retrieval.Message, error) {
 	return retrieval.Decode(c.frame)
 }
 
-// readFrame reads one frame and refuses it by its length and kind before
-// memory is taken for it.
-func (c *Conn) readFrame() error {
+// nextFrame makes the next frame the one of the last Read.
+func (c *Conn) nextFrame() (err error) {
+	if c.ahead != nil {
+		c.frame, err = c.ahead.take(c.frame)
+		return err
+	}
+	c.frame, err = c.readFrame(c.frame)
+	return err
+}
+
+// readFrame reads one frame, into buf if it is large enough, and refuses it by
+// its length and kind before memory is taken for it.
+func (c *Conn) readFrame(buf []byte) ([]byte, error) {
 	head, err := c.in.Peek(headSize + 1)
 	if err != nil {
 		if err == io.EOF && len(head) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
-		return err
+		return buf, err
 	}
 	n := binary.BigEndian.Uint32(head)
 	if limit := retrieval.Kind(head[headSize]).Limit(); n == 0 || uint64(n) > uint64(limit) {
-		return retrieval.Errorf(retrieval.CodeMalformed, "frame of kind %d announces %d bytes, at most %d are taken", head[headSize], n, limit)
+		return buf, retrieval.Errorf(retrieval.CodeMalformed, "frame of kind %d announces %d bytes, at most %d are taken", head[headSize], n, limit)
 	}
 	if _, err := c.in.Discard(headSize); err != nil {
-		return err
+		return buf, err
 	}
-	if cap(c.frame) < int(n) {
-		c.frame = make([]byte, n)
+	if cap(buf) < int(n) {
+		buf = make([]byte, n)
 	}
-	c.frame = c.frame[:n]
-	if _, err := io.ReadFull(c.in, c.frame); err != nil {
+	buf = buf[:n]
+	if _, err := io.ReadFull(c.in, buf); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		return err
+		return buf, err
 	}
-	return nil
+	return buf, nil
 }
 
 // Write sends a message.

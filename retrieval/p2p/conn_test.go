@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -109,6 +110,59 @@ func TestConnIdle(t *testing.T) {
 	if err := c.Write(&retrieval.Bye{}); !errors.Is(err, ErrIdle) {
 		t.Errorf("nobody reads: %v", err)
 	}
+}
+
+// TestReadAhead: frames are received before they are asked for, as many as was said, each stays as it
+// is until the next Read, and the reason for the end comes after the last.
+func TestReadAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ahead, frames = 2, 7
+		a, b := net.Pipe()
+		near, far := NewConn(a, time.Second), NewConn(b, time.Second)
+		wrote := 0
+		go func() {
+			for i := range uint64(frames) {
+				if err := near.Write(&retrieval.Tick{Ticks: i + 1}); err != nil {
+					t.Error(err)
+				}
+				wrote++
+			}
+			near.Close()
+		}()
+		far.ReadAhead(ahead)
+		for i := range uint64(frames) {
+			synctest.Wait()
+			if want := min(ahead, frames-int(i)); far.Waiting() < want || wrote > int(i)+ahead+1 {
+				t.Fatalf("before frame %d, %d wait and %d were written", i, far.Waiting(), wrote)
+			}
+			m, err := far.Read()
+			if tick, ok := m.(*retrieval.Tick); !ok || tick.Ticks != i+1 {
+				t.Fatalf("%+v, %v", m, err)
+			}
+		}
+		for range 2 {
+			if _, err := far.Read(); err != io.EOF {
+				t.Errorf("at the end: %v", err)
+			}
+		}
+		far.Abort()
+		far.Release()
+		if far.Waiting() != 0 {
+			t.Error("frames wait after the release")
+		}
+
+		a, b = net.Pipe() // released with frames unread, while one more is being read
+		near, far = NewConn(a, time.Second), NewConn(b, time.Second)
+		far.ReadAhead(1)
+		for range 2 {
+			if err := near.Write(&retrieval.Bye{}); err != nil {
+				t.Error(err)
+			}
+		}
+		far.Abort()
+		far.Release()
+		near.Abort()
+	})
 }
 
 // FuzzConn reads any bytes as a stream, within bounds and without a panic.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/ipfs/go-cid"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -16,8 +17,11 @@ import (
 type DHTConfig struct {
 	// Bootstrap are multiaddrs, with peer IDs, of nodes that are in it.
 	Bootstrap []string
+	// Peers are such nodes, too, as the chain names them.
+	Peers []chain.Peer
 	// Server answers others' questions. Only hosts that everybody can reach
-	// should; others only ask and announce.
+	// should; others only ask and announce. A host with NAT in Mode Auto answers
+	// once it finds that strangers reach it, without being told.
 	Server bool
 }
 
@@ -35,9 +39,17 @@ func (h *Host) JoinDHT(ctx context.Context, cfg DHTConfig) error {
 		}
 		first = append(first, *info)
 	}
+	for _, p := range cfg.Peers {
+		if info, err := addrInfo(p); err == nil && len(info.Addrs) > 0 && info.ID != h.host.ID() {
+			first = append(first, info)
+		}
+	}
 	mode := dht.ModeClient
-	if cfg.Server {
+	switch {
+	case cfg.Server:
 		mode = dht.ModeServer
+	case h.nat.found():
+		mode = dht.ModeAuto
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -53,6 +65,43 @@ func (h *Host) JoinDHT(ctx context.Context, cfg DHTConfig) error {
 	}
 	h.table = table
 	return nil
+}
+
+// MeetDHT connects to the nodes that the table was joined by, until one of them
+// answers its questions. It returns ErrNoDHT if none does: then there is nobody
+// to ask.
+func (h *Host) MeetDHT(ctx context.Context, peers []chain.Peer) error {
+	table, err := h.joined()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var dialling sync.WaitGroup
+	defer dialling.Wait()
+	defer cancel()
+	met := make(chan bool, len(peers))
+	for _, p := range peers {
+		dialling.Go(func() { met <- h.answers(ctx, table, p) })
+	}
+	for range peers {
+		if <-met || table.RoutingTable().Size() > 0 {
+			return nil
+		}
+	}
+	return ErrNoDHT
+}
+
+// answers connects to a node and reports whether the table has it now.
+func (h *Host) answers(ctx context.Context, table *dht.IpfsDHT, p chain.Peer) bool {
+	if h.Connect(ctx, p) != nil {
+		return false
+	}
+	speaks, err := h.host.Peerstore().SupportsProtocols(peer.ID(p.ID), dht.ProtocolDHT)
+	if err != nil || len(speaks) == 0 {
+		return false
+	}
+	_, err = table.RoutingTable().TryAddPeer(peer.ID(p.ID), true, false)
+	return err == nil
 }
 
 func (h *Host) joined() (*dht.IpfsDHT, error) {

@@ -33,8 +33,10 @@ type Config struct {
 	// those of a network on one machine.
 	Listen []string
 	// Announce are the multiaddrs that others are told; none: those the host
-	// listens on.
+	// listens on, and those that NAT brings.
 	Announce []string
+	// NAT is what the host does about routers between it and others.
+	NAT NAT
 	// MaxConns and MaxStreams bound what all peers together take up, default
 	// 512 and 2048; MaxPeerConns and MaxPeerStreams one peer, default 8 and 64.
 	MaxConns, MaxStreams         int
@@ -50,6 +52,14 @@ func LoopbackAddrs() []string {
 	return []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"}
 }
 
+// AllAddrs listens on all interfaces over TCP and QUIC; port 0 takes free ones.
+func AllAddrs(port int) []string {
+	return []string{
+		fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", port), fmt.Sprintf("/ip4/0.0.0.0/udp/%d/quic-v1", port),
+		fmt.Sprintf("/ip6/::/tcp/%d", port), fmt.Sprintf("/ip6/::/udp/%d/quic-v1", port),
+	}
+}
+
 // Handler serves one stream that a peer opened. peer is the peer's ID in binary
 // form, authenticated by the connection. The handler closes the stream; the host
 // resets it when it is closed itself.
@@ -59,6 +69,8 @@ type Handler func(ctx context.Context, stream io.ReadWriteCloser, peer string)
 // goroutines.
 type Host struct {
 	host   host.Host
+	nat    *nat
+	fixed  bool // Config.Announce says where the host is
 	dial   time.Duration
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -129,6 +141,10 @@ func New(cfg Config) (*Host, error) {
 		}
 		announce = append(announce, a)
 	}
+	nat, err := newNAT(cfg.NAT, cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("start peer-to-peer host: %w", err)
+	}
 	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(cfg.limits()), rcmgr.WithMetricsDisabled())
 	if err != nil {
 		return nil, fmt.Errorf("start peer-to-peer host: %w", err)
@@ -137,7 +153,7 @@ func New(cfg Config) (*Host, error) {
 		libp2p.Identity(cfg.Identity), libp2p.ResourceManager(resources),
 		libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport),
 		secured(), libp2p.DefaultMuxers,
-		libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.DisableMetrics(),
 		libp2p.UserAgent("perdure"), libp2p.WithDialTimeout(cfg.DialTimeout),
 		libp2p.AddrsFactory(func(listening []ma.Multiaddr) []ma.Multiaddr {
 			if len(announce) > 0 {
@@ -151,21 +167,28 @@ func New(cfg Config) (*Host, error) {
 	} else {
 		options = append(options, libp2p.ListenAddrStrings(cfg.Listen...))
 	}
-	h, err := libp2p.New(options...)
+	node, err := libp2p.New(append(options, nat.options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("start peer-to-peer host: %w", errors.Join(err, resources.Close()))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Host{host: h, dial: cfg.DialTimeout, ctx: ctx, cancel: cancel}, nil
+	h := &Host{host: node, nat: nat, fixed: len(announce) > 0, dial: cfg.DialTimeout, ctx: ctx, cancel: cancel}
+	if err := h.lookAround(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start peer-to-peer host: %w", err), h.Close())
+	}
+	return h, nil
 }
 
 // ID is the host's peer ID in binary form, as the chain records it.
 func (h *Host) ID() string { return string(h.host.ID()) }
 
-// Self is where the host is reached, as CreateMiner puts it on chain.
+// Self is where strangers reach the host, as a miner puts it on chain. What the
+// config announces, or what a host listens on that knows nothing of routers, stands;
+// otherwise it is public addresses, proven by dialling back or not refuted, and
+// places at relays: none while the host does not know.
 func (h *Host) Self() chain.Peer {
 	p := chain.Peer{ID: []byte(h.host.ID())}
-	for _, a := range h.host.Addrs() {
+	for _, a := range h.announced() {
 		if len(p.Addrs) < maxAddrs {
 			p.Addrs = append(p.Addrs, a.Bytes())
 		}
@@ -276,7 +299,8 @@ func (h *Host) Connect(ctx context.Context, p chain.Peer) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.dial)
+	h.prepare(ctx, info)
+	ctx, cancel := context.WithTimeout(throughRelays(ctx), h.dial)
 	defer cancel()
 	if err := h.host.Connect(ctx, info); err != nil {
 		return fmt.Errorf("connect to %s: %w", info.ID, err)
@@ -284,14 +308,21 @@ func (h *Host) Connect(ctx context.Context, p chain.Peer) error {
 	return nil
 }
 
+// throughRelays lets what is done under ctx use connections through relays.
+func throughRelays(ctx context.Context) context.Context {
+	return network.WithAllowLimitedConn(ctx, "perdure")
+}
+
 // Open opens a stream of the retrieval protocol to the peer, over a connection
 // that stands, or one that is made to the peer's addresses. A client without
-// addresses is reached only while it is connected.
+// addresses is reached only while it is connected. If a relay is the only way, a
+// direct one is waited for, for some seconds.
 func (h *Host) Open(ctx context.Context, p chain.Peer) (io.ReadWriteCloser, error) {
 	if err := h.Connect(ctx, p); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.dial)
+	h.upgrade(ctx, peer.ID(p.ID))
+	ctx, cancel := context.WithTimeout(throughRelays(ctx), h.dial)
 	defer cancel()
 	s, err := h.host.NewStream(ctx, peer.ID(p.ID), protocol.ID(retrieval.Protocol))
 	if err != nil {
@@ -300,16 +331,26 @@ func (h *Host) Open(ctx context.Context, p chain.Peer) (io.ReadWriteCloser, erro
 	return s, nil
 }
 
-// Connected reports whether there is a connection to the peer with this binary ID.
+// Connected reports whether there is a connection to the peer with this binary ID,
+// direct or through a relay.
 func (h *Host) Connected(id string) bool {
-	return h.host.Network().Connectedness(peer.ID(id)) == network.Connected
+	is := h.host.Network().Connectedness(peer.ID(id))
+	return is == network.Connected || is == network.Limited
 }
+
+// Relayed reports whether the only connections to the peer go through relays.
+func (h *Host) Relayed(id string) bool { return h.limited(peer.ID(id)) }
 
 // Await returns once there is a connection to the peer, whoever made it.
 func (h *Host) Await(ctx context.Context, id string) error {
+	return h.await(ctx, peer.ID(id), func() bool { return h.Connected(id) })
+}
+
+// await looks whether cond holds at each new connection to a peer.
+func (h *Host) await(ctx context.Context, id peer.ID, cond func() bool) error {
 	there := make(chan struct{}, 1)
 	note := &network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
-		if c.RemotePeer() == peer.ID(id) {
+		if c.RemotePeer() == id {
 			select {
 			case there <- struct{}{}:
 			default:
@@ -318,11 +359,11 @@ func (h *Host) Await(ctx context.Context, id string) error {
 	}}
 	h.host.Network().Notify(note)
 	defer h.host.Network().StopNotify(note)
-	for !h.Connected(id) {
+	for !cond() {
 		select {
 		case <-there:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for a connection from %s: %w", peer.ID(id), ctx.Err())
+			return fmt.Errorf("wait for a connection from %s: %w", id, ctx.Err())
 		case <-h.ctx.Done():
 			return errors.New("wait for a connection: the host is closed")
 		}
@@ -357,6 +398,7 @@ func (h *Host) Close() error {
 	h.cancel()
 	h.host.RemoveStreamHandler(protocol.ID(retrieval.Protocol))
 	h.serves.Wait()
+	h.nat.done.Wait()
 	if h.bitswap != nil {
 		h.stopBitswap()
 		h.bitswap.Close()

@@ -21,16 +21,34 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 	if x.crowded() {
 		return retrieval.Errorf(retrieval.CodeMalformed, "the answers to %d Pays were not read", maxAnswers)
 	}
+	for patience := time.Now().Add(x.seller.cfg.Patience); ; {
+		err := x.acceptPay(ctx, p)
+		late := errors.Is(err, errNoChannel) || errors.Is(err, errUncovered) && !p.Resume
+		if !late || !x.lookAgain(ctx, patience) {
+			return err
+		}
+	}
+}
+
+// acceptPay is takePay by what this side knows of the channel now.
+func (x *session) acceptPay(ctx context.Context, p *retrieval.Pay) error {
 	v := &p.Voucher.Voucher
 	key := laneKey{v.Channel, v.Lane}
-	c, err := x.checkSigned(ctx, &p.Voucher)
-	if err != nil {
+	if _, err := x.checkSigned(ctx, &p.Voucher); err != nil {
 		return err
 	}
 	if err := x.occupy(ctx, key); err != nil {
 		return err
 	}
 	if err := x.storeTick(); err != nil {
+		return err
+	}
+	// One voucher at a time, from the look at the channel on: what one session
+	// is promised no other may count on.
+	x.seller.paying.Lock()
+	defer x.seller.paying.Unlock()
+	c, err := x.channel(ctx, v.Channel)
+	if err != nil {
 		return err
 	}
 	held, recovered, err := x.recall(key, p)
@@ -49,6 +67,7 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 			x.answerPay(&retrieval.Standing{Channel: v.Channel, Lane: v.Lane, Tick: [32]byte{}})
 			return nil
 		}
+		recovered = acknowledged(held, v)
 		if held, err = x.keep(c.Payer, p); err != nil {
 			return err
 		}
@@ -63,6 +82,44 @@ func (x *session) takePay(ctx context.Context, p *retrieval.Pay) error {
 	return nil
 }
 
+// The payer may have seen a block in which it opened the channel, or topped it up,
+// before this side has.
+var (
+	errNoChannel = errors.New("there is no such channel")
+	errUncovered = errors.New("the channel has nothing left")
+)
+
+// lookEvery is how often a channel is looked up that has not come, or not enough
+// in it.
+const lookEvery = 50 * time.Millisecond
+
+// lookAgain waits a little, unless patience is at its end.
+func (x *session) lookAgain(ctx context.Context, patience time.Time) bool {
+	if time.Now().After(patience) {
+		return false
+	}
+	timer := time.NewTimer(lookEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// channel looks up a channel that must be there.
+func (x *session) channel(ctx context.Context, id uint64) (*chain.Channel, error) {
+	c, err := x.seller.cfg.Chain.Channel(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("look up channel %d: %w", id, err)
+	}
+	if c == nil {
+		return nil, fmt.Errorf("%w: %w", errNoChannel, retrieval.Errorf(retrieval.CodeVoucher, "there is no channel %d", id))
+	}
+	return c, nil
+}
+
 // checkSigned looks up the channel and checks that its payer signed the
 // voucher and that it pays this seller.
 func (x *session) checkSigned(ctx context.Context, sv *chain.SignedVoucher) (*chain.Channel, error) {
@@ -70,12 +127,9 @@ func (x *session) checkSigned(ctx context.Context, sv *chain.SignedVoucher) (*ch
 	if v.ChainID != x.seller.cfg.ChainID {
 		return nil, retrieval.Errorf(retrieval.CodeVoucher, "voucher for chain %q, this is %q", v.ChainID, x.seller.cfg.ChainID)
 	}
-	c, err := x.seller.cfg.Chain.Channel(ctx, v.Channel)
+	c, err := x.channel(ctx, v.Channel)
 	if err != nil {
-		return nil, fmt.Errorf("look up channel %d: %w", v.Channel, err)
-	}
-	if c == nil {
-		return nil, retrieval.Errorf(retrieval.CodeVoucher, "there is no channel %d", v.Channel)
+		return nil, err
 	}
 	if c.Payee != *x.offer.Payee {
 		return nil, retrieval.Errorf(retrieval.CodeVoucher, "channel %d pays somebody else than this seller", c.ID)
@@ -161,6 +215,29 @@ func (x *session) recall(key laneKey, p *retrieval.Pay) (held *ledger.Holding, r
 	return held, recovered, nil
 }
 
+// acknowledged is how many chunks a new voucher pays for, by where it begins,
+// whose ticks are not held: they were lost on the way, or in a crash.
+func acknowledged(held *ledger.Holding, v *chain.Voucher) uint64 {
+	if held == nil {
+		return 0
+	}
+	claim := held.Claim()
+	worth, err := claim.Worth()
+	if err != nil {
+		return 0
+	}
+	more, err := v.Amount.Sub(worth)
+	price := held.Voucher.Voucher.TickPrice
+	if err != nil || price.IsZero() {
+		return 0
+	}
+	lost := uint64(0)
+	for ; lost < retrieval.MaxCredit && !more.Less(price); lost++ {
+		more, _ = more.Sub(price)
+	}
+	return lost
+}
+
 // judge says how many ticks of the voucher the channel covers, or why it does
 // not meet the offer.
 func (x *session) judge(ctx context.Context, c *chain.Channel, key laneKey, held *ledger.Holding, p *retrieval.Pay) (uint64, error) {
@@ -182,10 +259,10 @@ func (x *session) judge(ctx context.Context, c *chain.Channel, key laneKey, held
 	switch {
 	case (errors.Is(err, payment.ErrOverdraw) || err == nil && covers == 0) && p.Resume && x.shared(key):
 		return 0, retrieval.Errorf(retrieval.CodeBusy, "what channel %d has left is promised on lanes of other sessions", c.ID)
+	case errors.Is(err, payment.ErrOverdraw) || err == nil && covers == 0:
+		return 0, fmt.Errorf("%w: %w", errUncovered, retrieval.Errorf(retrieval.CodeVoucher, "channel %d has nothing left", c.ID))
 	case err != nil:
 		return 0, retrieval.Errorf(retrieval.CodeVoucher, "%s", err)
-	case covers == 0:
-		return 0, retrieval.Errorf(retrieval.CodeVoucher, "channel %d has nothing left", c.ID)
 	case held == nil && p.Ticks > 0:
 		if err := payment.CheckTick(v.Anchor, p.Ticks, p.Tick); err != nil {
 			return 0, retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", p.Ticks, err)
@@ -384,9 +461,17 @@ func (x *session) forgive(channel, recovered uint64) error {
 		owed = d.Unpaid
 	})
 	x.seller.mu.Lock()
+	defer x.seller.mu.Unlock()
 	x.owed = owed
-	x.recoverFee(spare)
-	x.seller.mu.Unlock()
+	recovered -= x.recoverFee(spare) // which the session's own sums count
+	st := &x.seller.stats
+	st.Unpaid -= min(st.Unpaid, recovered)
+	st.Paid += recovered
+	if worth, err := x.offer.Price.Mul(recovered); err == nil {
+		if sum, err := st.Earned.Add(worth); err == nil {
+			st.Earned = sum
+		}
+	}
 	return err
 }
 

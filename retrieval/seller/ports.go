@@ -103,6 +103,9 @@ type Config struct {
 	// IdleTimeout ends a session whose buyer is silent or takes nothing,
 	// default 60 s; PayTimeout one that owes a payment, default 30 s.
 	IdleTimeout, PayTimeout time.Duration
+	// Patience is how long a voucher waits for the channel that covers it, which
+	// the payer may have seen on chain earlier, default 3 s.
+	Patience time.Duration
 	// FreePeriod is how long a peer's FreeChunks last, default one hour; FreeTotal
 	// is how many chunks all peers together get for nothing in it, since a peer ID
 	// costs nothing. 0: no bound.
@@ -159,7 +162,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		v       *time.Duration
 		initial time.Duration
-	}{{&c.IdleTimeout, time.Minute}, {&c.PayTimeout, 30 * time.Second}, {&c.FreePeriod, time.Hour}} {
+	}{{&c.IdleTimeout, time.Minute}, {&c.PayTimeout, 30 * time.Second}, {&c.Patience, 3 * time.Second}, {&c.FreePeriod, time.Hour}} {
 		if *d.v == 0 {
 			*d.v = d.initial
 		}

@@ -25,9 +25,11 @@ type Seller struct {
 	cfg      Config
 	throttle *throttle
 	pieces   pieces
+	paying   sync.Mutex // around the taking of a voucher
 
 	mu        sync.Mutex // guards all below, and what session.go says
 	number    uint64
+	turn      uint64 // chunks lent
 	peers     map[string]int
 	lanes     map[laneKey]*session
 	free      map[string]uint64 // chunks used of the allowance

@@ -257,10 +257,39 @@ func TestManyChunksFewMessages(t *testing.T) {
 	if len(c.sent) != 8 {
 		t.Errorf("%d messages, want 8", len(c.sent))
 	}
+	own, one := onChain(t, c.sent, payer), onChain(t, c.sent[:1], payer)-onChain(t, nil, payer)
+	t.Logf("%d chunks: %d bytes in %d messages of one channel; a message a chunk would be %d bytes", sessions*each, own, len(c.sent)+3, one*sessions*each)
+	if own > 5_000 || one < 100 {
+		t.Errorf("%d bytes on chain, a redemption has %d", own, one)
+	}
 	c.height = 10_000 - 1
 	if _, err := r.Check(ctx); err != nil || !c.channel.Balance.IsZero() {
 		t.Errorf("%s attoPDR were not redeemed: %v", c.channel.Balance, err)
 	}
+}
+
+// onChain is how many bytes the messages of a channel's life have, signed: it is opened, redeemed from,
+// settled and collected.
+func onChain(t *testing.T, redeemed []*chain.RedeemVoucher, who chain.Address) (bytes int) {
+	t.Helper()
+	bodies := []chain.Body{&chain.OpenChannel{Payee: who, Amount: chain.PDR(1)}, &chain.SettleChannel{Channel: 4}, &chain.CollectChannel{Channel: 4}}
+	for _, r := range redeemed {
+		bodies = append(bodies, r)
+	}
+	for i, b := range bodies {
+		body, err := chain.Encode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := chain.SignedMessage{Message: chain.Message{Version: 1, From: who, Nonce: uint64(i), MaxFee: chain.PDR(1), Kind: b.Kind(), Body: body},
+			Signature: crypto.Signature{Type: crypto.SigTypeSecp256k1, Data: make([]byte, 65)}}
+		signed, err := chain.Encode(&m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes += len(signed)
+	}
+	return bytes
 }
 
 // TestRedeemerRun checks at heights and nudges, and ends with its context.

@@ -66,7 +66,8 @@ func (c *cursor) step() {
 	}
 }
 
-// answer sends what a Want asks for, and its End.
+// answer sends what a Want asks for, and its End. A chunk is read while those
+// before it are being paid for.
 func (x *session) answer(ctx context.Context, w *want) error {
 	c := cursor{index: x.piece.index, runs: w.Runs}
 	end := &retrieval.End{Want: w.ID}
@@ -81,6 +82,11 @@ func (x *session) answer(ctx context.Context, w *want) error {
 		if len(entries) == 0 {
 			break
 		}
+		total, err := x.load(w.ID, entries)
+		if err != nil {
+			x.collect(ctx)
+			return err
+		}
 		cancelled, err := x.credit(ctx, w)
 		if err != nil {
 			return err
@@ -89,7 +95,7 @@ func (x *session) answer(ctx context.Context, w *want) error {
 			end.Reason = retrieval.Cancelled
 			break
 		}
-		if err := x.sendChunk(ctx, w.ID, entries); err != nil {
+		if err := x.sendChunk(ctx, total); err != nil {
 			return err
 		}
 		end.Blocks += uint64(len(entries))
@@ -114,40 +120,41 @@ func (x *session) nextChunk(c *cursor) (entries []place, reason retrieval.Reason
 	}
 }
 
-// sendChunk reads the blocks straight into the frame, checks them and sends it.
-func (x *session) sendChunk(ctx context.Context, id uint64, entries []place) error {
+// load reads the blocks of a chunk straight into its frame and checks them. It
+// returns how many bytes they have.
+func (x *session) load(id uint64, entries []place) (total int, err error) {
 	blocks := make([]retrieval.Block, len(entries))
 	sizes := make([]uint32, len(entries))
 	for i, e := range entries {
 		blocks[i].CID, sizes[i] = e.CID, e.Length
 	}
 	x.buf = retrieval.ChunkFrame(id, blocks, sizes, x.buf)
-	total := 0
 	for i, e := range entries {
 		if n, err := x.data.ReadAt(blocks[i].Data, int64(e.Offset)); n < len(blocks[i].Data) {
-			return fmt.Errorf("read block %s at %d of piece %s: %w", e.CID, e.Offset, x.offer.Piece, err)
+			return 0, fmt.Errorf("read block %s at %d of piece %s: %w", e.CID, e.Offset, x.offer.Piece, err)
 		}
 		if err := x.piece.check(e.ordinal, e.CID, blocks[i].Data); err != nil {
-			return fmt.Errorf("read block at %d of piece %s: %w", e.Offset, x.offer.Piece, err)
+			return 0, fmt.Errorf("read block at %d of piece %s: %w", e.Offset, x.offer.Piece, err)
 		}
 		total += len(blocks[i].Data)
 	}
+	return total, nil
+}
+
+// sendChunk sends the frame that load made.
+func (x *session) sendChunk(ctx context.Context, total int) error {
 	if err := x.seller.throttle.wait(ctx, x.quota, total); err != nil {
 		return err
 	}
 	x.seller.mu.Lock()
 	x.chunks++
 	x.bytes += uint64(total)
-	if x.free > 0 {
-		x.free--
-	} else if !x.offer.Price.IsZero() {
-		x.sent++ // before it is written: the tick for it may come at once
-	}
 	x.seller.mu.Unlock()
 	return x.conn.WriteRoomy(x.buf)
 }
 
-// credit waits until one more chunk may be sent, or the Want is called off.
+// credit waits until one more chunk may be sent, and counts it as due, or until
+// the Want is called off.
 func (x *session) credit(ctx context.Context, w *want) (cancelled bool, err error) {
 	if x.offer.Price.IsZero() {
 		err = x.await(ctx, 0, nil, func() bool { cancelled = w.cancelled; return true })
@@ -160,17 +167,26 @@ func (x *session) credit(ctx context.Context, w *want) (cancelled bool, err erro
 	limit := x.seller.cfg.PayTimeout
 	late := retrieval.Errorf(retrieval.CodeUnpaid, "no payment came within %s", limit)
 	err = x.await(ctx, limit, late, func() bool {
-		if cancelled = w.cancelled; cancelled || x.free > 0 {
+		if cancelled = w.cancelled; !cancelled && x.free == 0 {
+			barred = x.barred()
+		}
+		if cancelled || barred != nil {
+			x.waits = false
+			x.wakeOthers()
 			return true
 		}
-		barred = x.barred()
-		return barred != nil || x.mayLend()
+		x.waits = !x.draw()
+		return !x.waits
 	})
+	if err != nil {
+		x.giveUp()
+	}
 	return cancelled, errors.Join(err, barred)
 }
 
 // barred is why nothing is lent on the session's channel, whatever is paid for
-// this session: earlier ones left a whole window unpaid. seller.mu is held.
+// this session: earlier ones left a whole window unpaid. seller.mu is held, here
+// and below.
 func (x *session) barred() error {
 	if x.held == nil || x.covers == 0 || x.owed < x.offer.Credit || x.lent() > 0 {
 		return nil
@@ -179,7 +195,7 @@ func (x *session) barred() error {
 }
 
 // lent is how many chunks all sessions on the channel were sent and have not
-// paid. seller.mu is held.
+// paid.
 func (x *session) lent() (chunks uint64) {
 	for k, other := range x.seller.lanes {
 		if k.channel == x.lane.channel {
@@ -189,13 +205,51 @@ func (x *session) lent() (chunks uint64) {
 	return chunks
 }
 
-// mayLend says whether the next chunk may be sent unpaid. seller.mu is held.
+// draw takes the next chunk from what is free, or lends it.
+func (x *session) draw() bool {
+	if x.free > 0 {
+		x.free--
+		return true
+	}
+	if !x.mayLend() {
+		return false
+	}
+	x.seller.turn++
+	x.turn = x.seller.turn
+	x.sent++ // before it is written: the tick for it may come at once
+	x.wakeOthers()
+	return true
+}
+
+// collect waits for what the buyer owes, before the session ends by this side's
+// fault.
+func (x *session) collect(ctx context.Context) {
+	_ = x.await(ctx, x.seller.cfg.PayTimeout, nil, func() bool { return x.unpaid() == 0 })
+}
+
+// giveUp ends a wait for credit, for which others may have stood back.
+func (x *session) giveUp() {
+	x.seller.mu.Lock()
+	defer x.seller.mu.Unlock()
+	x.waits = false
+	x.wakeOthers()
+}
+
+// wakeOthers makes the other sessions that are paid on the channel look again.
+func (x *session) wakeOthers() {
+	for k, other := range x.seller.lanes {
+		if other != x && k.channel == x.lane.channel {
+			other.signal()
+		}
+	}
+}
+
+// mayLend says whether the next chunk may be sent unpaid.
 func (x *session) mayLend() bool {
 	if x.held == nil || x.covers == 0 {
 		return false
 	}
-	unpaid := x.unpaid()
-	if x.held.Ticks+unpaid >= x.covers {
+	if unpaid := x.unpaid(); x.held.Ticks+unpaid >= x.covers {
 		if unpaid == 0 && !x.told {
 			x.told = true
 			x.outbox = append(x.outbox, standingOf(x.held))
@@ -203,10 +257,38 @@ func (x *session) mayLend() bool {
 		}
 		return false
 	}
-	return x.lent() < retrieval.Window(x.paid-x.unsealed, x.offer.Credit, x.owed) && x.paid-x.stored < retrieval.MaxCredit
+	return x.hasWindow() && x.lent()+x.owed < x.offer.Credit && !x.yields()
 }
 
-// unpaid is how many chunks are due and not paid. seller.mu is held.
+// yields reports whether another session of the channel that waits, and could go
+// on, goes first. It is woken by whatever woke this one.
+func (x *session) yields() bool {
+	for k, other := range x.seller.lanes {
+		if k.channel == x.lane.channel && other != x && other.waits && other.before(x) && other.covered() && other.hasWindow() {
+			return true
+		}
+	}
+	return false
+}
+
+// covered reports whether the channel covers another chunk of the session.
+func (x *session) covered() bool { return x.held != nil && x.held.Ticks+x.unpaid() < x.covers }
+
+// hasWindow reports whether the session itself has credit left.
+func (x *session) hasWindow() bool {
+	return x.unpaid() < retrieval.Window(x.paid-x.unsealed, x.offer.Credit, x.owed) && x.paid-x.stored < retrieval.MaxCredit
+}
+
+// before reports whether the session goes before another one of its channel: who
+// has less unpaid, then who was served longer ago, so that none waits for ever.
+func (x *session) before(other *session) bool {
+	if a, b := x.unpaid(), other.unpaid(); a != b {
+		return a < b
+	}
+	return x.turn < other.turn
+}
+
+// unpaid is how many chunks are due and not paid.
 func (x *session) unpaid() uint64 {
 	if x.paid >= x.sent {
 		return 0

@@ -59,6 +59,8 @@ type session struct {
 	covers   uint64          // ticks of it that the channel covers; 0: none pays
 	told     bool            // the buyer knows that the voucher is used up
 	owed     uint64          // chunks that earlier sessions of the channel left unpaid
+	waits    bool            // for credit
+	turn     uint64          // when it was last lent a chunk, by Seller.turn
 }
 
 // want is one Want being answered.

@@ -60,12 +60,13 @@ func (x *session) takeFee() {
 }
 
 // recoverFee takes ticks that were lost on the way, and that no chunk is owed for, as
-// what was paid for unsealing. They are durable. seller.mu is held.
-func (x *session) recoverFee(ticks uint64) {
+// what was paid for unsealing, and returns how many. They are durable. seller.mu is held.
+func (x *session) recoverFee(ticks uint64) uint64 {
 	n := min(ticks, x.fee)
 	x.paid += n
 	x.stored += n
 	x.takeFee()
+	return n
 }
 
 // honour has the piece unsealed if that was paid and the session ended before it came to

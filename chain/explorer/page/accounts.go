@@ -1,0 +1,119 @@
+package page
+
+import (
+	"net/http"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer"
+)
+
+func account(v *visit) (*document, error) {
+	given := v.r.PathValue("address")
+	if _, err := chain.ParseMiner(given); err == nil {
+		return nil, redirect(minerPath(given))
+	}
+	a, err := ask[explorer.Account](v, "/v1/accounts/"+v.part("address"))
+	if err != nil {
+		return nil, err
+	}
+	d := &document{Kicker: "Account", Title: short(a.Address), Name: a.Address}
+	about := section{Tiles: []tile{{"Balance", only(amount(a.Balance)), nil}, {"Next nonce", only(number(a.Nonce)), nil},
+		{"No-shows", only(number(a.NoShows)), only(faint("recent"))}}}
+	if !a.Exists {
+		about.Note = "This account was never used."
+	}
+	lists, err := v.accountLists(a.Address)
+	d.Sections = append([]section{about}, lists...)
+	return d, err
+}
+
+// accountLists are the beginnings of the lists of an account, without those
+// that are empty.
+func (v *visit) accountLists(a string) ([]section, error) {
+	sent, err := ask[explorer.List[*explorer.Message]](v, "/v1/messages", "address", a, "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	bought, err := ask[explorer.List[*explorer.Deal]](v, "/v1/deals", "client", a, "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	placed, err := ask[explorer.List[*explorer.Order]](v, "/v1/orders", "owner", a, "state", "all", "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	owned, err := ask[explorer.List[*explorer.Miner]](v, "/v1/miners", "owner", a, "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	open, err := ask[explorer.List[*explorer.Channel]](v, "/v1/channels", "address", a, "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	out := []section{{Title: "Messages", Table: v.messageTable("Messages that touched the account, newest first", sent.Items, true),
+		Links: rest(sent.Next, "All messages", at("/messages", "address", a))}}
+	if len(owned.Items) > 0 {
+		out = append(out, section{Title: "Miners", Table: v.minerTable("Miners that it owns", owned.Items), Links: rest(owned.Next, "All its miners", at("/miners", "owner", a))})
+	}
+	if len(bought.Items) > 0 {
+		out = append(out, section{Title: "Deals", Table: v.dealTable("Deals as client, newest first", bought.Items), Links: rest(bought.Next, "All its deals", at("/deals", "client", a))})
+	}
+	if len(placed.Items) > 0 {
+		out = append(out, section{Title: "Orders", Table: v.orderTable("Orders, newest first", placed.Items), Links: rest(placed.Next, "All its orders", at("/orders", "owner", a, "state", "all"))})
+	}
+	if len(open.Items) > 0 {
+		out = append(out, section{Title: "Channels", Table: v.channelTable(open.Items), Links: rest(open.Next, "All its channels", at("/channels", "address", a))})
+	}
+	return out, nil
+}
+
+func (v *visit) channelTable(all []*explorer.Channel) *table {
+	t := newTable("Payment channels, newest first", "No channels.", "Channel", "State", "Payer", "Payee", ">Locked", ">Redeemed", "Opened")
+	for _, c := range all {
+		t.row(only(numbered("channel", c.ID)), only(badge(c.State)), only(address(c.Payer)), only(address(c.Payee)), only(amount(c.Balance)),
+			only(amount(c.Redeemed)), only(v.height(c.Opened)))
+	}
+	return t
+}
+
+func channels(v *visit) (*document, error) {
+	who := v.param("address")
+	s := section{Form: &form{"/channels", []field{{Name: "address", Label: "Account", Value: who, Hint: "t1…"}}, "Show"}}
+	if who == "" {
+		s.Note = "Payment channels are listed by payer or payee. Whose?"
+		return &document{Title: "Channels", Sections: []section{s}}, nil
+	}
+	l, err := ask[explorer.List[*explorer.Channel]](v, "/v1/channels", "address", who, "cursor", v.param("cursor"))
+	if err != nil {
+		return nil, err
+	}
+	s.Table, s.Links = v.channelTable(l.Items), v.pager(l.Next, "address", who)
+	return &document{Title: "Channels", Sections: []section{s}}, nil
+}
+
+func channel(v *visit) (*document, error) {
+	c, err := ask[explorer.ChannelDetail](v, "/v1/channels/"+v.part("channel"))
+	if err != nil {
+		return nil, err
+	}
+	t := newTable("Lanes", "Nothing was redeemed yet.", "Lane", ">Voucher", ">Ticks", ">Redeemed")
+	for _, l := range c.Lanes {
+		t.row(only(number(l.Lane)), only(number(l.Nonce)), only(number(l.Ticks)), only(amount(l.Redeemed)))
+	}
+	about := facts(
+		fact{Label: "State", Values: only(badge(c.State))},
+		fact{Label: "Payer", Values: only(wholeAddress(c.Payer))},
+		fact{Label: "Payee", Values: only(wholeAddress(c.Payee))},
+		fact{Label: "Locked", Values: only(amount(c.Balance)), Help: "and not redeemed"},
+		fact{Label: "Redeemed", Values: only(amount(c.Redeemed)), Help: "paid to the payee so far"},
+		fact{Label: "Opened", Values: v.heightAt(c.Opened)},
+		fact{Label: "Can be collected from", Values: v.heightAt(c.SettleAt)},
+		fact{Label: "Collected", Values: v.heightAt(c.Ended)})
+	return &document{Kicker: "Payment channel", Title: "#" + group(c.ID), Sections: []section{{Facts: about}, {Title: "Lanes", Table: t}}}, nil
+}
+
+// missing reports whether an error says that there is no such thing.
+func missing(err error) bool {
+	p, ok := err.(*explorer.Problem)
+	return ok && (p.Status == http.StatusNotFound || p.Status == http.StatusGone || p.Status == http.StatusBadRequest)
+}

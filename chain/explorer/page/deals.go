@@ -1,0 +1,173 @@
+package page
+
+import (
+	"math/big"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer"
+)
+
+var dealStates = []string{"matched", "accepted", "active", "completed", "void", "lost"}
+
+// past is a height, or nothing if it is 0.
+func (v *visit) past(h chain.Height) []value {
+	if h == 0 {
+		return nil
+	}
+	return only(v.height(h))
+}
+
+func (v *visit) dealTable(caption string, all []*explorer.Deal) *table {
+	t := newTable(caption, "No deals.", "Deal", "State", "Miner", ">Size", "Duration", ">Price", ">Total", "Matched", "Ends", "Content", "Client")
+	for _, d := range all {
+		t.row(only(numbered("deal", d.ID)), only(badge(d.State)), only(miner(d.Miner)), only(bytesOf(d.PaddedSize)), only(v.blocks(d.Duration)),
+			only(v.price(d.Price)), only(amount(d.Total)), only(v.height(d.Matched)), v.past(d.End), only(payload(d.PayloadRoot)), only(address(d.Client)))
+	}
+	return t
+}
+
+// pricesAre says in which unit prices are shown.
+const pricesAre = "Prices are in " + priceUnit + "; the exact one, in attoPDR per GiB per block, stands behind each."
+
+func deals(v *visit) (*document, error) {
+	root, miner, client, state := v.param("root"), v.param("miner"), v.param("client"), v.param("state")
+	filter := []string{"root", root, "miner", miner, "client", client, "state", state}
+	l, err := ask[explorer.List[*explorer.Deal]](v, "/v1/deals", append(filter, "cursor", v.param("cursor"))...)
+	if err != nil {
+		return nil, err
+	}
+	return &document{Title: "Deals", Sections: []section{{
+		Form: &form{"/deals", []field{{Name: "root", Label: "Content", Value: root, Hint: "root CID"}, {Name: "miner", Label: "Miner", Value: miner, Hint: "t01000"},
+			{Name: "client", Label: "Client", Value: client, Hint: "t1…"}, {Name: "state", Label: "State", Value: state, Words: dealStates}}, "Show"},
+		Note: pricesAre, Table: v.dealTable("Deals, newest first", l.Items), Links: v.pager(l.Next, filter...)}}}, nil
+}
+
+func deal(v *visit) (*document, error) {
+	d, err := ask[explorer.DealDetail](v, "/v1/deals/"+v.part("deal"))
+	if err != nil {
+		return nil, err
+	}
+	out := &document{Kicker: "Deal", Title: "#" + group(d.ID), Sections: []section{
+		{Tiles: v.dealTiles(d.Deal)}, {Title: "Life", Chart: v.progress(d.Deal), Facts: v.dealLife(d.Deal)},
+		{Title: "Money", Facts: v.dealMoney(d.Deal)}, {Title: "Content and parties", Facts: v.dealParties(d.Deal)}}}
+	if s := v.succession(d.Succeeds); s != nil {
+		out.Sections = append(out.Sections, *s)
+	}
+	return out, nil
+}
+
+func (v *visit) dealTiles(d *explorer.Deal) []tile {
+	return []tile{
+		{"State", only(badge(d.State)), nil},
+		{"Miner", only(miner(d.Miner)), nil},
+		{"Size", only(bytesOf(d.PaddedSize)), only(faint("padded"))},
+		{"Duration", only(v.blocks(d.Duration)), nil},
+		{"Price", only(v.price(d.Price)), only(faint("for a TiB and 30 days"))},
+		{"Total", only(amount(d.Total)), only(faint("for the whole term"))},
+	}
+}
+
+func (v *visit) dealLife(d *explorer.Deal) []fact {
+	all := []fact{
+		{Label: "Bid", Values: only(numbered("order", d.Bid))},
+		{Label: "Ask", Values: only(numbered("order", d.Ask))},
+		{Label: "Matched", Values: v.heightAt(d.Matched)},
+		{Label: "Miner has the data", Values: v.heightAt(d.Accepted)},
+		{Label: "Active", Values: v.heightAt(d.Activated), Help: "sealed and proven"},
+		{Label: "Paid through", Values: v.heightAt(d.PaidThrough), Help: "settled so far"},
+		{Label: "Ends", Values: v.heightAt(d.End)},
+		{Label: "Not paid", Values: only(v.faultBlocks(d.FaultBlocks)), Help: "because of faults"},
+		{Label: "Renewed at", Values: v.heightAt(d.RenewAt)},
+	}
+	if d.Sector != nil {
+		all = append(all, fact{Label: "Sector", Values: only(sector(d.Miner, *d.Sector))})
+	}
+	switch d.State {
+	case "matched":
+		all = append(all, fact{Label: "Void unless accepted by", Values: v.heightAt(d.FetchBy)})
+	case "accepted":
+		all = append(all, fact{Label: "Void unless active by", Values: v.heightAt(d.ActivateBy)})
+	}
+	return facts(all...)
+}
+
+func (v *visit) faultBlocks(n uint64) value {
+	if n == 0 {
+		return value{}
+	}
+	return v.blocks(n)
+}
+
+func (v *visit) dealMoney(d *explorer.Deal) []fact {
+	return facts(
+		fact{Label: "Price", Values: []value{v.price(d.Price), faint("for a TiB and 30 days:"), amount(d.Price), faint("per GiB per block")}},
+		fact{Label: "Total", Values: only(amount(d.Total))},
+		fact{Label: "Unspent", Values: only(amount(d.Unspent)), Help: "of the total, still locked"},
+		fact{Label: "Collateral", Values: only(amount(d.Collateral)), Help: "of the miner, still locked"},
+		fact{Label: "Client's deposit", Values: only(some(&d.ClientDeposit))},
+		fact{Label: "Miner's deposit", Values: only(some(&d.MinerDeposit))},
+		fact{Label: "Retrieval price", Values: perGiB(d.Retrieval), Help: "announced by the miner"},
+		fact{Label: "Unsealing price", Values: perGiB(d.Unseal), Help: "announced by the miner"},
+	)
+}
+
+func (v *visit) dealParties(d *explorer.Deal) []fact {
+	return facts(
+		fact{Label: "Content", Values: only(value{Kind: "code", Text: d.PayloadRoot, Href: at("/deals", "root", d.PayloadRoot)}), Help: "root CID: all its deals"},
+		fact{Label: "Part", Values: []value{number(d.Part + 1), faint("of"), number(d.Parts)}},
+		fact{Label: "Piece", Values: only(code(d.PieceCID))},
+		fact{Label: "Public", Values: public(d.Public)},
+		fact{Label: "Client", Values: only(wholeAddress(d.Client))},
+		fact{Label: "Client's peer", Values: only(code(d.ClientPeer))},
+		fact{Label: "Miner", Values: only(miner(d.Miner))},
+		fact{Label: "Region", Values: only(text(d.ClaimedRegion)), Help: "claimed by the miner"},
+		fact{Label: "Both sides one party's", Values: only(selfTrade(d.SelfTrade))},
+		fact{Label: "Renewals left", Values: v.renewal(d.Renew)},
+	)
+}
+
+func selfTrade(yes bool) value {
+	if !yes {
+		return value{}
+	}
+	return value{Kind: "badge", Text: "self-trade", Tone: "due"}
+}
+
+func (v *visit) renewal(r *explorer.Renewal) []value {
+	if r == nil {
+		return nil
+	}
+	return []value{number(r.Count), faint("of"), v.blocks(r.Duration), faint("at most at"), v.price(r.MaxPrice)}
+}
+
+// succession says what a bid or deal of the chain's own comes from.
+func (v *visit) succession(s *explorer.Succession) *section {
+	if s == nil {
+		return nil
+	}
+	out := &section{Title: "Repair of a lost copy"}
+	if s.Renewal {
+		out.Title = "Renewal"
+	}
+	out.Facts = facts(
+		fact{Label: "Deal before", Values: only(numbered("deal", s.Deal))},
+		fact{Label: "Client's bid", Values: only(numbered("order", s.Bid))},
+		fact{Label: "Must match by", Values: v.heightAt(s.By)},
+		fact{Label: "Lost deal's term to", Values: v.heightAt(s.Term)},
+		fact{Label: "Price before or at most", Values: only(v.price(s.Price))},
+		fact{Label: "Allowance for fetching", Values: only(some(&s.Fetch))},
+		fact{Label: "Reserve", Values: only(some(&s.Reserve))})
+	return out
+}
+
+// progress draws how much of a deal's term is paid.
+func (v *visit) progress(d *explorer.Deal) *chart {
+	if d.Activated == 0 || d.End <= d.Activated {
+		return nil
+	}
+	term := uint64(d.End - d.Activated)
+	gone := min(uint64(v.tip-min(d.Activated, v.tip)), term)
+	paid := min(uint64(d.PaidThrough-min(d.Activated, d.PaidThrough)), term)
+	return bar("Term of the deal", []part{{"paid", "good", new(big.Int).SetUint64(paid)}, {"gone, not settled yet", "due", new(big.Int).SetUint64(gone - min(paid, gone))},
+		{"to come", "rest", new(big.Int).SetUint64(term - max(gone, paid))}})
+}

@@ -1,0 +1,125 @@
+package page
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+)
+
+//go:embed static
+var staticFS embed.FS
+
+// files are the page's own scripts, styles and pictures under names that hold
+// a hash of the content, so that a browser may keep them for ever.
+type files struct {
+	byName map[string]*file
+	hashed map[string]string // name as templates have it to name in URLs
+}
+
+type file struct {
+	content      string // media type
+	raw, gzipped []byte
+}
+
+func loadFiles() (*files, error) {
+	out := &files{map[string]*file{}, map[string]string{}}
+	entries, err := fs.ReadDir(staticFS, "static")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		raw, err := staticFS.ReadFile("static/" + e.Name())
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(raw)
+		ext := path.Ext(e.Name())
+		name := strings.TrimSuffix(e.Name(), ext) + "-" + hex.EncodeToString(sum[:6]) + ext
+		out.hashed[e.Name()] = name
+		out.byName[name] = &file{mime.TypeByExtension(ext), raw, zip(raw)}
+	}
+	return out, nil
+}
+
+// url is where a file is, for templates.
+func (f *files) url(name string) (string, error) {
+	hashed := f.hashed[name]
+	if hashed == "" {
+		return "", fmt.Errorf("there is no file %s", name)
+	}
+	return "/static/" + hashed, nil
+}
+
+// static serves a file.
+func (p *Page) static(w http.ResponseWriter, r *http.Request) {
+	f := p.files.byName[r.PathValue("name")]
+	if f == nil {
+		p.refuse(w, r, newProblem(http.StatusNotFound, "there is no such file; the page may have changed: load it again"))
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", f.content)
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Vary", "Accept-Encoding")
+	body := f.raw
+	if takesGzip(r) {
+		h.Set("Content-Encoding", "gzip")
+		body = f.gzipped
+	}
+	w.Write(body) // the reader is gone if this fails
+}
+
+// leastZipped is the size below which compression is not worth its header.
+const leastZipped = 1024
+
+// deliver writes a page, compressed if the reader takes that; not at all if
+// the reader has it already.
+func (p *Page) deliver(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	h := w.Header()
+	h.Add("Vary", "Accept, Accept-Encoding")
+	if status == http.StatusOK {
+		sum := sha256.Sum256(body)
+		tag := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+		h.Set("ETag", tag)
+		if strings.Contains(r.Header.Get("If-None-Match"), tag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	if len(body) >= leastZipped && takesGzip(r) {
+		h.Set("Content-Encoding", "gzip")
+		body = zip(body)
+	}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		w.Write(body) // the reader is gone if this fails
+	}
+}
+
+func takesGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if name == "gzip" && strings.TrimSpace(weight) != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+func zip(raw []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(raw) // a buffer takes all
+	z.Close()
+	return b.Bytes()
+}

@@ -1,0 +1,180 @@
+package page
+
+import (
+	"embed"
+	"fmt"
+	"html/template"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+)
+
+// document is what a page shows.
+type document struct {
+	Title    string
+	Kicker   string // above the title: what kind of thing it is
+	Name     string // beside the title: the name of the thing, whole
+	Live     bool   // it is renewed as blocks come
+	Sections []section
+}
+
+// section is a part of a page. Of its parts those that are there are drawn, in
+// the order of the fields.
+type section struct {
+	Title   string
+	Note    string
+	Form    *form
+	Tiles   []tile
+	Facts   []fact
+	Strip   []window
+	Choices []entry // of what the chart shows
+	Chart   *chart
+	Table   *table
+	Tables  []table // side by side
+	Tree    []node  // content of a message
+	Links   []anchor
+}
+
+// value is a text for people with the exact value behind it. Kind says how it
+// is marked up: data, time, code, badge, or nothing.
+type value struct {
+	Kind  string
+	Text  string
+	Exact string // of data and time: for programs and for copying
+	Title string // shown on hover
+	Href  string
+	Tone  string // of a badge: good, due, bad, or nothing
+}
+
+// tile is a figure at a glance.
+type tile struct {
+	Label  string
+	Values []value
+	Note   []value
+}
+
+// fact is a line of a description.
+type fact struct {
+	Label  string
+	Values []value
+	Help   string
+}
+
+// column is a column of a table.
+type column struct {
+	Label string
+	Right bool // numbers
+}
+
+// cell is a cell of a table with its column's form.
+type cell struct {
+	column
+	Values []value
+	Head   bool // names the row
+}
+
+// table is a list. The first column names the row.
+type table struct {
+	Caption string
+	Columns []column
+	Rows    [][]cell
+	Empty   string // instead of rows
+	Folded  bool   // behind a summary
+	Quiet   bool   // the heading above says what the caption does
+}
+
+// anchor is a link.
+type anchor struct{ Text, Href string }
+
+// form asks for what a list is to be narrowed to.
+type form struct {
+	Action string
+	Fields []field
+	Submit string
+}
+
+// field is a choice among words, if there are any, otherwise a text.
+type field struct {
+	Name, Label, Value, Hint string
+	Words                    []string
+}
+
+// window is a deadline in a miner's calendar.
+type window struct {
+	Text, Title, Tone string
+	Href              string
+}
+
+// newTable makes a table; a column whose label begins with > holds numbers.
+func newTable(caption, empty string, labels ...string) *table {
+	t := &table{Caption: caption, Empty: empty}
+	for _, l := range labels {
+		if l[0] == '>' {
+			t.Columns = append(t.Columns, column{l[1:], true})
+			continue
+		}
+		t.Columns = append(t.Columns, column{l, false})
+	}
+	return t
+}
+
+// row adds a row with as many cells as the table has columns.
+func (t *table) row(cells ...[]value) {
+	r := make([]cell, len(t.Columns))
+	for i, c := range t.Columns {
+		r[i] = cell{c, cells[i], i == 0}
+	}
+	t.Rows = append(t.Rows, r)
+}
+
+// only is a list of values without those that say nothing.
+func only(values ...value) []value {
+	return slices.DeleteFunc(values, func(v value) bool { return v.Text == "" })
+}
+
+// facts leaves out those that say nothing.
+func facts(all ...fact) []fact {
+	return slices.DeleteFunc(all, func(f fact) bool { return len(f.Values) == 0 })
+}
+
+// node is a part of a message's content.
+type node struct {
+	Name string
+	Text string // if it has no parts
+	Kids []node
+}
+
+// tree orders what the API decoded of a message by name.
+func tree(v map[string]any) []node {
+	var out []node
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		out = append(out, branch(name, v[name]))
+	}
+	return out
+}
+
+func branch(name string, v any) node {
+	if m, ok := v.(map[string]any); ok {
+		return node{Name: name, Kids: tree(m)}
+	}
+	list := reflect.ValueOf(v)
+	if list.Kind() != reflect.Slice {
+		return node{Name: name, Text: fmt.Sprint(v)}
+	}
+	out := node{Name: name}
+	for i := range list.Len() {
+		out.Kids = append(out.Kids, branch(strconv.Itoa(i+1), list.Index(i).Interface()))
+	}
+	if out.Kids == nil {
+		out.Text = "none"
+	}
+	return out
+}
+
+//go:embed templates
+var templateFS embed.FS
+
+func parse(f *files) (*template.Template, error) {
+	return template.New("").Funcs(template.FuncMap{"file": f.url}).ParseFS(templateFS, "templates/*.html")
+}

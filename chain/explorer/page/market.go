@@ -1,0 +1,246 @@
+package page
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer"
+)
+
+func (v *visit) orderTable(caption string, all []*explorer.Order) *table {
+	t := newTable(caption, "No orders.", "Order", "Side", "State", ">Price", ">Size", "Duration", "By", ">Locked", "Placed", "Expires")
+	for _, o := range all {
+		var price, amountOf, lasts, by, expires []value
+		if b := o.Bid; b != nil {
+			price, amountOf, lasts = only(faint("at most "), v.price(b.MaxPrice)), []value{bytesOf(b.PaddedSize), faint("×"), number(b.Copies)}, only(v.blocks(b.Duration))
+			by, expires = only(address(o.Owner)), only(v.height(b.Expiry))
+		}
+		if a := o.Ask; a != nil {
+			price, amountOf = only(v.price(a.Price)), []value{bytesOf(a.Free), faint("of"), bytesOf(a.Capacity)}
+			lasts = []value{v.blocks(a.MinDuration), faint("to"), v.blocks(a.MaxDuration)}
+			by, expires = only(miner(a.Miner)), only(v.height(a.Expiry))
+		}
+		t.row(only(numbered("order", o.ID)), only(side(o.Side)), only(badge(o.State)), price, amountOf, lasts, by, only(amount(o.Locked)), only(v.height(o.Placed)), expires)
+	}
+	return t
+}
+
+func side(s string) value { return value{Kind: "badge", Text: s, Tone: s} }
+
+func orders(v *visit) (*document, error) {
+	owner, side, state, miner := v.param("owner"), v.param("side"), v.param("state"), v.param("miner")
+	filter := []string{"owner", owner, "side", side, "state", state, "miner", miner}
+	l, err := ask[explorer.List[*explorer.Order]](v, "/v1/orders", append(filter, "cursor", v.param("cursor"))...)
+	if err != nil {
+		return nil, err
+	}
+	caption := "Orders in the book, newest first"
+	if state == "all" {
+		caption = "All orders, newest first"
+	}
+	return &document{Title: "Orders", Sections: []section{{
+		Form: &form{"/orders", []field{{Name: "owner", Label: "Owner", Value: owner, Hint: "t1…"}, {Name: "miner", Label: "Miner", Value: miner, Hint: "t01000"},
+			{Name: "side", Label: "Side", Value: side, Words: []string{"bid", "ask"}}, {Name: "state", Label: "Which", Value: state, Words: []string{"live", "all"}}}, "Show"},
+		Note: pricesAre, Table: v.orderTable(caption, l.Items), Links: v.pager(l.Next, filter...)}}}, nil
+}
+
+func order(v *visit) (*document, error) {
+	o, err := ask[explorer.OrderDetail](v, "/v1/orders/"+v.part("order"))
+	if err != nil {
+		return nil, err
+	}
+	about := []fact{
+		{Label: "State", Values: only(badge(o.State))},
+		{Label: "Owner", Values: only(wholeAddress(o.Owner))},
+		{Label: "Placed", Values: v.heightAt(o.Placed)},
+		{Label: "Matches from", Values: v.heightAt(o.Matchable)},
+		{Label: "Ended", Values: v.heightAt(o.Ended)},
+		{Label: "Locked", Values: only(amount(o.Locked))},
+		{Label: "Deposit", Values: only(some(&o.Deposit)), Help: "burned if it is cancelled before it rests in the book"},
+		{Label: "No-shows", Values: only(number(o.NoShows)), Help: "recent ones of its side when it was placed"},
+	}
+	if o.Bid != nil {
+		about = append(about, v.bidFacts(o.Bid)...)
+	}
+	if o.Ask != nil {
+		about = append(about, v.askFacts(o.Ask)...)
+	}
+	d := &document{Kicker: title(o.Side), Title: "#" + group(o.ID), Sections: []section{{Facts: facts(about...)}}}
+	if s := v.succession(o.Succeeds); s != nil {
+		d.Sections = append(d.Sections, *s)
+	}
+	return d, nil
+}
+
+func (v *visit) bidFacts(b *explorer.Bid) []fact {
+	return []fact{
+		{Label: "Price at most", Values: []value{v.price(b.MaxPrice), faint("for a TiB and 30 days")}},
+		{Label: "Size", Values: only(bytesOf(b.PaddedSize)), Help: "padded"},
+		{Label: "Duration", Values: only(v.blocks(b.Duration))},
+		{Label: "Copies", Values: []value{number(b.Copies), faint("wanted,"), number(b.CopiesLeft), faint("left")}},
+		{Label: "Copies at", Values: minersOf(b.Miners)},
+		{Label: "Expires", Values: v.heightAt(b.Expiry)},
+		{Label: "Collateral at least", Values: perGiB(b.MinCollateral)},
+		{Label: "Content", Values: only(value{Kind: "code", Text: b.PayloadRoot, Href: at("/deals", "root", b.PayloadRoot)}), Help: "root CID: all its deals"},
+		{Label: "Part", Values: []value{number(b.Part + 1), faint("of"), number(b.Parts)}},
+		{Label: "Piece", Values: only(code(b.PieceCID))},
+		{Label: "Public", Values: public(b.Public)},
+		{Label: "Only miners", Values: minersOf(b.Allow)},
+		{Label: "Not miners", Values: minersOf(b.Deny)},
+		{Label: "Only regions", Values: texts(b.Regions)},
+		{Label: "Renewals", Values: v.renewal(b.Renew)},
+		{Label: "Client's peer", Values: only(code(b.ClientPeer))},
+	}
+}
+
+func (v *visit) askFacts(a *explorer.Ask) []fact {
+	return []fact{
+		{Label: "Miner", Values: only(miner(a.Miner))},
+		{Label: "Price", Values: []value{v.price(a.Price), faint("for a TiB and 30 days")}},
+		{Label: "Capacity", Values: []value{bytesOf(a.Free), faint("free of"), bytesOf(a.Capacity)}},
+		{Label: "Pieces", Values: []value{bytesOf(a.MinPiece), faint("to"), bytesOf(a.MaxPiece)}},
+		{Label: "Duration", Values: []value{v.blocks(a.MinDuration), faint("to"), v.blocks(a.MaxDuration)}},
+		{Label: "Collateral", Values: perGiB(a.Collateral)},
+		{Label: "Expires", Values: v.heightAt(a.Expiry)},
+		{Label: "Placed again", Values: only(number(a.Refresh)), Help: "so often when it expires or is sold out"},
+		{Label: "Region", Values: only(text(a.ClaimedRegion)), Help: "claimed by the miner"},
+		{Label: "Retrieval price", Values: perGiB(a.Retrieval), Help: "announced by the miner"},
+		{Label: "Unsealing price", Values: perGiB(a.Unseal), Help: "announced by the miner"},
+	}
+}
+
+// public says who may read what is stored.
+func public(yes bool) []value {
+	if yes {
+		return []value{text("yes"), faint("· anybody may fetch the piece, if the miner lets them")}
+	}
+	return only(text("no"))
+}
+
+func minersOf(all []string) []value {
+	var out []value
+	for _, m := range all {
+		out = append(out, miner(m))
+	}
+	return out
+}
+
+func texts(all []string) []value {
+	var out []value
+	for _, s := range all {
+		out = append(out, text(s))
+	}
+	return out
+}
+
+type interval struct {
+	name   string
+	length time.Duration
+}
+
+// intervals are the lengths of candles that can be shown.
+var intervals = []interval{{"1m", time.Minute}, {"5m", 5 * time.Minute}, {"15m", 15 * time.Minute}, {"1h", time.Hour}, {"4h", 4 * time.Hour}, {"1d", 24 * time.Hour}}
+
+// usualInterval is an index of intervals.
+const usualInterval = 3
+
+// Levels of a side in the drawing and in the tables of the order book.
+const drawnLevels, listedLevels = "100", 15
+
+func market(v *visit) (*document, error) {
+	t, err := ask[explorer.Ticker](v, "/v1/market/ticker")
+	if err != nil {
+		return nil, err
+	}
+	b, err := ask[explorer.Book](v, "/v1/market/book", "depth", drawnLevels)
+	if err != nil {
+		return nil, err
+	}
+	prices, err := v.priceSection()
+	if err != nil {
+		return nil, err
+	}
+	trades, err := ask[explorer.List[*explorer.Trade]](v, "/v1/market/trades", "limit", "25", "cursor", v.param("cursor"))
+	if err != nil {
+		return nil, err
+	}
+	classes, err := ask[explorer.ClassPrices](v, "/v1/market/prices")
+	if err != nil {
+		return nil, err
+	}
+	return &document{Title: "Market", Live: v.param("cursor") == "", Sections: []section{
+		{Note: pricesAre, Tiles: v.marketTiles(t)}, *prices,
+		{Title: "Order book", Chart: v.depth(b), Tables: []table{*v.levelTable("Bids, the highest first", "No bids.", b.Bids), *v.levelTable("Asks, the lowest first", "No asks.", b.Asks)},
+			Links: []anchor{{"Orders one by one", "/orders"}}},
+		{Title: "Deals made", Table: v.tradeTable(trades.Items), Links: v.pager(trades.Next, "interval", v.param("interval"))},
+		{Title: "Prices by size and duration", Table: v.classTable(classes)},
+	}}, nil
+}
+
+func (v *visit) marketTiles(t *explorer.Ticker) []tile {
+	out := []tile{{"Last price", v.priceOr(t.Last), nil}, {"Best bid", v.priceOr(t.Bid), nil}, {"Best ask", v.priceOr(t.Ask), nil}}
+	if f := t.Figures; f != nil {
+		out = append(out, tile{"High and low in 24 h", []value{v.price(f.High), faint("/"), v.price(f.Low)}, nil},
+			tile{"Mean in 24 h", only(v.price(f.VWAP)), only(faint("weighted by size and duration"))},
+			tile{"Traded in 24 h", only(bytesOf(f.Volume)), []value{faint("in"), number(f.Trades), faint("deals for"), amount(f.Total)}})
+	}
+	return out
+}
+
+// priceOr is a price that there may be none of.
+func (v *visit) priceOr(a *chain.Amount) []value {
+	if a == nil {
+		return only(faint("none"))
+	}
+	return only(v.price(*a))
+}
+
+// priceSection draws the candles of the interval that is asked for.
+func (v *visit) priceSection() (*section, error) {
+	i := slices.IndexFunc(intervals, func(one interval) bool { return one.name == v.param("interval") })
+	if i < 0 {
+		i = usualInterval
+	}
+	c, err := ask[explorer.Candles](v, "/v1/market/candles", "interval", intervals[i].name, "limit", strconv.Itoa(shownCandles))
+	if err != nil {
+		return nil, err
+	}
+	s := &section{Title: "Prices", Chart: v.candleChart(c, intervals[i].length)}
+	if s.Chart == nil {
+		s.Note = "No trades in the last " + span(shownCandles*intervals[i].length) + "."
+	}
+	for k, one := range intervals {
+		s.Choices = append(s.Choices, entry{anchor{one.name, at("/market", "interval", one.name)}, k == i})
+	}
+	return s, nil
+}
+
+func (v *visit) levelTable(caption, empty string, levels []explorer.Level) *table {
+	t := newTable(caption, empty, ">Price", ">Size", ">Size up to here", ">Orders")
+	sum := uint64(0)
+	for _, l := range levels[:min(len(levels), listedLevels)] {
+		sum += l.Size
+		t.row(only(v.price(l.Price)), only(bytesOf(l.Size)), only(bytesOf(sum)), only(number(l.Orders)))
+	}
+	return t
+}
+
+func (v *visit) tradeTable(all []*explorer.Trade) *table {
+	t := newTable("Deals as the book made them, newest first", "No deals yet.", "Deal", "Time", ">Price", ">Size", "Duration", ">Total", "Miner", "Client", "Note")
+	for _, d := range all {
+		t.row(only(numbered("deal", d.Deal)), only(moment(d.Time)), only(v.price(d.Price)), only(bytesOf(d.Size)), only(v.blocks(d.Duration)), only(amount(d.Total)),
+			only(miner(d.Miner)), only(address(d.Client)), only(text(d.Cause), selfTrade(d.SelfTrade)))
+	}
+	return t
+}
+
+func (v *visit) classTable(c *explorer.ClassPrices) *table {
+	t := newTable("Deals of the last "+strconv.Itoa(c.Days)+" days; each class reaches up to below twice its size and duration", "No deals yet.",
+		">Size from", "Duration from", ">Mean price", ">Low", ">High", ">Deals", ">Volume")
+	for _, k := range c.Items {
+		t.row(only(bytesOf(k.Size)), only(v.blocks(k.Duration)), only(v.price(k.VWAP)), only(v.price(k.Low)), only(v.price(k.High)), only(number(k.Trades)), only(bytesOf(k.Volume)))
+	}
+	return t
+}

@@ -1,0 +1,210 @@
+package page
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/perdure/perdure/chain/explorer"
+)
+
+func (v *visit) minerTable(caption string, all []*explorer.Miner) *table {
+	t := newTable(caption, "No miners.", "Miner", ">Power", ">Sectors", ">Faulty", ">Sector size", ">Pledge", ">Free", "Votes", "Owner", "Since")
+	for _, m := range all {
+		t.row(only(miner(m.Miner)), only(bytesOf(m.PowerBytes)), only(number(m.Sectors)), only(badTone(m.Faulty)), only(bytesOf(m.SectorSize)),
+			only(amount(m.Pledge)), only(amount(m.Balance)), only(yes(m.Voting)), only(address(m.Keys.Owner)), only(v.height(m.Created)))
+	}
+	return t
+}
+
+func miners(v *visit) (*document, error) {
+	owner := v.param("owner")
+	l, err := ask[explorer.List[*explorer.Miner]](v, "/v1/miners", "owner", owner, "cursor", v.param("cursor"))
+	if err != nil {
+		return nil, err
+	}
+	return &document{Title: "Miners", Sections: []section{{
+		Form:  &form{"/miners", []field{{Name: "owner", Label: "Owner", Value: owner, Hint: "t1…"}}, "Show"},
+		Table: v.minerTable("Miners, newest first", l.Items), Links: v.pager(l.Next, "owner", owner)}}}, nil
+}
+
+func minerPage(v *visit) (*document, error) {
+	path := "/v1/miners/" + v.part("miner")
+	m, err := ask[explorer.MinerDetail](v, path)
+	if err != nil {
+		return nil, err
+	}
+	total, err := ask[explorer.SupplyDetail](v, "/v1/supply")
+	if err != nil {
+		return nil, err
+	}
+	days, err := ask[explorer.Deadlines](v, path+"/deadlines", "deadline", v.param("deadline"))
+	if err != nil {
+		return nil, err
+	}
+	d := &document{Kicker: "Miner", Title: m.Miner.Miner, Sections: []section{
+		{Tiles: v.minerTiles(m.Miner, total.PowerBytes)}, v.calendar(days), v.minerFacts(m.Miner)}}
+	lists, err := v.minerLists(m.Miner.Miner)
+	d.Sections = append(d.Sections, lists...)
+	return d, err
+}
+
+func (v *visit) minerTiles(m *explorer.Miner, total uint64) []tile {
+	return []tile{
+		{"Proven power", only(bytesOf(m.PowerBytes)), only(faint(share(m.PowerBytes, total) + " of the network"))},
+		{"Sectors", only(value{Kind: "data", Text: group(m.Sectors), Exact: strconv.FormatUint(m.Sectors, 10), Href: at("/sectors", "miner", m.Miner)}),
+			only(faint("of "), bytesOf(m.SectorSize))},
+		{"Faulty", only(badTone(m.Faulty)), only(faint("sectors"))},
+		{"Pledge", only(amount(m.Pledge)), only(faint("locked for its sectors"))},
+		{"Free", only(amount(m.Balance)), only(faint("can be withdrawn"))},
+	}
+}
+
+func (v *visit) minerFacts(m *explorer.Miner) section {
+	all := []fact{
+		{Label: "Votes", Values: only(yes(m.Voting))},
+		{Label: "Guilty since", Values: v.heightAt(m.Guilty), Help: "of equivocation: it never votes again"},
+		{Label: "Deposits", Values: only(amount(m.Deposits)), Help: "of pre-commits"},
+		{Label: "Bound pledge", Values: only(some(&m.Bound)), Help: "of ended sectors, until what it voted for is beyond dispute"},
+		{Label: "Debt", Values: only(some(&m.Debt)), Help: "fines not paid yet"},
+		{Label: "No-shows", Values: only(number(m.NoShows)), Help: "recent deals that went void before they were active"},
+		{Label: "Since", Values: v.heightAt(m.Created)},
+		{Label: "Peer", Values: only(code(m.Peer.ID))},
+	}
+	for _, a := range m.Peer.Addrs {
+		all = append(all, fact{Label: "Address", Values: only(code(a))})
+	}
+	all = append(all, keyFacts("", &m.Keys)...)
+	if m.PendingKeys != nil {
+		all = append(all, fact{Label: "New keys act at", Values: v.heightAt(m.PendingAt)})
+		all = append(all, keyFacts("New ", m.PendingKeys)...)
+	}
+	return section{Title: "About", Facts: facts(all...)}
+}
+
+func keyFacts(prefix string, k *explorer.Keys) []fact {
+	label := func(s string) string {
+		if prefix == "" {
+			return title(s)
+		}
+		return prefix + s
+	}
+	all := []fact{{Label: label("owner"), Values: only(wholeAddress(k.Owner))}, {Label: label("worker"), Values: only(wholeAddress(k.Worker))}}
+	for _, p := range k.Provers {
+		all = append(all, fact{Label: label("prover"), Values: only(wholeAddress(p))})
+	}
+	return append(all, fact{Label: label("beneficiary"), Values: only(wholeAddress(k.Beneficiary))},
+		fact{Label: label("consensus key"), Values: only(code(k.ConsensusKey)), Help: "ed25519"},
+		fact{Label: label("beacon key"), Values: only(code(k.BeaconKey)), Help: "BLS12-381"})
+}
+
+// minerLists are the beginnings of the lists of a miner.
+func (v *visit) minerLists(m string) ([]section, error) {
+	asks, err := ask[explorer.List[*explorer.Order]](v, "/v1/orders", "side", "ask", "miner", m, "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	held, err := ask[explorer.List[*explorer.Sector]](v, "/v1/miners/"+m+"/sectors", "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := ask[explorer.List[*explorer.Deal]](v, "/v1/deals", "miner", m, "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	sent, err := ask[explorer.List[*explorer.Message]](v, "/v1/messages", "address", m, "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	return []section{
+		{Title: "Asks", Table: v.orderTable("Asks in the order book", asks.Items)},
+		{Title: "Sectors", Table: v.sectorTable("Sectors by number", held.Items), Links: rest(held.Next, "All sectors", at("/sectors", "miner", m))},
+		{Title: "Deals", Table: v.dealTable("Deals, newest first", kept.Items), Links: rest(kept.Next, "All deals", at("/deals", "miner", m))},
+		{Title: "Messages", Table: v.messageTable("Messages, newest first", sent.Items, true), Links: rest(sent.Next, "All messages", at("/messages", "address", m))},
+	}, nil
+}
+
+// rest links the whole of a list whose beginning is shown.
+func rest(next, label, href string) []anchor {
+	if next == "" {
+		return nil
+	}
+	return []anchor{{label, href}}
+}
+
+// calendar shows a miner's deadlines: each is open now or opens next.
+func (v *visit) calendar(c *explorer.Deadlines) section {
+	s := section{Title: "Deadlines", Note: fmt.Sprintf("Each sector is proven once in about %s, in a window of about %s. Each deadline is shown as it is open now or opens next.",
+		span(v.lasting(c.Period)), span(v.lasting(c.Window)))}
+	s.Table = newTable("Calendar of deadlines", "No deadlines.", "Deadline", "State", "Opens", "Closes", ">Sectors", "Partitions", "Proven last")
+	for i := range c.Items {
+		d := &c.Items[i]
+		state, tone := windowState(d, c.Listed)
+		name := strconv.FormatUint(d.Deadline, 10)
+		s.Strip = append(s.Strip, window{Text: name, Tone: tone, Title: fmt.Sprintf("Deadline %d, %s: %s, %s sectors", d.Deadline, state, v.when(d), group(d.Sectors)),
+			Href: at(minerPath(c.Miner), "deadline", name)})
+		partitions, last := v.partitions(d)
+		s.Table.row([]value{number(d.Deadline)}, []value{{Kind: "badge", Text: state, Tone: tone}}, v.heightAt(d.Opens), v.heightAt(d.Closes),
+			only(number(d.Sectors)), partitions, last)
+	}
+	if v.param("deadline") != "" {
+		s.Strip, s.Links = nil, []anchor{{"All deadlines", minerPath(c.Miner)}}
+	}
+	return s
+}
+
+// when says how far off an opening is.
+func (v *visit) when(d *explorer.Deadline) string {
+	if d.Open {
+		return "open, closes " + v.height(d.Closes).Title
+	}
+	return "opens " + v.height(d.Opens).Title
+}
+
+// windowState sums up the partitions of a deadline.
+func windowState(d *explorer.Deadline, listed bool) (state, tone string) {
+	states := map[string]int{}
+	faulty := 0
+	for _, p := range d.Partitions {
+		states[p.State]++
+		faulty += p.Faulty
+	}
+	switch {
+	case d.Sectors == 0:
+		return "empty", ""
+	case states["due"] > 0:
+		return "due", "due"
+	case states["proven"] > 0:
+		return "proven", "good"
+	case faulty > 0:
+		return "faulty", "bad"
+	case d.Open && !listed:
+		return "open", "due"
+	}
+	return "upcoming", "next"
+}
+
+// mostPartitions is how many partitions a row lists one by one.
+const mostPartitions = 4
+
+// partitions says how those of a deadline stand and when they were proven last.
+func (v *visit) partitions(d *explorer.Deadline) (state, last []value) {
+	states := map[string]uint64{}
+	for _, p := range d.Partitions {
+		states[p.State]++
+		if len(last) < mostPartitions && p.ProvenThrough > 0 {
+			last = append(last, v.height(p.ProvenThrough))
+		}
+		if p.Faulty > 0 {
+			states["faulty"] += uint64(p.Faulty)
+		}
+	}
+	for _, name := range []string{"proven", "due", "upcoming"} {
+		if states[name] > 0 {
+			state = append(state, number(states[name]), faint(name))
+		}
+	}
+	if states["faulty"] > 0 {
+		state = append(state, badTone(states["faulty"]), faint("sectors faulty"))
+	}
+	return state, last
+}

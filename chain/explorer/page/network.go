@@ -1,0 +1,154 @@
+package page
+
+import (
+	"fmt"
+	"math/big"
+	"reflect"
+	"strings"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer"
+)
+
+func validators(v *visit) (*document, error) {
+	all, err := ask[explorer.Validators](v, "/v1/validators")
+	if err != nil {
+		return nil, err
+	}
+	t := newTable("Who votes on the next block, in the order of draws", "Nobody.", "Address", ">Votes", ">Share", "Stands for", "Reward to", "Consensus key")
+	for _, one := range all.Items {
+		of := only(miner(one.Miner))
+		if len(of) == 0 {
+			of = only(faint("genesis"))
+		}
+		t.row(only(hash(one.Address, "")), only(number(one.Votes)), only(text(share(one.Votes, all.Votes))), of, only(address(one.Reward)), only(hash(one.ConsensusKey, "")))
+	}
+	return &document{Title: "Validators", Sections: []section{{Note: fmt.Sprintf("%s votes on block %s. Votes follow proven storage.", group(all.Votes), group(uint64(all.Next))), Table: t}}}, nil
+}
+
+func supply(v *visit) (*document, error) {
+	s, err := ask[explorer.SupplyDetail](v, "/v1/supply")
+	if err != nil {
+		return nil, err
+	}
+	return &document{Title: "Supply", Sections: []section{
+		{Note: "All money, at every height: minted = in accounts + locked + burned.",
+			Tiles: []tile{
+				{"Minted", only(amount(s.Minted)), nil},
+				{"In accounts", only(amount(s.Accounts)), only(faint("free, of accounts and miners"))},
+				{"Locked", only(amount(s.Locked)), only(faint("in orders, deals, pledge, deposits, channels"))},
+				{"Burned", only(amount(s.Burned)), nil},
+				{"Next block issues", only(amount(s.Emission)), only(faint("at most"))},
+				{"Still to be issued", only(amount(s.Unissued)), nil}},
+			Chart: bar("Where the money is", []part{{"in accounts", "good", s.Accounts.Big()}, {"locked", "due", s.Locked.Big()}, {"burned", "bad", s.Burned.Big()}})},
+	}}, nil
+}
+
+func params(v *visit) (*document, error) {
+	p, err := ask[explorer.Parameters](v, "/v1/params")
+	if err != nil {
+		return nil, err
+	}
+	all, err := ask[explorer.Proposals](v, "/v1/proposals")
+	if err != nil {
+		return nil, err
+	}
+	can := map[string]bool{}
+	for _, name := range all.Amendable {
+		can[name] = true
+	}
+	t := newTable("Parameters in force for the next block; amounts in attoPDR, spans in blocks, sizes in bytes unless the name says otherwise", "", "Parameter", ">Value", "Can be voted on")
+	fields := reflect.ValueOf(p.Params).Elem()
+	for i := range fields.NumField() {
+		name, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("json"), ",")
+		t.row(only(text(name)), parameter(fields.Field(i).Interface()), only(yes(can[name])))
+	}
+	var sizes []value
+	for _, n := range p.SectorSizes {
+		sizes = append(sizes, bytesOf(n))
+	}
+	t.row(only(text("sectorSizes")), sizes, only(yes(false)))
+	return &document{Title: "Parameters", Sections: []section{{Title: "Proposals", Table: v.proposalTable(all.Items)}, {Title: "In force", Table: t}}}, nil
+}
+
+func parameter(v any) []value {
+	switch x := v.(type) {
+	case chain.Amount:
+		return only(amount(x))
+	case uint64:
+		return only(number(x))
+	case chain.Network:
+		return only(text(string(rune(x))))
+	}
+	return only(text(strings.Trim(fmt.Sprint(v), "[]")))
+}
+
+func (v *visit) proposalTable(all []*explorer.Proposal) *table {
+	t := newTable("Changes that wait for approval, or for their height", "No proposals.", "Proposal", "Change", "Placed", "Acts from", "Adopted", "Approved by")
+	for _, p := range all {
+		var change, by []value
+		for _, c := range p.Values {
+			change = append(change, text(c.Name), faint("→"), value{Kind: "data", Text: grouped(c.Value.String()), Exact: c.Value.String()})
+		}
+		if p.RuleVersion > 0 {
+			change = append(change, faint("rules"), number(p.RuleVersion))
+		}
+		for _, a := range p.Approvals {
+			by = append(by, hash(a, ""))
+		}
+		adopted := v.past(p.Adopted)
+		if adopted == nil {
+			adopted = only(badge("pending"))
+		}
+		t.row(only(number(p.ID)), change, only(v.height(p.Placed)), only(v.height(p.Effective)), adopted, by)
+	}
+	return t
+}
+
+func status(v *visit) (*document, error) {
+	s, err := ask[explorer.Status](v, "/v1/status")
+	if err != nil {
+		return nil, err
+	}
+	network := facts(
+		fact{Label: "Chain", Values: only(text(s.ChainID), faint("("+s.Network+")"))},
+		fact{Label: "Height", Values: v.heightAt(s.Height)},
+		fact{Label: "Time", Values: only(clock(s.Time))},
+		fact{Label: "Rules", Values: []value{faint("version"), number(s.RuleVersion)}},
+		fact{Label: "Announced rules", Values: v.upgrade(s.Upgrade)},
+		fact{Label: "Base fee", Values: only(amount(s.BaseFee)), Help: "per byte and per unit"},
+		fact{Label: "Proven power", Values: only(bytesOf(s.PowerBytes))},
+		fact{Label: "Validators", Values: only(number(uint64(s.Validators)))},
+		fact{Label: "App hash", Values: only(code(s.AppHash))},
+	)
+	index := badge("pending")
+	if s.Index.Ready {
+		index = value{Kind: "badge", Text: "ready", Tone: "good"}
+	}
+	node := facts(
+		fact{Label: "Version", Values: only(text(s.Version))},
+		fact{Label: "Follows the chain's head", Values: only(yes(s.Synced))},
+		fact{Label: "Peers", Values: only(number(uint64(s.Peers)))},
+		fact{Label: "Node", Values: only(code(s.NodeID))},
+		fact{Label: "States kept from", Values: v.heightAt(s.OldestHeight)},
+		fact{Label: "Index", Values: []value{index, faint("heights"), number(uint64(s.Index.First)), faint("to"), number(uint64(s.Index.Height))}},
+	)
+	return &document{Title: "Status", Sections: []section{{Note: sentence(s.Notice)}, {Title: "Network", Facts: network}, {Title: "This node", Facts: node,
+		Links: []anchor{{"Description of the API", "/v1/openapi.yaml"}, {"Status for programs", "/v1/status"}}}}}, nil
+}
+
+func (v *visit) upgrade(u *explorer.Upgrade) []value {
+	if u == nil {
+		return nil
+	}
+	out := append([]value{faint("version"), number(u.RuleVersion), faint("from")}, v.heightAt(u.Height)...)
+	if !u.Known {
+		out = append(out, value{Kind: "badge", Text: "unknown to this node", Tone: "bad"})
+	}
+	return out
+}
+
+// share writes part of whole.
+func share(part, whole uint64) string {
+	return percent(new(big.Int).SetUint64(part), new(big.Int).SetUint64(whole))
+}

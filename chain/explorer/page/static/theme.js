@@ -1,0 +1,39 @@
+// Shows the page in the theme that was chosen here before, or in the system's,
+// and lets the reader choose: auto, light, dark. It runs before the page is
+// drawn, so that nothing flashes.
+(() => {
+  const key = "perdure-theme";
+  const choices = ["auto", "light", "dark"];
+  const read = () => {
+    try {
+      return choices.find((c) => c === localStorage.getItem(key)) ?? "auto";
+    } catch {
+      return "auto"; // storage is closed to us
+    }
+  };
+  const show = (choice) => {
+    if (choice === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = choice;
+  };
+  let choice = read();
+  show(choice);
+  addEventListener("DOMContentLoaded", () => {
+    const button = document.getElementById("theme");
+    const label = () => {
+      button.textContent = choice;
+      button.setAttribute("aria-label", "Theme: " + choice);
+    };
+    label();
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      choice = choices[(choices.indexOf(choice) + 1) % choices.length];
+      show(choice);
+      label();
+      try {
+        localStorage.setItem(key, choice);
+      } catch {
+        // then it holds for this page only
+      }
+    });
+  });
+})();

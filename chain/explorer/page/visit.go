@@ -1,0 +1,136 @@
+package page
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer"
+)
+
+// visit is one request on its way to a document, with what all pages need to
+// know of the chain.
+type visit struct {
+	page *Page
+	r    *http.Request
+
+	identity *explorer.Identity // nil: there was no answer
+	tip      chain.Height
+	tipTime  time.Time
+	millis   uint64 // between blocks
+	network  chain.Network
+}
+
+// visit asks whose chain it is and how long its blocks take.
+func (p *Page) visit(r *http.Request) (*visit, error) {
+	v := &visit{page: p, r: r}
+	var err error
+	if v.identity, err = ask[explorer.Identity](v, "/v1/node/id"); err != nil {
+		return nil, err
+	}
+	v.tip = v.identity.Height
+	v.tipTime, _ = time.Parse(time.RFC3339, v.identity.Time)
+	params, err := ask[explorer.Parameters](v, "/v1/params")
+	if err != nil {
+		return nil, err
+	}
+	v.millis, v.network = params.BlockMillis, params.Network
+	return v, nil
+}
+
+func (v *visit) context() context.Context { return v.r.Context() }
+
+// ask asks the API; query are names and values of its parameters, of which
+// empty ones are left out.
+func ask[T any](v *visit, path string, query ...string) (*T, error) {
+	if q := encode(query...); q != "" {
+		path += "?" + q
+	}
+	got, err := v.page.source.Call(v.context(), path)
+	if err != nil {
+		return nil, err
+	}
+	out, ok := got.(*T)
+	if !ok {
+		return nil, fmt.Errorf("%s answers with %T, want %T", path, got, out)
+	}
+	return out, nil
+}
+
+// encode writes names and values as a query, without those that are empty.
+func encode(query ...string) string {
+	q := url.Values{}
+	for i := 0; i+1 < len(query); i += 2 {
+		if query[i+1] != "" {
+			q.Set(query[i], query[i+1])
+		}
+	}
+	return q.Encode()
+}
+
+// part is a part of the page's path, escaped for a path of the API.
+func (v *visit) part(name string) string { return url.PathEscape(v.r.PathValue(name)) }
+
+// param is a query parameter of the page.
+func (v *visit) param(name string) string { return strings.TrimSpace(v.r.URL.Query().Get(name)) }
+
+// pager links the pages of a list whose cursor is the page's own.
+func (v *visit) pager(next string, query ...string) []anchor {
+	var out []anchor
+	if v.param("cursor") != "" {
+		out = append(out, anchor{"Newest", at(v.r.URL.Path, query...)})
+	}
+	if next != "" {
+		out = append(out, anchor{"Older", at(v.r.URL.Path, append(query, "cursor", next)...)})
+	}
+	return out
+}
+
+// at is a path with a query.
+func at(path string, query ...string) string {
+	if q := encode(query...); q != "" {
+		return path + "?" + q
+	}
+	return path
+}
+
+// frame is a document with what stands around it.
+type frame struct {
+	*document
+	ChainID  string
+	Known    bool // there is a chain to speak of
+	Height   []value
+	Query    string // what was searched for
+	Sections []section
+	Menu     []entry
+}
+
+type entry struct {
+	anchor
+	Here bool
+}
+
+var menu = []anchor{{"Home", "/"}, {"Blocks", "/blocks"}, {"Messages", "/messages"}, {"Market", "/market"}, {"Deals", "/deals"}, {"Orders", "/orders"},
+	{"Miners", "/miners"}, {"Sectors", "/sectors"}, {"Channels", "/channels"}, {"Validators", "/validators"}, {"Supply", "/supply"},
+	{"Parameters", "/params"}, {"Status", "/status"}}
+
+func (v *visit) frame(d *document) *frame {
+	f := &frame{document: d, Sections: d.Sections, Query: v.param("q")}
+	if v.identity != nil {
+		f.ChainID, f.Known = v.identity.ChainID, true
+		f.Height = []value{v.height(v.tip), clock(v.identity.Time)}
+	}
+	for i := range f.Sections {
+		if s := &f.Sections[i]; s.Table != nil {
+			s.Table.Quiet = s.Table.Caption == s.Title
+		}
+	}
+	for _, m := range menu {
+		f.Menu = append(f.Menu, entry{m, m.Href == v.r.URL.Path})
+	}
+	return f
+}
