@@ -6,7 +6,7 @@ MACHINE := ./porep/seal/... ./post/prove/... ./chain/state/... ./chain/mempool/.
            ./chain/app/... ./chain/node/... ./chain/rpc/... ./chain/index/... ./chain/explorer/... \
            ./retrieval/... ./miner/... ./client/...
 
-.PHONY: build test check race e2e chaos chaos-market book fuzz bench bench-page generate vectors lint
+.PHONY: build test check race e2e chaos chaos-market conformance kubo book fuzz bench bench-page generate vectors lint
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o perdure ./cmd/perdure
@@ -39,6 +39,18 @@ chaos:
 LARGEST ?= 209715200
 chaos-market:
 	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_MARKET_LARGEST=$(LARGEST) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EMarketChaos$$' ./internal/devnet
+
+# Each case of the public suite of gateway tests, asked of `perdure gateway run`. `go test ./...`
+# asks the same of a handler in the test's own process.
+conformance: build
+	PERDURE_PROGRAM=$(CURDIR)/perdure $(GO) test -count=1 -v -run '^TestConformance|^TestConvertCodecs$$|^TestDeep$$|^TestLongPath$$' ./retrieval/gateway
+
+# Everything that needs an ordinary IPFS node: it fetches from a miner, a gateway and a store that
+# lies; its roots, archives and answers are compared with ours. KUBO is its program (kubo v0.40.1).
+KUBO    ?= ipfs
+kubo:
+	@command -v $(KUBO) >/dev/null || { echo "make kubo: no program \"$(KUBO)\": say KUBO=/path/to/ipfs (kubo v0.40.1)"; exit 1; }
+	PERDURE_KUBO=$$(command -v $(KUBO)) $(GO) test -count=1 -timeout 20m -v -run 'Kubo|^TestAnswers$$' ./retrieval/gateway ./client/pack ./internal/devnet
 
 # The order book beside the naive one through seven million random operations.
 MARKETS ?= 10000

@@ -144,11 +144,12 @@ type gatewayRunOptions struct {
 	metrics    bool
 	subdomains []string
 	requests   int
+	memory     size
 }
 
 // newGatewayRun returns the command that serves.
 func newGatewayRun(g *globals) *cobra.Command {
-	var o gatewayRunOptions
+	o := gatewayRunOptions{memory: 1 << 30}
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Serve the imported archives until stopped",
@@ -168,6 +169,7 @@ what is imported while it runs appears by itself.`,
 	f.BoolVar(&o.metrics, "metrics", false, "serve /metrics on the same address")
 	f.StringSliceVar(&o.subdomains, "subdomains", nil, "host names below which each CID is an origin of its own, such as localhost")
 	f.IntVar(&o.requests, "max-requests", 0, "requests answered at one time (0: 1,024)")
+	f.Var(&o.memory, "max-memory", "what answers under way may take up, about; beyond that 503")
 	return cmd
 }
 
@@ -175,7 +177,7 @@ func runGatewayRun(cmd *cobra.Command, g *globals, o gatewayRunOptions) error {
 	store := gateway.OpenStore(gateway.StoreDir(g.Home), o.freeAll)
 	registry := prometheus.NewRegistry()
 	log := logger(cmd)
-	handler, err := gateway.New(gateway.Config{Source: store, Metrics: registry, MaxRequests: o.requests,
+	handler, err := gateway.New(gateway.Config{Source: store, Metrics: registry, MaxRequests: o.requests, MaxMemory: int64(o.memory),
 		Subdomains: o.subdomains, ConvertCodecs: o.convert, Log: log})
 	if err != nil {
 		return err

@@ -19,10 +19,32 @@ import (
 // those that a CID itself holds. Nothing can be put into it.
 func Blockstore(s Source) blockstore.Blockstore { return blockstore.NewIdStore(freeBlocks{s}) }
 
-// offlineBlocks finds blocks in the source and nowhere else.
+// offlineBlocks finds blocks in the source and nowhere else, for walks within
+// bounds.
 func offlineBlocks(s Source) blockservice.BlockService {
-	store := Blockstore(s)
+	store := walkedBlocks{Blockstore(s)}
 	return blockservice.New(store, offline.Exchange(store))
+}
+
+// walkedBlocks shows each block to the walk that reads it, those too that a CID
+// itself holds.
+type walkedBlocks struct{ blockstore.Blockstore }
+
+// Get implements blockstore.Blockstore.
+func (b walkedBlocks) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	block, err := b.Blockstore.Get(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if w := walkOf(ctx); w != nil {
+		if err := w.visit(c, block.RawData()); err != nil {
+			return nil, err
+		}
+	}
+	return block, nil
 }
 
 type freeBlocks struct{ source Source }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -24,6 +23,9 @@ type Config struct {
 	// time, of all and of one client address, default 1,024 and 256. Those beyond
 	// are refused with 429.
 	MaxRequests, MaxPeerRequests int
+	// MaxMemory bounds, roughly, the bytes that answers under way take up, default
+	// 1 GiB. What would take more is refused with 503, or breaks off.
+	MaxMemory int64
 	// Stall ends a response that makes no progress for that long, default 30 s.
 	Stall time.Duration
 	// Subdomains are host names below which each CID has an origin of its own, as
@@ -45,6 +47,9 @@ func (c *Config) setDefaults() {
 	if c.MaxPeerRequests == 0 {
 		c.MaxPeerRequests = 256
 	}
+	if c.MaxMemory == 0 {
+		c.MaxMemory = 1 << 30
+	}
 	if c.Stall == 0 {
 		c.Stall = 30 * time.Second
 	}
@@ -59,21 +64,23 @@ func (c *Config) setDefaults() {
 // handler answers requests from a Source.
 type handler struct {
 	source Source
-	stall  time.Duration
+	memory *memory
 	log    *slog.Logger
 }
 
 // New returns the handler of a gateway.
 func New(cfg Config) (http.Handler, error) {
 	cfg.setDefaults()
-	h := &handler{source: cfg.Source, stall: cfg.Stall, log: cfg.Log}
-	backend, err := ipfs.NewBlocksBackend(offlineBlocks(cfg.Source), ipfs.WithNameSystem(noNames{}))
+	h := &handler{source: cfg.Source, memory: newMemory(cfg.MaxMemory), log: cfg.Log}
+	backend, err := newBackend(cfg.Source)
 	if err != nil {
-		return nil, fmt.Errorf("make gateway: %w", err)
+		return nil, err
 	}
+	// RetrievalTimeout stays off: nothing is waited for here that it would end, and a
+	// reader that takes nothing holds the lock that it needs. See patience.
 	conf := ipfs.Config{
 		DeserializedResponses: true, NoDNSLink: true, AllowCodecConversion: cfg.ConvertCodecs,
-		RetrievalTimeout: cfg.Stall, MetricsRegistry: cfg.Metrics, PublicGateways: map[string]*ipfs.PublicGateway{},
+		MetricsRegistry: cfg.Metrics, PublicGateways: map[string]*ipfs.PublicGateway{},
 	}
 	for _, name := range cfg.Subdomains {
 		conf.PublicGateways[name] = &ipfs.PublicGateway{
@@ -88,8 +95,9 @@ func New(cfg Config) (http.Handler, error) {
 	mux.HandleFunc("GET /health/livez", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /health/readyz", h.ready)
 	clean := http.NewServeMux() // redirects paths with // and .. before anything looks at them, as IPFS nodes do
-	clean.Handle("/", ipfs.NewHeaders(nil).ApplyCors().Wrap(ipfs.NewHostnameHandler(conf, backend, mux)))
-	return limit(cfg.MaxRequests, cfg.MaxPeerRequests, clean), nil
+	headers := ipfs.NewHeaders(map[string][]string{"Access-Control-Expose-Headers": {headerURI}}).ApplyCors()
+	clean.Handle("/", headers.Wrap(ipfs.NewHostnameHandler(conf, backend, mux)))
+	return patience(cfg.Stall, limit(cfg.MaxRequests, cfg.MaxPeerRequests, clean)), nil
 }
 
 // ready answers /health/readyz.

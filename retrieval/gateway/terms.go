@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -14,33 +13,35 @@ import (
 	"github.com/perdure/perdure/retrieval"
 )
 
-// settle answers what is not free before next sees it.
+// settle answers what is not free, or is asked for in a way that nobody needs,
+// before next sees it.
 func (h *handler) settle(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		root, ok := rootOf(r.URL.Path)
+		a := newAnswer(w, r)
+		defer a.finish() // nothing may have been written
+		p, ok := contentPath(r)
 		if !ok {
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(a, r)
 			return
 		}
-		status, err := h.source.Status(r.Context(), root)
-		switch {
-		case err != nil:
-			h.fail(w, r, err)
-		case !refuse(w, r, root, status):
-			next.ServeHTTP(w, r)
+		if n := len(p.Segments()) - 2; n > maxSegments {
+			problem{Title: "path too long", Status: http.StatusRequestURITooLong,
+				Detail: fmt.Sprintf("the path has %d components, at most %d are followed", n, maxSegments)}.write(w)
+			return
 		}
+		w.Header().Set(headerURI, uriOf(p))
+		status, err := h.source.Status(r.Context(), p.RootCid())
+		if err != nil {
+			h.fail(a, r, err)
+			return
+		}
+		if refuse(a, r, p.RootCid(), status) {
+			return
+		}
+		r, a.walk = h.memory.begin(r)
+		defer a.walk.end()
+		next.ServeHTTP(a, r)
 	})
-}
-
-// rootOf returns the CID that begins a path below /ipfs/.
-func rootOf(path string) (cid.Cid, bool) {
-	rest, ok := strings.CutPrefix(path, "/ipfs/")
-	if !ok {
-		return cid.Undef, false
-	}
-	first, _, _ := strings.Cut(rest, "/")
-	c, err := cid.Decode(first)
-	return c, err == nil
 }
 
 // problem is the body of a refusal (RFC 9457). Those with 402 add what to pay, in

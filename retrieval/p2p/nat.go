@@ -123,12 +123,17 @@ func newNAT(cfg NAT, listen []string) (*nat, error) {
 	if n.mode == "" {
 		n.mode = Off
 	}
+	var relays []ma.Multiaddr
 	for _, text := range cfg.Relays {
-		info, err := peer.AddrInfoFromString(text)
+		a, err := ma.NewMultiaddr(text)
 		if err != nil {
 			return nil, fmt.Errorf("relay %q: %w", text, err)
 		}
-		n.relays = append(n.relays, *info)
+		relays = append(relays, a)
+	}
+	var err error // the addresses of one relay belong together: which of them is best, the dial finds out
+	if n.relays, err = peer.AddrInfosFromP2pAddrs(relays...); err != nil {
+		return nil, fmt.Errorf("relays: %w", err)
 	}
 	local, err := loopbackOnly(listen)
 	if err != nil {
@@ -177,7 +182,7 @@ func (n *nat) options() []libp2p.Option {
 	}
 	if !n.cfg.NoPortMap && n.mode != Public {
 		out = append(out, libp2p.NATManager(func(net network.Network) basichost.NATManager {
-			n.mapper = basichost.NewNATManager(net)
+			n.mapper = newPortMap(net)
 			return n.mapper
 		}))
 	}

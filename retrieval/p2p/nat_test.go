@@ -154,6 +154,26 @@ func TestOneMachine(t *testing.T) {
 	}
 }
 
+// TestPortOf: what a router can map.
+func TestPortOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"/ip4/0.0.0.0/tcp/4001":             "{tcp 4001} ",
+		"/ip4/192.168.1.2/udp/4001/quic-v1": "{udp 4001} /quic-v1",
+		"/ip4/127.0.0.1/tcp/4001":           "",
+		"/ip6/::/tcp/4001":                  "",
+		"/p2p-circuit":                      "",
+		"/ip4/192.168.1.2/sctp/1":           "",
+	} {
+		got := ""
+		if p, rest, ok := portOf(addrs(t, text)[0]); ok {
+			got = fmt.Sprintf("%v %s", p, rest)
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func addrs(t *testing.T, text string) (out []ma.Multiaddr) {
 	t.Helper()
 	for word := range strings.FieldsSeq(text) {
