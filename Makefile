@@ -78,6 +78,8 @@ bench-page:
 	$(PAGE) -bench '^BenchmarkProofBlocks$$' -benchtime 30x ./chain/app
 	PERDURE_BENCH_STATE=1000000 $(PAGE) -bench '^BenchmarkStateSize$$' -benchtime 300x ./chain/app
 	$(GO) test -run '^TestGrowth$$' -v ./chain/app
+	$(PAGE) -bench '^BenchmarkOffers$$' -benchtime 2000x ./chain/orderbook
+	PERDURE_BENCH_SIZE=1GiB $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkDryRun$$' -benchtime 5x ./cmd/perdure # if PERDURE_KUBO names an ipfs program
 	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
 	PERDURE_BENCH_STATE=1000000 $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkSnapshot$$' -benchtime 1x ./chain/state/snapshot
 	TMPDIR=/dev/shm PERDURE_BENCH_BLOCKS=100000 $(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkRestart$$' -benchtime 3x ./chain/node

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -426,14 +427,31 @@ type finder []chain.Peer
 // FindProviders implements client.Finder.
 func (f finder) FindProviders(context.Context, cid.Cid, int) ([]chain.Peer, error) { return f, nil }
 
+// rolls is a node that lists where miners are.
+type rolls []chain.Peer
+
+// JSON implements p2p.Explorer.
+func (r rolls) JSON(_ context.Context, _ string, v any) error {
+	var items []any
+	for _, p := range r {
+		items = append(items, map[string]any{"peer": map[string]any{"id": p2p.FormatPeer(string(p.ID)), "addrs": p2p.FormatAddrs(p)}})
+	}
+	raw, err := json.Marshal(map[string]any{"items": items})
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, v)
+}
+
 // TestFinders fetches what neither the chain nor the records know, from peers that
-// a Finder names: one that has it, and one that has not.
+// a Finder names: one that has it, and one that has not. The hash table is one, of
+// which the client knows only a miner that is in it.
 func TestFinders(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	path, data := w.file(700_000)
 	root := w.stored(w.client(), path, client.PutOptions{Public: true, Copies: 1})
-	stranger := func(finders ...client.Finder) *client.Client {
+	with := func(finders func(*p2p.Host) []client.Finder) *client.Client {
 		identity, err := p2p.LoadIdentity(filepath.Join(t.TempDir(), "identity"))
 		w.must(err)
 		host, err := p2p.New(p2p.Config{Identity: identity})
@@ -441,9 +459,12 @@ func TestFinders(t *testing.T) {
 		t.Cleanup(func() { w.must(host.Close()) })
 		sender, err := wallet.NewSender(w.chain, clienttest.Key(clienttest.ClientKey), chain.Amount{})
 		w.must(err)
-		c, err := client.New(client.Config{Home: t.TempDir(), Chain: w.chain, Directory: hidden{w.chain}, Sender: sender, Host: host, Finders: finders})
+		c, err := client.New(client.Config{Home: t.TempDir(), Chain: w.chain, Directory: hidden{w.chain}, Sender: sender, Host: host, Finders: finders(host)})
 		w.must(err)
 		return c
+	}
+	stranger := func(finders ...client.Finder) *client.Client {
+		return with(func(*p2p.Host) []client.Finder { return finders })
 	}
 	if _, err := stranger().Get(w.ctx, root, "", client.GetOptions{To: io.Discard}); !errors.Is(err, client.ErrNotStored) {
 		t.Errorf("without a finder: %v", err)
@@ -452,6 +473,19 @@ func TestFinders(t *testing.T) {
 	c := stranger(finder{}, finder{w.miners[1].Host.Self(), w.miners[0].Host.Self()})
 	if _, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out}); err != nil || !bytes.Equal(out.Bytes(), data) {
 		t.Errorf("by a finder: %v", err)
+	}
+
+	hub, has := w.miners[1].Host, w.miners[0].Host
+	w.must(hub.JoinDHT(w.ctx, p2p.DHTConfig{Server: true}))
+	w.must(has.JoinDHT(w.ctx, p2p.DHTConfig{Peers: []chain.Peer{hub.Self()}}))
+	w.must(has.MeetDHT(w.ctx, []chain.Peer{hub.Self()}))
+	w.must(has.Announce(w.ctx, root))
+	c = with(func(host *p2p.Host) []client.Finder {
+		return []client.Finder{&p2p.Table{Host: host, Node: rolls{hub.Self()}}}
+	})
+	out.Reset()
+	if _, err := c.Get(w.ctx, root, "", client.GetOptions{To: &out}); err != nil || !bytes.Equal(out.Bytes(), data) {
+		t.Errorf("by the hash table: %v", err)
 	}
 }
 

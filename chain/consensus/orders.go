@@ -295,7 +295,7 @@ func applyCancelOrder(s *state, m *chain.Message, b *chain.CancelOrder) (uint64,
 	if err := s.spoilOrder(o); err != nil {
 		return 0, err
 	}
-	return 0, s.endOrder(o, EventOrderCancelled, "cancelled")
+	return 0, s.endOrder(o, "cancelled")
 }
 
 // ownOrder loads an order that the sender may end or reduce, or refuses.
@@ -321,8 +321,22 @@ func (s *state) ownOrder(m *chain.Message, id uint64) (*chain.Order, error) {
 // expired is why an order ends that did not match in its time.
 const expired = "expired"
 
-// endOrder takes an order out and repays what it still holds.
-func (s *state) endOrder(o *chain.Order, kind EventKind, reason string) error {
+// endOrder takes an order out that has not been filled and repays what it still
+// holds.
+func (s *state) endOrder(o *chain.Order, reason string) error {
+	if err := s.closeOrder(o, o.Locked, EventOrderCancelled, reason); err != nil {
+		return err
+	}
+	s.rebook(o, nil)
+	if o.Succeeds != nil {
+		s.endRepairBid(o, reason)
+	}
+	return nil
+}
+
+// closeOrder removes an order's record and repays its deposit and what is left of
+// what it had locked.
+func (s *state) closeOrder(o *chain.Order, left chain.Amount, kind EventKind, reason string) error {
 	to := o.Owner
 	if o.Ask != nil {
 		var err error
@@ -330,20 +344,15 @@ func (s *state) endOrder(o *chain.Order, kind EventKind, reason string) error {
 			return err
 		}
 	}
-	held, err := o.Locked.Add(o.Deposit)
+	held, err := left.Add(o.Deposit)
 	if err != nil {
 		return err
 	}
 	if err := s.unlock(to, held); err != nil {
 		return err
 	}
-	s.rebook(o, nil)
 	s.remove(chain.OrderKey(o.ID))
 	s.emit(Event{Kind: kind, Order: o.ID, Amount: held, Reason: reason})
-	if o.Succeeds == nil || kind == EventOrderFilled {
-		return nil
-	}
-	s.endRepairBid(o, reason)
 	return nil
 }
 
@@ -371,7 +380,7 @@ func (s *state) expireOrder(item *chain.QueueItem) error {
 	if !s.load(chain.OrderKey(item.ID), o) {
 		return nil
 	}
-	if err := s.endOrder(o, EventOrderCancelled, expired); err != nil {
+	if err := s.endOrder(o, expired); err != nil {
 		return err
 	}
 	return s.refreshAsk(o)
@@ -395,11 +404,11 @@ func (s *state) matchOrders() error {
 	for _, o := range out.Updated {
 		s.store(chain.OrderKey(o.ID), o)
 	}
-	for _, o := range out.Filled {
-		if err := s.endOrder(o, EventOrderFilled, ""); err != nil {
+	for _, f := range out.Filled {
+		if err := s.closeOrder(f.Order, f.Left, EventOrderFilled, ""); err != nil {
 			return err
 		}
-		if err := s.refreshAsk(o); err != nil {
+		if err := s.refreshAsk(f.Order); err != nil {
 			return err
 		}
 	}

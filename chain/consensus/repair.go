@@ -324,7 +324,7 @@ func (s *state) forsake(bid uint64) error {
 		if !s.load(chain.OrderKey(id), o) {
 			continue
 		}
-		if err := s.endOrder(o, EventOrderCancelled, "cancelled"); err != nil {
+		if err := s.endOrder(o, "cancelled"); err != nil {
 			return err
 		}
 	}

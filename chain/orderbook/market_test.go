@@ -374,8 +374,11 @@ func (m *market) checkFunds(was []*chain.Order, out *Outcome) {
 	for _, o := range was {
 		held.Add(held, o.Locked.Big())
 	}
-	for _, o := range append(byID(m.book), out.Filled...) {
+	for _, o := range byID(m.book) {
 		now.Add(now, o.Locked.Big())
+	}
+	for _, f := range out.Filled {
+		now.Add(now, f.Left.Big())
 	}
 	for _, t := range out.Trades {
 		for _, a := range []chain.Amount{t.Total, t.Refund, t.Reserve, t.ClientDeposit, t.Collateral, t.MinerDeposit} {

@@ -90,9 +90,15 @@ type Trade struct {
 type Outcome struct {
 	Trades  []Trade        // as they were made
 	Updated []*chain.Order // orders that changed and stay, by ID
-	Filled  []*chain.Order // orders that left the book, by ID; Locked is what is to be repaid
+	Filled  []Filled       // orders that left the book, by ID
 	Visits  uint64         // pairs looked at
 	Hops    uint64         // runs of orders passed over
+}
+
+// Filled is an order that can trade no more.
+type Filled struct {
+	Order *chain.Order // as it was before the block's matching
+	Left  chain.Amount // of what it had locked: to be repaid
 }
 
 // Match makes the trades of the block of height now and returns the book after
@@ -128,8 +134,9 @@ type matcher struct {
 
 // working is an order that the block changes.
 type working struct {
-	entry  *entry // as it stands in the book
-	order  *chain.Order
+	entry  *entry       // as it stands in the book
+	order  *chain.Order // nil of one that was filled
+	left   chain.Amount // of one that was filled
 	filled bool
 	past   *cursor // of one that was filled: in its tree, behind it and others that are gone; nil: nobody has passed it
 }
@@ -159,15 +166,30 @@ func (m *matcher) gone(e *entry) bool {
 	return s.gone()
 }
 
-// edit returns an order to be changed.
-func (m *matcher) edit(s *standing) *chain.Order {
+// work returns what the block makes of an order.
+func (m *matcher) work(s *standing) *working {
 	if s.work == nil {
-		o := *s.entry.order
-		s.work = &working{entry: s.entry, order: &o}
-		m.live[o.ID] = s.work
+		s.work = &working{entry: s.entry}
+		m.live[s.entry.rank.id] = s.work
 		m.changed = append(m.changed, s.work)
 	}
-	return s.work.order
+	return s.work
+}
+
+// edit returns an order to be changed.
+func (m *matcher) edit(s *standing) *chain.Order {
+	w := m.work(s)
+	if w.order == nil {
+		o := *w.entry.order
+		w.order = &o
+	}
+	return w.order
+}
+
+// fill takes an order out that has so much left.
+func (m *matcher) fill(s *standing, left chain.Amount) {
+	w := m.work(s)
+	w.order, w.left, w.filled = nil, left, true
 }
 
 // room reports whether the block may make another trade.
@@ -235,18 +257,24 @@ func (m *matcher) trade(bid, ask *standing) error {
 	if err != nil {
 		return err
 	}
-	b, a := m.edit(bid), m.edit(ask)
-	if err := spend(&b.Locked, t.Total, t.Refund, t.Reserve, t.ClientDeposit); err != nil {
+	b, a := bid.order(), m.edit(ask)
+	left, err := minus(b.Locked, t.Total, t.Refund, t.Reserve, t.ClientDeposit)
+	if err != nil {
 		return err
 	}
-	if err := spend(&a.Locked, t.Collateral, t.MinerDeposit); err != nil {
+	if a.Locked, err = minus(a.Locked, t.Collateral, t.MinerDeposit); err != nil {
 		return err
 	}
-	a.Free -= terms.PaddedSize
-	if b.Copies--; b.Copies > 0 { // else nobody asks any more; what the book has of both is not appended to
+	if b.Copies == 1 {
+		m.fill(bid, left)
+	} else {
+		b = m.edit(bid)
+		b.Copies, b.Locked = b.Copies-1, left
 		b.Miners, b.Owners = append(slices.Clip(b.Miners), a.Ask.Miner), append(slices.Clip(b.Owners), a.Owner)
 	}
-	bid.work.filled, ask.work.filled = b.Copies == 0, m.sellsOut(a)
+	if a.Free -= terms.PaddedSize; m.sellsOut(a) {
+		m.fill(ask, a.Locked)
+	}
 	m.out.Trades = append(m.out.Trades, t)
 	return nil
 }
@@ -273,29 +301,29 @@ func (m *matcher) payFrom(bid *chain.Order, t *Trade) error {
 	return err
 }
 
-func spend(from *chain.Amount, amounts ...chain.Amount) error {
-	sum, err := chain.Sum(amounts...)
+// minus is what is left of an amount without others.
+func minus(of chain.Amount, without ...chain.Amount) (chain.Amount, error) {
+	sum, err := chain.Sum(without...)
 	if err != nil {
-		return err
+		return of, err
 	}
-	*from, err = from.Sub(sum)
-	return err
+	return of.Sub(sum)
 }
 
 // finish puts the changed orders into the book.
 func (m *matcher) finish() (*Book, *Outcome, error) {
-	slices.SortFunc(m.changed, func(a, b *working) int { return cmp.Compare(a.order.ID, b.order.ID) })
+	slices.SortFunc(m.changed, func(a, b *working) int { return cmp.Compare(a.entry.rank.id, b.entry.rank.id) })
 	d, filled := m.book.Draft(), 0
 	for _, w := range m.changed {
 		if w.filled {
 			filled++
 		}
 	}
-	m.out.Filled = make([]*chain.Order, 0, filled)
+	m.out.Filled = make([]Filled, 0, filled)
 	for _, w := range m.changed {
 		d.change(w)
 		if w.filled {
-			m.out.Filled = append(m.out.Filled, w.order)
+			m.out.Filled = append(m.out.Filled, Filled{w.entry.order, w.left})
 		} else {
 			m.out.Updated = append(m.out.Updated, w.order)
 		}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -12,28 +14,41 @@ import (
 	"github.com/perdure/perdure/chain"
 )
 
-// markets is how many random markets TestAgainstNaive lives through; each takes
-// 700 steps: -markets 10000 makes seven million.
+// marketSteps is how many random things happen in a market of TestAgainstNaive.
+const marketSteps = 700
+
+// shards is how many markets are lived through at once, as far as there are cores.
+const shards = 8
+
+// markets is how many random markets TestAgainstNaive lives through: -markets
+// 10000 makes seven million steps.
 var markets = flag.Int("markets", 100, "random markets to compare with the naive matcher")
 
 // TestAgainstNaive lives through many random markets beside the naive matcher:
 // equal trades and books after every block, under limits that are always met.
 func TestAgainstNaive(t *testing.T) {
-	trades, steps := 0, 0
-	for seed := range *markets {
-		src := randSource{rand.New(rand.NewPCG(uint64(seed), 1))}
-		m := newMarket(t, src, tinyRules(src))
-		for range 700 {
-			m.step()
-			steps++
+	var trades, steps atomic.Int64
+	t.Run("markets", func(t *testing.T) {
+		for shard := range shards {
+			t.Run(strconv.Itoa(shard), func(t *testing.T) {
+				t.Parallel()
+				for seed := shard; seed < *markets; seed += shards {
+					src := randSource{rand.New(rand.NewPCG(uint64(seed), 1))}
+					m := newMarket(t, src, tinyRules(src))
+					for range marketSteps {
+						m.step()
+					}
+					m.quiet()
+					steps.Add(marketSteps)
+					trades.Add(int64(m.trades))
+				}
+			})
 		}
-		m.quiet()
-		trades += m.trades
+	})
+	if trades.Load() < steps.Load()/20 {
+		t.Fatalf("only %d trades in %d steps: the markets are too thin to show anything", trades.Load(), steps.Load())
 	}
-	if trades < steps/20 {
-		t.Fatalf("only %d trades in %d steps: the markets are too thin to show anything", trades, steps)
-	}
-	t.Logf("%d steps, %d trades", steps, trades)
+	t.Logf("%d steps, %d trades", steps.Load(), trades.Load())
 }
 
 // quiet lets the searches end, which they must when no order comes, and checks

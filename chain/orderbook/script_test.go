@@ -95,8 +95,8 @@ func (s *script) matched() string {
 		}
 		b.WriteByte('\n')
 	}
-	for _, o := range out.Filled {
-		fmt.Fprintf(&b, "%d filled\n", o.ID)
+	for _, f := range out.Filled {
+		fmt.Fprintf(&b, "%d filled\n", f.Order.ID)
 	}
 	fmt.Fprintf(&b, "%d visits", out.Visits)
 	if out.Hops > 0 {

@@ -75,7 +75,7 @@ func (a *archive) add(c cid.Cid, data []byte, length int) error {
 	if n := len(a.parts); at.part.holdsNone {
 		at.part.holdsNone = false
 		if n > 1 {
-			if err := a.parts[n-2].close(); err != nil {
+			if err := a.parts[n-2].rests(); err != nil {
 				return err
 			}
 		}

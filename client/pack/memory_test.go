@@ -5,12 +5,31 @@ import (
 	"testing"
 )
 
-// TestMemory packs 100 MiB, compares the root with kubo's, and looks at the
+// TestMemory packs a stream of 100 MiB, compares the root with kubo's, and looks at the
 // live heap while both passes run.
 func TestMemory(t *testing.T) {
-	const size, limit = 100 * mib, 16 * mib
-	opts := options(t, true)
-	var before, peak, next uint64
+	const size = 100 * mib
+	p := packWithin(t, 16*mib, options(t, true), func(o Options) (*Packed, error) { return PackReader(t.Context(), content(size, size), o) })
+	if want := goldenRoots(t)[hugeCase]; p.Root.String() != want || len(p.Pieces) != 13 {
+		t.Errorf("root %s in %d pieces, kubo says %s", p.Root, len(p.Pieces), want)
+	}
+}
+
+// TestMemoryOfPieces packs a file into many pieces, each of which waits for the root.
+func TestMemoryOfPieces(t *testing.T) {
+	opts := options(t, false)
+	opts.MaxPieceSize, opts.Plan = 512<<10, true
+	path := plantFile(t, 50*mib)
+	p := packWithin(t, 6*mib, opts, func(o Options) (*Packed, error) { return Pack(t.Context(), path, o) })
+	if len(p.Pieces) < 200 {
+		t.Errorf("%d pieces", len(p.Pieces))
+	}
+}
+
+// packWithin packs, and fails if the live heap grows beyond a limit meanwhile.
+func packWithin(t *testing.T, limit uint64, opts Options, pack func(Options) (*Packed, error)) *Packed {
+	t.Helper()
+	var before, peak, last, next uint64
 	live := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -19,25 +38,23 @@ func TestMemory(t *testing.T) {
 	}
 	before = live()
 	opts.Progress = func(_ Stage, done, _ uint64) {
-		if done < next {
+		if done < last {
 			next = 0 // the second pass begins
 		}
-		if done >= next {
+		if last = done; done >= next {
 			next += 10 * mib
 			peak = max(peak, live())
 		}
 	}
-	p, err := PackReader(t.Context(), content(size, size), opts)
+	p, err := pack(opts)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if want := goldenRoots(t)[hugeCase]; p.Root.String() != want || len(p.Pieces) != 13 {
-		t.Errorf("root %s in %d pieces, kubo says %s", p.Root, len(p.Pieces), want)
 	}
 	if peak > before+limit {
 		t.Errorf("live heap grew from %d to %d bytes", before, peak)
 	}
 	t.Logf("live heap at most %d KiB above the start", (max(peak, before)-before)/1024)
+	return p
 }
 
 func BenchmarkPack(b *testing.B) {

@@ -105,6 +105,20 @@ func (p *part) close() error {
 	return file.Close()
 }
 
+// rests lets go of what is not needed until gaps are filled: the CAR does not grow any
+// more.
+func (p *part) rests() error {
+	if p.work == nil {
+		return nil
+	}
+	last := uint64(len(p.roots) - 1)
+	n := p.size - last*piece.ChunkPayload
+	if c := p.open[last]; c != nil && last > 0 && c.missing == piece.ChunkPayload-n {
+		p.commit(last, n)
+	}
+	return p.close()
+}
+
 // commit has the node of a chunk computed; n of its bytes count.
 func (p *part) commit(number uint64, n uint64) {
 	raw, root := p.open[number].raw, p.roots[number]

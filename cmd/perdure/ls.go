@@ -76,8 +76,9 @@ func watchLs(cmd *cobra.Command, g *globals, c *client.Client, name string) erro
 	}
 }
 
-// writeLs writes the list, or of it what has a name or root, unless it is the last one,
-// and returns it. JSON is on one line unless it is indented.
+// writeLs writes the list, or of it what has a name or root, unless nothing in it differs
+// from last, and returns what does not differ until something happens. JSON is on one
+// line unless it is indented.
 func writeLs(cmd *cobra.Command, g *globals, c *client.Client, name, last, indent string) (string, error) {
 	all, err := c.Status(cmd.Context())
 	if err != nil {
@@ -88,6 +89,10 @@ func writeLs(cmd *cobra.Command, g *globals, c *client.Client, name, last, inden
 		if len(all) == 0 {
 			return last, fmt.Errorf("%q: %w", name, files.ErrNoRecord)
 		}
+	}
+	now, err := timeless(all)
+	if err != nil || now == last {
+		return last, err
 	}
 	var text strings.Builder
 	if g.JSON {
@@ -102,7 +107,7 @@ func writeLs(cmd *cobra.Command, g *globals, c *client.Client, name, last, inden
 			}
 		}
 	}
-	if err != nil || text.String() == last {
+	if err != nil {
 		return last, err
 	}
 	if _, err := io.WriteString(cmd.OutOrStdout(), text.String()); err != nil {
@@ -113,7 +118,22 @@ func writeLs(cmd *cobra.Command, g *globals, c *client.Client, name, last, inden
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", cmp.Or(o.Name, o.RootCID), w)
 		}
 	}
-	return text.String(), nil
+	return now, nil
+}
+
+// timeless is a list without the times that grow shorter by themselves.
+func timeless(all []client.ObjectJSON) (string, error) {
+	out := slices.Clone(all)
+	for i := range out {
+		out[i].Next, out[i].Warnings = "", make([]string, len(out[i].Warnings))
+		out[i].CopyStates = slices.Clone(out[i].CopyStates)
+		for j := range out[i].CopyStates {
+			c := &out[i].CopyStates[j]
+			c.Left, c.ETA, c.Expected = 0, 0, 0
+		}
+	}
+	text, err := json.Marshal(out)
+	return string(text), err
 }
 
 // writeTable shows the list to people.

@@ -164,6 +164,7 @@ func runQuote(cmd *cobra.Command, g *globals, paths []string, f *putFlags) error
 		return err
 	}
 	defer c.Close()
+	f.Event = tell(cmd.ErrOrStderr())
 	q, err := f.quote(cmd.Context(), c, paths)
 	if err != nil {
 		return err
@@ -249,7 +250,7 @@ func runPut(cmd *cobra.Command, g *globals, path string, f *putFlags) error {
 	}
 	defer c.Close()
 	errs := cmd.ErrOrStderr()
-	f.Event = func(e client.Event) { writeEvent(errs, e) }
+	f.Event = tell(errs)
 	f.Approve = func(q *client.Quote) error { return approve(cmd, g, q) }
 	r, err := c.Put(cmd.Context(), path, f.PutOptions)
 	if err != nil {
@@ -288,7 +289,32 @@ func approve(cmd *cobra.Command, g *globals, q *client.Quote) error {
 	return nil
 }
 
-// writeEvent tells of a stage, one line each.
+// tell writes what happens, one line each; of packing, each tenth of what is large.
+func tell(w io.Writer) func(client.Event) {
+	const large, tenths = 256 << 20, 10
+	var last, said uint64 // bytes at the last event, and at the last line
+	return func(e client.Event) {
+		if e.Stage != client.StagePacking {
+			writeEvent(w, e)
+			return
+		}
+		if e.Done < last { // the next pass, or the next content
+			said = 0
+		}
+		last = e.Done
+		if e.Done-said < max(e.Total/tenths, large) {
+			return
+		}
+		said = e.Done
+		of := ""
+		if e.Total > 0 {
+			of = " of " + humanize.IBytes(e.Total)
+		}
+		fmt.Fprintf(w, "%s %s: %s%s\n", time.Now().Format("15:04:05"), e.Pass, humanize.IBytes(e.Done), of)
+	}
+}
+
+// writeEvent tells of a stage.
 func writeEvent(w io.Writer, e client.Event) {
 	now := time.Now().Format("15:04:05")
 	switch e.Stage {

@@ -34,7 +34,7 @@ func (f *putFlags) storeMany(cmd *cobra.Command, g *globals, store func(*client.
 	}
 	defer c.Close()
 	errs := cmd.ErrOrStderr()
-	f.Event = func(e client.Event) { writeEvent(errs, e) }
+	f.Event = tell(errs)
 	f.Approve = func(q *client.Quote) error { return approve(cmd, g, q) }
 	r, err := store(c)
 	if err != nil {

@@ -261,8 +261,10 @@ func TestE2EBehindNAT(t *testing.T) {
 			if got := client.do("connect", at.Self...); got.Err != "" {
 				t.Fatalf("not reached by a relay: %s", got.Err)
 			}
-			straight := r.spoke(buys, sells)
-			got := client.do("talk", at.Self...)
+			straight, got := r.spoke(buys, sells), reply{Relayed: true}
+			for tries := 0; got.Relayed && got.Err == "" && tries < 5; tries++ { // a hole may take a while on a busy machine
+				got = client.do("talk", at.Self...)
+			}
 			if got.Err != "" || got.Relayed == c.direct {
 				t.Errorf("talked: relayed %v, %s", got.Relayed, got.Err)
 			}

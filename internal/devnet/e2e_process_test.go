@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/node"
 	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/miner/daemon"
@@ -36,7 +38,8 @@ type town struct {
 	nodes   []*process
 	miners  []*process
 
-	patience time.Duration // for one thing that is waited for; 0: as long as the test may take
+	amend    func(*consensus.Params) // changes devnet's parameters; nil: it does not
+	patience time.Duration           // for one thing that is waited for; 0: as long as the test may take
 }
 
 // site is where a node lives: an address, and what its command line begins
@@ -231,6 +234,7 @@ func (w *town) startNodesAt(sites []site, accounts ...string) {
 	}
 	var made struct{ Peers []string }
 	w.run(&made, args...)
+	w.amendGenesis(genesis)
 	for i, at := range sites {
 		name := fmt.Sprintf("node%d", i)
 		w.run(nil, "node", "init", "--home", w.home(name), "--genesis", genesis, "--peers", strings.Join(made.Peers, ","))
@@ -239,6 +243,29 @@ func (w *town) startNodesAt(sites []site, accounts ...string) {
 	}
 	for i := range sites {
 		w.reach(i, 2)
+	}
+}
+
+// amendGenesis gives a genesis document the town's parameters.
+func (w *town) amendGenesis(path string) {
+	w.t.Helper()
+	if w.amend == nil {
+		return
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	doc, g, err := node.ParseGenesis(raw)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.amend(&g.Params)
+	if raw, err = node.MakeGenesis(g, doc.GenesisTime); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, raw, 0o644); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

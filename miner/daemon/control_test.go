@@ -36,7 +36,7 @@ func (s *starting) appear() {
 	mux.HandleFunc("POST "+pathAsk, s.daemon.setAsk)
 	server := httptest.NewServer(mux)
 	s.t.Cleanup(server.Close)
-	if err := (&status{d: s.daemon, info: Info{API: server.URL}}).writeInfo(); err != nil {
+	if err := writeInfo(s.home, Info{API: server.URL}); err != nil {
 		s.t.Fatal(err)
 	}
 }

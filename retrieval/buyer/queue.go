@@ -92,6 +92,7 @@ type queue struct {
 	nodes  itemHeap
 	leaves itemHeap
 	bytes  uint64 // below all of them
+	able   uint64 // stands for who could be asked when it was last looked at
 }
 
 // push queues an item. Transfer.mu is held, here and below.

@@ -57,7 +57,7 @@ func (h *hand) refused(code retrieval.Code) {
 	h.t.Helper()
 	m := h.read()
 	if e, ok := m.(*retrieval.Error); !ok || e.Code != code {
-		h.t.Fatalf("%+v where an error with code %s is due", m, code)
+		h.t.Fatalf("a frame of kind %d where an error with code %s is due", m.Kind(), code)
 	}
 }
 

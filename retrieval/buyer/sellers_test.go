@@ -247,3 +247,28 @@ func TestLiarIsTheLastResort(t *testing.T) {
 		t.Error(l)
 	}
 }
+
+// TestNobodyHoldsIt ends a fetch whose last seller does not hold what another one
+// left undone, and turns to a seller that is dear where the cheap one does not hold
+// what waits.
+func TestNobodyHoldsIt(t *testing.T) {
+	w := newWorld(t)
+	f := makeFile(t, 30*leaf, 84)
+	parts := f.cut(t)
+	other := makeFile(t, leaf, 85).cut(t)
+	other[0].piece = parts[0].piece
+	empty, broken := w.open(10, price, nil, other...), w.open(11, price, nil, parts...)
+	w.onStream(broken, -1, atChunk(3, func(*framed, []byte) ([]byte, error) { return nil, errCut }))
+	st, err := w.buyer.FetchFile(ctx, w.transfer(f, parts, empty, broken), buyer.File{Root: f.root, To: newPaper(len(f.bytes))})
+	if !errors.Is(err, buyer.ErrNoSeller) {
+		t.Fatalf("%d blocks: %v", st.Blocks, err)
+	}
+	dear := w.open(12, 10*price, nil, parts...)
+	to := newPaper(len(f.bytes))
+	if _, err := w.buyer.FetchFile(ctx, w.transfer(f, parts, empty, dear), buyer.File{Root: f.root, To: to}); err != nil {
+		t.Fatal(err)
+	}
+	to.holds(t, f, 0, len(f.bytes))
+	w.serving.Wait()
+	w.conserved()
+}

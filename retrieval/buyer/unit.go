@@ -59,7 +59,7 @@ func (t *Transfer) admits(w *worker) bool {
 	if w.started {
 		return true
 	}
-	if (time.Since(t.offered) < offerGrace || w.offer.Unseal > 0) && t.awaited(w.src.part) || t.dear(w.src) {
+	if (time.Since(t.offered) < offerGrace || w.offer.Unseal > 0) && t.awaited(w.src.part) || t.spared(w.src) {
 		return false
 	}
 	started := uint64(0)

@@ -68,11 +68,21 @@ func (t *Transfer) pardon(s *source) bool {
 // dear says whether a seller costs more than twice what another one does, or would
 // have to be paid for unsealing what another has at hand or unseals for less.
 func (t *Transfer) dear(s *source) bool {
+	return t.undercut(s, func(*source) bool { return true })
+}
+
+// spared says whether a dear seller is left alone: another one that is not holds
+// something of what waits.
+func (t *Transfer) spared(s *source) bool { return t.undercut(s, t.parts[s.part].has) }
+
+// undercut says whether a seller costs more than twice what another one does that
+// counts.
+func (t *Transfer) undercut(s *source, counts func(*source) bool) bool {
 	if s.offer == nil {
 		return false
 	}
 	for _, other := range t.sources {
-		if other.part != s.part || other.offer == nil || !t.usable(other) {
+		if other.part != s.part || other.offer == nil || !t.usable(other) || !counts(other) {
 			continue
 		}
 		if s.offer.Unseal > 0 && s.woke == 0 && t.parts[s.part].has(other) && t.wakes(other, s) {
@@ -100,37 +110,62 @@ func (t *Transfer) wakes(one, other *source) bool {
 }
 
 // staff sends for sellers of parts that something waits for, and looks whether
-// there is anybody left to wait for. What a part without sellers gives up may
-// stand in a part that was looked at before, so that it looks until nothing moves.
+// there is anybody left to wait for. What a part gives up may stand in a part
+// that was looked at before, so that it looks until nothing moves.
 func (t *Transfer) staff() {
 	for moved := true; moved; {
 		moved = false
 		for _, q := range t.parts {
-			if len(q.nodes)+len(q.leaves) > 0 && !t.hire(q) {
+			for _, it := range t.stranded(q) {
 				moved = true
-				for _, it := range q.drain() {
-					t.place(it, q.part)
-				}
+				t.place(it, q.part)
 			}
+			t.hire(q)
 		}
 	}
 }
 
-// hire begins sessions with the sellers of a part, as far as they are of use. It
-// reports false if there is none.
-func (t *Transfer) hire(q *queue) (able bool) {
+// stranded takes out of a queue what no seller of its part will bring: whoever may
+// be asked does not hold it. That changes only with who may be asked.
+func (t *Transfer) stranded(q *queue) []*item {
+	if len(q.nodes)+len(q.leaves) == 0 {
+		return nil
+	}
+	var able []*source
+	mark := uint64(1)
+	for i, s := range t.sources {
+		if s.part == q.part && t.usable(s) {
+			able = append(able, s)
+			mark = mark*31 + uint64(i) + 1
+		}
+	}
+	if mark == q.able && len(able) > 0 {
+		return nil
+	}
+	q.able = mark
+	var out []*item
+	for _, it := range q.drain() {
+		if slices.ContainsFunc(able, func(s *source) bool { return !slices.Contains(it.lacks, s) }) {
+			q.push(it)
+		} else {
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+// hire begins sessions with the sellers of a part, as far as they are of use.
+func (t *Transfer) hire(q *queue) {
 	for _, s := range t.sources {
 		if s.part != q.part || !t.usable(s) {
 			continue
 		}
-		able = true
-		if !t.closed && t.ctx.Err() == nil && len(t.asked) < t.req.Sessions && !t.busy(s) && !t.dear(s) && q.has(s) {
+		if !t.closed && t.ctx.Err() == nil && len(t.asked) < t.req.Sessions && !t.busy(s) && !t.spared(s) && q.has(s) {
 			t.asked[s] = struct{}{}
 			t.group.Add(1)
 			go t.work(s)
 		}
 	}
-	return able
 }
 
 // busy says whether the seller has a session, for this part or another: one at a
