@@ -4,11 +4,11 @@ import "testing"
 
 // Populated serves a chain with one of everything, for tests that stand
 // outside of the package because they import what imports it.
-func Populated(t testing.TB) *API {
+func Populated(t testing.TB, change ...func(*Config)) *API {
 	t.Helper()
 	n := newNetwork(t)
 	n.populate()
-	api, _ := serve(t, n)
+	api, _ := serve(t, n, change...)
 	return api
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -346,6 +347,54 @@ func TestPageDelivery(t *testing.T) {
 	w := httptest.NewRecorder()
 	if h.ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/blocks", nil)); w.Code != http.StatusOK || w.Body.Len() != 0 {
 		t.Errorf("HEAD: %d with %d bytes", w.Code, w.Body.Len())
+	}
+}
+
+// TestPageLimits counts pages and answers of the API as requests of one caller.
+func TestPageLimits(t *testing.T) {
+	api := explorer.Populated(t, func(c *explorer.Config) { c.Limits = explorer.Limits{PerSecond: 1e-3, Burst: 2} })
+	h := pages(t, api, api)
+	for i, path := range []string{"/status", "/v1/status", "/deal/1", "/static/none"} {
+		w := fetch(h, path)
+		if (i < 2) != (w.Code == http.StatusOK) || i >= 2 && w.Code != http.StatusTooManyRequests {
+			t.Errorf("request %d: %d", i+1, w.Code)
+		}
+		if i == 2 {
+			inspect(t, path, w.Body.String())
+		}
+	}
+}
+
+// mistaken is an API that answers one path with what nobody expects.
+type mistaken struct{ *explorer.API }
+
+// Call implements page.Source.
+func (m mistaken) Call(ctx context.Context, path string) (any, error) {
+	if path == "/v1/supply" {
+		return "money", nil
+	}
+	return m.API.Call(ctx, path)
+}
+
+// TestPageMistake makes a page panic and gets a page that says so.
+func TestPageMistake(t *testing.T) {
+	api := explorer.Populated(t)
+	h := pages(t, mistaken{api}, api)
+	w := fetch(h, "/supply")
+	if s := inspect(t, "/supply", w.Body.String()); w.Code != http.StatusInternalServerError || !strings.Contains(s.text, w.Header().Get("X-Request-Id")) || strings.Contains(s.text, "money") {
+		t.Errorf("%d, request %s:\n%s", w.Code, w.Header().Get("X-Request-Id"), s.text)
+	}
+}
+
+// TestCall asks in the process what callers outside ask by HTTP.
+func TestCall(t *testing.T) {
+	api := explorer.Populated(t)
+	for path, status := range map[string]int{"/v1/deals/1": 0, "/v1/deals?state=odd": 400, "/v1/deals/99": 404, "/v1/nothing": 404, "/v1/deals/../status": 404, "%": 400, "": 404} {
+		v, err := api.Call(t.Context(), path)
+		var p *explorer.Problem
+		if status == 0 && (err != nil || v.(*explorer.DealDetail).ID != 1) || status != 0 && (!errors.As(err, &p) || p.Status != status) {
+			t.Errorf("%q: %v, %v; want status %d", path, v, err, status)
+		}
 	}
 }
 

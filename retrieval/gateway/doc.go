@@ -11,6 +11,10 @@
 // the terms before any of it is read, what has ended with 410, what cannot be had
 // yet with 503. Nothing is looked up outside: no name, no record, no other peer.
 //
+// What strangers can make of a gateway is bounded: requests and connections at one
+// time, the time to send a request and to take an answer, and what content, whose
+// author may be a stranger too, makes of whoever reads it (see walk).
+//
 // Every block is held against its CID before it is sent, so that a rotten disk
 // gives an error and not a wrong file.
 package gateway

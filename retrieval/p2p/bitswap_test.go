@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ipfs/boxo/bitswap/client"
+	bsmsg "github.com/ipfs/boxo/bitswap/message"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/ipfs/boxo/blockstore"
 	blocks "github.com/ipfs/go-block-format"
@@ -65,7 +66,7 @@ func rawCID(t testing.TB, data string) cid.Cid {
 }
 
 // bitswapClient fetches as an IPFS node does, from peers that it is connected to.
-func bitswapClient(t testing.TB, h *Host) *client.Client {
+func bitswapClient(t testing.TB, h *Host) (*client.Client, blockstore.Blockstore) {
 	t.Helper()
 	network := bsnet.NewFromIpfsHost(h.host)
 	store := blockstore.NewBlockstore(dssync.MutexWrap(datastore.NewMapDatastore()))
@@ -77,7 +78,7 @@ func bitswapClient(t testing.TB, h *Host) *client.Client {
 			t.Error(err)
 		}
 	})
-	return c
+	return c, store
 }
 
 // TestBitswap: an IPFS node gets the blocks that a store has, never one that it has
@@ -94,7 +95,7 @@ func TestBitswap(t *testing.T) {
 		t.Error("served twice")
 	}
 	node := newHost(t, nil)
-	c := bitswapClient(t, node)
+	c, _ := bitswapClient(t, node)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := node.Connect(ctx, miner.Self()); err != nil {
@@ -128,5 +129,39 @@ func TestBitswap(t *testing.T) {
 		if err := <-failed; !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: the node took it: %v", name, err)
 		}
+	}
+}
+
+// TestBitswapUnasked: an IPFS node keeps no block that it did not ask for.
+func TestBitswapUnasked(t *testing.T) {
+	miner, node := newHost(t, nil), newHost(t, nil)
+	c, store := bitswapClient(t, node)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := node.Connect(ctx, miner.Self()); err != nil {
+		t.Fatal(err)
+	}
+	extra := rawCID(t, "one block too many")
+	block, err := blocks.NewBlockWithCid([]byte("one block too many"), extra)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := bsmsg.New(true)
+	message.AddBlock(block)
+	if err := bsnet.NewFromIpfsHost(miner.host).SendMessage(ctx, node.host.ID(), message); err != nil {
+		t.Fatal(err)
+	}
+	for { // until it has come
+		stat, err := c.Stat()
+		if err != nil || ctx.Err() != nil {
+			t.Fatalf("the block did not come: %v, %v", err, ctx.Err())
+		}
+		if stat.BlocksReceived > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if has, err := store.Has(ctx, extra); has || err != nil {
+		t.Errorf("the node kept it: %v, %v", has, err)
 	}
 }

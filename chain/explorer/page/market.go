@@ -162,6 +162,14 @@ func market(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
+	asks, err := ask[explorer.Offers](v, "/v1/market/asks", "limit", beside)
+	if err != nil {
+		return nil, err
+	}
+	bids, err := ask[explorer.Offers](v, "/v1/market/bids", "limit", beside)
+	if err != nil {
+		return nil, err
+	}
 	trades, err := ask[explorer.List[*explorer.Trade]](v, "/v1/market/trades", "limit", "25", "cursor", v.param("cursor"))
 	if err != nil {
 		return nil, err
@@ -174,6 +182,8 @@ func market(v *visit) (*document, error) {
 		{Note: pricesAre, Tiles: v.marketTiles(t)}, *prices,
 		{Title: "Order book", Chart: v.depth(b), Tables: []table{*v.levelTable("Bids, the highest first", "No bids.", b.Bids), *v.levelTable("Asks, the lowest first", "No asks.", b.Asks)},
 			Links: []anchor{{"Orders one by one", "/orders"}}},
+		{Title: "Best asks", Table: v.orderTable("Best asks", asks.Items)},
+		{Title: "Best bids", Table: v.orderTable("Best bids", bids.Items)},
 		{Title: "Deals made", Table: v.tradeTable(trades.Items), Links: v.pager(trades.Next, "interval", v.param("interval"))},
 		{Title: "Prices by size and duration", Table: v.classTable(classes)},
 	}}, nil
@@ -182,7 +192,7 @@ func market(v *visit) (*document, error) {
 func (v *visit) marketTiles(t *explorer.Ticker) []tile {
 	out := []tile{{"Last price", v.priceOr(t.Last), nil}, {"Best bid", v.priceOr(t.Bid), nil}, {"Best ask", v.priceOr(t.Ask), nil}}
 	if f := t.Figures; f != nil {
-		out = append(out, tile{"High and low in 24 h", []value{v.price(f.High), faint("/"), v.price(f.Low)}, nil},
+		out = append(out, tile{"High in 24 h", only(v.price(f.High)), []value{faint("low"), v.price(f.Low)}},
 			tile{"Mean in 24 h", only(v.price(f.VWAP)), only(faint("weighted by size and duration"))},
 			tile{"Traded in 24 h", only(bytesOf(f.Volume)), []value{faint("in"), number(f.Trades), faint("deals for"), amount(f.Total)}})
 	}

@@ -57,7 +57,7 @@ func params(v *visit) (*document, error) {
 	for _, name := range all.Amendable {
 		can[name] = true
 	}
-	t := newTable("Parameters in force for the next block; amounts in attoPDR, spans in blocks, sizes in bytes unless the name says otherwise", "", "Parameter", ">Value", "Can be voted on")
+	t := newTable("Parameters in force for the next block; spans are blocks and sizes bytes", "", "Parameter", ">Value", "Can be voted on")
 	fields := reflect.ValueOf(p.Params).Elem()
 	for i := range fields.NumField() {
 		name, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("json"), ",")

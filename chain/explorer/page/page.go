@@ -45,8 +45,8 @@ func New(s Source, others http.Handler) (http.Handler, error) {
 	if p.templates, err = parse(p.files); err != nil {
 		return nil, err
 	}
-	for path, make := range routes {
-		p.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, make) })
+	for path, draw := range routes {
+		p.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, draw) })
 	}
 	p.mux.HandleFunc("GET /static/{name}", p.static)
 	guarded := s.Guard("page", http.HandlerFunc(p.dispatch), p.refuse)
@@ -96,13 +96,13 @@ func (r redirect) Error() string { return "see " + string(r) }
 
 // serve makes a document and sends it, or the problem that kept it from being
 // made.
-func (p *Page) serve(w http.ResponseWriter, r *http.Request, make func(*visit) (*document, error)) {
+func (p *Page) serve(w http.ResponseWriter, r *http.Request, draw func(*visit) (*document, error)) {
 	v, err := p.visit(r)
 	if err != nil {
 		p.fail(w, r, err)
 		return
 	}
-	d, err := make(v)
+	d, err := draw(v)
 	if err != nil {
 		p.fail(w, r, err)
 		return

@@ -1,4 +1,4 @@
-// Shows the page in the theme that was chosen here before, or in the system's,
+// What stands around the content: it shows the page in the theme that was chosen here before, or in the system's,
 // and lets the reader choose: auto, light, dark. It runs before the page is
 // drawn, so that nothing flashes.
 (() => {
@@ -18,6 +18,7 @@
   let choice = read();
   show(choice);
   addEventListener("DOMContentLoaded", () => {
+    document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
     const button = document.getElementById("theme");
     const label = () => {
       button.textContent = choice;
