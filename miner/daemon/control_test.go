@@ -63,7 +63,7 @@ func TestAskOfAStartingMiner(t *testing.T) {
 			if restarted { // the last run left word of where it was
 				gone := httptest.NewServer(http.NotFoundHandler())
 				gone.Close()
-				if err := (&status{d: &Daemon{opts: Options{Home: s.home}}, info: Info{API: gone.URL}}).writeInfo(); err != nil {
+				if err := writeInfo(s.home, Info{API: gone.URL}); err != nil {
 					t.Fatal(err)
 				}
 			}
