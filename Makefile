@@ -35,7 +35,8 @@ chaos:
 	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_CHAOS_BLOCKS=$(BLOCKS) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EChaos$$' ./internal/devnet
 
 # Five sellers and three buyers, each a process, through what SEED does to them while twenty files
-# of up to LARGEST bytes are bought: some twenty minutes on two cores.
+# of up to LARGEST bytes, 328 MB together, are bought: they are stored twice, in sectors of 8 MiB,
+# and bought four times. Thirty minutes on two cores that forty other processes wanted as well.
 LARGEST ?= 209715200
 chaos-market:
 	PERDURE_E2E=1 PERDURE_CHAOS_SEED=$(SEED) PERDURE_MARKET_LARGEST=$(LARGEST) $(GO) test -count=1 -timeout 60m -v -run '^TestE2EMarketChaos$$' ./internal/devnet
@@ -80,7 +81,7 @@ bench-page:
 	$(GO) test -run '^TestGrowth$$' -v ./chain/app
 	$(PAGE) -bench '^BenchmarkOffers$$' -benchtime 2000x ./chain/orderbook
 	PERDURE_BENCH_SIZE=1GiB $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkDryRun$$' -benchtime 5x ./cmd/perdure # if PERDURE_KUBO names an ipfs program
-	$(PAGE) -bench '^BenchmarkRetrieve$$' -benchtime 1x ./retrieval/buyer
+	$(GO) run ./cmd/perdure bench retrieval --rounds $(COUNT)
 	PERDURE_BENCH_STATE=1000000 $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkSnapshot$$' -benchtime 1x ./chain/state/snapshot
 	TMPDIR=/dev/shm PERDURE_BENCH_BLOCKS=100000 $(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkRestart$$' -benchtime 3x ./chain/node
 	$(PAGE) -bench '^BenchmarkUnits$$' ./chain/consensus

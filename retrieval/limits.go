@@ -32,8 +32,7 @@ const (
 	// of a file's first nodes, and that of its first leaf, which then comes without
 	// a round trip between the two.
 	StartCredit = 2
-	// MaxCredit is the credit window: the most chunks that may be unpaid, and
-	// the most ticks that a seller may hold without having made them durable.
+	// MaxCredit is the credit window: the most chunks that may be unpaid.
 	MaxCredit = 4
 	// RegainCredit is how many paid chunks make up for one that an earlier
 	// session of the channel left unpaid.

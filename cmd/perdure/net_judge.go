@@ -46,7 +46,7 @@ func judge(r *p2p.Report) *verdict {
 	if r.Local || r.Mode == p2p.Off {
 		return v
 	}
-	v.Findings = append(v.Findings, seen(r), dialledBack(r, direct), portMapped(r, direct), relayed(r, direct, placed), punched(r, direct), announced(r))
+	v.Findings = append(v.Findings, seen(r), dialledBack(r, direct), portMapped(r, direct), relayed(r, direct, placed), punched(r, direct), announced(r, v.Reachable))
 	return v
 }
 
@@ -259,15 +259,15 @@ func punched(r *p2p.Report, direct bool) finding {
 	return f
 }
 
-func announced(r *p2p.Report) finding {
-	f := finding{Name: "announced", OK: len(r.Announced) > 0}
+func announced(r *p2p.Report, reachable bool) finding {
+	f := finding{Name: "announced", OK: reachable || len(r.Announced) > 0}
 	switch {
 	case r.Fixed:
 		f.Says = "The config announces " + strings.Join(r.Announced, ", ") + "."
-	case f.OK:
+	case len(r.Announced) > 0:
 		f.Says = "Strangers are told " + strings.Join(r.Announced, ", ") + "."
 	default:
-		f.Says = "Strangers are told no address yet: none is known to work. A miner that runs announces one a minute after it works."
+		f.Says = "Strangers are told no address yet. A miner that runs announces one a minute after it is known to work."
 	}
 	return f
 }

@@ -43,7 +43,6 @@ const (
 const (
 	benchPrice  = 7         // attoPDR a chunk
 	shapedBytes = 256 << 20 // that shaped sellers send at most, so that they do not take all day
-	delay       = 20 * time.Millisecond
 )
 
 // spent is what moving the payload once took: seconds on the clock, and of the processors for
@@ -78,12 +77,8 @@ func Retrieval(ctx context.Context, cfg RetrievalConfig) ([]Row, error) {
 			x.rounds = append(x.rounds, s)
 		}
 	}
-	rows := report(measures)
-	if cfg.Size < shapedBytes {
-		return rows, nil
-	}
 	first, err := m.firstBytes(ctx)
-	return append(rows, first...), err
+	return append(report(measures), first...), err
 }
 
 // measure is one way to move bytes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -17,10 +18,10 @@ import (
 	"github.com/perdure/perdure/retrieval/seller"
 )
 
-// TestCrashAtEachFrame pulls the plug of both machines before each frame that
-// the buyer sends, with nothing left of what was not synced. The seller's
-// durable tick is never more than a window behind what it has lent against,
-// no promise is lost, and after the restart both go on to the end.
+// TestCrashAtEachFrame kills both processes before each frame that the buyer
+// sends, with nothing left of what they had not written to files. The seller's
+// newest tick is never more than a window behind what it has lent against, no
+// promise is lost, and after the restart both go on to the end.
 func TestCrashAtEachFrame(t *testing.T) {
 	const price, chunks = 7, 14
 	for at := 1; ; at++ {
@@ -44,8 +45,8 @@ func TestCrashAtEachFrame(t *testing.T) {
 			}
 			f.toSeller = func(n int, frame []byte) ([]byte, error) {
 				if n == at {
-					buyerDisk = buyerFS.CrashClone(vfs.CrashCloneCfg{})
-					sellerDisk = sellerFS.CrashClone(vfs.CrashCloneCfg{})
+					buyerDisk = buyerFS.CrashClone(killed)
+					sellerDisk = sellerFS.CrashClone(killed)
 					w.mu.Lock()
 					delete(w.sellers, string(s.peer.ID)) // it is down
 					w.mu.Unlock()
@@ -96,6 +97,9 @@ func TestCrashAtEachFrame(t *testing.T) {
 		w.conserved()
 	}
 }
+
+// killed is what kill -9 leaves of files: all that was written, synced or not.
+var killed = vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}
 
 // dialed is a Dialer whose seller says what it was told beforehand.
 type dialed struct {

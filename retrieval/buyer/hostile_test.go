@@ -354,9 +354,9 @@ func TestCrashAmongSellers(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				if frames++; frames == at {
-					buyerDisk = buyerFS.CrashClone(vfs.CrashCloneCfg{})
+					buyerDisk = buyerFS.CrashClone(killed)
 					for i := range disks {
-						crashed[i] = disks[i].CrashClone(vfs.CrashCloneCfg{})
+						crashed[i] = disks[i].CrashClone(killed)
 					}
 				}
 				if buyerDisk != nil {

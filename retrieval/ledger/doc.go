@@ -8,9 +8,10 @@
 //     voucher is sent. Revealed ticks are noted without waiting: showing an old
 //     tick again is harmless, and the payee shows the newest it has.
 //   - SaveVoucher returns after the voucher is on disk, before the first chunk
-//     leaves. SaveTick returns after the tick is on disk; calls that come
-//     together share one sync. A seller calls it at least once in a credit
-//     window, so a crash loses at most one window of ticks.
+//     leaves. NoteTick returns after the tick was written where it outlives the
+//     process, if not the machine; a seller calls it for every tick. SyncNotes
+//     and SaveTick return after it is on disk; a seller calls the one some
+//     milliseconds later, the other at the end of a session.
 //
 // A voucher never takes the place of one that is worth more: the checks are
 // made here once more, under the ledger's lock, whatever a caller believes.

@@ -16,6 +16,9 @@ type Ledger struct {
 	mu sync.Mutex // around every read that a write depends on
 
 	leases map[lease]struct{}
+
+	noting sync.Mutex // guards notes, not its file
+	notes  notes
 }
 
 // lease names a lane that a session pays on.
@@ -45,12 +48,20 @@ func Open(dir string, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open payment ledger %s: %w", dir, err)
 	}
-	return &Ledger{db: db, leases: map[lease]struct{}{}}, nil
+	l := &Ledger{db: db, leases: map[lease]struct{}{}}
+	fsys := o.FS
+	if fsys == nil {
+		fsys = vfs.Default
+	}
+	if err := l.openNotes(fsys, dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("open payment ledger %s: %w", dir, err), db.Close())
+	}
+	return l, nil
 }
 
 // Close writes what is pending and closes the ledger.
 func (l *Ledger) Close() error {
-	if err := errors.Join(l.db.LogData(nil, pebble.Sync), l.db.Close()); err != nil {
+	if err := errors.Join(l.SyncNotes(), l.notes.file.Close(), l.db.LogData(nil, pebble.Sync), l.db.Close()); err != nil {
 		return fmt.Errorf("close payment ledger: %w", err)
 	}
 	return nil
@@ -127,6 +138,7 @@ func (l *Ledger) Forget(channel uint64) error {
 	if err := b.Commit(pebble.Sync); err != nil {
 		return fmt.Errorf("forget channel %d: %w", channel, err)
 	}
+	l.forgetNotes(channel)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -153,6 +154,65 @@ func TestPayee(t *testing.T) {
 	must(t, l.Forget(7))
 	if d, err := l.Debt(7); d != (Debt{}) || n != 1 || err != nil {
 		t.Errorf("%d holdings, then %+v, %v", n, d, err)
+	}
+}
+
+// TestNotes: a tick that was noted outlives the process, one that was synced the
+// machine; a note that was torn leaves the one before it; none counts for another
+// voucher.
+func TestNotes(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	l := open(t, disk)
+	defer l.Close()
+	payer := someone(t)
+	first, links := promise(t, 7, 0, 3, 0)
+	other, others := promise(t, 7, 1, 1, 0)
+	must(t, l.SaveVoucher(payer, &first.Voucher))
+	must(t, l.SaveVoucher(payer, &other.Voucher))
+	killed := vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}
+	after := func(what string, left *vfs.MemFS, want ...uint64) {
+		t.Helper()
+		for range 2 { // what was taken over stays
+			l := open(t, left)
+			for lane, ticks := range want {
+				h, err := l.Holding(7, uint64(lane))
+				if err != nil || h == nil || h.Ticks != ticks {
+					t.Fatalf("%s: lane %d: %+v, %v; want tick %d", what, lane, h, err, ticks)
+				}
+				if err := payment.CheckTick(h.Voucher.Voucher.Anchor, h.Ticks, h.Tick); err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+			}
+			must(t, l.Close())
+		}
+	}
+	for k := uint64(1); k <= 5; k++ {
+		must(t, l.NoteTick(7, 0, 3, k, tick(t, links, k)))
+		after("killed", disk.CrashClone(killed), k, 0)
+		if h, err := l.Holding(7, 0); err != nil || h.Ticks != k {
+			t.Fatalf("%+v, %v", h, err)
+		}
+	}
+	must(t, l.SyncNotes())
+	must(t, l.NoteTick(7, 0, 3, 6, tick(t, links, 6)))
+	must(t, l.NoteTick(7, 1, 1, 2, tick(t, others, 2)))
+	after("synced", disk.CrashClone(vfs.CrashCloneCfg{}), 5, 0)
+	after("killed", disk.CrashClone(killed), 6, 2)
+
+	torn := disk.CrashClone(killed)
+	f, err := torn.OpenReadWrite("ledger/ticks", vfs.WriteCategoryUnspecified)
+	must(t, err)
+	_, err = f.WriteAt([]byte{255, 255}, notePlace+40) // tick 6 went to the second half
+	must(t, err)
+	must(t, f.Close())
+	after("torn", torn, 5, 2)
+
+	next, _ := promise(t, 7, 0, 4, 60)
+	must(t, l.SaveVoucher(payer, &next.Voucher))
+	after("new voucher", disk.CrashClone(killed), 0, 2)
+	must(t, l.Forget(7))
+	if h, err := l.Holding(7, 1); h != nil || err != nil {
+		t.Errorf("forgotten: %+v, %v", h, err)
 	}
 }
 

@@ -99,12 +99,15 @@ func (l *Ledger) holding(channel, lane uint64, value []byte) (*Holding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read voucher on lane %d of channel %d: %w", lane, channel, err)
 	}
-	note, err := l.get(key(tableTick, channel, lane, h.Voucher.Voucher.Nonce))
-	if note == nil || err != nil {
-		return h, err
+	saved, err := l.get(key(tableTick, channel, lane, h.Voucher.Voucher.Nonce))
+	if err == nil && saved != nil {
+		h.Ticks, h.Tick, err = decodeTick(saved)
 	}
-	if h.Ticks, h.Tick, err = decodeTick(note); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("read tick on lane %d of channel %d: %w", lane, channel, err)
+	}
+	if ticks, tick := l.noted(channel, lane, h.Voucher.Voucher.Nonce); ticks > h.Ticks {
+		h.Ticks, h.Tick = ticks, tick
 	}
 	return h, nil
 }

@@ -152,7 +152,7 @@ func New(cfg Config) (*Host, error) {
 	options := []libp2p.Option{
 		libp2p.Identity(cfg.Identity), libp2p.ResourceManager(resources),
 		libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport),
-		secured(), libp2p.DefaultMuxers,
+		secured(), muxed(),
 		libp2p.DisableMetrics(),
 		libp2p.UserAgent("perdure"), libp2p.WithDialTimeout(cfg.DialTimeout),
 		libp2p.AddrsFactory(func(listening []ma.Multiaddr) []ma.Multiaddr {

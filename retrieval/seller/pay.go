@@ -371,6 +371,10 @@ func (x *session) takeTick(t *retrieval.Tick) error {
 	if err := payment.CheckTick(held.Tick, t.Ticks-held.Ticks, t.Tick); err != nil {
 		return retrieval.Errorf(retrieval.CodeVoucher, "tick %d: %s", t.Ticks, err)
 	}
+	v := &held.Voucher.Voucher
+	if err := x.seller.cfg.Ledger.NoteTick(v.Channel, v.Lane, v.Nonce, t.Ticks, t.Tick); err != nil {
+		return err
+	}
 	next := *held
 	next.Ticks, next.Tick = t.Ticks, t.Tick
 	x.seller.mu.Lock()
@@ -390,42 +394,30 @@ func (x *session) takeTick(t *retrieval.Tick) error {
 	return nil
 }
 
-// A tick waits for others, so that they share one write to the disk, but not
-// longer than storeDelay, and one less than a credit window of them never wait:
-// the sender goes on while they are written.
-const (
-	storeTogether = retrieval.MaxCredit - 1
-	storeDelay    = 20 * time.Millisecond
-)
+// syncDelay is how long a tick that was noted, and so outlives this process, may
+// wait for others to be synced with.
+const syncDelay = 20 * time.Millisecond
 
-// store makes ticks durable as they come. While one write is under way, those
-// that come share the next.
+// store syncs ticks as they come.
 func (x *session) store(stop <-chan struct{}) {
-	timer := time.NewTimer(storeDelay)
-	defer timer.Stop()
 	for {
 		select {
 		case <-stop:
 			return
 		case <-x.flush:
-			if x.unstored() < storeTogether {
-				timer.Reset(storeDelay)
-				continue
-			}
+		}
+		timer := time.NewTimer(syncDelay)
+		select {
+		case <-stop:
+			timer.Stop()
+			return
 		case <-timer.C:
 		}
-		if err := x.storeTick(); err != nil {
+		if err := x.seller.cfg.Ledger.SyncNotes(); err != nil {
 			x.fail(err)
 			return
 		}
 	}
-}
-
-// unstored is how many ticks were accepted and are not durable yet.
-func (x *session) unstored() uint64 {
-	x.seller.mu.Lock()
-	defer x.seller.mu.Unlock()
-	return x.paid - x.stored
 }
 
 // storeTick makes the newest tick durable.
@@ -445,7 +437,6 @@ func (x *session) storeTick() error {
 	x.seller.mu.Lock()
 	x.stored = paid
 	x.seller.mu.Unlock()
-	x.signal()
 	return nil
 }
 

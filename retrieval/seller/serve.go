@@ -276,7 +276,7 @@ func (x *session) covered() bool { return x.held != nil && x.held.Ticks+x.unpaid
 
 // hasWindow reports whether the session itself has credit left.
 func (x *session) hasWindow() bool {
-	return x.unpaid() < retrieval.Window(x.paid-x.unsealed, x.offer.Credit, x.owed) && x.paid-x.stored < retrieval.MaxCredit
+	return x.unpaid() < retrieval.Window(x.paid-x.unsealed, x.offer.Credit, x.owed)
 }
 
 // before reports whether the session goes before another one of its channel: who

@@ -33,7 +33,7 @@ type session struct {
 	buf    []byte       // of the last chunk's frame; the sender's
 
 	wake   chan struct{} // something below changed
-	flush  chan struct{} // a tick waits to be made durable
+	flush  chan struct{} // a tick waits to be synced
 	saving sync.Mutex    // around every write of a tick, so that they are in order
 	done   chan struct{} // closed when run has ended
 
@@ -50,7 +50,7 @@ type session struct {
 	bytes    uint64
 	sent     uint64 // sent and due
 	paid     uint64 // ticks accepted in this session
-	stored   uint64 // of them, durable
+	stored   uint64 // of them, saved
 	fee      uint64 // ticks that are due for unsealing
 	unsealed uint64 // ticks that were paid for it
 	placed   bool   // lane holds

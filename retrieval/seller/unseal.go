@@ -82,8 +82,8 @@ func (x *session) honour() error {
 }
 
 // unseal has the piece unsealed, if it has to be and that is paid, and waits for it.
-// The payment is durable before the work begins, and so is the order to do it: neither
-// is lost with this process.
+// The payment is kept before the work begins, and so is the order to do it: neither is
+// lost with this process.
 func (x *session) unseal(ctx context.Context, w *want) (cancelled bool, err error) {
 	if x.asleep == nil {
 		return false, nil
