@@ -26,8 +26,8 @@ type Directory interface {
 	// cursor of the next page, empty if there is none.
 	Asks(ctx context.Context, w *orderbook.Wanted, cursor string) (asks []*chain.Order, next string, err error)
 	// Bids returns the best bids that pay a price, attoPDR per GiB per block, or more; of
-	// them only those that have not looked at all asks yet, if new.
-	Bids(ctx context.Context, price chain.Amount, new bool) ([]*chain.Order, error)
+	// them only those that have not looked at all asks yet, if fresh.
+	Bids(ctx context.Context, price chain.Amount, fresh bool) ([]*chain.Order, error)
 	// Delays returns how many blocks recent deals took from the match to the proof.
 	Delays(ctx context.Context) ([]uint64, error)
 	// DealsOf returns the IDs of the deals over pieces of a payload, and of those whose

@@ -171,9 +171,9 @@ type listedDeal struct {
 const bidsMost = 500
 
 // Bids implements Directory. What is listed is taken as it is.
-func (d nodeDirectory) Bids(ctx context.Context, price chain.Amount, new bool) ([]*chain.Order, error) {
+func (d nodeDirectory) Bids(ctx context.Context, price chain.Amount, fresh bool) ([]*chain.Order, error) {
 	query := url.Values{"price": {price.String()}}
-	if new {
+	if fresh {
 		query.Set("state", "new")
 	}
 	page, err := rpc.ReadPage[orderJSON](ctx, d.node, "/v1/market/bids", query, bidsMost, "")

@@ -99,8 +99,8 @@ func (l *lookout) lookAhead(ctx context.Context, s *deals.Situation) error {
 	return nil
 }
 
-func (l *lookout) bids(ctx context.Context, price chain.Amount, new bool) error {
-	bids, err := l.directory.Bids(ctx, price, new)
+func (l *lookout) bids(ctx context.Context, price chain.Amount, fresh bool) error {
+	bids, err := l.directory.Bids(ctx, price, fresh)
 	if err != nil {
 		return fmt.Errorf("read order book: %w", err)
 	}

@@ -34,8 +34,8 @@ func (d *bookDirectory) Asks(_ context.Context, w *orderbook.Wanted, cursor stri
 }
 
 // Bids implements Directory.
-func (d *bookDirectory) Bids(_ context.Context, price chain.Amount, new bool) ([]*chain.Order, error) {
-	return d.book.Wishes(price, new, chain.Place{}, bidsMost).Orders, nil
+func (d *bookDirectory) Bids(_ context.Context, price chain.Amount, fresh bool) ([]*chain.Order, error) {
+	return d.book.Wishes(price, fresh, chain.Place{}, bidsMost).Orders, nil
 }
 
 // bookOf is a book of n asks of one owner and behind them some of others.

@@ -52,6 +52,7 @@ func TestMemory(t *testing.T) {
 	}
 	w := newWorld(t, 1)
 	w.ctx = t.Context()
+	w.chain.Pause(true)                     // it keeps all of its history in memory: no block without a message
 	path := filepath.Join(w.dir, "content") // has no blocks on disk; as it is stored it is noise
 	w.must(os.WriteFile(path, nil, 0o600))
 	w.must(os.Truncate(path, int64(size)))
@@ -112,6 +113,15 @@ func (l largeChain) Record(ctx context.Context, k chain.Key, into chain.CBOR) (b
 
 // DealsOfPiece implements client.Directory.
 func (largeChain) DealsOfPiece(context.Context, string) ([]uint64, error) { return nil, nil }
+
+// Submit implements deals.Chain: the message is in the next block, which is made at once.
+func (l largeChain) Submit(ctx context.Context, raw []byte) error {
+	if err := l.Chain.Submit(ctx, raw); err != nil {
+		return err
+	}
+	l.Advance(1)
+	return nil
+}
 
 // DealsOf implements client.Directory.
 func (l largeChain) DealsOf(context.Context, string) (deals, claimed []uint64, err error) {

@@ -341,10 +341,10 @@ func (c *Chain) Asks(_ context.Context, w *orderbook.Wanted, _ string) (asks []*
 }
 
 // Bids implements client.Directory.
-func (c *Chain) Bids(_ context.Context, price chain.Amount, new bool) ([]*chain.Order, error) {
+func (c *Chain) Bids(_ context.Context, price chain.Amount, fresh bool) ([]*chain.Order, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.view.book.Wishes(price, new, chain.Place{}, 1<<20).Orders, nil
+	return c.view.book.Wishes(price, fresh, chain.Place{}, 1<<20).Orders, nil
 }
 
 // Delays implements client.Directory.

@@ -78,15 +78,12 @@ func newStatus(d *Daemon) (*status, error) {
 
 func (s *status) addr() string { return s.listener.Addr().String() }
 
-func (s *status) writeInfo() error { return writeInfo(s.d.opts.Home, s.read()) }
-
-// writeInfo writes what a running daemon says of itself into its home.
-func writeInfo(home string, info Info) error {
-	raw, err := json.MarshalIndent(info, "", "  ")
+func (s *status) writeInfo() error {
+	raw, err := json.MarshalIndent(s.read(), "", "  ")
 	if err != nil {
 		return err
 	}
-	return lifecycle.WriteFile(InfoPath(home), append(raw, '\n'), 0o644)
+	return lifecycle.WriteFile(InfoPath(s.d.opts.Home), append(raw, '\n'), 0o644)
 }
 
 func (s *status) saw(u *consensus.Update) {
