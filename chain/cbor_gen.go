@@ -7901,7 +7901,7 @@ func (t *PublishReceipts) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufServed = []byte{133}
+var lengthBufServed = []byte{134}
 
 func (t *Served) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -7951,6 +7951,19 @@ func (t *Served) MarshalCBOR(w io.Writer) error {
 	if _, err := cw.Write(t.Root[:]); err != nil {
 		return err
 	}
+
+	// t.All ([32]uint8) (array)
+	if len(t.All) > 2097152 {
+		return xerrors.Errorf("Byte array in field t.All was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.All))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.All[:]); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -7973,7 +7986,7 @@ func (t *Served) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 5 {
+	if extra != 6 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -8052,6 +8065,27 @@ func (t *Served) UnmarshalCBOR(r io.Reader) (err error) {
 
 	t.Root = [32]uint8{}
 	if _, err := io.ReadFull(cr, t.Root[:]); err != nil {
+		return err
+	}
+	// t.All ([32]uint8) (array)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 2097152 {
+		return fmt.Errorf("t.All: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+	if extra != 32 {
+		return fmt.Errorf("expected array to have 32 elements")
+	}
+
+	t.All = [32]uint8{}
+	if _, err := io.ReadFull(cr, t.All[:]); err != nil {
 		return err
 	}
 	return nil

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -69,7 +70,7 @@ type PublishReceipts struct {
 	Root     [32]byte
 	Count    uint64 // receipts in the batch
 	Bytes    uint64 // all of them together
-	From, To Height // the least From and the greatest To of them
+	From, To Height // the least and the greatest To of them
 }
 
 // Kind implements Body.
@@ -80,8 +81,21 @@ type Served struct {
 	Bytes    uint64
 	Receipts uint64
 	Batches  uint64
-	Through  Height   // To of the last batch: the next one begins after it
+	Through  Height   // To of the last batch: receipts of the next one end after it
 	Root     [32]byte // of the last batch
+	All      [32]byte // AllBatches of all of them
+}
+
+// AllBatches is the digest over all batches of a miner once b is published, given
+// that over those before (zero for none): SHA-256 of before, Root, and Count,
+// Bytes, From and To as u64be. By it whoever is shown all of the batches knows
+// that these are those which the chain saw.
+func AllBatches(before [32]byte, b *PublishReceipts) [32]byte {
+	text := append(before[:], b.Root[:]...)
+	for _, n := range []uint64{b.Count, b.Bytes, uint64(b.From), uint64(b.To)} {
+		text = binary.BigEndian.AppendUint64(text, n)
+	}
+	return sha256.Sum256(text)
 }
 
 // ReceiptsRoot is the Merkle tree hash of RFC 6962 over the encodings of signed

@@ -8,14 +8,18 @@ import (
 )
 
 // buyer makes a buyer that pays from this home's channels, or one that pays
-// nothing at all. done lets go of the payment ledger.
-func (c *Client) buyer(ctx context.Context, free bool) (*buyer.Buyer, func(), error) {
+// nothing at all. It signs receipts for the miners among the sources; nil: none. done lets
+// go of the payment ledger.
+func (c *Client) buyer(ctx context.Context, free bool, from *sources) (*buyer.Buyer, func(), error) {
 	p, err := c.cfg.Chain.Params(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	cfg := c.cfg.Buyer
 	cfg.ChainID, cfg.Dialer = p.ChainID, c.cfg.Host
+	if c.cfg.Sender != nil && from != nil {
+		cfg.Witness = witness{c, from}
+	}
 	done := func() {}
 	if !free {
 		book, err := c.ledger.open(ctx)

@@ -30,8 +30,11 @@ type Directory interface {
 	Bids(ctx context.Context, price chain.Amount, fresh bool) ([]*chain.Order, error)
 	// Delays returns how many blocks recent deals took from the match to the proof.
 	Delays(ctx context.Context) ([]uint64, error)
-	// DealsOf returns the IDs of the deals over pieces of a payload.
-	DealsOf(ctx context.Context, root string) ([]uint64, error)
+	// DealsOf returns the IDs of the deals over pieces of a payload, and of those whose
+	// miners say that their piece holds it among others.
+	DealsOf(ctx context.Context, root string) (deals, claimed []uint64, err error)
+	// DealsOfPiece returns the IDs of the deals over a piece.
+	DealsOfPiece(ctx context.Context, piece string) ([]uint64, error)
 }
 
 // Host is the client's place on the network; a p2p.Host is one.
@@ -53,6 +56,7 @@ type Config struct {
 	Buyer     buyer.Config // how sellers are treated; its ports are filled in
 	Batch     Batch        // when Run flushes what waits in the batch
 	Finders   []Finder     // asked for sellers that the chain does not know
+	Gateways  []string     // URLs; asked for pieces that no deal in force is over
 	Log       *slog.Logger // nil: none
 }
 
@@ -105,7 +109,10 @@ type Options struct {
 	// Finders are asked for sellers of content that the chain does not know, beside
 	// the distributed hash table that the chain's miners are in.
 	Finders []Finder
-	Log     *slog.Logger
+	// Gateways are URLs that are asked for /piece/CID when no deal in force is over a
+	// piece.
+	Gateways []string
+	Log      *slog.Logger
 }
 
 // Node is what a client needs of a chain node: an rpc.Client, which believes its
@@ -123,7 +130,7 @@ func Home(home string) string { return filepath.Join(home, "client") }
 // Open makes a client that talks to a node and, with a key, has a libp2p host of
 // its own. It does not ask the node anything yet.
 func Open(o Options) (*Client, error) {
-	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Batch: o.Batch, Finders: o.Finders, Log: o.Log}
+	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Batch: o.Batch, Finders: o.Finders, Gateways: o.Gateways, Log: o.Log}
 	var parts lifecycle.Group
 	fail := func(err error) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("open client: %w", err), parts.Close())

@@ -161,6 +161,12 @@ func (d nodeDirectory) readAsks(ctx context.Context, listed []orderJSON) ([]*cha
 	return out, nil
 }
 
+// listedDeal is what a list of deals says that matters here.
+type listedDeal struct {
+	ID      uint64 `json:"id"`
+	Claimed bool   `json:"claimed"`
+}
+
 // bidsMost is how many bids ahead are read.
 const bidsMost = 500
 
@@ -199,10 +205,21 @@ func (d nodeDirectory) Delays(ctx context.Context) ([]uint64, error) {
 }
 
 // DealsOf implements Directory.
-func (d nodeDirectory) DealsOf(ctx context.Context, root string) ([]uint64, error) {
-	all, err := rpc.List[struct {
-		ID uint64 `json:"id"`
-	}](ctx, d.node, "/v1/deals", url.Values{"root": {root}})
+func (d nodeDirectory) DealsOf(ctx context.Context, root string) (deals, claimed []uint64, err error) {
+	all, err := rpc.List[listedDeal](ctx, d.node, "/v1/deals", url.Values{"root": {root}})
+	for _, deal := range all {
+		if deal.Claimed {
+			claimed = append(claimed, deal.ID)
+		} else {
+			deals = append(deals, deal.ID)
+		}
+	}
+	return deals, claimed, err
+}
+
+// DealsOfPiece implements Directory.
+func (d nodeDirectory) DealsOfPiece(ctx context.Context, piece string) ([]uint64, error) {
+	all, err := rpc.List[listedDeal](ctx, d.node, "/v1/deals", url.Values{"piece": {piece}})
 	var out []uint64
 	for _, deal := range all {
 		out = append(out, deal.ID)

@@ -300,7 +300,7 @@ func (c *Client) deposit(ctx context.Context, r *DepositResult, amount chain.Amo
 	if err != nil {
 		return err
 	}
-	b, done, err := c.buyer(ctx, false) // holds the ledger: nobody else of this home opens channels meanwhile
+	b, done, err := c.buyer(ctx, false, nil) // holds the ledger: nobody else of this home opens channels meanwhile
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,8 @@ import (
 func (c *Client) getPiece(ctx context.Context, r *GetResult, dest string, o GetOptions) (err error) {
 	g := &getting{c: c, o: o, r: r}
 	var deal *chain.Deal
-	if g.from, deal, err = c.sellsPiece(ctx, r.Root); err != nil {
+	g.from, deal, err = c.sellsPiece(ctx, r.Root)
+	if err != nil && (!errors.Is(err, ErrNotStored) || len(c.cfg.Gateways) == 0) {
 		return err
 	}
 	if o.To == nil {
@@ -32,7 +33,12 @@ func (c *Client) getPiece(ctx context.Context, r *GetResult, dest string, o GetO
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	kept, err := g.fetchPiece(ctx, deal)
+	var kept *keptPiece
+	if deal != nil {
+		kept, err = g.fetchPiece(ctx, deal)
+	} else {
+		kept, err = g.downloadPiece(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func (g *getting) begin(ctx context.Context) (finish func(error), err error) {
 		return nil, err
 	}
 	var done func()
-	if g.buyer, done, err = g.c.buyer(ctx, g.o.FreeOnly); err != nil {
+	if g.buyer, done, err = g.c.buyer(ctx, g.o.FreeOnly, g.from); err != nil {
 		return nil, err
 	}
 	g.clerk = g.c.newClerk(g.r.Root.String(), strings.Join(append([]string{""}, g.o.Path...), "/"), g.from, p.Network)

@@ -414,7 +414,12 @@ func TestParseRange(t *testing.T) {
 type hidden struct{ *clienttest.Chain }
 
 // DealsOf implements client.Directory.
-func (hidden) DealsOf(context.Context, string) ([]uint64, error) { return nil, nil }
+func (hidden) DealsOf(context.Context, string) (deals, claimed []uint64, err error) {
+	return nil, nil, nil
+}
+
+// DealsOfPiece implements client.Directory.
+func (hidden) DealsOfPiece(context.Context, string) ([]uint64, error) { return nil, nil }
 
 // finder names peers.
 type finder []chain.Peer

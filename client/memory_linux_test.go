@@ -111,6 +111,9 @@ func (l largeChain) Record(ctx context.Context, k chain.Key, into chain.CBOR) (b
 	return l.Chain.Record(ctx, k, into)
 }
 
+// DealsOfPiece implements client.Directory.
+func (largeChain) DealsOfPiece(context.Context, string) ([]uint64, error) { return nil, nil }
+
 // Submit implements deals.Chain: the message is in the next block, which is made at once.
 func (l largeChain) Submit(ctx context.Context, raw []byte) error {
 	if err := l.Chain.Submit(ctx, raw); err != nil {
@@ -121,8 +124,8 @@ func (l largeChain) Submit(ctx context.Context, raw []byte) error {
 }
 
 // DealsOf implements client.Directory.
-func (l largeChain) DealsOf(context.Context, string) ([]uint64, error) {
-	return []uint64{l.deal.ID}, nil
+func (l largeChain) DealsOf(context.Context, string) (deals, claimed []uint64, err error) {
+	return []uint64{l.deal.ID}, nil, nil
 }
 
 // large has the miner sell packed content, and makes a client that knows of it.

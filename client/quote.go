@@ -30,7 +30,8 @@ type Quote struct {
 	Duration    uint64   // blocks; 0: not known without a node
 	Contents    []*Quote // of several contents, what each comes to without the market; one that shares a piece has none of its own
 	Market      *deals.Quote
-	Problem     error // why Market is nil
+	Miners      []Standing // whose asks Market takes
+	Problem     error      // why Market is nil
 }
 
 func newQuote(p *pack.Packed, plan *plan) *Quote {
@@ -144,7 +145,10 @@ func (e *estimate) price(ctx context.Context, q *Quote, stored []*pack.Packed) (
 	for _, p := range stored {
 		terms = append(terms, e.plan.terms(e.s, p)...)
 	}
-	q.Market, err = e.client.price(ctx, e.s, terms)
+	if q.Market, err = e.client.price(ctx, e.s, terms); err != nil {
+		return err
+	}
+	q.Miners, err = e.client.standings(ctx, q.Market, e.s.Params.Network)
 	return err
 }
 

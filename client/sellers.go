@@ -38,10 +38,14 @@ func (c *Client) objectOf(ctx context.Context, root cid.Cid) (*files.Object, err
 	return all[len(all)-1], nil
 }
 
+// maxClaims bounds how many deals are asked that only their miners say hold a payload.
+const maxClaims = 16
+
 // dealsOf returns the deals over a payload under which a miner holds its piece
-// now: those the chain knows of and those in the records.
+// now: those the chain knows of, those in the records, and behind them a few whose
+// miners say so. One that lies costs a question: it does not have the blocks.
 func (c *Client) dealsOf(ctx context.Context, root cid.Cid) ([]*chain.Deal, error) {
-	ids, err := c.cfg.Directory.DealsOf(ctx, root.String())
+	ids, claimed, err := c.cfg.Directory.DealsOf(ctx, root.String())
 	if err != nil {
 		c.log.Warn("ask for deals by root; going on with those in the records", "root", root, "err", err)
 	}
@@ -50,13 +54,17 @@ func (c *Client) dealsOf(ctx context.Context, root cid.Cid) ([]*chain.Deal, erro
 		return nil, err
 	}
 	shared := map[uint64]bool{} // deals over pieces that the payload shares with others
+	for _, id := range claimed[:min(len(claimed), maxClaims)] {
+		ids = append(ids, id)
+		shared[id] = true
+	}
 	for _, o := range objects {
 		if o.Imported {
 			c.hinted(ctx, o)
 		}
 		for _, id := range recordedDeals(o.Pieces) {
 			ids = append(ids, id)
-			shared[id] = o.In != 0 || o.Imported
+			shared[id] = shared[id] || o.In != 0 || o.Imported
 		}
 	}
 	return c.heldDeals(ctx, ids, func(d *chain.Deal) bool { return d.PayloadRoot == root || shared[d.ID] })
@@ -93,7 +101,12 @@ func (c *Client) heldDeals(ctx context.Context, ids []uint64, which func(*chain.
 type sources struct {
 	parts  []buyer.Part
 	miners map[string]chain.MinerID // by binary peer ID
+	deals  map[copyOf]uint64        // one over each copy
 	asked  bool                     // the Finders were
+}
+
+func newSources() *sources {
+	return &sources{miners: map[string]chain.MinerID{}, deals: map[copyOf]uint64{}}
 }
 
 // sellers returns the pieces of a payload with who sells them: by the chain and
@@ -111,7 +124,7 @@ func (c *Client) sellers(ctx context.Context, root cid.Cid) (*sources, error) {
 		}
 		return int(a.Part) - int(b.Part)
 	})
-	s := &sources{miners: map[string]chain.MinerID{}}
+	s := newSources()
 	if err := c.addDeals(ctx, s, found, root); err != nil {
 		return nil, err
 	}
@@ -137,6 +150,7 @@ func (c *Client) addDeals(ctx context.Context, s *sources, found []*chain.Deal, 
 			peers[d.Miner] = peer
 			s.miners[string(peer.ID)] = d.Miner
 		}
+		s.deals[copyOf{d.Miner, d.PieceCID}] = d.ID
 		at := slices.IndexFunc(s.parts, func(p buyer.Part) bool { return p.Piece.Equals(d.PieceCID) })
 		if at < 0 {
 			part := buyer.Part{Piece: d.PieceCID}
@@ -195,14 +209,17 @@ func (s *sources) minerText(peer string, n chain.Network) string {
 	return chain.FormatMiner(id, n)
 }
 
-// sellsPiece returns who holds a piece under a deal that this home knows of, and
-// one of the deals.
+// sellsPiece returns who holds a piece under a deal that the chain or this home knows
+// of, and one of the deals.
 func (c *Client) sellsPiece(ctx context.Context, piece cid.Cid) (*sources, *chain.Deal, error) {
 	objects, err := c.records.OfPiece(ctx, piece.String())
 	if err != nil {
 		return nil, nil, err
 	}
-	var ids []uint64
+	ids, err := c.cfg.Directory.DealsOfPiece(ctx, piece.String())
+	if err != nil {
+		c.log.Warn("ask for deals by piece; going on with those in the records", "piece", piece, "err", err)
+	}
 	for _, o := range objects {
 		ids = append(ids, recordedDeals(o.Pieces)...)
 	}
@@ -211,8 +228,8 @@ func (c *Client) sellsPiece(ctx context.Context, piece cid.Cid) (*sources, *chai
 		return nil, nil, err
 	}
 	if len(found) == 0 {
-		return nil, nil, fmt.Errorf("piece %s: %w, as far as this home knows", piece, ErrNotStored)
+		return nil, nil, fmt.Errorf("piece %s: %w", piece, ErrNotStored)
 	}
-	s := &sources{miners: map[string]chain.MinerID{}}
+	s := newSources()
 	return s, found[0], c.addDeals(ctx, s, found, cid.Undef)
 }

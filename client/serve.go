@@ -126,7 +126,7 @@ type dealChain struct{ c *Client }
 
 // DealsOf implements gateway.Chain.
 func (d dealChain) DealsOf(ctx context.Context, root cid.Cid, limit int) ([]*chain.Deal, error) {
-	ids, err := d.c.cfg.Directory.DealsOf(ctx, root.String())
+	ids, _, err := d.c.cfg.Directory.DealsOf(ctx, root.String())
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,7 @@ type QuoteJSON struct {
 	Expected    *uint64       `json:"expected"` // until it is, by the median of recent deals
 	Latest      *uint64       `json:"latest"`   // by when it is, or is void
 	Seen        *SeenJSON     `json:"seen"`
+	Miners      []Standing    `json:"miners,omitempty"` // whose asks would be taken
 }
 
 // SeenJSON is what a quote knows of the order book.
@@ -63,7 +64,7 @@ type SeenJSON struct {
 
 // ShowQuote gives a quote its JSON form.
 func ShowQuote(q *Quote) QuoteJSON {
-	out := QuoteJSON{PayloadSize: q.PayloadSize, Copies: q.Copies, Pieces: []PieceJSON{}}
+	out := QuoteJSON{PayloadSize: q.PayloadSize, Copies: q.Copies, Pieces: []PieceJSON{}, Miners: q.Miners}
 	if q.Root.Defined() {
 		out.RootCID = q.Root.String()
 	}

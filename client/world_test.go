@@ -65,18 +65,32 @@ func (w *world) client() *client.Client { return w.clientOf(w.chain) }
 // clientOf does so with another node.
 func (w *world) clientOf(node deals.Chain) *client.Client {
 	w.t.Helper()
+	sender, err := wallet.NewSender(node, clienttest.Key(clienttest.ClientKey), chain.Amount{})
+	w.must(err)
+	c, err := client.New(client.Config{Home: w.home, Chain: node, Directory: w.chain, Sender: sender, Host: w.host(),
+		Buyer: buyer.Config{StallTimeout: 5 * time.Second}})
+	w.must(err)
+	w.t.Cleanup(func() { w.must(c.Close()) })
+	return c
+}
+
+// host is the home's place on the network, until the test ends.
+func (w *world) host() *p2p.Host {
+	w.t.Helper()
 	identity, err := p2p.LoadIdentity(filepath.Join(w.home, "identity"))
 	w.must(err)
 	host, err := p2p.New(p2p.Config{Identity: identity})
 	w.must(err)
 	w.t.Cleanup(func() { w.must(host.Close()) })
-	sender, err := wallet.NewSender(node, clienttest.Key(clienttest.ClientKey), chain.Amount{})
+	return host
+}
+
+// sender sends as the client.
+func (w *world) sender() *wallet.Sender {
+	w.t.Helper()
+	sender, err := wallet.NewSender(w.chain, clienttest.Key(clienttest.ClientKey), chain.Amount{})
 	w.must(err)
-	c, err := client.New(client.Config{Home: w.home, Chain: node, Directory: w.chain, Sender: sender, Host: host,
-		Buyer: buyer.Config{StallTimeout: 5 * time.Second}})
-	w.must(err)
-	w.t.Cleanup(func() { w.must(c.Close()) })
-	return c
+	return sender
 }
 
 func (w *world) must(err error) {

@@ -69,6 +69,9 @@ type Records interface {
 	DealsIn(state DealState) ([]*Deal, error)
 	// DealsOfPiece returns the deals over a piece by ID.
 	DealsOfPiece(piece cid.Cid) ([]*Deal, error)
+	// Changes counts the changes of deals and contents since the records were opened.
+	// While it stays, nothing that was read of them has changed.
+	Changes() uint64
 	// SetContents notes the roots of the payloads that a piece holds, if they are
 	// several, in place of those noted before.
 	SetContents(piece cid.Cid, roots []cid.Cid) error

@@ -247,7 +247,7 @@ func (t *Ask) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufOffer = []byte{143}
+var lengthBufOffer = []byte{145}
 
 func (t *Offer) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -349,6 +349,18 @@ func (t *Offer) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Miner (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Unseal (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Unseal)); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -371,7 +383,7 @@ func (t *Offer) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 15 {
+	if extra != 17 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -579,6 +591,34 @@ func (t *Offer) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.ExpireAfter = chain.Height(extra)
+
+	}
+	// t.Miner (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miner = uint64(extra)
+
+	}
+	// t.Unseal (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Unseal = uint64(extra)
 
 	}
 	return nil
@@ -1366,7 +1406,7 @@ func (t *Cancel) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufBye = []byte{128}
+var lengthBufBye = []byte{129}
 
 func (t *Bye) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -1380,6 +1420,10 @@ func (t *Bye) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Receipt (chain.SignedReceipt) (struct)
+	if err := t.Receipt.MarshalCBOR(cw); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -1402,10 +1446,29 @@ func (t *Bye) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 0 {
+	if extra != 1 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
+	// t.Receipt (chain.SignedReceipt) (struct)
+
+	{
+
+		b, err := cr.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != cbg.CborNull[0] {
+			if err := cr.UnreadByte(); err != nil {
+				return err
+			}
+			t.Receipt = new(chain.SignedReceipt)
+			if err := t.Receipt.UnmarshalCBOR(cr); err != nil {
+				return xerrors.Errorf("unmarshaling t.Receipt pointer: %w", err)
+			}
+		}
+
+	}
 	return nil
 }
 
@@ -1489,6 +1552,69 @@ func (t *Error) UnmarshalCBOR(r io.Reader) (err error) {
 		}
 
 		t.Text = string(sval)
+	}
+	return nil
+}
+
+var lengthBufWait = []byte{129}
+
+func (t *Wait) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufWait); err != nil {
+		return err
+	}
+
+	// t.Seconds (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Seconds)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *Wait) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Wait{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 1 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Seconds (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Seconds = uint64(extra)
+
 	}
 	return nil
 }

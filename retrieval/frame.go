@@ -23,6 +23,7 @@ const (
 	KindCancel   Kind = 9
 	KindBye      Kind = 10
 	KindError    Kind = 11
+	KindWait     Kind = 12
 )
 
 // Limit is the most bytes that a frame of the kind may have, the kind itself
@@ -31,7 +32,7 @@ func (k Kind) Limit() int {
 	switch {
 	case k == KindChunk:
 		return MaxFrame
-	case k >= KindAsk && k <= KindError:
+	case k >= KindAsk && k <= KindWait:
 		return MaxControl
 	}
 	return 0
@@ -78,6 +79,9 @@ func (*Bye) Kind() Kind { return KindBye }
 // Kind implements Message.
 func (*Error) Kind() Kind { return KindError }
 
+// Kind implements Message.
+func (*Wait) Kind() Kind { return KindWait }
+
 // newMessage returns an empty message of a kind that is coded as CBOR.
 func newMessage(k Kind) Message {
 	switch k {
@@ -101,6 +105,8 @@ func newMessage(k Kind) Message {
 		return new(Bye)
 	case KindError:
 		return new(Error)
+	case KindWait:
+		return new(Wait)
 	}
 	return nil
 }

@@ -62,6 +62,8 @@ type Offer struct {
 	Free        uint64         // chunks of this session that cost nothing, the first ones
 	Credit      uint64         // most chunks that may be unpaid
 	ExpireAfter chain.Height   // a voucher must expire later than this
+	Miner       chain.MinerID  // who the seller is on chain: a receipt in the Bye is for it; 0: none is wanted
+	Unseal      uint64         // ticks that are due before the first chunk, since the piece must be unsealed; 0: none
 }
 
 // Pay presents a voucher (buyer to seller): the newest of its lane, with the
@@ -140,7 +142,15 @@ type Cancel struct{ Want uint64 }
 
 // Bye ends the session (buyer to seller). The seller makes what it holds
 // durable, answers with its Standing if there is a voucher, and closes.
-type Bye struct{}
+type Bye struct {
+	Receipt *chain.SignedReceipt // for what came, if the offer names a miner; nil: the buyer signs none
+}
+
+// Wait says that the seller is at work on what the next chunk needs, and that the
+// session stands (seller to buyer).
+type Wait struct {
+	Seconds uint64 // until it can go on, as far as it knows; 0: it does not know
+}
 
 var errForm = errors.New("malformed message")
 
@@ -184,6 +194,8 @@ func (o *Offer) Validate() error {
 		return malformed("offer of chunks of %d bytes, want %d", o.ChunkSize, ChunkSize)
 	case o.Credit < 1 || o.Credit > MaxCredit:
 		return malformed("offer of credit %d, want 1 to %d", o.Credit, MaxCredit)
+	case o.Unseal > chain.MaxTicks || o.Unseal > 0 && o.Price.IsZero():
+		return malformed("offer with %d ticks for unsealing at %s attoPDR each, want at most %d of a price", o.Unseal, o.Price, chain.MaxTicks)
 	case o.Price.IsZero() != (o.Payee == nil):
 		return malformed("offer has a price without a payee, or a payee without a price")
 	case o.Payee != nil && !chain.IsKeyAddress(*o.Payee):
@@ -262,8 +274,17 @@ func (t *Tick) Validate() error {
 // Validate implements Message: every Cancel is well formed.
 func (*Cancel) Validate() error { return nil }
 
-// Validate implements Message: every Bye is well formed.
-func (*Bye) Validate() error { return nil }
+// Validate checks the form of the message. Whether the receipt is worth anything
+// is the seller's question.
+func (b *Bye) Validate() error {
+	if b.Receipt != nil && b.Receipt.Receipt.Version != chain.MessageVersion {
+		return Errorf(CodeUnsupported, "receipt version %d, this peer speaks %d", b.Receipt.Receipt.Version, chain.MessageVersion)
+	}
+	return nil
+}
+
+// Validate implements Message: every Wait is well formed.
+func (*Wait) Validate() error { return nil }
 
 func checkCID(c cid.Cid) error {
 	if !c.Defined() || c.ByteLen() > maxCID {

@@ -41,7 +41,7 @@ func samples(t testing.TB) map[string]Message {
 		"ask":       &Ask{Version: Version, ChainID: "perdure-devnet", Piece: &c},
 		"ask-root":  &Ask{Version: Version, ChainID: "perdure-devnet", Root: &c, Part: 2, Deal: 8},
 		"ask-part":  &Ask{Version: Version, ChainID: "perdure-devnet", Piece: &c, Segment: &c},
-		"offer":     &Offer{Version: Version, Session: 5, Piece: c, Root: c, Form: FormFlat, Blocks: 3, Bytes: 300_000, Archive: 300_200, Chunks: 2, ChunkSize: ChunkSize, Price: chain.Atto(100), Payee: &payee, Free: 1, Credit: 4, ExpireAfter: 120},
+		"offer":     &Offer{Version: Version, Session: 5, Piece: c, Root: c, Form: FormFlat, Blocks: 3, Bytes: 300_000, Archive: 300_200, Chunks: 2, ChunkSize: ChunkSize, Price: chain.Atto(100), Payee: &payee, Free: 1, Credit: 4, ExpireAfter: 120, Miner: 1000, Unseal: 3},
 		"offer-nil": &Offer{Version: Version, Session: 6, Piece: c, Root: c, ChunkSize: ChunkSize, Credit: 4},
 		"pay":       &Pay{Voucher: chain.SignedVoucher{Voucher: voucher, Signature: crypto.Signature{Type: crypto.SigTypeSecp256k1, Data: make([]byte, 65)}}, Tick: anchor},
 		"standing":  &Standing{Channel: 7, Lane: 1, Nonce: 3, Ticks: 12, Tick: anchor},
@@ -51,6 +51,8 @@ func samples(t testing.TB) map[string]Message {
 		"tick":      &Tick{Ticks: 2, Tick: anchor},
 		"cancel":    &Cancel{Want: 1},
 		"bye":       &Bye{},
+		"bye-for":   &Bye{Receipt: &chain.SignedReceipt{Receipt: chain.Receipt{Version: chain.MessageVersion, ChainID: "perdure-devnet", Miner: 1000, Deal: 8, Buyer: payee, Nonce: 77, Bytes: 300_000, From: 90, To: 92}, Signature: crypto.Signature{Type: crypto.SigTypeSecp256k1, Data: make([]byte, 65)}}},
+		"wait":      &Wait{Seconds: 40},
 		"error":     Errorf(CodeUnpaid, "4 chunks unpaid"),
 	}
 }
@@ -97,7 +99,7 @@ func TestDecodeRefuses(t *testing.T) {
 	bad := map[string][]byte{
 		"empty":            {},
 		"kind 0":           {0},
-		"kind 12":          {12},
+		"kind 13":          {13},
 		"cut":              encode(all["offer"])[:20],
 		"trailing":         append(encode(all["tick"]), 0),
 		"long control":     append([]byte{byte(KindError)}, make([]byte, MaxControl)...),
@@ -113,6 +115,9 @@ func TestDecodeRefuses(t *testing.T) {
 		"credit 0":         edit("offer", func(m Message) { m.(*Offer).Credit = 0 }),
 		"credit 5":         edit("offer", func(m Message) { m.(*Offer).Credit = 5 }),
 		"no payee":         edit("offer", func(m Message) { m.(*Offer).Payee = nil }),
+		"unseal for 0":     edit("offer-nil", func(m Message) { m.(*Offer).Unseal = 1 }),
+		"unseal too long":  edit("offer", func(m Message) { m.(*Offer).Unseal = chain.MaxTicks + 1 }),
+		"receipt version":  edit("bye-for", func(m Message) { m.(*Bye).Receipt.Receipt.Version = 99 }),
 		"more chunks":      edit("offer", func(m Message) { m.(*Offer).Chunks = 4 }),
 		"lane 16":          edit("pay", func(m Message) { m.(*Pay).Voucher.Voucher.Lane = 16 }),
 		"no ticks":         edit("pay", func(m Message) { m.(*Pay).Voucher.Voucher.MaxTicks = 0 }),

@@ -36,7 +36,7 @@ func applyPublishReceipts(s *state, m *chain.Message, b *chain.PublishReceipts) 
 		return 0, refuse(CodeFailed, "%d bytes on top of %d are more than a miner can have served", b.Bytes, served.Bytes)
 	}
 	s.store(chain.ServedKey(b.Miner), &chain.Served{Bytes: bytes, Receipts: served.Receipts + b.Count, Batches: served.Batches + 1,
-		Through: b.To, Root: b.Root})
+		Through: b.To, Root: b.Root, All: chain.AllBatches(served.All, b)})
 	s.emit(Event{Kind: EventReceiptsPublished, Miner: b.Miner, Index: b.Bytes})
 	return 0, nil
 }

@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/hints"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/state"
 	"github.com/perdure/perdure/chain/state/proof"
@@ -34,10 +36,17 @@ type Backend interface {
 	Peers() int
 }
 
+// Hints says what miners claim of the payloads in their pieces; a hints.Table does.
+type Hints interface {
+	Of(root cid.Cid, limit int) []hints.Hint
+}
+
 // Config is what New needs; Backend and Index are required.
 type Config struct {
 	Backend Backend
 	Index   *index.Index // the API feeds it and closes it
+
+	Hints Hints // nil: none
 
 	NodeID  string   // of the node's key, in hexadecimal
 	Listen  []string // ID@host:port, by which peers dial the node

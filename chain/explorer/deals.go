@@ -1,8 +1,11 @@
 package explorer
 
 import (
+	"github.com/ipfs/go-cid"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/porep/piece"
 )
 
 // Deal is one copy of one piece on one miner. One whose record has left the state
@@ -41,6 +44,7 @@ type Deal struct {
 	Renew         *Renewal     `json:"renew,omitempty"`   // what is left of the bid's
 	RenewAt       chain.Height `json:"renewAt,omitempty"` // block that orders its renewal
 	Succeeds      *Succession  `json:"succeeds,omitempty"`
+	Claimed       bool         `json:"claimed,omitempty"` // the miner says that the piece holds the root that was asked for among others; nobody checked
 	Claims                     // as the ask announced when it matched
 }
 
@@ -103,10 +107,11 @@ var dealStates = []string{"matched", "accepted", "active", "completed", "void", 
 
 // dealFilter is what a list of deals was asked for.
 type dealFilter struct {
-	state int           // -1: any
-	miner chain.MinerID // 0: any
-	who   chain.Address // Undef: any
-	root  func(d *chain.Deal) bool
+	state int            // -1: any
+	miner chain.MinerID  // 0: any
+	who   chain.Address  // Undef: any
+	root  cid.Cid        // of the payload; undefined: any
+	piece cid.Cid        // undefined: any
 	from  *index.DealsBy // the list that is gone through; nil: all deals
 }
 
@@ -127,20 +132,37 @@ func (q *query) dealFilter() (f dealFilter, err error) {
 		}
 		use(index.ByClient(f.who))
 	}
-	if q.given("root") { // the narrowest list: it is gone through if there are several filters
-		root, err := parseCID("root", q.values.Get("root"))
-		if err != nil {
+	if q.given("piece") {
+		if f.piece, err = parsePiece("piece", q.values.Get("piece")); err != nil {
 			return f, err
 		}
-		f.root = func(d *chain.Deal) bool { return d.PayloadRoot == root }
-		use(index.ByRoot(root))
+		use(index.ByPiece(f.piece))
+	}
+	if q.given("root") { // the narrowest list: it is gone through if there are several filters
+		if f.root, err = parseCID("root", q.values.Get("root")); err != nil {
+			return f, err
+		}
+		use(index.ByRoot(f.root))
 	}
 	return f, nil
 }
 
+// parsePiece reads a piece CID of either version and returns it as version 1.
+func parsePiece(name, s string) (cid.Cid, error) {
+	c, err := parseCID(name, s)
+	if err != nil {
+		return c, err
+	}
+	if info, err := piece.ParseCIDv2(c); err == nil {
+		return info.CID, nil
+	}
+	return c, nil
+}
+
 func (f *dealFilter) takes(d *chain.Deal) bool {
 	return (f.state < 0 || d.State == chain.DealState(f.state+1)) && (f.miner == 0 || d.Miner == f.miner) &&
-		(f.who == chain.Address{} || d.Client == f.who) && (f.root == nil || f.root(d))
+		(f.who == chain.Address{} || d.Client == f.who) && (!f.root.Defined() || d.PayloadRoot == f.root) &&
+		(!f.piece.Defined() || d.PieceCID == f.piece)
 }
 
 func (a *API) deals(q *query) (any, error) {
@@ -161,8 +183,43 @@ func (a *API) deals(q *query) (any, error) {
 		if f.from == nil {
 			return numbered(p, 1, q.global.NextDeal, each)
 		}
-		return a.index.Deals(*f.from, p, each)
+		next, err := a.index.Deals(*f.from, p, each)
+		if err != nil || next != nil || !f.root.Defined() || a.config.Hints == nil {
+			return next, err
+		}
+		return nil, a.claimed(q, f, add)
 	})
+}
+
+// What the list of a root says of claims at most: so many pieces, and so many deals
+// over each.
+const (
+	maxClaims     = 32
+	maxClaimDeals = 8
+)
+
+// claimed ends the list of a root with the deals in force over pieces that are said to
+// hold it among others.
+func (a *API) claimed(q *query, f dealFilter, add func(*Deal)) error {
+	root := f.root
+	f.root = cid.Undef
+	for _, hint := range a.config.Hints.Of(root, maxClaims) {
+		each := func(id uint64) (bool, error) {
+			var d chain.Deal
+			ok, err := q.recall(chain.DealKey(id), &d)
+			if !ok || err != nil || d.Miner != hint.Miner || d.PayloadRoot == root || d.State != chain.DealAccepted && d.State != chain.DealActive || !f.takes(&d) {
+				return false, err
+			}
+			deal := q.dealOf(&d)
+			deal.Claimed = true
+			add(deal)
+			return true, nil
+		}
+		if _, err := a.index.Deals(index.ByPiece(hint.Piece), index.Page{Limit: maxClaimDeals}, each); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *API) deal(q *query) (any, error) {

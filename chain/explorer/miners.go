@@ -48,6 +48,27 @@ type Miner struct {
 	Guilty      chain.Height `json:"guilty,omitempty"`   // block that brought evidence of equivocation: it never votes again
 	NoShows     uint64       `json:"noShows"`            // recent deals that went void before they were active
 	NoShowAt    chain.Height `json:"noShowAt,omitempty"` // of the last one
+	Served      *Served      `json:"served,omitempty"`   // what the miner says that it served; absent: it says nothing
+}
+
+// Served is what a miner claims to have served, by receipts of its buyers that it can
+// show. Nobody checked them, and a miner can be its own buyer.
+type Served struct {
+	Bytes    uint64       `json:"bytes"`
+	Receipts uint64       `json:"receipts"`
+	Batches  uint64       `json:"batches"`
+	Through  chain.Height `json:"through"` // the height up to which they end
+	Root     string       `json:"root"`    // of the last batch, hexadecimal
+}
+
+// servedOf reads what a miner claims.
+func (q *query) servedOf(id chain.MinerID) (*Served, error) {
+	var s chain.Served
+	ok, err := q.load(chain.ServedKey(id), &s)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &Served{s.Bytes, s.Receipts, s.Batches, s.Through, hexText(s.Root[:])}, nil
 }
 
 // MinerDetail is a miner as of a height.
@@ -96,7 +117,11 @@ func (a *API) miners(q *query) (any, error) {
 			if !ok || err != nil || owner != nobody && m.Keys.Owner != owner || worker != nobody && m.Keys.Worker != worker {
 				return false, err
 			}
-			add(q.minerOf(&m))
+			out := q.minerOf(&m)
+			if out.Served, err = q.servedOf(id); err != nil {
+				return false, err
+			}
+			add(out)
 			return true, nil
 		}
 		switch {
@@ -128,7 +153,11 @@ func (a *API) miner(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &MinerDetail{q.minerOf(m), q.asOf()}, nil
+	out := q.minerOf(m)
+	if out.Served, err = q.servedOf(m.ID); err != nil {
+		return nil, err
+	}
+	return &MinerDetail{out, q.asOf()}, nil
 }
 
 // Deadline is the opening of a deadline that is open or comes next. The next

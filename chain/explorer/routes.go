@@ -36,7 +36,7 @@ func (a *API) routes() []route {
 		{"GET", "/v1/miners/{miner}/sectors", paged("state"), a.sectors, true},
 		{"GET", "/v1/miners/{miner}/deadlines", []string{"deadline"}, a.deadlines, false},
 		{"GET", "/v1/sectors/{miner}/{number}", nil, a.sector, true},
-		{"GET", "/v1/deals", paged("root", "miner", "client", "state"), a.deals, true},
+		{"GET", "/v1/deals", paged("root", "piece", "miner", "client", "state"), a.deals, true},
 		{"GET", "/v1/deals/{deal}", nil, a.deal, true},
 		{"GET", "/v1/orders", paged("owner", "side", "state", "miner"), a.orders, true},
 		{"GET", "/v1/orders/{order}", nil, a.order, true},

@@ -78,7 +78,7 @@ func TestEnded(t *testing.T) {
 		must(t, err)
 		return deals, sectors
 	}
-	if deals, sectors := lists(); deals != 3 || sectors != 1 {
+	if deals, sectors := lists(); deals != 4 || sectors != 1 {
 		t.Errorf("%d lists name the deal, %d the sector", deals, sectors)
 	}
 	for w.store.View().Height() < gone+10 {

@@ -118,7 +118,7 @@ func (w *world) block() {
 	u := w.update(h)
 	pick := func(n uint64) uint64 { return w.r.Uint64N(n) }
 	miner := chain.FirstMinerID + pick(miners)
-	d := &chain.Deal{ID: w.next, Miner: miner, Client: clientOf(w.t, pick(clients)), PayloadRoot: rootOf(pick(roots)), PieceCID: rootOf(9)}
+	d := &chain.Deal{ID: w.next, Miner: miner, Client: clientOf(w.t, pick(clients)), PayloadRoot: rootOf(pick(roots)), PieceCID: rootOf(100 + pick(roots))}
 	w.deals[d.ID] = w.encode(d)
 	change(u, chain.DealKey(d.ID), w.deals[d.ID])
 	u.Events = append(u.Events, consensus.Event{Kind: consensus.EventDealMatched, Deal: d.ID, Miner: miner})
@@ -245,6 +245,7 @@ func (w *world) compare(x *Index, history chain.Height) {
 			is   func(*chain.Deal) bool
 		}{
 			"root":   {ByRoot(rootOf(i)), func(d *chain.Deal) bool { return d.PayloadRoot == rootOf(i) }},
+			"piece":  {ByPiece(rootOf(100 + i)), func(d *chain.Deal) bool { return d.PieceCID == rootOf(100+i) }},
 			"client": {ByClient(client), func(d *chain.Deal) bool { return d.Client == client }},
 			"miner":  {ByMiner(miner), func(d *chain.Deal) bool { return d.Miner == miner }},
 		} {

@@ -65,6 +65,9 @@ type DealsBy struct{ prefix []byte }
 // ByRoot lists the deals of a payload.
 func ByRoot(root cid.Cid) DealsBy { return DealsBy{named('d', 'r', root.Bytes())} }
 
+// ByPiece lists the deals over a piece.
+func ByPiece(piece cid.Cid) DealsBy { return DealsBy{named('d', 'p', piece.Bytes())} }
+
 // ByMiner lists the deals of a miner.
 func ByMiner(id chain.MinerID) DealsBy { return DealsBy{number([]byte{'d', 'm'}, id)} }
 
@@ -73,7 +76,7 @@ func ByClient(a chain.Address) DealsBy { return DealsBy{named('d', 'c', a.Bytes(
 
 // listsOf are the lists that a deal stands in.
 func listsOf(d *chain.Deal) []DealsBy {
-	return []DealsBy{ByRoot(d.PayloadRoot), ByMiner(d.Miner), ByClient(d.Client)}
+	return []DealsBy{ByRoot(d.PayloadRoot), ByPiece(d.PieceCID), ByMiner(d.Miner), ByClient(d.Client)}
 }
 
 // number appends a big-endian number.
@@ -121,7 +124,7 @@ type tip struct {
 }
 
 const (
-	formatVersion = 2
+	formatVersion = 3
 	tipHead       = 1 + 8 + 8 + 32
 )
 

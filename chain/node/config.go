@@ -34,6 +34,7 @@ type Config struct {
 	Mempool   MempoolConfig   `toml:"mempool"`
 	Retention RetentionConfig `toml:"retention"`
 	Snapshots SnapshotConfig  `toml:"snapshots"`
+	Hints     HintsConfig     `toml:"hints"`
 }
 
 // MempoolConfig bounds what waits for a block; 0 is the default.
@@ -59,6 +60,14 @@ type RetentionConfig struct {
 type SnapshotConfig struct {
 	Interval uint64 `toml:"interval"` // heights between two; 0: a quarter of the network's states
 	Keep     uint64 `toml:"keep"`     // how many are kept; 0: none is written
+}
+
+// HintsConfig says whether the node asks miners what is in their pieces, so that it
+// can answer who has a root that no deal names.
+type HintsConfig struct {
+	Off   bool   `toml:"off"`   // ask nobody
+	Every uint64 `toml:"every"` // seconds between two questions to a miner; 0: 60
+	Roots int    `toml:"roots"` // roots that are remembered, 8 bytes each; 0: a million
 }
 
 // DefaultConfig is what a new home gets.
@@ -90,6 +99,9 @@ func (c *Config) validate() error {
 		if !strings.Contains(a.value, ":") {
 			return fmt.Errorf("%s is %q, want host:port", a.key, a.value)
 		}
+	}
+	if c.Hints.Roots < 0 || c.Hints.Every > 86_400 {
+		return fmt.Errorf("hints: roots %d, every %d seconds; want 0 or more, and at most a day", c.Hints.Roots, c.Hints.Every)
 	}
 	if c.Retention.Disk != "" {
 		if _, err := chain.ParseSize(c.Retention.Disk); err != nil {

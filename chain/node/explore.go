@@ -41,8 +41,13 @@ func explore(n *Node) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	api, err := explorer.New(explorer.Config{Backend: n, Index: x, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
-		Version: version(), Registry: n.registry, Log: n.log.With("part", "explorer")})
+	config := explorer.Config{Backend: n, Index: x, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
+		Version: version(), Registry: n.registry, Log: n.log.With("part", "explorer")}
+	if !n.config.Hints.Off {
+		n.hints = n.newHints()
+		config.Hints = n.hints.Table()
+	}
+	api, err := explorer.New(config)
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
@@ -97,6 +102,9 @@ func (n *Node) runExplorer() {
 			}
 		}
 	})
+	if n.hints != nil {
+		n.serving.Go(func() { n.hints.Run(n.life) })
+	}
 }
 
 // Messages implements explorer.Backend. A block that the engine's store has

@@ -23,6 +23,7 @@ import (
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/hints"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/mempool"
 	"github.com/perdure/perdure/chain/state"
@@ -70,7 +71,8 @@ type Node struct {
 	registry  *prometheus.Registry
 	listener  net.Listener
 	server    *http.Server
-	explorer  *explorer.API // nil if another handler is mounted
+	explorer  *explorer.API   // nil if another handler is mounted
+	hints     *hints.Follower // nil: off
 
 	failed   chan error      // the engine stopped by itself
 	life     context.Context // ends when the node closes

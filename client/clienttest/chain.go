@@ -36,6 +36,9 @@ type Chain struct {
 	block    chan struct{} // closed when the next block is there
 	paused   bool
 
+	// Claims, if set, are the deals that are said to be over pieces which hold a payload
+	// among others.
+	Claims func(root string) []uint64
 	// OnSubmit, if set, is asked before a message is admitted; its error is
 	// what the sender gets.
 	OnSubmit func(raw []byte) error
@@ -356,10 +359,22 @@ func (c *Chain) Delays(context.Context) ([]uint64, error) {
 }
 
 // DealsOf implements client.Directory.
-func (c *Chain) DealsOf(_ context.Context, root string) ([]uint64, error) {
-	var out []uint64
+func (c *Chain) DealsOf(_ context.Context, root string) (deals, claimed []uint64, err error) {
 	for _, d := range c.Deals() {
 		if d.PayloadRoot.String() == root {
+			deals = append(deals, d.ID)
+		}
+	}
+	if c.Claims != nil {
+		claimed = c.Claims(root)
+	}
+	return deals, claimed, nil
+}
+
+// DealsOfPiece implements client.Directory.
+func (c *Chain) DealsOfPiece(_ context.Context, piece string) (out []uint64, err error) {
+	for _, d := range c.Deals() {
+		if d.PieceCID.String() == piece {
 			out = append(out, d.ID)
 		}
 	}

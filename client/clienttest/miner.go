@@ -85,13 +85,30 @@ func (m *Miner) open(price chain.Amount) {
 	m.fetcher, err = buyer.New(buyer.Config{ChainID: p.ChainID, Dialer: m.Host})
 	m.chain.must(err)
 	payee := m.sender.Address()
-	m.seller, err = seller.New(seller.Config{ChainID: p.ChainID, Source: m, Chain: m, Ledger: m.ledger,
+	m.seller, err = seller.New(seller.Config{ChainID: p.ChainID, Source: m, Chain: m, Ledger: m.ledger, Miner: m.ID,
 		Prices: seller.Terms{Access: seller.Paid, Payee: &payee, Price: ChunkPrice}, SettleDelay: p.SettleDelay})
 	m.chain.must(err)
 	m.redeemer, err = seller.NewRedeemer(seller.RedeemConfig{ChainID: p.ChainID, Ledger: m.ledger, Chain: m, Submit: m,
 		Active: m.seller.Active, SettleDelay: p.SettleDelay})
 	m.chain.must(err)
 	m.Host.Serve(m.seller.Handle)
+}
+
+// Receipts are those of its buyers that no earlier call returned.
+func (m *Miner) Receipts() []chain.SignedReceipt {
+	b, err := m.ledger.MakeBatch(1<<40, 1_000)
+	m.chain.must(err)
+	if b == nil {
+		return nil
+	}
+	leaves, err := m.ledger.Leaves(b.Number)
+	m.chain.must(err)
+	m.chain.must(m.ledger.SetBatch(b.Number, ledger.BatchRefused))
+	out := make([]chain.SignedReceipt, len(leaves))
+	for i, leaf := range leaves {
+		m.chain.must(chain.Decode(leaf, &out[i]))
+	}
+	return out
 }
 
 // Redeem takes what was earned to the chain.

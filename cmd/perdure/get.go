@@ -27,6 +27,7 @@ type getFlags struct {
 	free     bool
 	key      string
 	routing  []string
+	gateways []string
 }
 
 // newGetCommand returns the command that fetches content.
@@ -39,7 +40,12 @@ func newGetCommand(g *globals) *cobra.Command {
 that store it, all of them at once, and write it to a file or a directory, whole and
 checked or not at all. A miner is paid for each chunk of up to 256 KiB after it came and was
 checked; one that is slow or lies is left for another. With the CID of a piece the archive that
-it is comes, if this home stored it.
+it is comes, from the miners whose deals are over it, or else from the gateways that --gateway
+names.
+
+A miner may have to unseal a piece first, and be paid for that before; nobody is paid more for it
+than all chunks of the piece may cost, and one that takes the money and does not deliver is not
+asked again for a day.
 
 Until a file is whole its bytes are in FILE.part beside it. A get that was stopped, or killed,
 goes on where it was when it is given again.
@@ -53,8 +59,10 @@ as they come. --range takes bytes as HTTP does: 0-99, 100- or -100; only the blo
 need are fetched. --car writes the blocks in place of the content: a CARv1 of the root, every
 block once, depth first, always the same.
 
-Sellers are those of the deals on chain and on record; if there are none, the distributed
-hash table that miners are in is asked, and the servers of delegated routing named by --routing.`,
+Sellers are those of the deals on chain and on record, and miners that say that a piece of theirs
+holds the root among others; if there are none, the distributed hash table that miners are in is
+asked, and the servers of delegated routing named by --routing. Miners get a receipt for what came,
+signed with the key that pays.`,
 		Example: `  perdure get bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi -o photos
   perdure get bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi/2024/a.jpg
   perdure get bafk... -o - | less
@@ -71,6 +79,7 @@ hash table that miners are in is asked, and the servers of delegated routing nam
 	fl.BoolVar(&f.free, "free-only", false, "pay nothing: take what is given away, without a wallet")
 	fl.StringVar(&f.key, "key", "", "file with the age identity that opens it")
 	fl.StringSliceVar(&f.routing, "routing", nil, "URLs of servers of delegated routing, asked for sellers that the chain does not know")
+	fl.StringSliceVar(&f.gateways, "gateway", nil, "URLs of gateways, asked for a piece that no deal is over")
 	return cmd
 }
 
@@ -148,7 +157,7 @@ func runGet(cmd *cobra.Command, g *globals, text string, f getFlags) error {
 // openGetter opens the client of --home with the wallet's key, or without one if
 // nothing is to be paid.
 func openGetter(cmd *cobra.Command, g *globals, f *getFlags) (*client.Client, error) {
-	o := client.Options{Log: warnings(cmd), Guest: f.free}
+	o := client.Options{Log: warnings(cmd), Guest: f.free, Gateways: f.gateways}
 	for _, url := range f.routing {
 		o.Finders = append(o.Finders, p2p.Delegated{URL: url})
 	}

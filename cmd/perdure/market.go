@@ -34,22 +34,24 @@ func newMarketBook(g *globals) *cobra.Command {
 
 // dealsOptions are the flags of market deals.
 type dealsOptions struct {
-	root, miner, client, state string
-	limit                      uint64
+	root, piece, miner, client, state string
+	limit                             uint64
 }
 
 // newMarketDeals returns the command that lists deals.
 func newMarketDeals(g *globals) *cobra.Command {
 	var o dealsOptions
 	cmd := &cobra.Command{
-		Use: "deals [--root CID] [--miner ID] [--client ADDRESS] [--state STATE]", Short: "List deals", Args: cobra.NoArgs,
-		Long: `List deals: of a payload, of a miner, of a client; --state is matched, accepted,
-active, completed, void or lost. A bid of several copies makes a deal for each.`,
+		Use: "deals [--root CID] [--piece CID] [--miner ID] [--client ADDRESS] [--state STATE]", Short: "List deals", Args: cobra.NoArgs,
+		Long: `List deals: of a payload, of a piece, of a miner, of a client; --state is matched, accepted,
+active, completed, void or lost. A bid of several copies makes a deal for each. Behind the deals
+of a root come those over pieces that their miners say hold it among others (claimed).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return ask(cmd, g, "/v1/deals?"+o.query(), "id", "state", "miner", "client", "part", "parts", "paddedSize", "price", "total", "unspent", "activated", "end", "sector", "payloadRoot")
+			return ask(cmd, g, "/v1/deals?"+o.query(), "id", "state", "miner", "client", "part", "parts", "paddedSize", "price", "total", "unspent", "activated", "end", "sector", "payloadRoot", "claimed")
 		},
 	}
 	cmd.Flags().StringVar(&o.root, "root", "", "root CID of the payload")
+	cmd.Flags().StringVar(&o.piece, "piece", "", "CID of the piece")
 	cmd.Flags().StringVar(&o.miner, "miner", "", "miner, like t01000")
 	cmd.Flags().StringVar(&o.client, "client", "", "address that pays")
 	cmd.Flags().StringVar(&o.state, "state", "", "state of the deals")
@@ -59,7 +61,7 @@ active, completed, void or lost. A bid of several copies makes a deal for each.`
 
 func (o *dealsOptions) query() string {
 	q := url.Values{"limit": {strconv.FormatUint(o.limit, 10)}}
-	for name, v := range map[string]string{"root": o.root, "miner": o.miner, "client": o.client, "state": o.state} {
+	for name, v := range map[string]string{"root": o.root, "piece": o.piece, "miner": o.miner, "client": o.client, "state": o.state} {
 		if v != "" {
 			q.Set(name, v)
 		}

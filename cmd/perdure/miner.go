@@ -15,7 +15,7 @@ func newMinerCommand(g *globals) *cobra.Command {
 		`Run a miner, look after its sectors and offers. The miner's home is the directory of
 --home: config.toml, keystore/ with the worker's key, identity, records/, ledger/,
 sectors/ and pieces/.`,
-		newMinerInit(g), newMinerRun(g), newMinerAsk(g), newMinerKeys(g),
+		newMinerInit(g), newMinerRun(g), newMinerList(g), newMinerAsk(g), newMinerKeys(g),
 		newMinerSectors(g), newMinerTerminate(g), newMinerExtend(g),
 		newMinerShow(g, "deadlines", "List the miner's deadlines and windows"))
 }

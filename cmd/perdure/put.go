@@ -206,6 +206,10 @@ func writeQuote(w io.Writer, q *client.Quote) {
 	if q.Market != nil {
 		writeMarket(w, q.Market, q.Copies*uint64(len(q.Pieces)))
 	}
+	for _, one := range q.Miners {
+		fmt.Fprintf(w, "miner     %s at %s, %d of %d sectors faulty, %d no-shows, says it served %s\n",
+			one.Miner, one.Price.Human(), one.Faulty, one.Sectors, one.NoShows, humanize.IBytes(one.Served))
+	}
 }
 
 // writeMarket shows what the order book says about so many copies of pieces.

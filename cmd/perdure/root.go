@@ -77,6 +77,7 @@ standard output; progress and errors go to standard error.`)
 		newWalletCommand,
 		newMarketCommand,
 		newMinerCommand,
+		newReceiptsCommand,
 		newNetCommand,
 		newChainCommand,
 		newStateCommand,

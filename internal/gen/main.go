@@ -52,7 +52,7 @@ var packages = []struct {
 	{"chain/state/snapshot/cbor_gen.go", "snapshot", []any{snapshot.Manifest{}}},
 	{"retrieval/cbor_gen.go", "retrieval", []any{
 		retrieval.Ask{}, retrieval.Offer{}, retrieval.Pay{}, retrieval.Standing{}, retrieval.Run{}, retrieval.Want{},
-		retrieval.End{}, retrieval.Tick{}, retrieval.Cancel{}, retrieval.Bye{}, retrieval.Error{},
+		retrieval.End{}, retrieval.Tick{}, retrieval.Cancel{}, retrieval.Bye{}, retrieval.Error{}, retrieval.Wait{},
 	}},
 }
 

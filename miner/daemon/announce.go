@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/hints"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
@@ -92,11 +93,17 @@ func (d *Daemon) keepAnnounced(ctx context.Context) error {
 }
 
 func (d *Daemon) announceOnce(ctx context.Context, a *announcer) error {
-	self, on := d.host.Self(), new(chain.Miner)
+	on := new(chain.Miner)
+	self, err := d.self()
+	if err != nil {
+		return err
+	}
 	if _, err := d.node.Record(ctx, chain.MinerKey(d.id), on); err != nil {
 		return err
 	}
-	if !a.due(time.Now(), self, on.Peer, d.host.Settled()) {
+	// The door is what the config says: it goes at once, and says nothing of the others.
+	doors := slices.Equal(hints.Doors(self), hints.Doors(on.Peer))
+	if doors && !a.due(time.Now(), withoutDoors(self), withoutDoors(on.Peer), d.host.Settled()) {
 		return nil
 	}
 	if _, err := d.send.Send(ctx, &chain.UpdateMiner{Miner: d.id, Peer: &self}); err != nil {
@@ -105,4 +112,10 @@ func (d *Daemon) announceOnce(ctx context.Context, a *announcer) error {
 	a.sent = time.Now()
 	d.log.Info("addresses announced", "addrs", p2p.FormatAddrs(self))
 	return nil
+}
+
+// withoutDoors are a peer's addresses for streams.
+func withoutDoors(p chain.Peer) chain.Peer {
+	p.Addrs = slices.DeleteFunc(slices.Clone(p.Addrs), func(a []byte) bool { return len(hints.Doors(chain.Peer{Addrs: [][]byte{a}})) > 0 })
+	return p
 }

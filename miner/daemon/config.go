@@ -96,6 +96,15 @@ type RetrievalConfig struct {
 	Sessions           int `toml:"sessions"`              // at one time; 0: 64
 	PeerSessions       int `toml:"peer_sessions"`         // of one peer at one time; 0: 8
 
+	// DropIdle drops the copy of a piece that is sealed in an active sector when nobody
+	// has read it for so long, like "24h"; it is unsealed again for whoever pays the
+	// ask's unseal price. Empty: copies are kept.
+	DropIdle string `toml:"drop_idle"`
+
+	// PublishEvery is for how many blocks at most a buyer's receipt waits before it is
+	// published with the others, as one message; 0: nothing is published.
+	PublishEvery uint64 `toml:"publish_every"`
+
 	Buyers []BuyerConfig `toml:"buyers,omitempty"` // exceptions from the terms
 }
 
@@ -119,7 +128,7 @@ func DefaultConfig() Config {
 		Listen:    p2p.LoopbackAddrs(),
 		P2P:       P2PConfig{NAT: string(p2p.Auto), PortMap: true, Relay: true},
 		Sealing:   SealingConfig{Parallel: 1, PackDelay: 4, Reserve: "1GiB"},
-		Retrieval: RetrievalConfig{Price: chain.Atto(1_000_000_000_000)},
+		Retrieval: RetrievalConfig{Price: chain.Atto(1_000_000_000_000), PublishEvery: 14_400},
 	}
 }
 

@@ -22,6 +22,9 @@ func readContents(d *disk.Disk, piece cid.Cid, f *os.File) ([]*car.Index, error)
 			return all, nil
 		}
 	}
+	if f == nil {
+		return nil, fmt.Errorf("contents of sealed piece %s: %w", piece, os.ErrNotExist)
+	}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, err

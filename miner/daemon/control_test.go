@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 
 	"github.com/perdure/perdure/chain"
@@ -36,7 +38,16 @@ func (s *starting) appear() {
 	mux.HandleFunc("POST "+pathAsk, s.daemon.setAsk)
 	server := httptest.NewServer(mux)
 	s.t.Cleanup(server.Close)
-	if err := (&status{d: s.daemon, info: Info{API: server.URL}}).writeInfo(); err != nil {
+	s.says(server.URL)
+}
+
+// says leaves word of where the daemon is.
+func (s *starting) says(url string) {
+	raw, err := json.Marshal(Info{API: url})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(InfoPath(s.home), raw, 0o644); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -63,9 +74,7 @@ func TestAskOfAStartingMiner(t *testing.T) {
 			if restarted { // the last run left word of where it was
 				gone := httptest.NewServer(http.NotFoundHandler())
 				gone.Close()
-				if err := (&status{d: &Daemon{opts: Options{Home: s.home}}, info: Info{API: gone.URL}}).writeInfo(); err != nil {
-					t.Fatal(err)
-				}
+				s.says(gone.URL)
 			}
 			want := AskConfig{Capacity: "2MiB", Price: chain.Atto(2)}
 			told := false

@@ -23,6 +23,7 @@ import (
 	"github.com/perdure/perdure/miner/disk"
 	"github.com/perdure/perdure/miner/proving"
 	"github.com/perdure/perdure/miner/sealing"
+	"github.com/perdure/perdure/miner/unsealing"
 	"github.com/perdure/perdure/porep"
 	"github.com/perdure/perdure/retrieval/ledger"
 	"github.com/perdure/perdure/retrieval/p2p"
@@ -47,23 +48,26 @@ type Daemon struct {
 	params *consensus.Params
 	miner  chain.Miner
 
-	records  *db.DB
-	disk     *disk.Disk
-	host     *p2p.Host
-	ledger   *ledger.Ledger
-	send     *sender
-	prices   *tariff
-	market   *ledgerChain
-	seller   *seller.Seller
-	redeemer *seller.Redeemer
-	heights  chan chain.Height
-	channels *channels
-	sealing  *sealing.Sealing
-	proving  *proving.Proving
-	deals    *deals.Deals
-	asks     *asks
-	status   *status
-	public   *public
+	records   *db.DB
+	disk      *disk.Disk
+	source    *source
+	unsealing *unsealing.Unsealing
+	receipts  *publisher
+	host      *p2p.Host
+	ledger    *ledger.Ledger
+	send      *sender
+	prices    *tariff
+	market    *ledgerChain
+	seller    *seller.Seller
+	redeemer  *seller.Redeemer
+	heights   chan chain.Height
+	channels  *channels
+	sealing   *sealing.Sealing
+	proving   *proving.Proving
+	deals     *deals.Deals
+	asks      *asks
+	status    *status
+	public    *public
 }
 
 // ConfigPath is the config file of a home.
@@ -79,7 +83,7 @@ func IdentityPath(home string) string { return filepath.Join(home, "identity") }
 // Close lets go of it.
 func New(ctx context.Context, opts Options) (*Daemon, error) {
 	d := &Daemon{opts: opts, log: opts.Log}
-	for _, step := range []func(context.Context) error{d.readChain, d.openStores, d.openNetwork, d.openMarket, d.openWork, d.openPublic} {
+	for _, step := range []func(context.Context) error{d.readChain, d.openStores, d.openUnsealing, d.openNetwork, d.openMarket, d.openWork, d.openPublic} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("start miner %s: %w", opts.Config.Miner, err), d.Close())
 		}
@@ -194,6 +198,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.parts.Add("asks", d.asks.Run)
 	d.parts.Add("retrieval", d.sell)
 	d.parts.Add("channels", d.channels.Run)
+	d.parts.Add("unsealing", d.unsealing.Run)
+	d.parts.Add("receipts", func(ctx context.Context) error { return d.receipts.Run(ctx, d.Height) })
 	d.parts.Add("status", d.status.Run)
 	d.public.add(&d.parts)
 	return d.parts.Run(ctx)

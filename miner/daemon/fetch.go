@@ -14,6 +14,7 @@ import (
 	"github.com/perdure/perdure/internal/lifecycle"
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/miner/disk"
+	"github.com/perdure/perdure/miner/unsealing"
 	"github.com/perdure/perdure/porep/piece"
 	"github.com/perdure/perdure/retrieval"
 	"github.com/perdure/perdure/retrieval/buyer"
@@ -27,15 +28,25 @@ type fetcher struct {
 	buyer   *buyer.Buyer
 	disk    *disk.Disk
 	records miner.Records
+	sealed  *unsealing.Unsealing
 }
 
 func newFetcher(d *Daemon) (*fetcher, error) {
 	b, err := buyer.New(buyer.Config{ChainID: d.params.ChainID, Dialer: d.host, Channels: d.channels, Signer: d.send, Ledger: d.ledger})
-	return &fetcher{host: d.host, buyer: b, disk: d.disk, records: d.records}, err
+	return &fetcher{host: d.host, buyer: b, disk: d.disk, records: d.records, sealed: d.unsealing}, err
 }
 
 // Fetch implements miner.Fetcher.
 func (f *fetcher) Fetch(ctx context.Context, d *chain.Deal, path string) error {
+	if s, err := f.sealed.State(d.PieceCID); err != nil || s == unsealing.Sealed || s == unsealing.Ordered {
+		if err == nil { // it is in a sector of another deal: nobody has to send it
+			err = f.sealed.Order(d.PieceCID)
+		}
+		if err != nil {
+			return err
+		}
+		return f.sealed.Await(ctx, d.PieceCID)
+	}
 	if !f.host.Connected(string(d.ClientPeer)) {
 		return miner.ErrNoClient
 	}

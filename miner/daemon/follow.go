@@ -52,6 +52,7 @@ func (d *Daemon) wake() {
 	d.deals.Wake()
 	d.asks.Wake()
 	d.channels.Wake()
+	d.receipts.Wake()
 	select {
 	case d.heights <- 0: // the redeemer asks for the height itself
 	default:

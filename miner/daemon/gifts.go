@@ -3,7 +3,6 @@ package daemon
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -26,12 +25,10 @@ type gifts struct {
 	wishes  bool // of clients are granted
 	records miner.Records
 	mu      sync.Mutex
-	read    time.Time
+	read    bool
+	changes uint64           // of the records when they were read
 	wished  map[cid.Cid]bool // pieces and roots of deals whose client wants it
 }
-
-// wishAge is how long the list of wishes is good: reading it takes all deals.
-const wishAge = 5 * time.Second
 
 // newGifts reads the config's list.
 func newGifts(texts []string, records miner.Records) (*gifts, error) {
@@ -60,10 +57,11 @@ func (g *gifts) has(item seller.Item) (bool, error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if time.Since(g.read) > wishAge {
+	if now := g.records.Changes(); !g.read || now != g.changes { // reading them takes all deals
 		if err := g.readWishes(); err != nil {
 			return false, err
 		}
+		g.read, g.changes = true, now
 	}
 	return g.wished[item.Piece] || g.wished[rootV1(item.Root)], nil
 }
@@ -73,7 +71,7 @@ func (g *gifts) readWishes() error {
 	if err != nil {
 		return fmt.Errorf("read what clients want to be free: %w", err)
 	}
-	g.read, g.wished = time.Now(), map[cid.Cid]bool{}
+	g.wished = map[cid.Cid]bool{}
 	for _, d := range all {
 		if d.Deal.Public && held(d.State) {
 			g.wished[d.Deal.PieceCID], g.wished[d.Deal.PayloadRoot] = true, true

@@ -16,6 +16,7 @@ import (
 	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/internal/lifecycle"
 	"github.com/perdure/perdure/miner"
+	"github.com/perdure/perdure/miner/unsealing"
 	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/gateway"
 	"github.com/perdure/perdure/retrieval/p2p"
@@ -27,6 +28,7 @@ import (
 // free is given out; for the rest HTTP names the price.
 type PublicConfig struct {
 	HTTP       string   `toml:"http"`       // host:port of the gateway; empty: none
+	Door       string   `toml:"door"`       // multiaddr of it that others are told, such as /dns4/example.com/tcp/443/https; empty: where it listens
 	Subdomains []string `toml:"subdomains"` // host names below which each CID is an origin of its own
 	Bitswap    bool     `toml:"bitswap"`    // give free blocks to IPFS nodes
 	Free       []string `toml:"free"`       // free whatever the price: roots of payloads, "public" for those whose client wants it, "all"
@@ -59,14 +61,14 @@ type public struct {
 func (d *Daemon) openPublic(ctx context.Context) error {
 	cfg := d.opts.Config.Public
 	p := &public{d: d, log: d.log.With("part", "public")}
-	pieces := newSource(d.records, d.disk)
 	var err error
 	p.shelf = gateway.NewShelf(gateway.ShelfConfig{
 		Holdings: func(ctx context.Context) ([]gateway.Holding, error) { return holdings(ctx, d.records, d.publicStatus) },
 		Open: func(ctx context.Context, piece cid.Cid) ([]*car.Index, gateway.Archive, error) {
-			return pieces.all(ctx, piece)
+			return d.source.all(ctx, piece)
 		},
-		Deals: gateway.NewDeals(dealChain{d}), Log: p.log,
+		Changes: func() uint64 { return d.records.Changes() + d.unsealing.Changes() },
+		Deals:   gateway.NewDeals(dealChain{d}), Log: p.log,
 	})
 	p.handler, err = gateway.New(gateway.Config{Source: p.shelf, Metrics: d.status.metrics, Subdomains: cfg.Subdomains, Log: p.log})
 	if err != nil {
@@ -94,7 +96,8 @@ func (d *Daemon) openPublic(ctx context.Context) error {
 		}
 	}
 	d.public = p
-	return nil
+	_, err = d.self()
+	return err
 }
 
 // publicStatus is how the data of a deal that is on disk stands to whoever asks,
@@ -104,15 +107,37 @@ func (d *Daemon) publicStatus(ctx context.Context, deal *chain.Deal) (gateway.St
 	if err != nil {
 		return gateway.Status{}, err
 	}
-	switch terms.Access {
-	case seller.Free:
-		return gateway.Status{State: gateway.Free}, nil
-	case seller.Paid:
-		return gateway.Status{State: gateway.Priced, Terms: gateway.Terms{ChainID: d.params.ChainID, Price: terms.Price,
-			Payee: chain.FormatAddress(*terms.Payee, d.params.Network), Peer: p2p.FormatAddrs(d.host.Self())}}, nil
+	if terms.Access == seller.Closed {
+		return gateway.Status{}, nil
 	}
-	return gateway.Status{}, nil
+	state, err := d.unsealing.State(deal.PieceCID)
+	if err != nil {
+		return gateway.Status{}, err
+	}
+	if state == unsealing.Ordered {
+		return gateway.Status{State: gateway.Waiting, Retry: max(d.unsealing.Left(deal.PieceCID), unsealWait)}, nil
+	}
+	if terms.Access == seller.Free && state != unsealing.Sealed {
+		return gateway.Status{State: gateway.Free}, nil
+	}
+	out := gateway.Terms{ChainID: d.params.ChainID, Price: terms.Price, Payee: chain.FormatAddress(*terms.Payee, d.params.Network), Peer: p2p.FormatAddrs(d.host.Self())}
+	if state == unsealing.Sealed {
+		of, err := d.records.DealsOfPiece(deal.PieceCID)
+		if err != nil {
+			return gateway.Status{}, err
+		}
+		cost, err := unsealCost(of)
+		if err != nil {
+			return gateway.Status{}, err
+		}
+		out.Unseal = &cost
+	}
+	return gateway.Status{State: gateway.Priced, Terms: out}, nil
 }
+
+// unsealWait is when clients are told at the earliest to ask again for a piece that is
+// being unsealed.
+const unsealWait = 10 * time.Second
 
 // GatewayAddr is the host:port of the gateway; empty: there is none.
 func (d *Daemon) GatewayAddr() string {
@@ -130,7 +155,7 @@ func (p *public) add(parts *lifecycle.Group) {
 	}
 	parts.Add("pieces for IPFS clients", p.shelf.Run)
 	if p.listener != nil {
-		parts.Add("gateway", func(ctx context.Context) error { return gateway.Serve(ctx, p.listener, p.handler) })
+		parts.Add("gateway", func(ctx context.Context) error { return gateway.Serve(ctx, p.listener, p.d.newDoor(p.handler)) })
 	}
 	if cfg.DHT {
 		parts.Add("announcements", p.announce)
@@ -176,6 +201,7 @@ func holdings(ctx context.Context, records miner.Records, onDisk func(context.Co
 			if h.Status, err = onDisk(ctx, &d.Deal); err != nil {
 				return nil, err
 			}
+			h.Indexed = h.Status.State == gateway.Waiting // it is being unsealed
 		case d.State == miner.DealFetching:
 			h.Status = gateway.Status{State: gateway.Waiting, Retry: fetchWait}
 		case d.State == miner.DealEnded:

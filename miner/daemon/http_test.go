@@ -18,6 +18,8 @@ type dealRecords struct {
 	deals []*miner.Deal
 }
 
+func (r *dealRecords) Changes() uint64 { return 1 }
+
 func (r *dealRecords) Deals() ([]*miner.Deal, error) { return r.deals, nil }
 
 // TestHoldings: each state of a deal is what clients are told of its piece.

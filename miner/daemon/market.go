@@ -29,12 +29,13 @@ func (d *Daemon) openMarket(context.Context) (err error) {
 		return err
 	}
 	d.seller, err = seller.New(seller.Config{
-		ChainID: d.params.ChainID, Source: newSource(d.records, d.disk), Chain: d.market, Ledger: d.ledger,
+		ChainID: d.params.ChainID, Source: d.source, Chain: d.market, Ledger: d.ledger,
 		Prices: d.prices, SettleDelay: d.params.SettleDelay, MaxSessions: cfg.Sessions, MaxPeerSessions: cfg.PeerSessions,
 		BytesPerSecond: cfg.BytesPerSecond, PeerBytesPerSecond: cfg.PeerBytesPerSecond, FreeTotal: cfg.FreeTotal,
-		Ended: d.redeemer.Nudge, Log: log,
+		Ended: d.redeemer.Nudge, Miner: d.id, Log: log,
 	})
 	d.heights = make(chan chain.Height, 1)
+	d.receipts = newPublisher(d)
 	return err
 }
 

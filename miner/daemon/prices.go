@@ -51,7 +51,7 @@ func newTariff(retrieval *RetrievalConfig, public *PublicConfig, records miner.R
 
 func termsOf(price chain.Amount, free uint64, payee chain.Address) seller.Terms {
 	if price.IsZero() {
-		return seller.Terms{Access: seller.Free}
+		return seller.Terms{Access: seller.Free, Payee: &payee}
 	}
 	return seller.Terms{Access: seller.Paid, Price: price, Payee: &payee, FreeChunks: free}
 }
@@ -59,7 +59,7 @@ func termsOf(price chain.Amount, free uint64, payee chain.Address) seller.Terms 
 // Terms implements seller.Prices.
 func (t *tariff) Terms(_ context.Context, item seller.Item) (seller.Terms, error) {
 	if free, err := t.free.has(item); free || err != nil {
-		return seller.Terms{Access: seller.Free}, err
+		return seller.Terms{Access: seller.Free, Payee: t.usual.Payee}, err
 	}
 	if terms, ok := t.buyers[item.Peer]; ok {
 		return terms, nil

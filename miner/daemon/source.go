@@ -12,6 +12,7 @@ import (
 
 	"github.com/perdure/perdure/miner"
 	"github.com/perdure/perdure/miner/disk"
+	"github.com/perdure/perdure/miner/unsealing"
 	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/seller"
 )
@@ -28,6 +29,7 @@ type source struct {
 	records shelves
 	disk    *disk.Disk
 	indexes indexes
+	sealed  *unsealing.Unsealing // of pieces without a copy; nil: there are none
 }
 
 func newSource(records shelves, d *disk.Disk) *source { return &source{records: records, disk: d} }
@@ -51,11 +53,20 @@ func (s *source) Find(_ context.Context, root cid.Cid, part uint64) (seller.Cont
 		return seller.Content{}, err
 	}
 	for _, piece := range shared {
-		if _, err := os.Stat(s.disk.Piece(piece)); err == nil {
-			return seller.Content{Piece: piece, Segment: root}, nil
+		if ok, err := s.holds(piece); ok || err != nil {
+			return seller.Content{Piece: piece, Segment: root}, err
 		}
 	}
 	return seller.Content{}, seller.ErrNotFound
+}
+
+// holds reports whether a piece is on disk, as a copy or sealed.
+func (s *source) holds(piece cid.Cid) (bool, error) {
+	if _, err := os.Stat(s.disk.Piece(piece)); err == nil || s.sealed == nil {
+		return err == nil, nil
+	}
+	state, err := s.sealed.State(piece)
+	return state != unsealing.Absent, err
 }
 
 // held reports whether a deal's piece is on disk in that state.
@@ -67,10 +78,13 @@ func held(s miner.DealState) bool {
 func (s *source) Open(_ context.Context, c seller.Content) (*car.Index, seller.Archive, error) {
 	f, err := os.Open(s.disk.Piece(c.Piece))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, seller.ErrNotFound
+		return s.openSealed(c)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", seller.ErrUnavailable, err)
+	}
+	if s.sealed != nil {
+		s.sealed.Used(c.Piece)
 	}
 	index, err := s.index(c, f)
 	switch {
@@ -82,20 +96,51 @@ func (s *source) Open(_ context.Context, c seller.Content) (*car.Index, seller.A
 	return index, f, nil
 }
 
+// openSealed is Open for a piece without a copy: its index is there all the same.
+func (s *source) openSealed(c seller.Content) (*car.Index, seller.Archive, error) {
+	d, err := s.openDormant(c.Piece)
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	if d == nil {
+		return nil, nil, seller.ErrNotFound
+	}
+	index, err := s.index(c, nil)
+	switch {
+	case errors.Is(err, seller.ErrNotFound):
+		return nil, nil, err
+	case err != nil:
+		return nil, nil, unavailable(err)
+	}
+	return index, d, nil
+}
+
+// describe returns how many bytes a piece's copy has, by its index; those of several
+// payloads are found and kept as well.
+func (s *source) describe(ctx context.Context, piece cid.Cid) (uint64, error) {
+	all, archive, err := s.all(ctx, piece)
+	if err != nil {
+		return 0, err
+	}
+	return all[0].Size(), archive.Close()
+}
+
 // all returns the index of a piece and, if it holds several payloads, those of each.
 func (s *source) all(ctx context.Context, piece cid.Cid) ([]*car.Index, seller.Archive, error) {
 	whole, archive, err := s.Open(ctx, seller.Content{Piece: piece})
 	if err != nil || !whole.IsFlat() {
 		return []*car.Index{whole}, archive, err
 	}
-	parts, err := s.indexes.of(piece, contents, func() ([]*car.Index, error) { return readContents(s.disk, piece, archive.(*os.File)) })
+	file, _ := archive.(*os.File) // nil: it is sealed
+	parts, err := s.indexes.of(piece, contents, func() ([]*car.Index, error) { return readContents(s.disk, piece, file) })
 	if err != nil {
 		return nil, nil, errors.Join(err, archive.Close())
 	}
 	return append([]*car.Index{whole}, parts...), archive, nil
 }
 
-// index returns the block index of a piece, or of a payload in it.
+// index returns the block index of a piece, or of a payload in it. Without a file it is
+// read from beside where the piece was.
 func (s *source) index(c seller.Content, f *os.File) (*car.Index, error) {
 	if !c.Segment.Defined() {
 		whole, err := s.indexes.of(c.Piece, wholeOnly, func() ([]*car.Index, error) { return s.readWhole(c.Piece, f) })
@@ -124,6 +169,9 @@ func (s *source) readWhole(piece cid.Cid, f *os.File) ([]*car.Index, error) {
 		if x, err := car.UnmarshalIndex(raw); err == nil {
 			return []*car.Index{x}, nil
 		}
+	}
+	if f == nil {
+		return nil, fmt.Errorf("index of sealed piece %s: %w", piece, os.ErrNotExist)
 	}
 	x, err := car.BuildIndex(f, car.Options{})
 	if errors.Is(err, car.ErrMalformed) || errors.Is(err, car.ErrTooLarge) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -45,6 +46,8 @@ const version = 2
 type DB struct {
 	pebble *pebble.DB
 	mu     sync.Mutex // over every read that a write depends on
+
+	changes atomic.Uint64 // of deals and contents, each counted once it is there
 }
 
 // Open opens or makes the records in dir.
@@ -136,8 +139,12 @@ func (d *DB) NewSector(s *miner.Sector, deals []*miner.Deal) error {
 	if err := b.Commit(pebble.Sync); err != nil {
 		return fmt.Errorf("store sector %d: %w", s.Number, err)
 	}
+	d.changes.Add(1)
 	return nil
 }
+
+// Changes implements miner.Records.
+func (d *DB) Changes() uint64 { return d.changes.Load() }
 
 // Sector returns a sector, or miner.ErrNoRecord.
 func (d *DB) Sector(number uint64) (*miner.Sector, error) {

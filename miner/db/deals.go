@@ -91,6 +91,7 @@ func (d *DB) PutDeal(deal *miner.Deal) error {
 	if err != nil {
 		return fmt.Errorf("store deal %d: %w", deal.ID, err)
 	}
+	d.changes.Add(1)
 	return nil
 }
 
@@ -115,6 +116,7 @@ func (d *DB) DropDeal(id uint64) error {
 	if err := b.Commit(pebble.Sync); err != nil {
 		return fmt.Errorf("drop deal %d: %w", id, err)
 	}
+	d.changes.Add(1)
 	return nil
 }
 
@@ -204,6 +206,7 @@ func (d *DB) SetContents(piece cid.Cid, roots []cid.Cid) error {
 	if err != nil {
 		return fmt.Errorf("store contents of piece %s: %w", piece, err)
 	}
+	d.changes.Add(1)
 	return nil
 }
 
@@ -230,6 +233,23 @@ func (d *DB) contents(piece cid.Cid) ([]cid.Cid, error) {
 		out, raw = append(out, c), raw[used+int(n):]
 	}
 	return out, nil
+}
+
+// Contents calls each with the pieces that hold several payloads, and the roots in them.
+func (d *DB) Contents(each func(piece cid.Cid, roots []cid.Cid) error) error {
+	var pieces []cid.Cid
+	err := d.walk([]byte{tableContents}, func(rest, _ []byte) error {
+		c, err := cid.Cast(append([]byte{}, rest[:len(rest)-1]...))
+		pieces = append(pieces, c)
+		return err
+	})
+	for i := 0; i < len(pieces) && err == nil; i++ {
+		var roots []cid.Cid
+		if roots, err = d.contents(pieces[i]); err == nil {
+			err = each(pieces[i], roots)
+		}
+	}
+	return err
 }
 
 // PiecesWith returns the pieces that hold the payload among others.

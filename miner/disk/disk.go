@@ -1,19 +1,25 @@
 // Package disk knows where a miner's files are and whether there is room.
 //
 //	ROOT/sectors/s-t01000-7/   one sector: see porep/seal
-//	ROOT/pieces/CID.car        pieces, as they came, for retrieval
+//	ROOT/pieces/CID.car        pieces, as they came, for retrieval; their indexes beside them
+//	ROOT/pieces/CID.unseal     a piece that is to be unsealed
 package disk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/internal/lifecycle"
 )
 
 // ErrFull is returned when a path has too little room for what is planned.
@@ -56,6 +62,45 @@ func (d *Disk) PieceIndex(c cid.Cid) string { return filepath.Join(d.pieces(), c
 // PieceContents is the file that says which payloads a piece holds, if they are several.
 func (d *Disk) PieceContents(c cid.Cid) string {
 	return filepath.Join(d.pieces(), c.String()+".contents")
+}
+
+// order is the file that says that a piece is to be unsealed.
+func (d *Disk) order(c cid.Cid) string { return filepath.Join(d.pieces(), c.String()+orderSuffix) }
+
+const orderSuffix = ".unseal"
+
+// Order notes, durably, that a piece is to be unsealed.
+func (d *Disk) Order(c cid.Cid) error { return lifecycle.WriteFile(d.order(c), nil, 0o644) }
+
+// OrderDone strikes that note.
+func (d *Disk) OrderDone(c cid.Cid) error { return remove(d.order(c)) }
+
+// Orders are the pieces that are to be unsealed, the oldest order first.
+func (d *Disk) Orders() ([]cid.Cid, error) {
+	paths, err := filepath.Glob(filepath.Join(d.pieces(), "*"+orderSuffix))
+	if err != nil {
+		return nil, err
+	}
+	ages := map[string]time.Time{}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		ages[path] = info.ModTime()
+	}
+	slices.SortFunc(paths, func(a, b string) int {
+		return cmp.Or(ages[a].Compare(ages[b]), strings.Compare(a, b))
+	})
+	var out []cid.Cid
+	for _, path := range paths {
+		c, err := cid.Decode(strings.TrimSuffix(filepath.Base(path), orderSuffix))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 // Room reports ErrFull, with the path, unless bytes more fit beside the reserve.
@@ -110,7 +155,7 @@ func (d *Disk) RemoveSector(number uint64) error { return os.RemoveAll(d.Sector(
 
 // DropPiece deletes a piece that turned out to be another one, and what was derived from it.
 func (d *Disk) DropPiece(c cid.Cid) error {
-	return remove(d.Piece(c), d.PieceIndex(c), d.PieceContents(c))
+	return remove(d.Piece(c), d.PieceIndex(c), d.PieceContents(c), d.order(c))
 }
 
 // remove deletes files that may be there.

@@ -57,6 +57,7 @@ type Config struct {
 	Channels Channels
 	Signer   Signer
 	Ledger   *ledger.Ledger
+	Witness  Witness // signs receipts for sellers that want them; nil: none
 
 	// VoucherLife is how many blocks a voucher lives, at least what the offer
 	// asks for; default 2,000. An offer that asks for more than MaxLife,
@@ -72,6 +73,10 @@ type Config struct {
 	// RememberFor is how long a dropped seller is not asked again, default ten
 	// minutes.
 	RememberFor time.Duration
+	// UnsealTimeout is how long a seller may take to unseal a piece while the session
+	// waits, default ten minutes. One that says it needs longer is left; paid for or
+	// not, its piece may be there when it is asked again.
+	UnsealTimeout time.Duration
 	// Retries is how often a seller whose connection broke is tried again
 	// without progress, default 2; RetryDelay the wait before, default 200 ms,
 	// doubled each time.
@@ -86,7 +91,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		v       *time.Duration
 		initial time.Duration
-	}{{&c.StallTimeout, 20 * time.Second}, {&c.SlowGrace, 10 * time.Second}, {&c.RememberFor, 10 * time.Minute}, {&c.RetryDelay, 200 * time.Millisecond}, {&c.LeaveTimeout, 3 * time.Second}} {
+	}{{&c.StallTimeout, 20 * time.Second}, {&c.SlowGrace, 10 * time.Second}, {&c.RememberFor, 10 * time.Minute}, {&c.RetryDelay, 200 * time.Millisecond}, {&c.LeaveTimeout, 3 * time.Second}, {&c.UnsealTimeout, 10 * time.Minute}} {
 		if *d.v == 0 {
 			*d.v = d.initial
 		}
@@ -162,15 +167,16 @@ func (b *Buyer) Dropped(peer string) bool {
 
 // SellerStats is what one seller had to do with a fetch.
 type SellerStats struct {
-	Peer    string // binary ID
-	Price   chain.Amount
-	Chunks  uint64
-	Bytes   uint64       // of blocks
-	Paid    uint64       // chunks
-	Spent   chain.Amount // attoPDR revealed to it in ticks
-	Dropped bool
-	Lied    bool   // it was dropped for what it sent, or for breaking the protocol
-	Err     string // why it was left, if it was
+	Peer      string // binary ID
+	Price     chain.Amount
+	Chunks    uint64
+	Bytes     uint64       // of blocks
+	Paid      uint64       // chunks
+	Spent     chain.Amount // attoPDR revealed to it in ticks
+	Unsealing chain.Amount // of Spent: for unsealing
+	Dropped   bool
+	Lied      bool   // it was dropped for what it sent, or for breaking the protocol
+	Err       string // why it was left, if it was
 }
 
 // Stats is how a fetch went so far.

@@ -200,7 +200,7 @@ func (j *job) quote(ctx context.Context, part int) {
 		case b.offer == nil:
 			return -1
 		}
-		return a.offer.Price.Cmp(b.offer.Price)
+		return compareOffers(a.offer, b.offer)
 	})
 	j.parts[part] = found
 }
@@ -238,10 +238,11 @@ func (j *job) session(ctx context.Context, src *source) (err error) {
 		return err
 	}
 	s := &sequence{session: session{buyer: j.buyer, tally: &j.tally, seat: src.seat, conn: conn, offer: *offer, purse: w, owed: src.owed}, job: j, peer: string(src.peer.ID)}
-	s.need = s.chunksLeft
+	s.need, s.paidBefore = s.chunksLeft, src.ahead()
 	conn.ReadAhead(readAhead)
 	defer conn.Release()
 	defer conn.Abort()
+	defer func() { src.roused(s.awake) }()
 	if err := j.acceptable(ctx, offer); err != nil {
 		s.leave()
 		return err
@@ -270,7 +271,11 @@ func (j *job) acceptable(ctx context.Context, o *retrieval.Offer) error {
 	if j.whole && o.Form != j.form {
 		return ownError{&FormError{o.Form}}
 	}
-	if cost, err := retrieval.Cost(o.Price, o.Chunks); j.whole && !o.Price.IsZero() && (err != nil || j.req.Budget.Less(cost)) {
+	chunks := o.Chunks
+	if allFree(o) {
+		chunks = 0
+	}
+	if cost, err := retrieval.Cost(o.Price, chunks+o.Unseal); j.whole && !o.Price.IsZero() && (err != nil || j.req.Budget.Less(cost)) {
 		return retrieval.Errorf(retrieval.CodeRefused, "%d chunks at %s attoPDR each, at most %s is paid for all", o.Chunks, o.Price, j.req.Budget)
 	}
 	return j.buyer.acceptable(ctx, o, j.req.MaxPrice)
@@ -278,7 +283,10 @@ func (j *job) acceptable(ctx context.Context, o *retrieval.Offer) error {
 
 // acceptable checks an offer against the highest price.
 func (b *Buyer) acceptable(ctx context.Context, o *retrieval.Offer, most chain.Amount) error {
-	if most.Less(o.Price) {
+	if err := worthUnsealing(o, most); err != nil {
+		return err
+	}
+	if most.Less(o.Price) && !allFree(o) {
 		return retrieval.Errorf(retrieval.CodeRefused, "price %s attoPDR a chunk, at most %s is paid", o.Price, most)
 	}
 	if o.Price.IsZero() {
@@ -304,7 +312,7 @@ func (j *job) prepare(ctx context.Context, o *retrieval.Offer) (*purse, error) {
 	if o.Price.IsZero() || chunks <= o.Free {
 		return nil, nil
 	}
-	chunks = j.affordable(o.Price, chunks-o.Free)
+	chunks = j.affordable(o.Price, chunks-o.Free+o.Unseal)
 	if chunks == 0 {
 		return nil, overBudget(j.budget, o.Price)
 	}

@@ -98,7 +98,9 @@ func (t *Transfer) hand(items []*item) {
 func (w *worker) led(x *want, b retrieval.Block) error {
 	l := x.lead
 	if l.spoilt {
+		w.t.mu.Lock()
 		x.came++
+		w.t.mu.Unlock()
 		return car.Verify(b.CID, b.Data)
 	}
 	if next, ok := l.walker.Next(); !ok || !next.Equals(b.CID) {
@@ -108,10 +110,10 @@ func (w *worker) led(x *want, b retrieval.Block) error {
 	if errors.Is(err, car.ErrMismatch) || errors.Is(err, car.ErrTooLarge) {
 		return err
 	}
-	l.spoilt = err != nil
 	w.came++
 	t := w.t
 	t.mu.Lock()
+	l.spoilt = err != nil
 	x.came++
 	w.moved += uint64(len(b.Data))
 	l.expect(l.count - uint64(x.came))

@@ -74,7 +74,11 @@ func (s *session) atone(ctx context.Context) error {
 
 // affordable is how many chunks a voucher should pay.
 func (s *session) affordable() (uint64, error) {
-	if n := s.tally.affordable(s.offer.Price, max(s.need(), 1)); n > 0 {
+	chunks := s.need()
+	if allFree(&s.offer) {
+		chunks = 0
+	}
+	if n := s.tally.affordable(s.offer.Price, max(chunks+s.due(), 1)); n > 0 {
 		return n, nil
 	}
 	return 0, overBudget(s.tally.budget, s.offer.Price)

@@ -42,6 +42,12 @@ func (s *sequence) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.done() {
+		return nil
+	}
+	if err := s.rouse(ctx); err != nil {
+		return err
+	}
 	for !p.done() {
 		s.wantID++
 		s.packer, s.ended = retrieval.Packer{}, 0

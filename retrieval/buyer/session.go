@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -29,10 +30,15 @@ type session struct {
 	resumed bool // the lane was in use before
 	told    int  // Standings since the last chunk
 
-	got    uint64 // chunks of this session
-	bytes  uint64 // of blocks
-	unsent bool   // the newest tick waits for the next one
+	got    uint64       // chunks of this session
+	bytes  uint64       // of blocks
+	from   chain.Height // when the first of them came, if a receipt is to say so; else 0
+	unsent bool         // the newest tick waits for the next one
 	waited stopwatch
+
+	paidBefore int       // sessions in which it was paid for unsealing, or shown that it was
+	awake      bool      // it was paid for
+	held       time.Time // when the seller first said that it is at work
 }
 
 // readAhead is how many frames are received while one is taken apart: a credit
@@ -93,7 +99,7 @@ func blame(err error) error {
 // frees the lane before it closes the stream. What it says then changes nothing.
 func (s *session) leave() {
 	s.showTick()
-	if s.conn.Write(&retrieval.Bye{}) != nil {
+	if s.conn.Write(&retrieval.Bye{Receipt: s.receipt()}) != nil {
 		s.conn.Abort()
 		return
 	}
@@ -118,7 +124,7 @@ func (s *session) read(ctx context.Context) (retrieval.Message, error) {
 	}
 	s.waited.start()
 	m, err := s.conn.Read()
-	s.waited.stop()
+	silent := s.waited.stop()
 	if err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -141,6 +147,8 @@ func (s *session) read(ctx context.Context) (retrieval.Message, error) {
 			return nil, fmt.Errorf("%w: speaks of the payment %d times and sends nothing", ErrFault, s.told)
 		}
 		return nil, s.standing(ctx, m)
+	case *retrieval.Wait:
+		return nil, s.hold(m, silent)
 	case *retrieval.Error:
 		err = fmt.Errorf("the seller broke off: %w", m)
 		if m.Code == retrieval.CodeUnpaid && s.resumed && s.got == 0 {
@@ -164,6 +172,7 @@ func (s *session) taken(ctx context.Context, c *retrieval.Chunk) error {
 	n := c.Bytes()
 	s.bytes += n
 	s.tally.came(s.seat, n)
+	s.witness(ctx)
 	if s.mustPay(s.got) {
 		if err := s.pay(); err != nil {
 			return err

@@ -16,6 +16,7 @@ type source struct {
 	offer *retrieval.Offer
 	seat  int // in the tally
 	tried bool
+	woke  int  // sessions in which it was paid for unsealing, or shown that it was
 	fails int  // in a row, without a block
 	broke int  // sessions that broke off early, though blocks came
 	owed  bool // it says that earlier sessions left chunks unpaid
@@ -60,6 +61,22 @@ func (s *source) failed(cfg *Config, came uint64, err error, other bool) (drop b
 	}
 	s.gone = other && s.broke > cfg.Retries
 	return s.gone
+}
+
+// ahead is in how many sessions the seller was paid ahead, for unsealing. One that is only
+// pardoned is not paid ahead at all.
+func (s *source) ahead() int {
+	if s.pardoned {
+		return shownOnce + 1
+	}
+	return s.woke
+}
+
+// roused counts a session in which unsealing was paid for.
+func (s *source) roused(paid bool) {
+	if paid {
+		s.woke++
+	}
 }
 
 // pause is how long to wait before a seller is asked again.

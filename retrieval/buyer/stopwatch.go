@@ -19,11 +19,21 @@ func (s *stopwatch) start() {
 	s.since = time.Now()
 }
 
-func (s *stopwatch) stop() {
+// stop returns how long it ran.
+func (s *stopwatch) stop() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.total += time.Since(s.since)
+	ran := time.Since(s.since)
+	s.total += ran
 	s.since = time.Time{}
+	return ran
+}
+
+// forgive takes a wait off the time so far.
+func (s *stopwatch) forgive(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total -= min(d, s.total)
 }
 
 // elapsed is the time so far, that of a wait under way included.

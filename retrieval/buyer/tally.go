@@ -32,6 +32,13 @@ func (t *tally) seat(peer string) int {
 	return i
 }
 
+// peer is whose numbers stand in a seat.
+func (t *tally) peer(seat int) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stats.Sellers[seat].Peer
+}
+
 // seller changes a peer's numbers.
 func (t *tally) seller(seat int, change func(*SellerStats)) {
 	t.mu.Lock()
@@ -65,6 +72,18 @@ func (t *tally) paid(seat int, price chain.Amount) {
 	of.Paid++
 	for _, sum := range []*chain.Amount{&t.stats.Spent, &of.Spent} {
 		if more, err := sum.Add(price); err == nil {
+			*sum = more
+		}
+	}
+}
+
+// unsealed counts a payment for unsealing.
+func (t *tally) unsealed(seat int, cost chain.Amount) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	of := &t.stats.Sellers[seat]
+	for _, sum := range []*chain.Amount{&t.stats.Spent, &of.Spent, &of.Unsealing} {
+		if more, err := sum.Add(cost); err == nil {
 			*sum = more
 		}
 	}

@@ -27,7 +27,7 @@ func (w *worker) take() (*want, error) {
 			x.items = q.pull(&q.leaves, w, t.share(q))
 		}
 	}
-	if len(x.items) == 0 && len(w.wants) == 0 {
+	if len(x.items) == 0 && len(w.wants) == 0 && w.due() == 0 { // unsealing is not paid for to save time
 		t.overtake(w, x)
 	}
 	if len(x.items) == 0 {
@@ -59,7 +59,7 @@ func (t *Transfer) admits(w *worker) bool {
 	if w.started {
 		return true
 	}
-	if time.Since(t.offered) < offerGrace && t.awaited(w.src.part) || t.spared(w.src) {
+	if (time.Since(t.offered) < offerGrace || w.offer.Unseal > 0) && t.awaited(w.src.part) || t.spared(w.src) {
 		return false
 	}
 	started := uint64(0)
@@ -71,7 +71,7 @@ func (t *Transfer) admits(w *worker) bool {
 			if len(other.wants) == 0 && q.has(other.src) || len(other.wants) > 0 && !other.late(other.wants[0]) {
 				started++
 			}
-		case other.offer.Price.Less(w.offer.Price) && q.has(other.src):
+		case other.offer.Price.Less(w.offer.Price) && q.has(other.src) && !t.dear(other.src):
 			return false
 		}
 	}
@@ -314,6 +314,9 @@ func (w *worker) ask(ctx context.Context) error {
 	for {
 		x, err := w.take()
 		if x == nil || err != nil {
+			return err
+		}
+		if err := w.rouse(ctx); err != nil {
 			return err
 		}
 		if w.purse == nil && w.mustPay(w.got+1) {

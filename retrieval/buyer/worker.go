@@ -65,7 +65,8 @@ func (t *Transfer) pardon(s *source) bool {
 	return true
 }
 
-// dear says whether a seller costs more than twice what another one does.
+// dear says whether a seller costs more than twice what another one does, or would
+// have to be paid for unsealing what another has at hand or unseals for less.
 func (t *Transfer) dear(s *source) bool {
 	return t.undercut(s, func(*source) bool { return true })
 }
@@ -84,11 +85,28 @@ func (t *Transfer) undercut(s *source, counts func(*source) bool) bool {
 		if other.part != s.part || other.offer == nil || !t.usable(other) || !counts(other) {
 			continue
 		}
+		if s.offer.Unseal > 0 && s.woke == 0 && t.parts[s.part].has(other) && t.wakes(other, s) {
+			return true
+		}
 		if twice, err := other.offer.Price.Mul(2); err == nil && twice.Less(s.offer.Price) {
 			return true
 		}
 	}
 	return false
+}
+
+// wakes says whether one seller is to be asked rather than another that would have to
+// unseal.
+func (t *Transfer) wakes(one, other *source) bool {
+	if one.offer.Unseal == 0 || one.woke > 0 {
+		return true
+	}
+	a, errA := unsealing(one.offer)
+	b, errB := unsealing(other.offer)
+	if errA != nil || errB != nil || a == b {
+		return errB != nil || slices.Index(t.sources, one) < slices.Index(t.sources, other)
+	}
+	return a.Less(b)
 }
 
 // staff sends for sellers of parts that something waits for, and looks whether
@@ -263,7 +281,7 @@ func (t *Transfer) visit(s *source) (came uint64, err error) {
 	defer conn.Release()
 	defer conn.Abort()
 	w := &worker{session: session{buyer: t.buyer, tally: &t.tally, seat: s.seat, conn: conn, offer: *offer, owed: s.owed}, t: t, src: s, wake: make(chan struct{}, 1), answer: time.Since(began)}
-	w.need = w.chunksLeft
+	w.need, w.paidBefore = w.chunksLeft, s.ahead()
 	if err := t.buyer.acceptable(t.ctx, offer, t.req.MaxPrice); err != nil {
 		w.leave()
 		return 0, err
@@ -282,6 +300,7 @@ func (t *Transfer) visit(s *source) (came uint64, err error) {
 	err = w.run(t.ctx)
 	w.showTick() // for what was right before something was not
 	t.mu.Lock()
+	s.roused(w.awake)
 	delete(t.workers, w)
 	for _, x := range w.wants {
 		w.give(x)

@@ -23,6 +23,9 @@ type Holding struct {
 	Piece  cid.Cid
 	Root   cid.Cid // of the payload that the piece is a part of
 	Status Status
+	// Indexed says of a piece that is Waiting that it can be opened all the same: its
+	// index is there, its bytes are not.
+	Indexed bool
 }
 
 // Archive is the bytes of a piece.
@@ -39,6 +42,9 @@ type ShelfConfig struct {
 	// payloads, behind it that of each. The indexes may be shared, the archive is
 	// closed by the caller.
 	Open func(ctx context.Context, piece cid.Cid) ([]*car.Index, Archive, error)
+	// Changes, if given, counts what changes the list: while it stays, nothing is listed
+	// anew.
+	Changes func() uint64
 	// Deals finds other providers; nil: none are known.
 	Deals *Deals
 	Log   *slog.Logger
@@ -67,12 +73,16 @@ type shelfList struct {
 	// all deals over each.
 	named map[cid.Cid]Status
 	roots []cid.Cid // of payloads that are free
+
+	changes uint64    // that were counted before it was made
+	at      time.Time // when it was made
+	lacks   bool      // a piece could not be opened
 }
 
 // shelved is a piece on the shelf.
 type shelved struct {
 	*pieceNames
-	status Status // Free or Priced
+	status Status // Free, Priced, or Waiting if it is only indexed
 }
 
 // pieceNames is what is kept in memory of a piece: 8 bytes a block.
@@ -95,16 +105,26 @@ func (h *Holding) names(p *pieceNames) []cid.Cid {
 // wait is when clients are told to ask again for a piece that cannot be opened.
 const wait = 30 * time.Second
 
-// look is how often a Shelf looks what has come and gone.
-const look = 5 * time.Second
+// look is how often a Shelf looks what has come and gone, glance how often where
+// something counts the changes.
+const (
+	look   = 5 * time.Second
+	glance = time.Second
+)
 
 // Run keeps the list until ctx ends.
 func (s *Shelf) Run(ctx context.Context) error {
-	tick := time.NewTicker(look)
+	often := look
+	if s.cfg.Changes != nil {
+		often = glance
+	}
+	tick := time.NewTicker(often)
 	defer tick.Stop()
 	for {
-		if err := s.Look(ctx); err != nil && ctx.Err() == nil {
-			return err
+		if s.stale() {
+			if err := s.Look(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
 		}
 		select {
 		case <-tick.C:
@@ -114,20 +134,30 @@ func (s *Shelf) Run(ctx context.Context) error {
 	}
 }
 
+// stale reports whether the list may be another now. A piece that could not be opened
+// may be there after a while, whatever is counted.
+func (s *Shelf) stale() bool {
+	list := s.list.Load()
+	return list == nil || s.cfg.Changes == nil || s.cfg.Changes() != list.changes || list.lacks && time.Since(list.at) > wait
+}
+
 // Look makes the list anew. What was read of a piece before is taken over.
 func (s *Shelf) Look(ctx context.Context) error {
+	next := &shelfList{named: map[cid.Cid]Status{}, byCID: map[cid.Cid]*shelved{}, at: time.Now()}
+	if s.cfg.Changes != nil {
+		next.changes = s.cfg.Changes()
+	}
 	all, err := s.cfg.Holdings(ctx)
 	if err != nil {
 		return fmt.Errorf("list pieces: %w", err)
 	}
-	next := &shelfList{named: map[cid.Cid]Status{}, byCID: map[cid.Cid]*shelved{}}
 	shown := map[cid.Cid]*pieceNames{}
 	for _, h := range all {
-		if h.Status.State == Free || h.Status.State == Priced {
+		if h.Status.State == Free || h.Status.State == Priced || h.Indexed {
 			if shown[h.Piece] == nil {
 				if shown[h.Piece], err = s.shelve(ctx, h.Piece); err != nil {
 					s.cfg.Log.Warn("piece is not shown", "piece", h.Piece, "err", err)
-					h.Status = Status{State: Waiting, Retry: wait}
+					h.Status, next.lacks = Status{State: Waiting, Retry: wait}, true
 				}
 			}
 		}

@@ -56,6 +56,9 @@ type Terms struct {
 	ChainID string       `json:"chainId,omitempty"`
 	Price   chain.Amount `json:"price"`           // attoPDR a chunk of up to 256 KiB
 	Payee   string       `json:"payee,omitempty"` // address on chain
+	// Unseal is attoPDR that are due before, since the piece has to be unsealed; nil: it
+	// is at hand.
+	Unseal *chain.Amount `json:"unsealPrice,omitempty"`
 	// Peer are the multiaddrs of who sells it, each with its peer ID.
 	Peer []string `json:"peer,omitempty"`
 }

@@ -44,6 +44,12 @@ const (
 	tableVoucher  = 'v' // channel, lane: version || u8 len || payer || CBOR(SignedVoucher)
 	tableTick     = 't' // channel, lane, nonce: version || u64be ticks || tick
 	tableDebt     = 'd' // channel: version || u64be unpaid || u64be paid
+
+	tableReceipt = 'e' // To, then 32 bytes of its name: version || CBOR(SignedReceipt), not published yet
+	tableNonce   = 'n' // 32 bytes of a receipt's name: version
+	tableBatch   = 'b' // batch: version || u8 state || root || u64be count || u64be bytes || u64be from || u64be to
+	tableLeaf    = 'l' // batch, index: version || CBOR(SignedReceipt)
+	tableRoot    = 'o' // root of a batch: version || u64be batch
 )
 
 var errRecord = errors.New("record is damaged")

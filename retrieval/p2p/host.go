@@ -269,7 +269,7 @@ func addrInfo(p chain.Peer) (peer.AddrInfo, error) {
 	info := peer.AddrInfo{ID: id}
 	for _, raw := range p.Addrs {
 		a, err := ma.NewMultiaddrBytes(raw)
-		if err != nil {
+		if err != nil || isHTTP(a) {
 			continue
 		}
 		if rest, id := peer.SplitAddr(a); id == "" || id == info.ID {
@@ -280,6 +280,17 @@ func addrInfo(p chain.Peer) (peer.AddrInfo, error) {
 		}
 	}
 	return info, nil
+}
+
+// isHTTP reports whether an address is that of an HTTP door, which no stream goes
+// through.
+func isHTTP(a ma.Multiaddr) bool {
+	for _, p := range a.Protocols() {
+		if p.Code == ma.P_HTTP || p.Code == ma.P_HTTPS {
+			return true
+		}
+	}
+	return false
 }
 
 // Connect dials the peer unless there is a connection already.

@@ -379,6 +379,7 @@ func (x *session) takeTick(t *retrieval.Tick) error {
 	next.Ticks, next.Tick = t.Ticks, t.Tick
 	x.seller.mu.Lock()
 	x.paid += t.Ticks - held.Ticks
+	x.takeFee()
 	x.held = &next
 	for k, other := range x.seller.lanes {
 		if k.channel == x.lane.channel {
@@ -444,14 +445,16 @@ func (x *session) forgive(channel, recovered uint64) error {
 	if recovered == 0 {
 		return nil
 	}
-	var owed uint64
+	var owed, spare uint64
 	err := x.seller.cfg.Ledger.ChangeDebt(channel, func(d *ledger.Debt) {
+		spare = recovered - min(d.Unpaid, recovered)
 		d.Unpaid -= min(d.Unpaid, recovered)
 		owed = d.Unpaid
 	})
 	x.seller.mu.Lock()
 	defer x.seller.mu.Unlock()
 	x.owed = owed
+	recovered -= x.recoverFee(spare) // which the session's own sums count
 	st := &x.seller.stats
 	st.Unpaid -= min(st.Unpaid, recovered)
 	st.Paid += recovered

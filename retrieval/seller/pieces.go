@@ -94,6 +94,7 @@ func (x *session) open(ctx context.Context, ask *retrieval.Ask) error {
 		return sourceError(err)
 	}
 	x.data, x.piece = data, s.pieces.of(what, index)
+	x.asleep, _ = data.(Dormant)
 	o.Version, o.Root, o.ChunkSize, o.Credit = retrieval.Version, index.Root(), retrieval.ChunkSize, s.cfg.Credit
 	o.Blocks, o.Bytes, o.Archive, o.Chunks = uint64(index.Len()), x.piece.bytes, index.Size(), x.piece.chunks
 	if index.IsFlat() {
@@ -101,6 +102,10 @@ func (x *session) open(ctx context.Context, ask *retrieval.Ask) error {
 	}
 	if ask.Deal == 0 {
 		err = x.price(ctx)
+	}
+	if err == nil && ask.Deal == 0 && s.cfg.Miner != 0 {
+		o.Miner = s.cfg.Miner
+		x.began, err = s.cfg.Chain.Height(ctx)
 	}
 	if err != nil {
 		_ = data.Close() // the refusal says why
@@ -141,15 +146,23 @@ func (x *session) price(ctx context.Context) error {
 	case Closed:
 		return retrieval.Errorf(retrieval.CodeRefused, "it is not for sale; name the deal that entitles you")
 	case Free:
-		return nil
+		return x.priceUnsealing(ctx, &terms)
 	}
+	if err := x.charge(ctx, terms.Price, *terms.Payee); err != nil {
+		return err
+	}
+	x.free = s.takeFree(x.peer, terms.FreeChunks)
+	x.offer.Free = x.free
+	return x.priceUnsealing(ctx, &terms)
+}
+
+// charge puts a price into the offer.
+func (x *session) charge(ctx context.Context, price chain.Amount, payee chain.Address) (err error) {
+	s := x.seller
 	if x.height, err = s.cfg.Chain.Height(ctx); err != nil {
 		return fmt.Errorf("ask height: %w", err)
 	}
-	payee := *terms.Payee
-	x.offer.Price, x.offer.Payee = terms.Price, &payee
+	x.offer.Price, x.offer.Payee = price, &payee
 	x.offer.ExpireAfter = x.height + chain.Height(s.life()+s.cfg.Margin)
-	x.free = s.takeFree(x.peer, terms.FreeChunks)
-	x.offer.Free = x.free
 	return nil
 }

@@ -28,6 +28,20 @@ type Archive interface {
 	io.Closer
 }
 
+// Dormant is an Archive that has to be unsealed before it can be read.
+type Dormant interface {
+	Archive
+	// Cost is attoPDR that unsealing it costs; zero: nothing, or it is paid for.
+	Cost() chain.Amount
+	// Wake has it unsealed, whatever becomes of this process: it is durable when it
+	// returns.
+	Wake(ctx context.Context) error
+	// Left is about how long that will take from now; 0: nobody knows.
+	Left() time.Duration
+	// Await waits until it can be read.
+	Await(ctx context.Context) error
+}
+
 // Content is what a session is about: a piece, or one payload in it.
 type Content struct {
 	Piece   cid.Cid
@@ -40,7 +54,7 @@ type Source interface {
 	Find(ctx context.Context, root cid.Cid, part uint64) (Content, error)
 	// Open opens the archive of a piece, or of a payload in it, or returns
 	// ErrNotFound or ErrUnavailable. The index may be shared; the archive, in
-	// which its offsets are, is closed by the caller.
+	// which its offsets are, is closed by the caller; it may be Dormant.
 	Open(ctx context.Context, c Content) (*car.Index, Archive, error)
 }
 
@@ -69,6 +83,9 @@ type Config struct {
 	Ledger  *ledger.Ledger // needed where there is a price
 	Grants  Grants         // nil: no deal entitles anybody
 	Prices  Prices         // nil: nothing is served without a deal
+	// Miner is who the seller is on chain: buyers' receipts for it are checked and
+	// kept in the Ledger. 0: none are wanted. It needs Chain and Ledger.
+	Miner chain.MinerID
 
 	// SettleDelay is the chain's, in blocks. A voucher must outlive it by
 	// Margin (default: a quarter of the delay, at least 10 blocks).
@@ -112,6 +129,8 @@ type Report struct {
 	Bytes   uint64       // of blocks, sent
 	Paid    uint64       // chunks paid
 	Earned  chain.Amount // attoPDR
+	Unseal  uint64       // of Paid: ticks for unsealing
+	Signed  uint64       // bytes that the buyer's receipt says came; 0: there is none
 	Err     error        // nil: ended in peace
 }
 

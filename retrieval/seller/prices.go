@@ -42,7 +42,8 @@ type Item struct {
 // Terms are what an item costs.
 type Terms struct {
 	Access Access
-	// Price is attoPDR a chunk, Payee who is paid: where Access is Paid.
+	// Price is attoPDR a chunk, Payee who is paid: where Access is Paid. Where it is
+	// Free, Payee is who is paid for unsealing; nil: that is free, too.
 	Price chain.Amount
 	Payee *chain.Address
 	// FreeChunks is how many chunks the peer gets for nothing each FreePeriod.

@@ -50,6 +50,9 @@ func New(cfg Config) (*Seller, error) {
 	if cfg.ChainID == "" || cfg.Source == nil {
 		return nil, errors.New("make seller: needs a chain ID and a source of pieces")
 	}
+	if cfg.Miner != 0 && (cfg.Chain == nil || cfg.Ledger == nil) {
+		return nil, errors.New("make seller: receipts need a chain and a ledger")
+	}
 	if fixed, ok := cfg.Prices.(Terms); ok {
 		if err := fixed.check(&cfg); err != nil {
 			return nil, err
@@ -172,7 +175,7 @@ func (s *Seller) giveFree(peer string, unused uint64) {
 func (s *Seller) account(x *session, err error) {
 	s.mu.Lock()
 	r := Report{Session: x.offer.Session, Peer: x.peer, Piece: x.offer.Piece, Deal: x.deal,
-		Channel: x.lane.channel, Chunks: x.chunks, Bytes: x.bytes, Paid: x.paid, Err: err}
+		Channel: x.lane.channel, Chunks: x.chunks, Bytes: x.bytes, Paid: x.paid, Unseal: x.unsealed, Signed: x.attested, Err: err}
 	r.Earned, _ = x.offer.Price.Mul(x.paid) // at most what the channel covers
 	if x.sent > x.paid {
 		s.stats.Unpaid += x.sent - x.paid

@@ -71,6 +71,11 @@ func (c *cursor) step() {
 func (x *session) answer(ctx context.Context, w *want) error {
 	c := cursor{index: x.piece.index, runs: w.Runs}
 	end := &retrieval.End{Want: w.ID}
+	if called, err := x.unseal(ctx, w); err != nil {
+		return err
+	} else if called {
+		end.Reason = retrieval.Cancelled
+	}
 	for end.Reason == 0 {
 		var entries []place
 		entries, end.Reason = x.nextChunk(&c)
@@ -271,7 +276,7 @@ func (x *session) covered() bool { return x.held != nil && x.held.Ticks+x.unpaid
 
 // hasWindow reports whether the session itself has credit left.
 func (x *session) hasWindow() bool {
-	return x.unpaid() < retrieval.Window(x.paid, x.offer.Credit, x.owed)
+	return x.unpaid() < retrieval.Window(x.paid-x.unsealed, x.offer.Credit, x.owed)
 }
 
 // before reports whether the session goes before another one of its channel: who

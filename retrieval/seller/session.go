@@ -26,8 +26,10 @@ type session struct {
 	offer  retrieval.Offer
 	piece  *piece
 	data   Archive
+	asleep Dormant // data, until it can be read; the sender's
 	quota  *quota
 	height chain.Height // of the last look at the channel; the sender's
+	began  chain.Height // when the offer was made; 0 where no receipt is wanted
 	buf    []byte       // of the last chunk's frame; the sender's
 
 	wake   chan struct{} // something below changed
@@ -36,25 +38,29 @@ type session struct {
 	done   chan struct{} // closed when run has ended
 
 	// seller.mu:
-	err    error               // why the session ends
-	bye    bool                // the buyer took leave
-	outbox []retrieval.Message // to be sent before anything else
-	wants  []*want
-	last   uint64 // ID of the newest Want
-	free   uint64 // free chunks left
-	chunks uint64 // sent, free ones too
-	bytes  uint64
-	sent   uint64 // sent and due
-	paid   uint64 // ticks accepted in this session
-	stored uint64 // of them, saved
-	placed bool   // lane holds
-	lane   laneKey
-	held   *ledger.Holding // the voucher that pays, with the newest tick
-	covers uint64          // ticks of it that the channel covers; 0: none pays
-	told   bool            // the buyer knows that the voucher is used up
-	owed   uint64          // chunks that earlier sessions of the channel left unpaid
-	waits  bool            // for credit
-	turn   uint64          // when it was last lent a chunk, by Seller.turn
+	err      error                // why the session ends
+	bye      bool                 // the buyer took leave
+	receipt  *chain.SignedReceipt // that came with it
+	attested uint64               // bytes of the receipt that is kept
+	outbox   []retrieval.Message  // to be sent before anything else
+	wants    []*want
+	last     uint64 // ID of the newest Want
+	free     uint64 // free chunks left
+	chunks   uint64 // sent, free ones too
+	bytes    uint64
+	sent     uint64 // sent and due
+	paid     uint64 // ticks accepted in this session
+	stored   uint64 // of them, saved
+	fee      uint64 // ticks that are due for unsealing
+	unsealed uint64 // ticks that were paid for it
+	placed   bool   // lane holds
+	lane     laneKey
+	held     *ledger.Holding // the voucher that pays, with the newest tick
+	covers   uint64          // ticks of it that the channel covers; 0: none pays
+	told     bool            // the buyer knows that the voucher is used up
+	owed     uint64          // chunks that earlier sessions of the channel left unpaid
+	waits    bool            // for credit
+	turn     uint64          // when it was last lent a chunk, by Seller.turn
 }
 
 // want is one Want being answered.
@@ -103,7 +109,7 @@ func (x *session) run(ctx context.Context) error {
 		err = first // a write that failed is what came of it
 	}
 	if err == nil {
-		err = x.farewell()
+		err = x.farewell(ctx)
 	} else if !errors.Is(err, p2p.ErrIdle) {
 		_ = x.conn.Write(retrieval.ToWire(err)) // the peer may be gone
 		_ = x.conn.Close()
@@ -111,13 +117,13 @@ func (x *session) run(ctx context.Context) error {
 	x.conn.Abort() // ends the reader
 	close(stop)
 	aside.Wait()
-	return errors.Join(err, x.storeTick(), x.settle(), x.data.Close())
+	return errors.Join(err, x.storeTick(), x.settle(), x.honour(), x.data.Close())
 }
 
 // farewell answers a Bye: what is held is durable, and the lane free for another
 // session, before the buyer is told.
-func (x *session) farewell() error {
-	if err := errors.Join(x.storeTick(), x.settle()); err != nil {
+func (x *session) farewell(ctx context.Context) error {
+	if err := errors.Join(x.storeTick(), x.settle(), x.keepReceipt(ctx)); err != nil {
 		return err
 	}
 	if s := x.standing(); s != nil {
@@ -241,7 +247,7 @@ func (x *session) take(ctx context.Context, m retrieval.Message) error {
 		return nil
 	case *retrieval.Bye:
 		x.seller.mu.Lock()
-		x.bye = true
+		x.bye, x.receipt = true, m.Receipt
 		for _, w := range x.wants {
 			w.cancelled = true
 		}
