@@ -253,3 +253,33 @@ func TestNoCopyForLittle(t *testing.T) {
 		})
 	}
 }
+
+// TestNoCopyAfterTheRoot: the root of a small file comes from one seller, and the leaves are on
+// their way. How long so few bytes took says nothing of the leaves: the other seller is not asked
+// for them as well.
+func TestNoCopyAfterTheRoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		f := makeFile(t, 4*leaf, 16)
+		parts := f.cut(t)
+		one, other := w.open(10, 7, nil, parts...), w.open(11, 7, nil, parts...)
+		w.wrap = func(_ string, stream io.ReadWriteCloser) io.ReadWriteCloser {
+			return &framed{ReadWriteCloser: stream, toBuyer: func(_ int, frame []byte) ([]byte, error) {
+				if frame[0] == byte(retrieval.KindChunk) {
+					time.Sleep(20 * time.Millisecond)
+				}
+				return frame, nil
+			}}
+		}
+		to := newPaper(len(f.bytes))
+		st, err := w.buyer.FetchFile(ctx, w.transfer(f, parts, one, other), buyer.File{Root: f.root, To: to})
+		if err != nil {
+			t.Fatal(err)
+		}
+		to.holds(t, f, 0, len(f.bytes))
+		if st.Chunks != 5 {
+			t.Errorf("%d chunks for a root and 4 leaves", st.Chunks)
+		}
+		w.settled(st, one, other)
+	})
+}

@@ -158,7 +158,7 @@ func (w *worker) late(x *want) bool {
 // payment, or to write, is not the seller's.
 func (w *worker) duration(x *want) time.Duration {
 	busy := w.waited.elapsed()
-	if w.moved == 0 {
+	if w.moved < retrieval.ChunkSize { // a root of some hundred bytes tells an answer's time, no rate
 		return busy
 	}
 	left := uint64(0)
