@@ -14,6 +14,7 @@ import (
 
 	"github.com/perdure/perdure/retrieval"
 	"github.com/perdure/perdure/retrieval/buyer"
+	"github.com/perdure/perdure/retrieval/seller"
 )
 
 // roundTrip is that of a lagging stream.
@@ -281,5 +282,40 @@ func TestNoCopyAfterTheRoot(t *testing.T) {
 			t.Errorf("%d chunks for a root and 4 leaves", st.Chunks)
 		}
 		w.settled(st, one, other)
+	})
+}
+
+// TestPaymentOnItsWay: the payments of a session stay on the way for longer than the seller waits,
+// and it breaks off. It is asked again, and the file arrives from it.
+func TestPaymentOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		f := makeFile(t, 20*leaf, 17)
+		parts := f.cut(t)
+		s := w.open(10, 7, func(c *seller.Config) { c.PayTimeout = 2 * time.Second }, parts...)
+		streams, ticks := 0, 0
+		w.wrap = func(_ string, stream io.ReadWriteCloser) io.ReadWriteCloser {
+			if streams++; streams > 1 {
+				return stream
+			}
+			return &framed{ReadWriteCloser: stream, toSeller: func(_ int, frame []byte) ([]byte, error) {
+				if frame[0] == byte(retrieval.KindTick) {
+					if ticks++; ticks > 3 {
+						return nil, nil
+					}
+				}
+				return frame, nil
+			}}
+		}
+		to := newPaper(len(f.bytes))
+		st, err := w.buyer.FetchFile(ctx, w.transfer(f, parts, s), buyer.File{Root: f.root, To: to})
+		if err != nil {
+			t.Fatal(err)
+		}
+		to.holds(t, f, 0, len(f.bytes))
+		if streams < 2 || ticks < 4 {
+			t.Errorf("%d sessions, %d ticks in the first", streams, ticks)
+		}
+		w.settled(st, s)
 	})
 }

@@ -55,8 +55,12 @@ func (s *source) failed(cfg *Config, came uint64, err error, other bool) (drop b
 	}
 	switch retrieval.CodeOf(err) {
 	case 0, retrieval.CodeBusy, retrieval.CodeTimeout, retrieval.CodeUnavailable, retrieval.CodeInternal:
+	case retrieval.CodeUnpaid:
+		s.gone = came == 0 // else the payment was on its way too long, as over a link that was cut
 	default: // it would say the same again
 		s.gone = true
+	}
+	if s.gone {
 		return false
 	}
 	s.gone = other && s.broke > cfg.Retries
