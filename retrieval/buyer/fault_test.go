@@ -417,7 +417,7 @@ func TestSlowSeller(t *testing.T) {
 func TestBuyerStopsPaying(t *testing.T) {
 	for stop := range 6 {
 		w := newWorld(t)
-		w.config.StallTimeout, w.config.Retries = 2*time.Second, 1
+		w.config.StallTimeout, w.config.Retries = 2*time.Second, -1 // a session a fetch
 		w.remake()
 		f := makeFile(t, 12*leaf, 24)
 		parts := f.cut(t)

@@ -235,8 +235,11 @@ func TestNoCopyForLittle(t *testing.T) {
 			pace := map[string]time.Duration{string(slow.peer.ID): tc.slow, string(fast.peer.ID): 2 * time.Millisecond}
 			w.wrap = func(peer string, stream io.ReadWriteCloser) io.ReadWriteCloser {
 				return &framed{ReadWriteCloser: stream, toBuyer: func(_ int, frame []byte) ([]byte, error) {
-					if frame[0] == byte(retrieval.KindChunk) {
+					switch {
+					case frame[0] == byte(retrieval.KindChunk):
 						time.Sleep(pace[peer])
+					case frame[0] == byte(retrieval.KindOffer) && peer == string(fast.peer.ID):
+						time.Sleep(120 * time.Millisecond) // the slow one is asked first
 					}
 					return frame, nil
 				}}
