@@ -20,11 +20,9 @@ type blockCache struct {
 func (c *blockCache) get(d [32]byte) ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b, known := c.now[d]
-	if !known {
-		if b, known = c.old[d]; known {
-			c.keep(d, b)
-		}
+	b, fresh, known := c.look(d)
+	if known && !fresh {
+		c.keep(d, b)
 	}
 	return b, known
 }
@@ -33,11 +31,17 @@ func (c *blockCache) get(d [32]byte) ([]byte, bool) {
 func (c *blockCache) peek(d [32]byte) ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b, known := c.now[d]
-	if !known {
-		b, known = c.old[d]
-	}
+	b, _, known := c.look(d)
 	return b, known
+}
+
+// look finds a block in either generation; fresh: in the new one.
+func (c *blockCache) look(d [32]byte) (b []byte, fresh, known bool) {
+	if b, fresh = c.now[d]; fresh {
+		return b, true, true
+	}
+	b, known = c.old[d]
+	return b, false, known
 }
 
 func (c *blockCache) put(d [32]byte, b []byte) {

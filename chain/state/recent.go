@@ -34,11 +34,9 @@ type record struct {
 func (r *recent) find(k chain.Key, h chain.Height) ([]byte, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e, known := r.now[k]
-	if !known {
-		if e, known = r.old[k]; known {
-			r.keep(k, e)
-		}
+	e, fresh, known := r.look(k)
+	if known && !fresh {
+		r.keep(k, e)
 	}
 	return e.value, known && e.since <= h
 }
@@ -47,11 +45,17 @@ func (r *recent) find(k chain.Key, h chain.Height) ([]byte, bool) {
 func (r *recent) peek(k chain.Key, h chain.Height) ([]byte, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e, known := r.now[k]
-	if !known {
-		e, known = r.old[k]
-	}
+	e, _, known := r.look(k)
 	return e.value, known && e.since <= h
+}
+
+// look finds a record in either generation; fresh: in the new one.
+func (r *recent) look(k chain.Key) (e record, fresh, known bool) {
+	if e, fresh = r.now[k]; fresh {
+		return e, true, true
+	}
+	e, known = r.old[k]
+	return e, false, known
 }
 
 // learn remembers what was read from the state of a height, unless that is no
