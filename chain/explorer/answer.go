@@ -133,6 +133,7 @@ func (a *API) run(w http.ResponseWriter, r *http.Request, of *route) (any, error
 	if err != nil {
 		return nil, err
 	}
+	defer q.close()
 	return of.handle(q)
 }
 
