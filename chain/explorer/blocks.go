@@ -41,6 +41,15 @@ type BlockDetail struct {
 // inBlock is how many messages and events a block's answer has.
 const inBlock = 100
 
+func (a *API) blockRoutes() []route {
+	return []route{
+		{path: "/v1/blocks", query: paged(), handle: a.blocks, indexed: true},
+		{path: "/v1/blocks/{height}", handle: a.block, indexed: true},
+		{path: "/v1/blocks/{height}/messages", query: paged(), handle: a.blockMessages, indexed: true},
+		{path: "/v1/blocks/{height}/events", query: paged(), handle: a.blockEvents, indexed: true},
+	}
+}
+
 func (a *API) blocks(q *query) (any, error) {
 	return listOf(q, func(p index.Page, add func(*Block)) ([]byte, error) {
 		s, err := q.indexed()
@@ -64,7 +73,7 @@ func (q *query) indexedBlock() (*index.Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.r.PathValue("height") == "latest" {
+	if q.r.PathValue("height") == latest {
 		h = min(h, s.Height) // the index may be a block behind
 	}
 	b, err := s.Block(h)
@@ -116,6 +125,7 @@ func (a *API) blockMessages(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.settle(b.Height, b.Time)
 	return listOf(q, func(p index.Page, add func(*Message)) ([]byte, error) {
 		p.Upward = true
 		return q.snap.BlockMessages(b.Height, p, func(m *index.Message) (bool, error) {
@@ -130,6 +140,7 @@ func (a *API) blockEvents(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.settle(b.Height, b.Time)
 	return listOf(q, func(p index.Page, add func(*Event)) ([]byte, error) {
 		return q.snap.BlockEvents(b.Height, p, func(e *index.Event) (bool, error) {
 			if uint64(e.Index) >= b.Events { // what the index derived is no event of the chain

@@ -45,6 +45,13 @@ func (n names) channelOf(c *chain.Channel, r *index.Record) *Channel {
 	return out
 }
 
+func (a *API) channelRoutes() []route {
+	return []route{
+		{path: "/v1/channels", query: paged("address"), handle: a.channels, indexed: true},
+		{path: "/v1/channels/{channel}", handle: a.channel, indexed: true},
+	}
+}
+
 func (a *API) channels(q *query) (any, error) {
 	if !q.given("address") {
 		return nil, badRequest("address is missing: whose channels?")

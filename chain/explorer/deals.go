@@ -146,6 +146,13 @@ func parsePiece(name, s string) (cid.Cid, error) {
 	return c, nil
 }
 
+func (a *API) dealRoutes() []route {
+	return []route{
+		{path: "/v1/deals", query: paged("root", "piece", "miner", "client", "state"), handle: a.deals, indexed: true},
+		{path: "/v1/deals/{deal}", handle: a.deal, indexed: true},
+	}
+}
+
 func (a *API) deals(q *query) (any, error) {
 	f, err := q.dealFilter()
 	if err != nil {
@@ -167,6 +174,7 @@ func (a *API) deals(q *query) (any, error) {
 		if err != nil || next != nil || !f.Root.Defined() || a.config.Hints == nil {
 			return next, err
 		}
+		q.unsteady = true
 		return nil, a.claimed(q, f, add)
 	})
 }

@@ -92,6 +92,13 @@ func (n names) orderOf(o *chain.Order, r *index.Record) *Order {
 	return out
 }
 
+func (a *API) orderRoutes() []route {
+	return []route{
+		{path: "/v1/orders", query: paged("owner", "side", "state", "miner"), handle: a.orders, indexed: true},
+		{path: "/v1/orders/{order}", handle: a.order, indexed: true},
+	}
+}
+
 func (a *API) orders(q *query) (any, error) {
 	side, err := q.choice("side", "bid", "ask")
 	if err != nil {

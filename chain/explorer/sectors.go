@@ -68,6 +68,13 @@ func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
 // sectorStates are the states in their order, from 1.
 var sectorStates = []string{"preCommitted", "active", "faulty", "expired", "dropped", "lost", "terminated"}
 
+func (a *API) sectorRoutes() []route {
+	return []route{
+		{path: "/v1/miners/{miner}/sectors", query: paged("state"), handle: a.sectors, indexed: true},
+		{path: "/v1/sectors/{miner}/{number}", handle: a.sector, indexed: true},
+	}
+}
+
 func (a *API) sectors(q *query) (any, error) {
 	m, err := q.loadMiner()
 	if err != nil {
@@ -78,7 +85,7 @@ func (a *API) sectors(q *query) (any, error) {
 		return nil, err
 	}
 	f := index.SectorFilter{Miner: m.ID, State: chain.SectorState(state + 1)}
-	return records(q, index.Sectors(f), true, func(_ *index.Record, s *chain.Sector) (*Sector, error) { return q.sectorOf(s, a.params), nil })
+	return records(q, index.Sectors(f), true, func(_ *index.Record, s *chain.Sector) (*Sector, error) { return q.sectorOf(s, q.params()), nil })
 }
 
 func (a *API) sector(q *query) (any, error) {
@@ -98,5 +105,5 @@ func (a *API) sector(q *query) (any, error) {
 	if r == nil {
 		return nil, notFound("miner %s has no sector %d, or its record went before the index began", q.minerText(miner), number)
 	}
-	return &SectorDetail{q.sectorOf(&s, a.params), q.asOf()}, nil
+	return &SectorDetail{q.sectorOf(&s, q.params()), q.asOf()}, nil
 }
