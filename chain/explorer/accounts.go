@@ -13,6 +13,10 @@ type Account struct {
 	AsOf
 }
 
+func (a *API) accountRoutes() []route {
+	return []route{{path: "/v1/accounts/{address}", handle: a.account}}
+}
+
 func (a *API) account(q *query) (any, error) {
 	who, err := parseAddress("address", q.r.PathValue("address"))
 	if err != nil {

@@ -40,6 +40,15 @@ type BlockDetail struct {
 // inBlock is how many messages and events a block's answer has.
 const inBlock = 100
 
+func (a *API) blockRoutes() []route {
+	return []route{
+		{path: "/v1/blocks", query: paged(), handle: a.blocks, indexed: true},
+		{path: "/v1/blocks/{height}", handle: a.block, indexed: true},
+		{path: "/v1/blocks/{height}/messages", query: paged(), handle: a.blockMessages, indexed: true},
+		{path: "/v1/blocks/{height}/events", query: paged(), handle: a.blockEvents, indexed: true},
+	}
+}
+
 func (a *API) blocks(q *query) (any, error) {
 	return listOf(q, func(p index.Page, add func(*Block)) ([]byte, error) {
 		return a.index.Blocks(p, func(b *index.Block) (bool, error) {
@@ -59,7 +68,7 @@ func (a *API) indexed(q *query) (*index.Block, error) {
 	if !built {
 		return nil, index.ErrBuilding
 	}
-	if q.r.PathValue("height") == "latest" {
+	if q.r.PathValue("height") == latest {
 		h = min(h, tip) // the index may be a block behind
 	}
 	b, err := a.index.Block(h)
@@ -111,6 +120,7 @@ func (a *API) blockMessages(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.settle(b.Height, b.Time)
 	return listOf(q, func(p index.Page, add func(*Message)) ([]byte, error) {
 		return a.index.BlockMessages(b.Height, p, func(m *index.Message) (bool, error) {
 			add(q.messageOf(m))
@@ -124,6 +134,7 @@ func (a *API) blockEvents(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.settle(b.Height, b.Time)
 	return listOf(q, func(p index.Page, add func(*Event)) ([]byte, error) {
 		return a.index.BlockEvents(b.Height, p, func(e *consensus.Event) (bool, error) {
 			add(q.eventOf(e))

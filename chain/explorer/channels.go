@@ -64,6 +64,13 @@ func (q *query) loadChannel(id uint64) (*chain.Channel, *index.Kept, error) {
 	return c, k, chain.Decode(k.Record, c)
 }
 
+func (a *API) channelRoutes() []route {
+	return []route{
+		{path: "/v1/channels", query: paged("address"), handle: a.channels, indexed: true},
+		{path: "/v1/channels/{channel}", handle: a.channel, indexed: true},
+	}
+}
+
 func (a *API) channels(q *query) (any, error) {
 	if !q.given("address") {
 		return nil, badRequest("address is missing: whose channels?")

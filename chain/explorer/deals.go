@@ -165,6 +165,13 @@ func (f *dealFilter) takes(d *chain.Deal) bool {
 		(!f.piece.Defined() || d.PieceCID == f.piece)
 }
 
+func (a *API) dealRoutes() []route {
+	return []route{
+		{path: "/v1/deals", query: paged("root", "piece", "miner", "client", "state"), handle: a.deals, indexed: true},
+		{path: "/v1/deals/{deal}", handle: a.deal, indexed: true},
+	}
+}
+
 func (a *API) deals(q *query) (any, error) {
 	f, err := q.dealFilter()
 	if err != nil {
@@ -187,6 +194,7 @@ func (a *API) deals(q *query) (any, error) {
 		if err != nil || next != nil || !f.root.Defined() || a.config.Hints == nil {
 			return next, err
 		}
+		q.unsteady = true
 		return nil, a.claimed(q, f, add)
 	})
 }

@@ -36,6 +36,18 @@ func levels(in []orderbook.Level) []Level {
 // maxDepth is the most price levels of a side that one answer shows.
 const maxDepth = 500
 
+func (a *API) marketRoutes() []route {
+	return []route{
+		{path: "/v1/market/book", query: []string{"depth"}, handle: a.book, cost: 2},
+		{path: "/v1/market/asks", query: paged("piece_size", "duration", "collateral", "max_price", "region"), handle: a.asks, indexed: true, cost: 2},
+		{path: "/v1/market/bids", query: paged("price", "state"), handle: a.bids, indexed: true, cost: 2},
+		{path: "/v1/market/trades", query: paged(), handle: a.trades, indexed: true},
+		{path: "/v1/market/ticker", handle: a.ticker, indexed: true, cost: 2},
+		{path: "/v1/market/candles", query: []string{"interval", "from", "to", "limit"}, handle: a.candles, indexed: true, cost: 2},
+		{path: "/v1/market/prices", query: []string{"days"}, handle: a.prices, indexed: true, cost: 5},
+	}
+}
+
 func (a *API) book(q *query) (any, error) {
 	depth, err := q.most("depth", usualPage, maxDepth)
 	if err == nil {

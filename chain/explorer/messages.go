@@ -50,6 +50,14 @@ type MessageDetail struct {
 	Events []*Event       `json:"events"`         // that it caused; the first 100
 }
 
+func (a *API) messageRoutes() []route {
+	return []route{
+		{path: "/v1/messages", query: paged("address"), handle: a.messages, indexed: true},
+		{method: http.MethodPost, path: "/v1/messages", handle: a.submit, cost: 2},
+		{path: "/v1/messages/{hash}", handle: a.message, indexed: true},
+	}
+}
+
 func (a *API) messages(q *query) (any, error) {
 	read := a.index.Messages
 	if q.given("address") {
@@ -84,6 +92,7 @@ func (a *API) message(q *query) (any, error) {
 	if m == nil {
 		return nil, notFound("no block that is kept here has message %s", hash)
 	}
+	q.final = m.Effect() // one without may still come to have one, in another block
 	out := &MessageDetail{Message: q.messageOf(m), Events: []*Event{}}
 	if err := a.content(q, m, out); err != nil {
 		return nil, err
@@ -140,7 +149,7 @@ func (a *API) submit(q *query) (any, error) {
 
 // submission reads a message from the request: CBOR, or JSON that holds it.
 func (q *query) submission() ([]byte, error) {
-	most := int64(q.api.params.MaxMessageBytes)
+	most := int64(q.params().MaxMessageBytes)
 	content, _, err := mime.ParseMediaType(q.r.Header.Get("Content-Type"))
 	if err != nil {
 		content = ""

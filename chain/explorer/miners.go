@@ -97,6 +97,14 @@ func (n names) minerOf(m *chain.Miner) *Miner {
 	return out
 }
 
+func (a *API) minerRoutes() []route {
+	return []route{
+		{path: "/v1/miners", query: paged("owner", "worker"), handle: a.miners, indexed: true},
+		{path: "/v1/miners/{miner}", handle: a.miner},
+		{path: "/v1/miners/{miner}/deadlines", query: []string{"deadline"}, handle: a.deadlines, cost: 5},
+	}
+}
+
 func (a *API) miners(q *query) (any, error) {
 	var owner, worker, nobody chain.Address
 	var err error
@@ -203,7 +211,7 @@ func (a *API) deadlines(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := a.params.Schedule()
+	s := q.params().Schedule()
 	out := &Deadlines{Miner: q.minerText(m.ID), PeriodStart: uint64(m.PeriodStart), Period: s.Period(), Window: s.Window,
 		Items: []Deadline{}, AsOf: q.asOf()}
 	first, end := uint64(0), s.Deadlines

@@ -47,7 +47,7 @@ func TestOpenAPIRoutes(t *testing.T) {
 			}
 		}
 		slices.Sort(names)
-		served[r.method+" "+documented(r.path)] = names
+		served[documented(r.pattern())] = names
 	}
 	inDoc := map[string]bool{}
 	for path, item := range doc.Paths.Map() {

@@ -120,6 +120,13 @@ func (q *query) loadOrder(id uint64) (*chain.Order, *index.Kept, error) {
 	return o, k, chain.Decode(k.Record, o)
 }
 
+func (a *API) orderRoutes() []route {
+	return []route{
+		{path: "/v1/orders", query: paged("owner", "side", "state", "miner"), handle: a.orders, indexed: true},
+		{path: "/v1/orders/{order}", handle: a.order, indexed: true},
+	}
+}
+
 func (a *API) orders(q *query) (any, error) {
 	side, err := q.choice("side", "bid", "ask")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/minio/sha256-simd"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/state"
 )
@@ -30,12 +32,20 @@ type query struct {
 	names
 	view   *state.View   // nil before genesis
 	global *chain.Global // of view
+
+	syncing  bool
+	unsteady bool // the answer depends on more than the chain
+	final    bool // the address has this answer for ever
+	past     AsOf // of which a final answer speaks; zero: of the present
 }
 
 // AsOf says from which state an answer was taken.
 type AsOf struct {
 	Height chain.Height `json:"height"`
 	Time   string       `json:"time"` // of that block, RFC 3339
+	// Syncing says that the node does not follow the head of the chain: there
+	// are newer blocks.
+	Syncing bool `json:"syncing,omitempty"`
 }
 
 // maxQuery bounds the query part of a URL.
@@ -61,24 +71,47 @@ func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*quer
 			return nil, badRequest("%s is given %d times", name, len(v))
 		}
 	}
-	q := &query{api: a, w: w, r: r, values: values, names: names{a.params.Network}, view: a.node.Store().Visit()}
+	q := &query{api: a, w: w, r: r, values: values, names: names{a.params.Network}, view: a.node.Store().Visit(), syncing: !a.node.Synced()}
 	if q.view != nil {
 		if q.global, err = q.view.Global(); err != nil {
 			return nil, err
 		}
 		if of.indexed {
-			ctx, cancel := context.WithTimeout(r.Context(), indexPatience)
-			defer cancel()
-			a.index.Wait(ctx, q.view.Height())
+			a.awaitIndex(r.Context(), q.view.Height())
 		}
 	}
 	return q, nil
 }
 
-// indexPatience is how long an answer waits for the index to reach the state
-// that it is given from, so that what a receipt has told is found in lists. It
-// takes milliseconds, unless the index is far behind.
-const indexPatience = time.Second
+// An answer waits for the index to reach the state that it is given from, so
+// that what a receipt has told is found in lists. It takes milliseconds; an index
+// that is further behind than a few blocks does not follow but catches up, and
+// nobody waits for it.
+const (
+	indexPatience = time.Second
+	indexNear     = 3 // blocks
+)
+
+func (a *API) awaitIndex(ctx context.Context, h chain.Height) {
+	if _, at, ok := a.index.Tip(); !ok || at >= h || at+indexNear < h {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, indexPatience)
+	defer cancel()
+	a.index.Wait(ctx, h)
+}
+
+// tag names the state of the chain and of the index that an answer is given
+// from, and the process that gives it; empty before genesis.
+func (q *query) tag() string {
+	if q.view == nil {
+		return ""
+	}
+	_, indexed, built := q.api.index.Tip()
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %d %x %d %t %t", q.api.epoch, q.view.Height(), q.view.AppHash(), indexed, built, q.syncing)
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
+}
 
 func (q *query) context() context.Context { return q.r.Context() }
 
@@ -90,12 +123,46 @@ func (q *query) ready() error {
 	return nil
 }
 
-func (q *query) asOf() AsOf {
-	if q.global == nil {
-		return AsOf{Time: clock(0)}
-	}
-	return AsOf{q.global.Height, clock(q.global.Time)}
+// inForce are the parameters that the block after a height has.
+type inForce struct {
+	height chain.Height
+	params *consensus.Params
 }
+
+// params are those in force for the next block.
+func (q *query) params() *consensus.Params {
+	if q.view == nil {
+		return q.api.params
+	}
+	h := q.view.Height()
+	if known := q.api.inForce.Load(); known != nil && known.height == h {
+		return known.params
+	}
+	now := &inForce{h, q.api.node.Params()}
+	q.api.inForce.Store(now)
+	return now.params
+}
+
+func (q *query) asOf() AsOf {
+	if q.final && q.past.Height != 0 {
+		return q.past
+	}
+	if q.global == nil {
+		return q.at(0, 0)
+	}
+	return q.at(q.global.Height, q.global.Time)
+}
+
+// settle says that the answer is one for ever, of a block that the address
+// names. What follows the head of the chain is not.
+func (q *query) settle(h chain.Height, time uint64) {
+	if q.r.PathValue("height") != latest {
+		q.final, q.past = true, AsOf{Height: h, Time: clock(time)}
+	}
+}
+
+// at is asOf for an answer from the state of a height, whose block has a time.
+func (q *query) at(h chain.Height, time uint64) AsOf { return AsOf{h, clock(time), q.syncing} }
 
 // clock writes Unix seconds as RFC 3339.
 func clock(unix uint64) string {
@@ -148,9 +215,12 @@ func clip(s string) string {
 	return s
 }
 
+// latest stands for the newest height in a path.
+const latest = "latest"
+
 // height reads a height from the path: a number or "latest".
 func (q *query) height() (chain.Height, error) {
-	if q.r.PathValue("height") == "latest" {
+	if q.r.PathValue("height") == latest {
 		if err := q.ready(); err != nil {
 			return 0, err
 		}

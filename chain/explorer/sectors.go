@@ -68,6 +68,13 @@ func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
 // sectorStates are the states in their order, from 1.
 var sectorStates = []string{"preCommitted", "active", "faulty", "expired", "dropped", "lost", "terminated"}
 
+func (a *API) sectorRoutes() []route {
+	return []route{
+		{path: "/v1/miners/{miner}/sectors", query: paged("state"), handle: a.sectors, indexed: true},
+		{path: "/v1/sectors/{miner}/{number}", handle: a.sector, indexed: true},
+	}
+}
+
 func (a *API) sectors(q *query) (any, error) {
 	m, err := q.loadMiner()
 	if err != nil {
@@ -84,7 +91,7 @@ func (a *API) sectors(q *query) (any, error) {
 			if !ok || err != nil || state >= 0 && s.State != chain.SectorState(state+1) {
 				return false, err
 			}
-			add(q.sectorOf(&s, a.params))
+			add(q.sectorOf(&s, q.params()))
 			return true, nil
 		})
 	})
@@ -107,5 +114,5 @@ func (a *API) sector(q *query) (any, error) {
 	if !ok {
 		return nil, notFound("miner %s has no sector %d, or its record went before the index began", q.minerText(miner), number)
 	}
-	return &SectorDetail{q.sectorOf(&s, a.params), q.asOf()}, nil
+	return &SectorDetail{q.sectorOf(&s, q.params()), q.asOf()}, nil
 }

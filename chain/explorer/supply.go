@@ -34,9 +34,9 @@ func (a *API) supply(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	emission, err := a.node.Params().Emission(g.Issuance.Unissued)
+	emission, err := q.params().Emission(g.Issuance.Unissued)
 	if err != nil {
 		return nil, err
 	}
-	return &SupplyDetail{supplyOf(g), emission, g.Power, AsOf{g.Height, clock(g.Time)}}, nil
+	return &SupplyDetail{supplyOf(g), emission, g.Power, q.at(g.Height, g.Time)}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/access"
 	"github.com/perdure/perdure/chain/explorer/page"
 	"github.com/perdure/perdure/chain/index"
 )
@@ -41,7 +42,13 @@ func explore(n *Node) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := explorer.Config{Backend: n, Index: x, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
+	tokens, err := access.Open(n.home)
+	if err != nil {
+		return nil, errors.Join(err, x.Close())
+	}
+	bounds := n.config.Access.connections()
+	config := explorer.Config{Tokens: tokens, Proxies: bounds.Proxies, Limits: n.config.Access.limits(),
+		Backend: n, Index: x, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
 		Version: version(), Registry: n.registry, Log: n.log.With("part", "explorer")}
 	if !n.config.Hints.Off {
 		n.hints = n.newHints()
