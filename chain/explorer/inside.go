@@ -41,6 +41,7 @@ func (a *API) callMux() *http.ServeMux {
 			out := w.(*taken)
 			q, err := a.newQuery(w, req, &r)
 			if err == nil {
+				defer q.close()
 				out.value, err = r.handle(q)
 			}
 			out.err = err

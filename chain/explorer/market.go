@@ -79,7 +79,11 @@ type Trade struct {
 
 func (a *API) trades(q *query) (any, error) {
 	return listOf(q, func(p index.Page, add func(*Trade)) ([]byte, error) {
-		return a.index.Trades(p, func(t *index.Trade) (bool, error) {
+		s, err := q.indexed()
+		if err != nil {
+			return nil, err
+		}
+		return s.Trades(p, func(t *index.Trade) (bool, error) {
 			out := &Trade{Deal: t.Deal, Matched: t.Height, Time: clock(t.Time), Price: t.Price, Size: t.Size, Duration: t.Duration,
 				Total: t.Total, Bid: t.Bid, Ask: t.Ask, Miner: q.minerText(t.Miner), Client: q.addressBytes(t.Client), SelfTrade: t.Self}
 			switch {
@@ -132,14 +136,18 @@ func (a *API) ticker(q *query) (any, error) {
 	now := q.global.Time
 	t := &Ticker{Symbol: symbol, Timestamp: now * 1000, AsOf: q.asOf()}
 	var day index.Candle
-	err := a.index.Candles(index.Minute, now-min(now, index.Day), now+1, func(_ uint64, c *index.Candle) error { return day.Add(c) })
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	err = s.Candles(index.Minute, now-min(now, index.Day), now+1, func(_ uint64, c *index.Candle) error { return day.Add(c) })
 	if err != nil {
 		return nil, err
 	}
 	if day.Trades > 0 {
 		t.Figures = figuresOf(&day)
 	}
-	last, err := a.index.LastCandle()
+	last, err := s.LastCandle()
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +223,11 @@ func (a *API) candles(q *query) (any, error) {
 		}
 		sum = index.Candle{}
 	}
-	err = a.index.Candles(of.of, from, to, func(start uint64, c *index.Candle) error {
+	snap, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	err = snap.Candles(of.of, from, to, func(start uint64, c *index.Candle) error {
 		if s := of.start(start); s != begun {
 			flush()
 			begun = s
@@ -304,7 +316,11 @@ func (a *API) prices(q *query) (any, error) {
 	now := q.global.Time
 	today := now - now%index.Day
 	sums := map[index.Class]*index.Candle{}
-	err = a.index.Classes(today-min(today, uint64(days-1)*index.Day), now+1, func(_ uint64, of index.Class, c *index.Candle) error {
+	snap, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	err = snap.Classes(today-min(today, uint64(days-1)*index.Day), now+1, func(_ uint64, of index.Class, c *index.Candle) error {
 		if sums[of] == nil {
 			sums[of] = new(index.Candle)
 		}

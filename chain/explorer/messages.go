@@ -59,14 +59,18 @@ func (a *API) messageRoutes() []route {
 }
 
 func (a *API) messages(q *query) (any, error) {
-	read := a.index.Messages
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	read := s.Messages
 	if q.given("address") {
 		who, err := parseAddress("address", q.values.Get("address"))
 		if err != nil {
 			return nil, err
 		}
 		read = func(p index.Page, each func(*index.Message) (bool, error)) ([]byte, error) {
-			return a.index.MessagesOf(who, p, each)
+			return s.MessagesOf(who, p, each)
 		}
 	}
 	return listOf(q, func(p index.Page, add func(*Message)) ([]byte, error) {
@@ -82,10 +86,11 @@ func (a *API) message(q *query) (any, error) {
 	if err := hash.UnmarshalText([]byte(clip(q.r.PathValue("hash")))); err != nil {
 		return nil, badRequest("%v", err)
 	}
-	if _, _, built := a.index.Tip(); !built {
-		return nil, index.ErrBuilding
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
 	}
-	m, err := a.index.Message(hash)
+	m, err := s.Message(hash)
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +102,8 @@ func (a *API) message(q *query) (any, error) {
 	if err := a.content(q, m, out); err != nil {
 		return nil, err
 	}
-	_, err = a.index.BlockEvents(m.Height, index.Page{Limit: inBlock}, func(e *consensus.Event) (bool, error) {
-		if e.Message != m.Index+1 {
-			return false, nil
-		}
-		out.Events = append(out.Events, q.eventOf(e))
-		return true, nil
+	err = s.MessageEvents(m, inBlock, func(e *index.Event) {
+		out.Events = append(out.Events, q.eventOf(&e.Event))
 	})
 	return out, err
 }

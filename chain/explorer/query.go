@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,8 +30,9 @@ type query struct {
 	r      *http.Request
 	values url.Values
 	names
-	view   *state.View   // nil before genesis
-	global *chain.Global // of view
+	view   *state.View     // nil before genesis
+	global *chain.Global   // of view
+	snap   *index.Snapshot // nil while the index is built or off
 
 	syncing  bool
 	unsteady bool // the answer depends on more than the chain
@@ -80,7 +81,27 @@ func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*quer
 			a.awaitIndex(r.Context(), q.view.Height())
 		}
 	}
+	if q.snap, err = a.index.Snapshot(); err != nil && !errors.Is(err, index.ErrBuilding) && of.indexed {
+		return nil, err
+	}
 	return q, nil
+}
+
+// close lets go of what the answer was taken from.
+func (q *query) close() {
+	if q.snap != nil {
+		if err := q.snap.Close(); err != nil {
+			q.api.log.Error("API", "error", err)
+		}
+	}
+}
+
+// indexed returns the index as it is for this answer.
+func (q *query) indexed() (*index.Snapshot, error) {
+	if q.snap == nil {
+		return nil, index.ErrBuilding
+	}
+	return q.snap, nil
 }
 
 // An answer waits for the index to reach the state that it is given from, so
@@ -107,9 +128,12 @@ func (q *query) tag() string {
 	if q.view == nil {
 		return ""
 	}
-	_, indexed, built := q.api.index.Tip()
+	indexed := chain.Height(0)
+	if q.snap != nil {
+		indexed = q.snap.Height
+	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %d %x %d %t %t", q.api.epoch, q.view.Height(), q.view.AppHash(), indexed, built, q.syncing)
+	fmt.Fprintf(h, "%s %d %x %d %t %t", q.api.epoch, q.view.Height(), q.view.AppHash(), indexed, q.snap != nil, q.syncing)
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
 }
 
@@ -181,17 +205,18 @@ func (q *query) load(k chain.Key, v chain.CBOR) (bool, error) {
 	return true, chain.Decode(raw, v)
 }
 
-// recall is load for what leaves the state some time after its end: a record
-// that has gone is read as it last was, as long as the index remembers it.
-func (q *query) recall(k chain.Key, v chain.CBOR) (bool, error) {
-	if ok, err := q.load(k, v); ok || err != nil {
-		return ok, err
+// recall reads a record from the index, where one that has left the state stays
+// as it last was for some time, and from the state while there is no index; nil
+// if there is none.
+func (q *query) recall(k chain.Key, v chain.CBOR) (*index.Record, error) {
+	if q.snap != nil {
+		return q.snap.Load(k, v)
 	}
-	kept, err := q.api.index.Kept(k)
-	if err != nil || kept == nil {
-		return false, err
+	ok, err := q.load(k, v)
+	if !ok {
+		return nil, err
 	}
-	return true, chain.Decode(kept.Record, v)
+	return &index.Record{Key: k}, err
 }
 
 // number reads a whole number from the path.
@@ -360,41 +385,29 @@ func listOf[T any](q *query, read func(p index.Page, add func(T)) (next []byte, 
 	return &List[T]{items, q.cursor(next), q.asOf()}, nil
 }
 
-// maxVisits bounds the records that one page of numbered records looks at.
-const maxVisits = 10_000
-
-// numbered goes through the numbers from first up to below end, downward, as
-// a page asks for it. each reports whether it takes one.
-func numbered(p index.Page, first, end uint64, each func(uint64) (bool, error)) ([]byte, error) {
-	if p.After != nil {
-		if len(p.After) != 8 {
-			return nil, index.ErrPlace
-		}
-		n, _ := strconv.ParseUint(hex.EncodeToString(p.After), 16, 64)
-		end = min(end, n)
-	}
-	taken := 0
-	for n, visits := end, 0; n > first; n-- {
-		if taken == p.Limit || visits == maxVisits {
-			return place(n), nil
-		}
-		take, err := each(n - 1)
+// records answers with a page of a list of records; item makes one of each, or
+// none.
+func records[V any, T any, P interface {
+	*V
+	chain.CBOR
+}](q *query, l index.List, upward bool, item func(*index.Record, P) (*T, error)) (any, error) {
+	return listOf(q, func(p index.Page, add func(*T)) ([]byte, error) {
+		s, err := q.indexed()
 		if err != nil {
 			return nil, err
 		}
-		if take {
-			taken++
-		}
-		visits++
-	}
-	return nil, nil
-}
-
-// place is a number as index.Page has it.
-func place(n uint64) []byte {
-	b := make([]byte, 8)
-	for i := range b {
-		b[7-i] = byte(n >> (8 * i))
-	}
-	return b
+		p.Upward = upward
+		return s.Records(l, p, func(r *index.Record) (bool, error) {
+			v := P(new(V))
+			if err := r.Decode(v); err != nil {
+				return false, err
+			}
+			out, err := item(r, v)
+			if out == nil || err != nil {
+				return false, err
+			}
+			add(out)
+			return true, nil
+		})
+	})
 }

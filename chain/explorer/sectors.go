@@ -84,17 +84,8 @@ func (a *API) sectors(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listOf(q, func(p index.Page, add func(*Sector)) ([]byte, error) {
-		return a.index.Sectors(m.ID, p, func(number uint64) (bool, error) {
-			var s chain.Sector
-			ok, err := q.recall(chain.SectorKey(m.ID, number), &s)
-			if !ok || err != nil || state >= 0 && s.State != chain.SectorState(state+1) {
-				return false, err
-			}
-			add(q.sectorOf(&s, q.params()))
-			return true, nil
-		})
-	})
+	f := index.SectorFilter{Miner: m.ID, State: chain.SectorState(state + 1)}
+	return records(q, index.Sectors(f), true, func(_ *index.Record, s *chain.Sector) (*Sector, error) { return q.sectorOf(s, q.params()), nil })
 }
 
 func (a *API) sector(q *query) (any, error) {
@@ -107,11 +98,11 @@ func (a *API) sector(q *query) (any, error) {
 		return nil, err
 	}
 	var s chain.Sector
-	ok, err := q.recall(chain.SectorKey(miner, number), &s)
+	r, err := q.recall(chain.SectorKey(miner, number), &s)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	if r == nil {
 		return nil, notFound("miner %s has no sector %d, or its record went before the index began", q.minerText(miner), number)
 	}
 	return &SectorDetail{q.sectorOf(&s, q.params()), q.asOf()}, nil

@@ -77,6 +77,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
 		a.refuse(w, r, err)
 		return
 	}
+	defer q.close()
 	tag := ""
 	if of.method == "" {
 		tag = q.tag()
