@@ -14,7 +14,7 @@ type Account struct {
 }
 
 func (a *API) accountRoutes() []route {
-	return []route{{path: "/v1/accounts/{address}", handle: a.account}}
+	return []route{{path: "/v1/accounts/{address}", handle: a.account, indexed: true}}
 }
 
 func (a *API) account(q *query) (any, error) {
@@ -29,9 +29,9 @@ func (a *API) account(q *query) (any, error) {
 		return nil, badRequest("address %q is not an account's", clip(q.r.PathValue("address")))
 	}
 	var r chain.Account
-	ok, err := q.load(chain.AccountKey(who), &r)
+	known, err := q.recall(chain.AccountKey(who), &r)
 	if err != nil {
 		return nil, err
 	}
-	return &Account{q.address(who), ok, r.Nonce, r.Balance, r.NoShows, r.NoShowAt, q.asOf()}, nil
+	return &Account{q.address(who), known != nil, r.Nonce, r.Balance, r.NoShows, r.NoShowAt, q.asOf()}, nil
 }
