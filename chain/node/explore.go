@@ -23,7 +23,7 @@ var _ explorer.Backend = (*Node)(nil)
 // aside: it is made from the state and its Updates, and must not keep a validator
 // from its votes.
 func openIndex(n *Node) (*index.Index, error) {
-	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Keep: n.keeper.index.most, Log: n.log.With("part", "index")}
+	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Params: n.params, Keep: n.keeper.index.most, Log: n.log.With("part", "index")}
 	x, err := index.Open(c)
 	var stranger *index.StrangerError
 	aside := c.Dir
