@@ -11,8 +11,16 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 )
 
-//go:embed openapi.yaml
-var openAPI []byte
+// The document in its two parts: what people write, and the examples of its
+// components, which a test writes from the API's answers.
+var (
+	//go:embed openapi.yaml
+	described []byte
+	//go:embed examples.yaml
+	examples []byte
+
+	openAPI = slices.Concat(described, examples)
+)
 
 // IndexStatus says how far the index is.
 type IndexStatus struct {
