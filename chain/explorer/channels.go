@@ -31,6 +31,7 @@ type Channel struct {
 type ChannelDetail struct {
 	*Channel
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) channelOf(c *chain.Channel, k *index.Kept) *Channel {
@@ -89,6 +90,12 @@ func (a *API) channel(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	var r chain.Channel
+	if out, ok, err := q.prove(answerChannel, chain.ChannelKey(id), &r, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &ChannelDetail{q.channelOf(&r, &index.Kept{}), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	c, k, err := q.loadChannel(id)
 	if err != nil {
 		return nil, err
@@ -96,5 +103,5 @@ func (a *API) channel(q *query) (any, error) {
 	if c == nil {
 		return nil, notFound("there is no channel %d, or it was over before the index began", id)
 	}
-	return &ChannelDetail{q.channelOf(c, k), q.asOf()}, nil
+	return &ChannelDetail{q.channelOf(c, k), q.asOf(), nil}, nil
 }

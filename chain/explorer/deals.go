@@ -86,6 +86,7 @@ func successionOf(s *chain.Succession) *Succession {
 type DealDetail struct {
 	*Deal
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) dealOf(d *chain.Deal) *Deal {
@@ -228,6 +229,11 @@ func (a *API) deal(q *query) (any, error) {
 		return nil, err
 	}
 	var d chain.Deal
+	if out, ok, err := q.prove(answerDeal, chain.DealKey(id), &d, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &DealDetail{q.dealOf(&d), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	ok, err := q.recall(chain.DealKey(id), &d)
 	if err != nil {
 		return nil, err
@@ -235,5 +241,5 @@ func (a *API) deal(q *query) (any, error) {
 	if !ok {
 		return nil, notFound("there is no deal %d, or its record went before the index began", id)
 	}
-	return &DealDetail{q.dealOf(&d), q.asOf()}, nil
+	return &DealDetail{q.dealOf(&d), q.asOf(), nil}, nil
 }

@@ -75,6 +75,7 @@ func (q *query) servedOf(id chain.MinerID) (*Served, error) {
 type MinerDetail struct {
 	*Miner
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) keysOf(k *chain.Keys) Keys {
@@ -149,6 +150,16 @@ func (q *query) loadMiner() (*chain.Miner, error) {
 }
 
 func (a *API) miner(q *query) (any, error) {
+	id, err := q.miner()
+	if err != nil {
+		return nil, err
+	}
+	var r chain.Miner
+	if out, ok, err := q.prove(answerMiner, chain.MinerKey(id), &r, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &MinerDetail{q.minerOf(&r), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	m, err := q.loadMiner()
 	if err != nil {
 		return nil, err
@@ -157,7 +168,7 @@ func (a *API) miner(q *query) (any, error) {
 	if out.Served, err = q.servedOf(m.ID); err != nil {
 		return nil, err
 	}
-	return &MinerDetail{out, q.asOf()}, nil
+	return &MinerDetail{out, q.asOf(), nil}, nil
 }
 
 // Deadline is the opening of a deadline that is open or comes next. The next

@@ -83,11 +83,26 @@ type Parameters struct {
 	*consensus.Params
 	SectorSizes []uint64 `json:"sectorSizes"` // bytes, of SealProofs in their order
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (a *API) parameters(q *query) (any, error) {
 	out := &Parameters{Params: a.node.Params(), SectorSizes: []uint64{}, AsOf: q.asOf()}
-	for _, p := range a.params.SealProofs {
+	wants, err := q.wantsProof()
+	if err != nil {
+		return nil, err
+	}
+	if wants {
+		p, err := q.proven(answerParams, chain.GlobalKey())
+		if err != nil {
+			return nil, err
+		}
+		out.Params, out.AsOf, out.Proof = new(consensus.Params), p.asOf, p.proof
+		if err := chain.Decode(p.proof.Params, out.Params); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range out.SealProofs {
 		out.SectorSizes = append(out.SectorSizes, sectorSize(p))
 	}
 	return out, nil

@@ -71,6 +71,7 @@ type Order struct {
 type OrderDetail struct {
 	*Order
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 // orderState is an order's state or, if it is over, how it ended, as its last
@@ -166,6 +167,12 @@ func (a *API) order(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	var r chain.Order
+	if out, ok, err := q.prove(answerOrder, chain.OrderKey(id), &r, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &OrderDetail{q.orderOf(&r, &index.Kept{}), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	o, k, err := q.loadOrder(id)
 	if err != nil {
 		return nil, err
@@ -173,5 +180,5 @@ func (a *API) order(q *query) (any, error) {
 	if o == nil {
 		return nil, notFound("there is no order %d, or it was over before the index began", id)
 	}
-	return &OrderDetail{q.orderOf(o, k), q.asOf()}, nil
+	return &OrderDetail{q.orderOf(o, k), q.asOf(), nil}, nil
 }

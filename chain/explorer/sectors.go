@@ -48,6 +48,7 @@ type Sector struct {
 type SectorDetail struct {
 	*Sector
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
@@ -100,6 +101,11 @@ func (a *API) sector(q *query) (any, error) {
 		return nil, err
 	}
 	var s chain.Sector
+	if out, ok, err := q.prove(answerSector, chain.SectorKey(miner, number), &s, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &SectorDetail{q.sectorOf(&s, a.params), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	ok, err := q.recall(chain.SectorKey(miner, number), &s)
 	if err != nil {
 		return nil, err
@@ -107,5 +113,5 @@ func (a *API) sector(q *query) (any, error) {
 	if !ok {
 		return nil, notFound("miner %s has no sector %d, or its record went before the index began", q.minerText(miner), number)
 	}
-	return &SectorDetail{q.sectorOf(&s, a.params), q.asOf()}, nil
+	return &SectorDetail{q.sectorOf(&s, a.params), q.asOf(), nil}, nil
 }
