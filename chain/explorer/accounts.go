@@ -14,6 +14,10 @@ type Account struct {
 	Proof *Proof `json:"proof,omitempty"`
 }
 
+func (a *API) accountRoutes() []route {
+	return []route{{path: "/v1/accounts/{address}", query: proofQuery(), handle: a.account}}
+}
+
 func (a *API) account(q *query) (any, error) {
 	who, err := parseAddress("address", q.r.PathValue("address"))
 	if err != nil {

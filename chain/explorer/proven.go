@@ -139,7 +139,7 @@ func (q *query) proven(answer string, k chain.Key) (*provenRecord, error) {
 		return nil, err
 	}
 	of := provables[answer]
-	out := &provenRecord{asOf: AsOf{tree.Height(), clock(global.Time)},
+	out := &provenRecord{asOf: q.at(tree.Height(), global.Time),
 		proof: &Proof{Answer: answer, Table: k.Table.String(), Key: hexText([]byte(k.ID)), Unproven: of.unproven}}
 	for _, l := range of.links {
 		out.proof.Fields = append(out.proof.Fields, l.To)
@@ -158,6 +158,7 @@ func (q *query) proven(answer string, k chain.Key) (*provenRecord, error) {
 
 // bundle is the encoded proof of a record in the state of a height.
 func (q *query) bundle(k chain.Key, at chain.Height) ([]byte, error) {
+	q.unsteady = true // votes for the header may still come in
 	b, err := q.api.node.Prove(q.context(), k, at)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, notFound("the header after that height is not there yet")

@@ -37,20 +37,20 @@ func (a *API) supply(q *query) (any, error) {
 	}
 	if proven == 1 {
 		g := new(chain.Global)
-		out, _, err := q.prove(answerSupply, chain.GlobalKey(), g, func(_ bool, _ AsOf, p *Proof) (any, error) { return a.supplyAt(g, p) })
+		out, _, err := q.prove(answerSupply, chain.GlobalKey(), g, func(_ bool, _ AsOf, p *Proof) (any, error) { return q.supplyAt(g, p) })
 		return out, err
 	}
 	_, g, err := a.treeOf(q, false)
 	if err != nil {
 		return nil, err
 	}
-	return a.supplyAt(g, nil)
+	return q.supplyAt(g, nil)
 }
 
-func (a *API) supplyAt(g *chain.Global, p *Proof) (any, error) {
-	emission, err := a.node.Params().Emission(g.Issuance.Unissued)
+func (q *query) supplyAt(g *chain.Global, p *Proof) (any, error) {
+	emission, err := q.params().Emission(g.Issuance.Unissued)
 	if err != nil {
 		return nil, err
 	}
-	return &SupplyDetail{supplyOf(g), emission, g.Power, AsOf{g.Height, clock(g.Time)}, p}, nil
+	return &SupplyDetail{supplyOf(g), emission, g.Power, q.at(g.Height, g.Time), p}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -48,21 +49,38 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// do sends a request and returns the body of a good answer, to be closed.
+// maxPause is the longest that a node may make a client wait for asking too
+// often.
+const maxPause = 10 * time.Second
+
+// do sends a request and returns the body of a good answer, to be closed. If
+// the node says that it asks too often, it asks again when it may.
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
+	for {
+		req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		resp, err := c.http.Do(req)
+		if err != nil {
+			return nil, fmt.Errorf("ask node %s: %w", c.base, err)
+		}
+		if resp.StatusCode < 300 {
+			return resp.Body, nil
+		}
+		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		pause := time.Duration(seconds) * time.Second
+		if resp.StatusCode != http.StatusTooManyRequests || err != nil || pause < 0 || pause > maxPause {
+			defer resp.Body.Close()
+			return nil, c.problem(resp)
+		}
+		resp.Body.Close()
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("ask node %s: %w", c.base, ctx.Err())
+		}
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask node %s: %w", c.base, err)
-	}
-	if resp.StatusCode < 300 {
-		return resp.Body, nil
-	}
-	defer resp.Body.Close()
-	return nil, c.problem(resp)
 }
 
 func (c *Client) problem(resp *http.Response) error {
