@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -76,6 +77,8 @@ func (a *API) problemOf(err error) (*Problem, bool) {
 		p = problem(http.StatusGone, "that height is no longer kept")
 		p.Oldest = a.node.Store().Oldest()
 		return p, true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return problem(http.StatusRequestTimeout, "the request took too long to come"), true
 	case errors.Is(err, context.DeadlineExceeded):
 		return problem(http.StatusServiceUnavailable, "the answer took too long"), true
 	case errors.Is(err, state.ErrFuture):

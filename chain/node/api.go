@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -15,19 +14,13 @@ import (
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/access"
 	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/chain/state"
 	"github.com/perdure/perdure/chain/wallet"
 )
 
 var _ rpc.Backend = (*Node)(nil)
-
-// How long a caller of the API may take for its header, and may hold a
-// connection on which it asks nothing.
-const (
-	headerTime = 10 * time.Second
-	idleTime   = time.Minute
-)
 
 // openAPI listens for the API and puts its handlers together.
 func (n *Node) openAPI(mount func(*Node) (http.Handler, error)) error {
@@ -49,8 +42,8 @@ func (n *Node) openAPI(mount func(*Node) (http.Handler, error)) error {
 		return fmt.Errorf("listen for the API: %w", err)
 	}
 	n.listener = n.config.Access.connections().Listen(l)
-	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return n.life }}
+	n.server = access.NewServer(mux, access.DefaultTimes())
+	n.server.BaseContext = func(net.Listener) context.Context { return n.life }
 	return nil
 }
 

@@ -27,8 +27,9 @@ var ErrNotFound = errors.New("not found")
 
 // Client talks to one node. It may be used from many goroutines.
 type Client struct {
-	base string
-	http *http.Client
+	base  string
+	http  *http.Client
+	token string // empty: none is shown
 
 	mu         sync.Mutex
 	params     *consensus.Params
@@ -39,6 +40,10 @@ type Client struct {
 func New(base string) *Client {
 	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}}
 }
+
+// Authorize makes the client show a token of the node's with all that it asks.
+// It is called before anything is asked.
+func (c *Client) Authorize(token string) { c.token = token }
 
 // Base is the node's URL.
 func (c *Client) Base() string { return c.base }
@@ -60,6 +65,9 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.R
 		req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 		if err != nil {
 			return nil, err
+		}
+		if c.token != "" {
+			req.Header.Set("Authorization", "Bearer "+c.token)
 		}
 		resp, err := c.http.Do(req)
 		if err != nil {

@@ -2,9 +2,29 @@ package access
 
 import (
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 )
+
+// Times bound how long a connection may be held without a request.
+type Times struct {
+	Header time.Duration // for the head of a request
+	Idle   time.Duration // between two requests
+}
+
+// DefaultTimes are those of a node.
+func DefaultTimes() Times { return Times{Header: 10 * time.Second, Idle: time.Minute} }
+
+// maxHeader is the most bytes that the head of a request may have.
+const maxHeader = 16 << 10
+
+// NewServer returns a server with bounds on what a connection may take before a
+// handler sees a request. How long an answer takes is the handler's affair.
+func NewServer(h http.Handler, t Times) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: t.Header, IdleTimeout: t.Idle, MaxHeaderBytes: maxHeader}
+}
 
 // Connections bounds the connections of a listener. One too many is closed
 // before a byte of it is read.
@@ -43,8 +63,16 @@ func (l *listener) Accept() (net.Conn, error) {
 		if l.enter(key) {
 			return &connection{Conn: conn, leave: sync.OnceFunc(func() { l.leave(key) })}, nil
 		}
-		conn.Close() // a stranger's: whatever comes of it
+		turnAway(conn)
 	}
+}
+
+// turnAway closes a connection at once, so that nothing of it is left here.
+func turnAway(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // a stranger's connection: whatever comes of it
+	}
+	_ = conn.Close()
 }
 
 func (l *listener) enter(key string) bool {
