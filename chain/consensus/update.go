@@ -54,7 +54,7 @@ const (
 	EventVoucherRedeemed   EventKind = 32 // Channel, To, Amount, Index: lane
 	EventChannelSettling   EventKind = 33 // Channel
 	EventChannelCollected  EventKind = 34 // Channel, To, Amount
-	EventBeaconSkipped     EventKind = 40 // Reason, From: the contributor's reward address, Amount: burned of it, To, Index: the proposer's
+	EventBeaconSkipped     EventKind = 40 // Reason, From: the contributor's reward address, Amount: burned of it; To: the proposer's, which is charged likewise
 	EventVotesChanged      EventKind = 41 // Index: first height of the new vote set, Reason
 	EventEquivocation      EventKind = 42 // From: consensus address, Miner: 0 for a genesis validator, Index: height of the offence, Amount: slashed
 	EventRepairOrdered     EventKind = 50 // Order: the chain's bid, Deal: the lost one, Index: the client's bid, From: client, Amount: escrow

@@ -11,6 +11,11 @@ type Account struct {
 	NoShows  uint64       `json:"noShows"`            // recent deals of its bids that went void before the miner had the data
 	NoShowAt chain.Height `json:"noShowAt,omitempty"` // of the last one
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
+}
+
+func (a *API) accountRoutes() []route {
+	return []route{{path: "/v1/accounts/{address}", query: proofQuery(), handle: a.account}}
 }
 
 func (a *API) account(q *query) (any, error) {
@@ -25,9 +30,15 @@ func (a *API) account(q *query) (any, error) {
 		return nil, badRequest("address %q is not an account's", clip(q.r.PathValue("address")))
 	}
 	var r chain.Account
+	show := func(exists bool, at AsOf, p *Proof) (any, error) {
+		return &Account{q.address(who), exists, r.Nonce, r.Balance, r.NoShows, r.NoShowAt, at, p}, nil
+	}
+	if out, ok, err := q.prove(answerAccount, chain.AccountKey(who), &r, show); ok {
+		return out, err
+	}
 	ok, err := q.load(chain.AccountKey(who), &r)
 	if err != nil {
 		return nil, err
 	}
-	return &Account{q.address(who), ok, r.Nonce, r.Balance, r.NoShows, r.NoShowAt, q.asOf()}, nil
+	return show(ok, q.asOf(), nil)
 }

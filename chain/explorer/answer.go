@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -76,6 +77,8 @@ func (a *API) problemOf(err error) (*Problem, bool) {
 		p = problem(http.StatusGone, "that height is no longer kept")
 		p.Oldest = a.node.Store().Oldest()
 		return p, true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return problem(http.StatusRequestTimeout, "the request took too long to come"), true
 	case errors.Is(err, context.DeadlineExceeded):
 		return problem(http.StatusServiceUnavailable, "the answer took too long"), true
 	case errors.Is(err, state.ErrFuture):
@@ -90,7 +93,8 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	write(w, p.Status, contentProblem, p)
+	w.Header().Set("Cache-Control", keepNone)
+	Deliver(w, r, &Delivery{Status: p.Status, Content: contentProblem, Body: encode(p)})
 }
 
 // explain is the problem that a request's caller is told of. What is the node's
@@ -104,18 +108,13 @@ func (a *API) explain(r *http.Request, id string, err error) *Problem {
 	return p
 }
 
-// write sends a value as JSON.
-func write(w http.ResponseWriter, status int, content string, v any) {
+// encode writes a value as JSON, in which markup is escaped.
+func encode(v any) []byte {
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	if err := e.Encode(v); err != nil { // answers are our own structs: only a mistake of ours can fail
-		status, content = http.StatusInternalServerError, contentProblem
-		b.Reset()
-		b.WriteString(`{"type":"about:blank","title":"Internal Server Error","status":500,"detail":"answer has no JSON form"}`)
+	if err := json.NewEncoder(&b).Encode(v); err != nil { // answers are our own structs
+		panic(fmt.Errorf("answer has no JSON form: %w", err))
 	}
-	w.Header().Set("Content-Type", content)
-	w.WriteHeader(status)
-	w.Write(b.Bytes()) // the reader is gone if this fails
+	return b.Bytes()
 }
 
 // verbatim is an answer that is not JSON.
@@ -126,31 +125,3 @@ type verbatim struct {
 
 // accepted is an answer with status 202.
 type accepted struct{ value any }
-
-// run does one operation.
-func (a *API) run(w http.ResponseWriter, r *http.Request, of *route) (any, error) {
-	q, err := a.newQuery(w, r, of)
-	if err != nil {
-		return nil, err
-	}
-	return of.handle(q)
-}
-
-// answer runs one operation and sends what comes of it.
-func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
-	v, err := a.run(w, r, of)
-	if err != nil {
-		a.refuse(w, r, err)
-		return
-	}
-	w.Header().Set("Cache-Control", "no-cache")
-	switch v := v.(type) {
-	case verbatim:
-		w.Header().Set("Content-Type", v.content)
-		w.Write(v.body)
-	case accepted:
-		write(w, http.StatusAccepted, contentJSON, v.value)
-	default:
-		write(w, http.StatusOK, contentJSON, v)
-	}
-}

@@ -2,8 +2,11 @@ package explorer
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/explorer/access"
 	"github.com/perdure/perdure/chain/hints"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/state"
@@ -52,6 +56,9 @@ type Config struct {
 	Listen  []string // ID@host:port, by which peers dial the node
 	Version string   // of the program
 
+	Tokens  *access.Tokens // nil: there are none
+	Proxies []netip.Prefix // whose word on who asks is believed
+
 	Registry prometheus.Registerer // nil: no metrics
 	Log      *slog.Logger          // nil: none
 	Limits   Limits                // zero fields: DefaultLimits
@@ -61,13 +68,14 @@ type Config struct {
 type Limits struct {
 	PerSecond float64       // requests of one IP address, on the average
 	Burst     int           // and at once
+	Streams   int           // of one IP address at once
 	Time      time.Duration // of one answer
 	Page      int           // items of a list at most
 }
 
 // DefaultLimits are generous for people and programs, not for floods.
 func DefaultLimits() Limits {
-	return Limits{PerSecond: 100, Burst: 400, Time: 20 * time.Second, Page: 500}
+	return Limits{PerSecond: 100, Burst: 400, Streams: 20, Time: 20 * time.Second, Page: 500}
 }
 
 func (l Limits) orDefault() Limits {
@@ -77,6 +85,9 @@ func (l Limits) orDefault() Limits {
 	}
 	if l.Burst <= 0 {
 		l.Burst = d.Burst
+	}
+	if l.Streams <= 0 {
+		l.Streams = d.Streams
 	}
 	if l.Time <= 0 {
 		l.Time = d.Time
@@ -91,11 +102,14 @@ func (l Limits) orDefault() Limits {
 type API struct {
 	config  Config
 	node    Backend
-	params  *consensus.Params
+	params  *consensus.Params // of genesis, for what never changes
+	inForce atomic.Pointer[inForce]
 	index   *index.Index
 	log     *slog.Logger
 	limits  Limits
-	callers *callers
+	callers *access.Callers
+	recent  answers
+	epoch   string // of this process, in tags
 	metrics *metrics
 	handler http.Handler
 	calls   *http.ServeMux // of Call
@@ -108,7 +122,8 @@ func New(c Config) (*API, error) {
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
-	a.callers = newCallers(a.limits)
+	a.callers = access.NewCallers(access.Limits{PerSecond: a.limits.PerSecond, Burst: a.limits.Burst, Streams: a.limits.Streams}, c.Proxies)
+	a.epoch = rand.Text()
 	a.metrics = newMetrics()
 	if c.Registry != nil {
 		if err := a.metrics.register(c.Registry, a); err != nil {

@@ -1,8 +1,9 @@
 package explorer
 
 import (
+	"net/http"
+
 	"github.com/perdure/perdure/chain"
-	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/index"
 )
 
@@ -30,9 +31,9 @@ func blockOf(b *index.Block) *Block {
 // BlockDetail is a block with the beginning of its lists.
 type BlockDetail struct {
 	*Block
-	Beacon      string     `json:"beacon,omitempty"`  // random value, hexadecimal; absent once pruned
+	Beacon      string     `json:"beacon,omitempty"`  // random value, hexadecimal
 	BeaconSkip  bool       `json:"beaconSkipped"`     // nobody contributed to it
-	AppHash     string     `json:"appHash,omitempty"` // of the state after it; absent once pruned
+	AppHash     string     `json:"appHash,omitempty"` // of the state after it; absent if it was pruned before the index had it
 	MessageList []*Message `json:"messageList"`       // the first 100
 	EventList   []*Event   `json:"eventList"`         // the first 100
 }
@@ -40,79 +41,94 @@ type BlockDetail struct {
 // inBlock is how many messages and events a block's answer has.
 const inBlock = 100
 
+func (a *API) blockRoutes() []route {
+	return []route{
+		{path: "/v1/blocks", query: paged(), handle: a.blocks, indexed: true},
+		{path: "/v1/blocks/{height}", handle: a.block, indexed: true},
+		{path: "/v1/blocks/{height}/messages", query: paged(), handle: a.blockMessages, indexed: true},
+		{path: "/v1/blocks/{height}/events", query: paged(), handle: a.blockEvents, indexed: true},
+	}
+}
+
 func (a *API) blocks(q *query) (any, error) {
 	return listOf(q, func(p index.Page, add func(*Block)) ([]byte, error) {
-		return a.index.Blocks(p, func(b *index.Block) (bool, error) {
+		s, err := q.indexed()
+		if err != nil {
+			return nil, err
+		}
+		return s.Blocks(p, func(b *index.Block) (bool, error) {
 			add(blockOf(b))
 			return true, nil
 		})
 	})
 }
 
-// indexed finds the block that the path names.
-func (a *API) indexed(q *query) (*index.Block, error) {
+// indexedBlock finds the block that the path names.
+func (q *query) indexedBlock() (*index.Block, error) {
 	h, err := q.height()
 	if err != nil {
 		return nil, err
 	}
-	first, tip, built := a.index.Tip()
-	if !built {
-		return nil, index.ErrBuilding
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
 	}
-	if q.r.PathValue("height") == "latest" {
-		h = min(h, tip) // the index may be a block behind
+	if q.r.PathValue("height") == latest {
+		h = min(h, s.Height) // the index may be a block behind
 	}
-	b, err := a.index.Block(h)
+	b, err := s.Block(h)
 	switch {
 	case err != nil:
 		return nil, err
 	case b != nil:
 		return b, nil
-	case h < first:
-		p := problem(410, "blocks before height %d are not kept here", first)
-		p.Oldest = first
+	case h < s.First:
+		p := problem(http.StatusGone, "blocks before height %d are not kept here", s.First)
+		p.Oldest = s.First
+		return nil, p
+	case s.InGap(h) != nil:
+		gap := s.InGap(h)
+		p := problem(http.StatusGone, "blocks %d to %d are missing here: the index did not run", gap.From, gap.To)
+		p.Oldest = s.First
 		return nil, p
 	}
 	return nil, notFound("block %d is not committed yet", h)
 }
 
 func (a *API) block(q *query) (any, error) {
-	b, err := a.indexed(q)
+	b, err := q.indexedBlock()
 	if err != nil {
 		return nil, err
 	}
 	out := &BlockDetail{Block: blockOf(b), MessageList: []*Message{}, EventList: []*Event{}}
-	var beacon chain.Beacon
-	if ok, err := q.load(chain.BeaconKey(b.Height), &beacon); err != nil {
-		return nil, err
-	} else if ok {
-		out.Beacon, out.BeaconSkip = hexText(beacon.Value[:]), beacon.Skipped
-	}
-	if tree, err := a.node.Store().At(b.Height); err == nil { // else it is pruned
-		out.AppHash = hexText(tree.AppHash())
-	}
-	page := index.Page{Limit: inBlock}
-	_, err = a.index.BlockMessages(b.Height, page, func(m *index.Message) (bool, error) {
+	out.Beacon, out.BeaconSkip, out.AppHash = hexText(b.Beacon[:]), b.Skipped, hexText(b.AppHash)
+	page := index.Page{Limit: inBlock, Upward: true}
+	_, err = q.snap.BlockMessages(b.Height, page, func(m *index.Message) (bool, error) {
 		out.MessageList = append(out.MessageList, q.messageOf(m))
 		return true, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	_, err = a.index.BlockEvents(b.Height, page, func(e *consensus.Event) (bool, error) {
-		out.EventList = append(out.EventList, q.eventOf(e))
+	_, err = q.snap.BlockEvents(b.Height, page, func(e *index.Event) (bool, error) {
+		if uint64(e.Index) >= b.Events {
+			return false, nil
+		}
+		out.EventList = append(out.EventList, q.eventOf(&e.Event))
 		return true, nil
 	})
 	return out, err
 }
 
 func (a *API) blockMessages(q *query) (any, error) {
-	b, err := a.indexed(q)
+	b, err := q.indexedBlock()
 	if err != nil {
 		return nil, err
 	}
+	q.settle(b.Height, b.Time)
 	return listOf(q, func(p index.Page, add func(*Message)) ([]byte, error) {
-		return a.index.BlockMessages(b.Height, p, func(m *index.Message) (bool, error) {
+		p.Upward = true
+		return q.snap.BlockMessages(b.Height, p, func(m *index.Message) (bool, error) {
 			add(q.messageOf(m))
 			return true, nil
 		})
@@ -120,13 +136,17 @@ func (a *API) blockMessages(q *query) (any, error) {
 }
 
 func (a *API) blockEvents(q *query) (any, error) {
-	b, err := a.indexed(q)
+	b, err := q.indexedBlock()
 	if err != nil {
 		return nil, err
 	}
+	q.settle(b.Height, b.Time)
 	return listOf(q, func(p index.Page, add func(*Event)) ([]byte, error) {
-		return a.index.BlockEvents(b.Height, p, func(e *consensus.Event) (bool, error) {
-			add(q.eventOf(e))
+		return q.snap.BlockEvents(b.Height, p, func(e *index.Event) (bool, error) {
+			if uint64(e.Index) >= b.Events { // what the index derived is no event of the chain
+				return false, nil
+			}
+			add(q.eventOf(&e.Event))
 			return true, nil
 		})
 	})

@@ -31,16 +31,14 @@ type Channel struct {
 type ChannelDetail struct {
 	*Channel
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
-func (n names) channelOf(c *chain.Channel, k *index.Kept) *Channel {
-	out := &Channel{ID: c.ID, State: "open", Payer: n.address(c.Payer), Payee: n.address(c.Payee), Balance: c.Balance, Redeemed: c.Redeemed,
-		Opened: c.Opened, SettleAt: c.SettleAt, Ended: k.Ended, Lanes: []Lane{}}
-	switch {
-	case k.Ended != 0:
-		out.State, out.Balance = "collected", chain.Amount{}
-	case c.SettleAt != 0:
-		out.State = "settling"
+func (n names) channelOf(c *chain.Channel, r *index.Record) *Channel {
+	out := &Channel{ID: c.ID, State: index.ChannelStateOf(r, c).String(), Payer: n.address(c.Payer), Payee: n.address(c.Payee), Balance: c.Balance, Redeemed: c.Redeemed,
+		Opened: c.Opened, SettleAt: c.SettleAt, Ended: r.Ended, Lanes: []Lane{}}
+	if r.Gone != 0 {
+		out.Balance = chain.Amount{}
 	}
 	for _, l := range c.Lanes {
 		out.Lanes = append(out.Lanes, Lane{l.ID, l.Nonce, l.Redeemed, l.Ticks})
@@ -48,20 +46,11 @@ func (n names) channelOf(c *chain.Channel, k *index.Kept) *Channel {
 	return out
 }
 
-// loadChannel reads a channel as it is or, if it is over, as it last was.
-func (q *query) loadChannel(id uint64) (*chain.Channel, *index.Kept, error) {
-	c := new(chain.Channel)
-	if ok, err := q.load(chain.ChannelKey(id), c); ok || err != nil {
-		return c, &index.Kept{}, err
+func (a *API) channelRoutes() []route {
+	return []route{
+		{path: "/v1/channels", query: paged("address"), handle: a.channels, indexed: true},
+		{path: "/v1/channels/{channel}", query: proofQuery(), handle: a.channel, indexed: true},
 	}
-	k, err := q.api.index.Kept(chain.ChannelKey(id))
-	if err != nil || k == nil {
-		return nil, nil, err
-	}
-	if k.Ended == 0 { // the index is behind
-		k.Ended = q.global.Height
-	}
-	return c, k, chain.Decode(k.Record, c)
 }
 
 func (a *API) channels(q *query) (any, error) {
@@ -72,15 +61,8 @@ func (a *API) channels(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listOf(q, func(p index.Page, add func(*Channel)) ([]byte, error) {
-		return a.index.ChannelsOf(who, p, func(id uint64) (bool, error) {
-			c, k, err := q.loadChannel(id)
-			if c == nil || err != nil {
-				return false, err
-			}
-			add(q.channelOf(c, k))
-			return true, nil
-		})
+	return records(q, index.Channels(index.ChannelFilter{Address: who}), false, func(r *index.Record, c *chain.Channel) (*Channel, error) {
+		return q.channelOf(c, r), nil
 	})
 }
 
@@ -89,12 +71,18 @@ func (a *API) channel(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, k, err := q.loadChannel(id)
+	c := new(chain.Channel)
+	if out, ok, err := q.prove(answerChannel, chain.ChannelKey(id), c, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &ChannelDetail{q.channelOf(c, &index.Record{}), at, p}, nil
+	}); ok {
+		return out, err
+	}
+	r, err := q.recall(chain.ChannelKey(id), c)
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
+	if r == nil {
 		return nil, notFound("there is no channel %d, or it was over before the index began", id)
 	}
-	return &ChannelDetail{q.channelOf(c, k), q.asOf()}, nil
+	return &ChannelDetail{q.channelOf(c, r), q.asOf(), nil}, nil
 }

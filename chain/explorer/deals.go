@@ -86,6 +86,7 @@ func successionOf(s *chain.Succession) *Succession {
 type DealDetail struct {
 	*Deal
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) dealOf(d *chain.Deal) *Deal {
@@ -105,44 +106,31 @@ func (n names) dealOf(d *chain.Deal) *Deal {
 // dealStates are the states in their order, from 1.
 var dealStates = []string{"matched", "accepted", "active", "completed", "void", "lost"}
 
-// dealFilter is what a list of deals was asked for.
-type dealFilter struct {
-	state int            // -1: any
-	miner chain.MinerID  // 0: any
-	who   chain.Address  // Undef: any
-	root  cid.Cid        // of the payload; undefined: any
-	piece cid.Cid        // undefined: any
-	from  *index.DealsBy // the list that is gone through; nil: all deals
-}
-
-func (q *query) dealFilter() (f dealFilter, err error) {
-	if f.state, err = q.choice("state", dealStates...); err != nil {
+func (q *query) dealFilter() (f index.DealFilter, err error) {
+	state, err := q.choice("state", dealStates...)
+	if err != nil {
 		return f, err
 	}
-	use := func(by index.DealsBy) { f.from = &by }
+	f.State = chain.DealState(state + 1)
 	if q.given("miner") {
-		if f.miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
+		if f.Miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
 			return f, err
 		}
-		use(index.ByMiner(f.miner))
 	}
 	if q.given("client") {
-		if f.who, err = parseAddress("client", q.values.Get("client")); err != nil {
+		if f.Client, err = parseAddress("client", q.values.Get("client")); err != nil {
 			return f, err
 		}
-		use(index.ByClient(f.who))
 	}
 	if q.given("piece") {
-		if f.piece, err = parsePiece("piece", q.values.Get("piece")); err != nil {
+		if f.Piece, err = parsePiece("piece", q.values.Get("piece")); err != nil {
 			return f, err
 		}
-		use(index.ByPiece(f.piece))
 	}
-	if q.given("root") { // the narrowest list: it is gone through if there are several filters
-		if f.root, err = parseCID("root", q.values.Get("root")); err != nil {
+	if q.given("root") {
+		if f.Root, err = parseCID("root", q.values.Get("root")); err != nil {
 			return f, err
 		}
-		use(index.ByRoot(f.root))
 	}
 	return f, nil
 }
@@ -159,10 +147,11 @@ func parsePiece(name, s string) (cid.Cid, error) {
 	return c, nil
 }
 
-func (f *dealFilter) takes(d *chain.Deal) bool {
-	return (f.state < 0 || d.State == chain.DealState(f.state+1)) && (f.miner == 0 || d.Miner == f.miner) &&
-		(f.who == chain.Address{} || d.Client == f.who) && (!f.root.Defined() || d.PayloadRoot == f.root) &&
-		(!f.piece.Defined() || d.PieceCID == f.piece)
+func (a *API) dealRoutes() []route {
+	return []route{
+		{path: "/v1/deals", query: paged("root", "piece", "miner", "client", "state"), handle: a.deals, indexed: true},
+		{path: "/v1/deals/{deal}", query: proofQuery(), handle: a.deal, indexed: true},
+	}
 }
 
 func (a *API) deals(q *query) (any, error) {
@@ -171,22 +160,22 @@ func (a *API) deals(q *query) (any, error) {
 		return nil, err
 	}
 	return listOf(q, func(p index.Page, add func(*Deal)) ([]byte, error) {
-		each := func(id uint64) (bool, error) {
+		s, err := q.indexed()
+		if err != nil {
+			return nil, err
+		}
+		next, err := s.Records(index.Deals(f), p, func(r *index.Record) (bool, error) {
 			var d chain.Deal
-			ok, err := q.recall(chain.DealKey(id), &d)
-			if !ok || err != nil || !f.takes(&d) {
+			if err := r.Decode(&d); err != nil {
 				return false, err
 			}
 			add(q.dealOf(&d))
 			return true, nil
-		}
-		if f.from == nil {
-			return numbered(p, 1, q.global.NextDeal, each)
-		}
-		next, err := a.index.Deals(*f.from, p, each)
-		if err != nil || next != nil || !f.root.Defined() || a.config.Hints == nil {
+		})
+		if err != nil || next != nil || !f.Root.Defined() || a.config.Hints == nil {
 			return next, err
 		}
+		q.unsteady = true
 		return nil, a.claimed(q, f, add)
 	})
 }
@@ -200,22 +189,25 @@ const (
 
 // claimed ends the list of a root with the deals in force over pieces that are said to
 // hold it among others.
-func (a *API) claimed(q *query, f dealFilter, add func(*Deal)) error {
-	root := f.root
-	f.root = cid.Undef
+func (a *API) claimed(q *query, f index.DealFilter, add func(*Deal)) error {
+	root, piece, miner := f.Root, f.Piece, f.Miner
+	f.Root = cid.Undef
 	for _, hint := range a.config.Hints.Of(root, maxClaims) {
-		each := func(id uint64) (bool, error) {
+		if piece.Defined() && piece != hint.Piece || miner != 0 && miner != hint.Miner {
+			continue
+		}
+		f.Piece, f.Miner = hint.Piece, hint.Miner
+		_, err := q.snap.Records(index.Deals(f), index.Page{Limit: maxClaimDeals}, func(r *index.Record) (bool, error) {
 			var d chain.Deal
-			ok, err := q.recall(chain.DealKey(id), &d)
-			if !ok || err != nil || d.Miner != hint.Miner || d.PayloadRoot == root || d.State != chain.DealAccepted && d.State != chain.DealActive || !f.takes(&d) {
+			if err := r.Decode(&d); err != nil || d.PayloadRoot == root || d.State != chain.DealAccepted && d.State != chain.DealActive {
 				return false, err
 			}
 			deal := q.dealOf(&d)
 			deal.Claimed = true
 			add(deal)
 			return true, nil
-		}
-		if _, err := a.index.Deals(index.ByPiece(hint.Piece), index.Page{Limit: maxClaimDeals}, each); err != nil {
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -228,12 +220,17 @@ func (a *API) deal(q *query) (any, error) {
 		return nil, err
 	}
 	var d chain.Deal
-	ok, err := q.recall(chain.DealKey(id), &d)
+	if out, ok, err := q.prove(answerDeal, chain.DealKey(id), &d, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &DealDetail{q.dealOf(&d), at, p}, nil
+	}); ok {
+		return out, err
+	}
+	r, err := q.recall(chain.DealKey(id), &d)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	if r == nil {
 		return nil, notFound("there is no deal %d, or its record went before the index began", id)
 	}
-	return &DealDetail{q.dealOf(&d), q.asOf()}, nil
+	return &DealDetail{q.dealOf(&d), q.asOf(), nil}, nil
 }

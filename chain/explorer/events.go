@@ -24,6 +24,13 @@ type Event struct {
 	Line       *uint64       `json:"deadline,omitempty"`
 	Period     *uint64       `json:"period,omitempty"`     // proving period of the miner
 	Expiration chain.Height  `json:"expiration,omitempty"` // of an extended sector
+	Proposal   uint64        `json:"proposal,omitempty"`
+	Rules      uint64        `json:"ruleVersion,omitempty"` // from this height on
+	Votes      chain.Height  `json:"votesFrom,omitempty"`   // first height of a new vote set
+	Offence    chain.Height  `json:"offence,omitempty"`     // height of an equivocation
+	Validator  string        `json:"validator,omitempty"`   // that equivocated: consensus address, hexadecimal
+	Terms      *uint64       `json:"terms,omitempty"`       // further terms of a deal that renews itself
+	Bytes      uint64        `json:"bytes,omitempty"`       // that a miner claims to have served
 	From       string        `json:"from,omitempty"`
 	To         string        `json:"to,omitempty"`
 	Amount     *chain.Amount `json:"amount,omitempty"`
@@ -69,6 +76,20 @@ func (n names) eventOf(e *consensus.Event) *Event {
 		out.Bid = e.Index
 	case consensus.EventRepairEnded, consensus.EventRenewalEnded:
 		out.NewDeal = e.Index
+	case consensus.EventPowerReward:
+		out.Line = &e.Index
+	case consensus.EventProposed, consensus.EventApproved, consensus.EventAdopted, consensus.EventProposalEnded:
+		out.Proposal = e.Index
+	case consensus.EventRulesChanged:
+		out.Rules = e.Index
+	case consensus.EventVotesChanged:
+		out.Votes = chain.Height(e.Index)
+	case consensus.EventEquivocation:
+		out.Offence, out.Validator, out.From = chain.Height(e.Index), hexText(e.From), ""
+	case consensus.EventRenewalSet:
+		out.Terms = &e.Index
+	case consensus.EventReceiptsPublished:
+		out.Bytes = e.Index
 	case consensus.EventVoucherRedeemed:
 		out.Lane = &e.Index
 	}

@@ -36,6 +36,18 @@ func levels(in []orderbook.Level) []Level {
 // maxDepth is the most price levels of a side that one answer shows.
 const maxDepth = 500
 
+func (a *API) marketRoutes() []route {
+	return []route{
+		{path: "/v1/market/book", query: []string{"depth"}, handle: a.book, cost: 2},
+		{path: "/v1/market/asks", query: paged("piece_size", "duration", "collateral", "max_price", "region"), handle: a.asks, indexed: true, cost: 2},
+		{path: "/v1/market/bids", query: paged("price", "state"), handle: a.bids, indexed: true, cost: 2},
+		{path: "/v1/market/trades", query: paged(), handle: a.trades, indexed: true},
+		{path: "/v1/market/ticker", handle: a.ticker, indexed: true, cost: 2},
+		{path: "/v1/market/candles", query: []string{"interval", "from", "to", "limit"}, handle: a.candles, indexed: true, cost: 2},
+		{path: "/v1/market/prices", query: []string{"days"}, handle: a.prices, indexed: true, cost: 5},
+	}
+}
+
 func (a *API) book(q *query) (any, error) {
 	depth, err := q.most("depth", usualPage, maxDepth)
 	if err == nil {
@@ -67,7 +79,11 @@ type Trade struct {
 
 func (a *API) trades(q *query) (any, error) {
 	return listOf(q, func(p index.Page, add func(*Trade)) ([]byte, error) {
-		return a.index.Trades(p, func(t *index.Trade) (bool, error) {
+		s, err := q.indexed()
+		if err != nil {
+			return nil, err
+		}
+		return s.Trades(p, func(t *index.Trade) (bool, error) {
 			out := &Trade{Deal: t.Deal, Matched: t.Height, Time: clock(t.Time), Price: t.Price, Size: t.Size, Duration: t.Duration,
 				Total: t.Total, Bid: t.Bid, Ask: t.Ask, Miner: q.minerText(t.Miner), Client: q.addressBytes(t.Client), SelfTrade: t.Self}
 			switch {
@@ -120,14 +136,18 @@ func (a *API) ticker(q *query) (any, error) {
 	now := q.global.Time
 	t := &Ticker{Symbol: symbol, Timestamp: now * 1000, AsOf: q.asOf()}
 	var day index.Candle
-	err := a.index.Candles(index.Minute, now-min(now, index.Day), now+1, func(_ uint64, c *index.Candle) error { return day.Add(c) })
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	err = s.Candles(index.Minute, now-min(now, index.Day), now+1, func(_ uint64, c *index.Candle) error { return day.Add(c) })
 	if err != nil {
 		return nil, err
 	}
 	if day.Trades > 0 {
 		t.Figures = figuresOf(&day)
 	}
-	last, err := a.index.LastCandle()
+	last, err := s.LastCandle()
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +223,11 @@ func (a *API) candles(q *query) (any, error) {
 		}
 		sum = index.Candle{}
 	}
-	err = a.index.Candles(of.of, from, to, func(start uint64, c *index.Candle) error {
+	snap, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	err = snap.Candles(of.of, from, to, func(start uint64, c *index.Candle) error {
 		if s := of.start(start); s != begun {
 			flush()
 			begun = s
@@ -292,7 +316,11 @@ func (a *API) prices(q *query) (any, error) {
 	now := q.global.Time
 	today := now - now%index.Day
 	sums := map[index.Class]*index.Candle{}
-	err = a.index.Classes(today-min(today, uint64(days-1)*index.Day), now+1, func(_ uint64, of index.Class, c *index.Candle) error {
+	snap, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	err = snap.Classes(today-min(today, uint64(days-1)*index.Day), now+1, func(_ uint64, of index.Class, c *index.Candle) error {
 		if sums[of] == nil {
 			sums[of] = new(index.Candle)
 		}

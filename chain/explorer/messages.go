@@ -50,15 +50,27 @@ type MessageDetail struct {
 	Events []*Event       `json:"events"`         // that it caused; the first 100
 }
 
+func (a *API) messageRoutes() []route {
+	return []route{
+		{path: "/v1/messages", query: paged("address"), handle: a.messages, indexed: true},
+		{method: http.MethodPost, path: "/v1/messages", handle: a.submit, cost: 2},
+		{path: "/v1/messages/{hash}", handle: a.message, indexed: true},
+	}
+}
+
 func (a *API) messages(q *query) (any, error) {
-	read := a.index.Messages
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	read := s.Messages
 	if q.given("address") {
 		who, err := parseAddress("address", q.values.Get("address"))
 		if err != nil {
 			return nil, err
 		}
 		read = func(p index.Page, each func(*index.Message) (bool, error)) ([]byte, error) {
-			return a.index.MessagesOf(who, p, each)
+			return s.MessagesOf(who, p, each)
 		}
 	}
 	return listOf(q, func(p index.Page, add func(*Message)) ([]byte, error) {
@@ -74,26 +86,24 @@ func (a *API) message(q *query) (any, error) {
 	if err := hash.UnmarshalText([]byte(clip(q.r.PathValue("hash")))); err != nil {
 		return nil, badRequest("%v", err)
 	}
-	if _, _, built := a.index.Tip(); !built {
-		return nil, index.ErrBuilding
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
 	}
-	m, err := a.index.Message(hash)
+	m, err := s.Message(hash)
 	if err != nil {
 		return nil, err
 	}
 	if m == nil {
 		return nil, notFound("no block that is kept here has message %s", hash)
 	}
+	q.final = m.Effect() // one without may still come to have one, in another block
 	out := &MessageDetail{Message: q.messageOf(m), Events: []*Event{}}
 	if err := a.content(q, m, out); err != nil {
 		return nil, err
 	}
-	_, err = a.index.BlockEvents(m.Height, index.Page{Limit: inBlock}, func(e *consensus.Event) (bool, error) {
-		if e.Message != m.Index+1 {
-			return false, nil
-		}
-		out.Events = append(out.Events, q.eventOf(e))
-		return true, nil
+	err = s.MessageEvents(m, inBlock, func(e *index.Event) {
+		out.Events = append(out.Events, q.eventOf(&e.Event))
 	})
 	return out, err
 }
@@ -140,7 +150,7 @@ func (a *API) submit(q *query) (any, error) {
 
 // submission reads a message from the request: CBOR, or JSON that holds it.
 func (q *query) submission() ([]byte, error) {
-	most := int64(q.api.params.MaxMessageBytes)
+	most := int64(q.params().MaxMessageBytes)
 	content, _, err := mime.ParseMediaType(q.r.Header.Get("Content-Type"))
 	if err != nil {
 		content = ""

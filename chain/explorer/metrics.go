@@ -28,13 +28,17 @@ func newMetrics() *metrics {
 	}
 }
 
-// observe counts an answer. Requests that no route takes are one route.
-func (m *metrics) observe(route string, code int, took time.Duration) {
-	if route == "" {
-		route = "none"
-	}
+// noRoute is the route, in metrics, of requests that none takes.
+const noRoute = "none"
+
+// count counts an answer.
+func (m *metrics) count(route string, code int) {
 	m.requests.WithLabelValues(route, strconv.Itoa(code)).Inc()
-	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// took notes how long an answer took that has an end.
+func (m *metrics) took(route string, t time.Duration) {
+	m.seconds.WithLabelValues(route).Observe(t.Seconds())
 }
 
 func (m *metrics) register(r prometheus.Registerer, a *API) error {

@@ -64,8 +64,8 @@ type Served struct {
 // servedOf reads what a miner claims.
 func (q *query) servedOf(id chain.MinerID) (*Served, error) {
 	var s chain.Served
-	ok, err := q.load(chain.ServedKey(id), &s)
-	if err != nil || !ok {
+	r, err := q.recall(chain.ServedKey(id), &s)
+	if err != nil || r == nil {
 		return nil, err
 	}
 	return &Served{s.Bytes, s.Receipts, s.Batches, s.Through, hexText(s.Root[:])}, nil
@@ -75,6 +75,7 @@ func (q *query) servedOf(id chain.MinerID) (*Served, error) {
 type MinerDetail struct {
 	*Miner
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) keysOf(k *chain.Keys) Keys {
@@ -97,40 +98,32 @@ func (n names) minerOf(m *chain.Miner) *Miner {
 	return out
 }
 
+func (a *API) minerRoutes() []route {
+	return []route{
+		{path: "/v1/miners", query: paged("owner", "worker"), handle: a.miners, indexed: true},
+		{path: "/v1/miners/{miner}", query: proofQuery(), handle: a.miner, indexed: true},
+		{path: "/v1/miners/{miner}/deadlines", query: []string{"deadline"}, handle: a.deadlines, indexed: true, cost: 5},
+	}
+}
+
 func (a *API) miners(q *query) (any, error) {
-	var owner, worker, nobody chain.Address
+	var f index.MinerFilter
 	var err error
 	if q.given("owner") {
-		if owner, err = parseAddress("owner", q.values.Get("owner")); err != nil {
+		if f.Owner, err = parseAddress("owner", q.values.Get("owner")); err != nil {
 			return nil, err
 		}
 	}
 	if q.given("worker") {
-		if worker, err = parseAddress("worker", q.values.Get("worker")); err != nil {
+		if f.Worker, err = parseAddress("worker", q.values.Get("worker")); err != nil {
 			return nil, err
 		}
 	}
-	return listOf(q, func(p index.Page, add func(*Miner)) ([]byte, error) {
-		each := func(id uint64) (bool, error) {
-			var m chain.Miner
-			ok, err := q.load(chain.MinerKey(id), &m)
-			if !ok || err != nil || owner != nobody && m.Keys.Owner != owner || worker != nobody && m.Keys.Worker != worker {
-				return false, err
-			}
-			out := q.minerOf(&m)
-			if out.Served, err = q.servedOf(id); err != nil {
-				return false, err
-			}
-			add(out)
-			return true, nil
-		}
-		switch {
-		case worker != nobody:
-			return a.index.MinersOf(worker, p, each)
-		case owner != nobody:
-			return a.index.MinersOf(owner, p, each)
-		}
-		return numbered(p, chain.FirstMinerID, q.global.NextMiner, each)
+	return records(q, index.Miners(f), false, func(_ *index.Record, m *chain.Miner) (*Miner, error) {
+		out := q.minerOf(m)
+		var err error
+		out.Served, err = q.servedOf(m.ID)
+		return out, err
 	})
 }
 
@@ -141,14 +134,24 @@ func (q *query) loadMiner() (*chain.Miner, error) {
 		return nil, err
 	}
 	m := new(chain.Miner)
-	ok, err := q.load(chain.MinerKey(id), m)
-	if err == nil && !ok {
+	r, err := q.recall(chain.MinerKey(id), m)
+	if err == nil && r == nil {
 		err = notFound("there is no miner %s", q.minerText(id))
 	}
 	return m, err
 }
 
 func (a *API) miner(q *query) (any, error) {
+	id, err := q.miner()
+	if err != nil {
+		return nil, err
+	}
+	var r chain.Miner
+	if out, ok, err := q.prove(answerMiner, chain.MinerKey(id), &r, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &MinerDetail{q.minerOf(&r), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	m, err := q.loadMiner()
 	if err != nil {
 		return nil, err
@@ -157,7 +160,7 @@ func (a *API) miner(q *query) (any, error) {
 	if out.Served, err = q.servedOf(m.ID); err != nil {
 		return nil, err
 	}
-	return &MinerDetail{out, q.asOf()}, nil
+	return &MinerDetail{out, q.asOf(), nil}, nil
 }
 
 // Deadline is the opening of a deadline that is open or comes next. The next
@@ -203,7 +206,7 @@ func (a *API) deadlines(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := a.params.Schedule()
+	s := q.params().Schedule()
 	out := &Deadlines{Miner: q.minerText(m.ID), PeriodStart: uint64(m.PeriodStart), Period: s.Period(), Window: s.Window,
 		Items: []Deadline{}, AsOf: q.asOf()}
 	first, end := uint64(0), s.Deadlines

@@ -11,8 +11,16 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 )
 
-//go:embed openapi.yaml
-var openAPI []byte
+// The document in its two parts: what people write, and the examples of its
+// components, which a test writes from the API's answers.
+var (
+	//go:embed openapi.yaml
+	described []byte
+	//go:embed examples.yaml
+	examples []byte
+
+	openAPI = slices.Concat(described, examples)
+)
 
 // IndexStatus says how far the index is.
 type IndexStatus struct {
@@ -51,10 +59,24 @@ type Status struct {
 // seal again than to keep.
 const smallSectors = "this network takes sectors below 32 GiB, which can be sealed again within a window: its proofs show the mechanism, they do not secure storage"
 
+func (a *API) nodeRoutes() []route {
+	return []route{
+		{path: "/v1/status", handle: a.status},
+		{path: "/v1/params", query: proofQuery(), handle: a.parameters},
+		{path: "/v1/proposals", handle: a.proposals},
+		{path: "/v1/supply", query: proofQuery(), handle: a.supply},
+		{path: "/v1/node/id", handle: a.identity},
+		{path: "/v1/openapi.yaml", handle: a.openAPI},
+		{path: "/health/livez", handle: a.livez},
+		{path: "/health/readyz", handle: a.readyz},
+	}
+}
+
 func (a *API) status(q *query) (any, error) {
 	if err := q.ready(); err != nil {
 		return nil, err
 	}
+	q.unsteady = true
 	g := q.global
 	voters, err := consensus.Voters(q.view, g.Height+1)
 	if err != nil {
@@ -66,7 +88,7 @@ func (a *API) status(q *query) (any, error) {
 		Supply:     supplyOf(g),
 		PowerBytes: g.Power, Miners: g.NextMiner - chain.FirstMinerID, Deals: g.NextDeal - 1, Orders: g.NextOrder - 1,
 		BookOrders: q.view.Book().Len(), Channels: g.NextChannel - 1, Validators: len(voters), AsOf: q.asOf()}
-	if slices.ContainsFunc(a.params.SealProofs, small) {
+	if slices.ContainsFunc(q.params().SealProofs, small) {
 		s.Notice = smallSectors
 	}
 	s.Index.First, s.Index.Height, s.Index.Ready = a.index.Tip()
@@ -83,11 +105,26 @@ type Parameters struct {
 	*consensus.Params
 	SectorSizes []uint64 `json:"sectorSizes"` // bytes, of SealProofs in their order
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (a *API) parameters(q *query) (any, error) {
-	out := &Parameters{Params: a.node.Params(), SectorSizes: []uint64{}, AsOf: q.asOf()}
-	for _, p := range a.params.SealProofs {
+	out := &Parameters{Params: q.params(), SectorSizes: []uint64{}, AsOf: q.asOf()}
+	wants, err := q.wantsProof()
+	if err != nil {
+		return nil, err
+	}
+	if wants {
+		p, err := q.proven(answerParams, chain.GlobalKey())
+		if err != nil {
+			return nil, err
+		}
+		out.Params, out.AsOf, out.Proof = new(consensus.Params), p.asOf, p.proof
+		if err := chain.Decode(p.proof.Params, out.Params); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range out.SealProofs {
 		out.SectorSizes = append(out.SectorSizes, sectorSize(p))
 	}
 	return out, nil
@@ -121,9 +158,13 @@ type Health struct {
 	AsOf
 }
 
-func (a *API) livez(q *query) (any, error) { return &Health{"ok", q.asOf()}, nil }
+func (a *API) livez(q *query) (any, error) {
+	q.unsteady = true
+	return &Health{"ok", q.asOf()}, nil
+}
 
 func (a *API) readyz(q *query) (any, error) {
+	q.unsteady = true
 	if err := q.ready(); err != nil {
 		return nil, err
 	}

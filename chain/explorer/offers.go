@@ -1,7 +1,6 @@
 package explorer
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -134,7 +133,7 @@ func (q *query) offers(bids bool, find func(chain.Place, int) *orderbook.Found, 
 	}
 	out := &Offers{Items: []*Order{}, Cut: !all || found.More && len(orders) < p.Limit, AsOf: q.asOf()}
 	for _, o := range orders {
-		out.Items = append(out.Items, q.orderOf(o, new(index.Kept)))
+		out.Items = append(out.Items, q.orderOf(o, new(index.Record)))
 	}
 	if found.More {
 		last, err := chain.Encode(&found.Last)
@@ -146,26 +145,21 @@ func (q *query) offers(bids bool, find func(chain.Place, int) *orderbook.Found, 
 	return out, nil
 }
 
-// errSettled ends the search for orders that wait: older ones do not.
-var errSettled = errors.New("an order that waits no more")
-
 // waiting are the orders that are not in the book yet, and whether these are all.
 func (q *query) waiting() (out []*chain.Order, all bool, err error) {
-	next, err := q.api.index.LiveOrders(index.Page{Limit: maxWaiting}, func(id uint64) (bool, error) {
-		o := new(chain.Order)
-		ok, err := q.load(chain.OrderKey(id), o)
-		switch {
-		case err != nil:
-			return false, err
-		case ok && o.State != chain.OrderWaiting:
-			return false, errSettled
-		case ok:
-			out = append(out, o)
-		}
-		return ok, nil
-	})
-	if errors.Is(err, errSettled) {
-		return out, true, nil
+	s, err := q.indexed()
+	if err != nil {
+		return nil, false, err
 	}
+	list := index.Orders(index.OrderFilter{State: index.OrderWaiting})
+	next, err := s.Records(list, index.Page{Limit: maxWaiting}, func(r *index.Record) (bool, error) {
+		o := new(chain.Order)
+		ok, err := q.load(r.Key, o) // the book is of the state, which may be another than the index has seen
+		if err != nil || !ok || o.State != chain.OrderWaiting {
+			return false, err
+		}
+		out = append(out, o)
+		return true, nil
+	})
 	return out, next == nil, err
 }

@@ -71,24 +71,13 @@ type Order struct {
 type OrderDetail struct {
 	*Order
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
-// orderState is an order's state or, if it is over, how it ended, as its last
-// event says; one whose event the index has not seen yet is "ended".
-func orderState(o *chain.Order, k *index.Kept) string {
-	switch {
-	case k.Ended == 0:
-		return o.State.String()
-	case k.Reason == "":
-		return "ended"
-	}
-	return k.Reason
-}
-
-func (n names) orderOf(o *chain.Order, k *index.Kept) *Order {
-	out := &Order{ID: o.ID, Side: "ask", Succeeds: successionOf(o.Succeeds), State: orderState(o, k), Owner: n.address(o.Owner), Placed: o.Placed, Matchable: o.Matchable,
-		Locked: o.Locked, Deposit: o.Deposit, NoShows: o.NoShows, Ended: k.Ended}
-	if k.Ended != 0 {
+func (n names) orderOf(o *chain.Order, r *index.Record) *Order {
+	out := &Order{ID: o.ID, Side: "ask", Succeeds: successionOf(o.Succeeds), State: index.OrderStateOf(r, o).String(), Owner: n.address(o.Owner), Placed: o.Placed, Matchable: o.Matchable,
+		Locked: o.Locked, Deposit: o.Deposit, NoShows: o.NoShows, Ended: r.Ended}
+	if r.Gone != 0 {
 		out.Locked, out.Deposit = chain.Amount{}, chain.Amount{}
 	}
 	if b := o.Bid; b != nil {
@@ -104,20 +93,11 @@ func (n names) orderOf(o *chain.Order, k *index.Kept) *Order {
 	return out
 }
 
-// loadOrder reads an order as it is or, if it is over, as it last was.
-func (q *query) loadOrder(id uint64) (*chain.Order, *index.Kept, error) {
-	o := new(chain.Order)
-	if ok, err := q.load(chain.OrderKey(id), o); ok || err != nil {
-		return o, &index.Kept{}, err
+func (a *API) orderRoutes() []route {
+	return []route{
+		{path: "/v1/orders", query: paged("owner", "side", "state", "miner"), handle: a.orders, indexed: true},
+		{path: "/v1/orders/{order}", query: proofQuery(), handle: a.order, indexed: true},
 	}
-	k, err := q.api.index.Kept(chain.OrderKey(id))
-	if err != nil || k == nil {
-		return nil, nil, err
-	}
-	if k.Ended == 0 { // the index is behind: the order is over in the newest state
-		k.Ended = q.global.Height
-	}
-	return o, k, chain.Decode(k.Record, o)
 }
 
 func (a *API) orders(q *query) (any, error) {
@@ -135,30 +115,13 @@ func (a *API) orders(q *query) (any, error) {
 			return nil, err
 		}
 	}
-	read := a.index.LiveOrders
-	if life == 1 {
-		read = a.index.Orders
-	}
+	f := index.OrderFilter{Live: life != 1, Side: []index.Side{index.AnySide, index.BidSide, index.AskSide}[side+1], Miner: miner}
 	if q.given("owner") {
-		owner, err := parseAddress("owner", q.values.Get("owner"))
-		if err != nil {
+		if f.Owner, err = parseAddress("owner", q.values.Get("owner")); err != nil {
 			return nil, err
 		}
-		read = func(p index.Page, each func(uint64) (bool, error)) ([]byte, error) {
-			return a.index.OrdersOf(owner, p, each)
-		}
 	}
-	return listOf(q, func(p index.Page, add func(*Order)) ([]byte, error) {
-		return read(p, func(id uint64) (bool, error) {
-			o, k, err := q.loadOrder(id)
-			if o == nil || err != nil || life != 1 && k.Ended != 0 || side >= 0 && (o.Bid != nil) != (side == 0) ||
-				miner != 0 && (o.Ask == nil || o.Ask.Miner != miner) {
-				return false, err
-			}
-			add(q.orderOf(o, k))
-			return true, nil
-		})
-	})
+	return records(q, index.Orders(f), false, func(r *index.Record, o *chain.Order) (*Order, error) { return q.orderOf(o, r), nil })
 }
 
 func (a *API) order(q *query) (any, error) {
@@ -166,12 +129,18 @@ func (a *API) order(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, k, err := q.loadOrder(id)
+	o := new(chain.Order)
+	if out, ok, err := q.prove(answerOrder, chain.OrderKey(id), o, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &OrderDetail{q.orderOf(o, &index.Record{}), at, p}, nil
+	}); ok {
+		return out, err
+	}
+	r, err := q.recall(chain.OrderKey(id), o)
 	if err != nil {
 		return nil, err
 	}
-	if o == nil {
+	if r == nil {
 		return nil, notFound("there is no order %d, or it was over before the index began", id)
 	}
-	return &OrderDetail{q.orderOf(o, k), q.asOf()}, nil
+	return &OrderDetail{q.orderOf(o, r), q.asOf(), nil}, nil
 }

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/hex"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/minio/sha256-simd"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/state"
 )
@@ -28,14 +30,23 @@ type query struct {
 	r      *http.Request
 	values url.Values
 	names
-	view   *state.View   // nil before genesis
-	global *chain.Global // of view
+	view   *state.View     // nil before genesis
+	global *chain.Global   // of view
+	snap   *index.Snapshot // nil while the index is built or off
+
+	syncing  bool
+	unsteady bool // the answer depends on more than the chain
+	final    bool // the address has this answer for ever
+	past     AsOf // of which a final answer speaks; zero: of the present
 }
 
 // AsOf says from which state an answer was taken.
 type AsOf struct {
 	Height chain.Height `json:"height"`
 	Time   string       `json:"time"` // of that block, RFC 3339
+	// Syncing says that the node does not follow the head of the chain: there
+	// are newer blocks.
+	Syncing bool `json:"syncing,omitempty"`
 }
 
 // maxQuery bounds the query part of a URL.
@@ -61,24 +72,70 @@ func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*quer
 			return nil, badRequest("%s is given %d times", name, len(v))
 		}
 	}
-	q := &query{api: a, w: w, r: r, values: values, names: names{a.params.Network}, view: a.node.Store().Visit()}
+	q := &query{api: a, w: w, r: r, values: values, names: names{a.params.Network}, view: a.node.Store().Visit(), syncing: !a.node.Synced()}
 	if q.view != nil {
 		if q.global, err = q.view.Global(); err != nil {
 			return nil, err
 		}
 		if of.indexed {
-			ctx, cancel := context.WithTimeout(r.Context(), indexPatience)
-			defer cancel()
-			a.index.Wait(ctx, q.view.Height())
+			a.awaitIndex(r.Context(), q.view.Height())
 		}
+	}
+	if q.snap, err = a.index.Snapshot(); err != nil && !errors.Is(err, index.ErrBuilding) && of.indexed {
+		return nil, err
 	}
 	return q, nil
 }
 
-// indexPatience is how long an answer waits for the index to reach the state
-// that it is given from, so that what a receipt has told is found in lists. It
-// takes milliseconds, unless the index is far behind.
-const indexPatience = time.Second
+// close lets go of what the answer was taken from.
+func (q *query) close() {
+	if q.snap != nil {
+		if err := q.snap.Close(); err != nil {
+			q.api.log.Error("API", "error", err)
+		}
+	}
+}
+
+// indexed returns the index as it is for this answer.
+func (q *query) indexed() (*index.Snapshot, error) {
+	if q.snap == nil {
+		return nil, index.ErrBuilding
+	}
+	return q.snap, nil
+}
+
+// An answer waits for the index to reach the state that it is given from, so
+// that what a receipt has told is found in lists. It takes milliseconds; an index
+// that is further behind than a few blocks does not follow but catches up, and
+// nobody waits for it.
+const (
+	indexPatience = time.Second
+	indexNear     = 3 // blocks
+)
+
+func (a *API) awaitIndex(ctx context.Context, h chain.Height) {
+	if _, at, ok := a.index.Tip(); !ok || at >= h || at+indexNear < h {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, indexPatience)
+	defer cancel()
+	a.index.Wait(ctx, h)
+}
+
+// tag names the state of the chain and of the index that an answer is given
+// from, and the process that gives it; empty before genesis.
+func (q *query) tag() string {
+	if q.view == nil {
+		return ""
+	}
+	indexed := chain.Height(0)
+	if q.snap != nil {
+		indexed = q.snap.Height
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %d %x %d %t %t", q.api.epoch, q.view.Height(), q.view.AppHash(), indexed, q.snap != nil, q.syncing)
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
+}
 
 func (q *query) context() context.Context { return q.r.Context() }
 
@@ -90,12 +147,46 @@ func (q *query) ready() error {
 	return nil
 }
 
-func (q *query) asOf() AsOf {
-	if q.global == nil {
-		return AsOf{Time: clock(0)}
-	}
-	return AsOf{q.global.Height, clock(q.global.Time)}
+// inForce are the parameters that the block after a height has.
+type inForce struct {
+	height chain.Height
+	params *consensus.Params
 }
+
+// params are those in force for the next block.
+func (q *query) params() *consensus.Params {
+	if q.view == nil {
+		return q.api.params
+	}
+	h := q.view.Height()
+	if known := q.api.inForce.Load(); known != nil && known.height == h {
+		return known.params
+	}
+	now := &inForce{h, q.api.node.Params()}
+	q.api.inForce.Store(now)
+	return now.params
+}
+
+func (q *query) asOf() AsOf {
+	if q.final && q.past.Height != 0 {
+		return q.past
+	}
+	if q.global == nil {
+		return q.at(0, 0)
+	}
+	return q.at(q.global.Height, q.global.Time)
+}
+
+// settle says that the answer is one for ever, of a block that the address
+// names. What follows the head of the chain is not.
+func (q *query) settle(h chain.Height, time uint64) {
+	if q.r.PathValue("height") != latest {
+		q.final, q.past = true, AsOf{Height: h, Time: clock(time)}
+	}
+}
+
+// at is asOf for an answer from the state of a height, whose block has a time.
+func (q *query) at(h chain.Height, time uint64) AsOf { return AsOf{h, clock(time), q.syncing} }
 
 // clock writes Unix seconds as RFC 3339.
 func clock(unix uint64) string {
@@ -114,17 +205,18 @@ func (q *query) load(k chain.Key, v chain.CBOR) (bool, error) {
 	return true, chain.Decode(raw, v)
 }
 
-// recall is load for what leaves the state some time after its end: a record
-// that has gone is read as it last was, as long as the index remembers it.
-func (q *query) recall(k chain.Key, v chain.CBOR) (bool, error) {
-	if ok, err := q.load(k, v); ok || err != nil {
-		return ok, err
+// recall reads a record from the index, where one that has left the state stays
+// as it last was for some time, and from the state while there is no index; nil
+// if there is none.
+func (q *query) recall(k chain.Key, v chain.CBOR) (*index.Record, error) {
+	if q.snap != nil {
+		return q.snap.Load(k, v)
 	}
-	kept, err := q.api.index.Kept(k)
-	if err != nil || kept == nil {
-		return false, err
+	ok, err := q.load(k, v)
+	if !ok {
+		return nil, err
 	}
-	return true, chain.Decode(kept.Record, v)
+	return &index.Record{Key: k}, err
 }
 
 // number reads a whole number from the path.
@@ -148,9 +240,12 @@ func clip(s string) string {
 	return s
 }
 
+// latest stands for the newest height in a path.
+const latest = "latest"
+
 // height reads a height from the path: a number or "latest".
 func (q *query) height() (chain.Height, error) {
-	if q.r.PathValue("height") == "latest" {
+	if q.r.PathValue("height") == latest {
 		if err := q.ready(); err != nil {
 			return 0, err
 		}
@@ -290,41 +385,29 @@ func listOf[T any](q *query, read func(p index.Page, add func(T)) (next []byte, 
 	return &List[T]{items, q.cursor(next), q.asOf()}, nil
 }
 
-// maxVisits bounds the records that one page of numbered records looks at.
-const maxVisits = 10_000
-
-// numbered goes through the numbers from first up to below end, downward, as
-// a page asks for it. each reports whether it takes one.
-func numbered(p index.Page, first, end uint64, each func(uint64) (bool, error)) ([]byte, error) {
-	if p.After != nil {
-		if len(p.After) != 8 {
-			return nil, index.ErrPlace
-		}
-		n, _ := strconv.ParseUint(hex.EncodeToString(p.After), 16, 64)
-		end = min(end, n)
-	}
-	taken := 0
-	for n, visits := end, 0; n > first; n-- {
-		if taken == p.Limit || visits == maxVisits {
-			return place(n), nil
-		}
-		take, err := each(n - 1)
+// records answers with a page of a list of records; item makes one of each, or
+// none.
+func records[V any, T any, P interface {
+	*V
+	chain.CBOR
+}](q *query, l index.List, upward bool, item func(*index.Record, P) (*T, error)) (any, error) {
+	return listOf(q, func(p index.Page, add func(*T)) ([]byte, error) {
+		s, err := q.indexed()
 		if err != nil {
 			return nil, err
 		}
-		if take {
-			taken++
-		}
-		visits++
-	}
-	return nil, nil
-}
-
-// place is a number as index.Page has it.
-func place(n uint64) []byte {
-	b := make([]byte, 8)
-	for i := range b {
-		b[7-i] = byte(n >> (8 * i))
-	}
-	return b
+		p.Upward = upward
+		return s.Records(l, p, func(r *index.Record) (bool, error) {
+			v := P(new(V))
+			if err := r.Decode(v); err != nil {
+				return false, err
+			}
+			out, err := item(r, v)
+			if out == nil || err != nil {
+				return false, err
+			}
+			add(out)
+			return true, nil
+		})
+	})
 }

@@ -1,9 +1,7 @@
 package explorer
 
 import (
-	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -95,6 +93,14 @@ func (q *query) recordKey() (chain.Key, error) {
 	return chain.Key{Table: table, ID: string(id)}, nil
 }
 
+func (a *API) recordRoutes() []route {
+	return []route{
+		{path: "/v1/state/{table}", query: []string{"proof", "height"}, handle: a.record, cost: 5},
+		{path: "/v1/state/{table}/{$}", query: []string{"proof", "height"}, handle: a.record, cost: 5},
+		{path: "/v1/state/{table}/{key}", query: []string{"proof", "height"}, handle: a.record, cost: 5},
+	}
+}
+
 func (a *API) record(q *query) (any, error) {
 	if err := q.ready(); err != nil {
 		return nil, err
@@ -112,7 +118,7 @@ func (a *API) record(q *query) (any, error) {
 		return nil, err
 	}
 	out := &Record{Table: k.Table.String(), Key: hexText([]byte(k.ID)), AppHash: hexText(tree.AppHash()),
-		AsOf: AsOf{tree.Height(), clock(global.Time)}}
+		AsOf: q.at(tree.Height(), global.Time)}
 	if out.CBOR, err = tree.Record(k); err != nil {
 		return nil, err
 	}
@@ -121,17 +127,10 @@ func (a *API) record(q *query) (any, error) {
 			return nil, err
 		}
 	}
-	if proven == 0 {
+	if proven != 1 {
 		return out, nil
 	}
-	b, err := a.node.Prove(q.context(), k, tree.Height())
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, notFound("the header after that height is not there yet")
-	}
-	if err != nil {
-		return nil, err
-	}
-	out.Proof, err = chain.Encode(b)
+	out.Proof, err = q.bundle(k, tree.Height())
 	return out, err
 }
 

@@ -2,66 +2,59 @@ package explorer
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/perdure/perdure/chain/explorer/access"
 )
 
-// route is one operation of the API.
+// route is one operation of the API. Its zero fields say the usual: a GET that
+// anybody may ask, that is one request, and whose answer has an end.
 type route struct {
-	method, path string
-	query        []string // names of the query parameters that it knows
-	handle       func(*query) (any, error)
-	indexed      bool // answered from the index, too
+	method string // empty: GET
+	path   string
+	query  []string // names of the query parameters that it knows
+	handle func(*query) (any, error)
+
+	indexed bool                  // answered from the index, too
+	cost    int                   // requests that it counts as; 0: 1
+	stream  func(url.Values) bool // whether the answer to these parameters is a *Stream; nil: never
+	scope   access.Scope          // that a token has to have; empty: none is needed
 }
 
 // paged are the query parameters of every list.
 func paged(names ...string) []string { return append(names, "limit", "cursor") }
 
-// routes has one line an operation; each noun's file holds its functions.
+// routes are those of each noun, whose file has one line an operation.
 func (a *API) routes() []route {
-	return []route{
-		{"GET", "/v1/status", nil, a.status, false},
-		{"GET", "/v1/params", nil, a.parameters, false},
-		{"GET", "/v1/proposals", nil, a.proposals, false},
-		{"GET", "/v1/supply", []string{"height"}, a.supply, false},
-		{"GET", "/v1/node/id", nil, a.identity, false},
-		{"GET", "/v1/blocks", paged(), a.blocks, true},
-		{"GET", "/v1/blocks/{height}", nil, a.block, true},
-		{"GET", "/v1/blocks/{height}/messages", paged(), a.blockMessages, true},
-		{"GET", "/v1/blocks/{height}/events", paged(), a.blockEvents, true},
-		{"GET", "/v1/messages", paged("address"), a.messages, true},
-		{"POST", "/v1/messages", nil, a.submit, false},
-		{"GET", "/v1/messages/{hash}", nil, a.message, true},
-		{"GET", "/v1/accounts/{address}", nil, a.account, false},
-		{"GET", "/v1/miners", paged("owner", "worker"), a.miners, true},
-		{"GET", "/v1/miners/{miner}", nil, a.miner, false},
-		{"GET", "/v1/miners/{miner}/sectors", paged("state"), a.sectors, true},
-		{"GET", "/v1/miners/{miner}/deadlines", []string{"deadline"}, a.deadlines, false},
-		{"GET", "/v1/sectors/{miner}/{number}", nil, a.sector, true},
-		{"GET", "/v1/deals", paged("root", "piece", "miner", "client", "state"), a.deals, true},
-		{"GET", "/v1/deals/{deal}", nil, a.deal, true},
-		{"GET", "/v1/orders", paged("owner", "side", "state", "miner"), a.orders, true},
-		{"GET", "/v1/orders/{order}", nil, a.order, true},
-		{"GET", "/v1/validators", nil, a.validators, false},
-		{"GET", "/v1/market/book", []string{"depth"}, a.book, false},
-		{"GET", "/v1/market/asks", paged("piece_size", "duration", "collateral", "max_price", "region"), a.asks, true},
-		{"GET", "/v1/market/bids", paged("price", "state"), a.bids, true},
-		{"GET", "/v1/market/trades", paged(), a.trades, true},
-		{"GET", "/v1/market/ticker", nil, a.ticker, true},
-		{"GET", "/v1/market/candles", []string{"interval", "from", "to", "limit"}, a.candles, true},
-		{"GET", "/v1/market/prices", []string{"days"}, a.prices, true},
-		{"GET", "/v1/channels", paged("address"), a.channels, true},
-		{"GET", "/v1/channels/{channel}", nil, a.channel, true},
-		{"GET", "/v1/state/{table}/{$}", []string{"proof", "height"}, a.record, false},
-		{"GET", "/v1/state/{table}/{key}", []string{"proof", "height"}, a.record, false},
-		{"GET", "/v1/openapi.yaml", nil, a.openAPI, false},
-		{"GET", "/health/livez", nil, a.livez, false},
-		{"GET", "/health/readyz", nil, a.readyz, false},
-	}
+	return slices.Concat(a.nodeRoutes(), a.blockRoutes(), a.messageRoutes(), a.accountRoutes(), a.minerRoutes(), a.sectorRoutes(),
+		a.dealRoutes(), a.orderRoutes(), a.validatorRoutes(), a.marketRoutes(), a.channelRoutes(), a.recordRoutes())
 }
 
-func (a *API) mux() *http.ServeMux {
-	mux := http.NewServeMux()
-	for _, r := range a.routes() {
-		mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) { a.answer(w, req, &r) })
+// pattern is how a router names the route.
+func (r *route) pattern() string {
+	if r.method == "" {
+		return http.MethodGet + " " + r.path
 	}
-	return mux
+	return r.method + " " + r.path
+}
+
+func (r *route) mayStream(v url.Values) bool { return r.stream != nil && r.stream(v) }
+
+// perCost is how many items of a list cost as much as the first ones.
+const perCost = 100
+
+// rules are those of a request. A list costs more, the more of it is wanted.
+func (r *route) rules(req *http.Request) *Rules {
+	rules := &Rules{Name: r.pattern(), Cost: max(r.cost, 1), Scope: r.scope}
+	if req.URL.RawQuery == "" {
+		return rules
+	}
+	values := req.URL.Query()
+	rules.Stream = r.mayStream(values)
+	if n, err := strconv.Atoi(values.Get("limit")); err == nil && n > perCost {
+		rules.Cost *= 1 + min(n, 5*perCost)/perCost
+	}
+	return rules
 }

@@ -48,6 +48,7 @@ type Sector struct {
 type SectorDetail struct {
 	*Sector
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
@@ -68,6 +69,13 @@ func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
 // sectorStates are the states in their order, from 1.
 var sectorStates = []string{"preCommitted", "active", "faulty", "expired", "dropped", "lost", "terminated"}
 
+func (a *API) sectorRoutes() []route {
+	return []route{
+		{path: "/v1/miners/{miner}/sectors", query: paged("state"), handle: a.sectors, indexed: true},
+		{path: "/v1/sectors/{miner}/{number}", query: proofQuery(), handle: a.sector, indexed: true},
+	}
+}
+
 func (a *API) sectors(q *query) (any, error) {
 	m, err := q.loadMiner()
 	if err != nil {
@@ -77,17 +85,8 @@ func (a *API) sectors(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listOf(q, func(p index.Page, add func(*Sector)) ([]byte, error) {
-		return a.index.Sectors(m.ID, p, func(number uint64) (bool, error) {
-			var s chain.Sector
-			ok, err := q.recall(chain.SectorKey(m.ID, number), &s)
-			if !ok || err != nil || state >= 0 && s.State != chain.SectorState(state+1) {
-				return false, err
-			}
-			add(q.sectorOf(&s, a.params))
-			return true, nil
-		})
-	})
+	f := index.SectorFilter{Miner: m.ID, State: chain.SectorState(state + 1)}
+	return records(q, index.Sectors(f), true, func(_ *index.Record, s *chain.Sector) (*Sector, error) { return q.sectorOf(s, q.params()), nil })
 }
 
 func (a *API) sector(q *query) (any, error) {
@@ -100,12 +99,17 @@ func (a *API) sector(q *query) (any, error) {
 		return nil, err
 	}
 	var s chain.Sector
-	ok, err := q.recall(chain.SectorKey(miner, number), &s)
+	if out, ok, err := q.prove(answerSector, chain.SectorKey(miner, number), &s, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &SectorDetail{q.sectorOf(&s, a.params), at, p}, nil
+	}); ok {
+		return out, err
+	}
+	r, err := q.recall(chain.SectorKey(miner, number), &s)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	if r == nil {
 		return nil, notFound("miner %s has no sector %d, or its record went before the index began", q.minerText(miner), number)
 	}
-	return &SectorDetail{q.sectorOf(&s, a.params), q.asOf()}, nil
+	return &SectorDetail{q.sectorOf(&s, q.params()), q.asOf(), nil}, nil
 }

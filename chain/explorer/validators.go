@@ -23,6 +23,10 @@ type Validators struct {
 	AsOf
 }
 
+func (a *API) validatorRoutes() []route {
+	return []route{{path: "/v1/validators", handle: a.validators}}
+}
+
 // validators answers with the vote set of the next block.
 func (a *API) validators(q *query) (any, error) {
 	if err := q.ready(); err != nil {

@@ -19,7 +19,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufBlock = []byte{140}
+var lengthBufBlock = []byte{149}
 
 func (t *Block) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -58,6 +58,72 @@ func (t *Block) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Update ([32]uint8) (array)
+	if len(t.Update) > 2097152 {
+		return xerrors.Errorf("Byte array in field t.Update was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Update))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Update[:]); err != nil {
+		return err
+	}
+
+	// t.AppHash ([]uint8) (slice)
+	if len(t.AppHash) > 64 {
+		return xerrors.Errorf("Byte array in field t.AppHash was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.AppHash))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.AppHash); err != nil {
+		return err
+	}
+
+	// t.Beacon ([32]uint8) (array)
+	if len(t.Beacon) > 2097152 {
+		return xerrors.Errorf("Byte array in field t.Beacon was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Beacon))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Beacon[:]); err != nil {
+		return err
+	}
+
+	// t.Skipped (bool) (bool)
+	if err := cbg.WriteBool(w, t.Skipped); err != nil {
+		return err
+	}
+
+	// t.RuleVersion (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.RuleVersion)); err != nil {
+		return err
+	}
+
+	// t.BaseFee (chain.Amount) (struct)
+	if err := t.BaseFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Supply (chain.Supply) (struct)
+	if err := t.Supply.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Power (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Power)); err != nil {
+		return err
+	}
+
 	// t.Messages (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Messages)); err != nil {
@@ -79,6 +145,12 @@ func (t *Block) MarshalCBOR(w io.Writer) error {
 	// t.Events (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Events)); err != nil {
+		return err
+	}
+
+	// t.Derived (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Derived)); err != nil {
 		return err
 	}
 
@@ -132,7 +204,7 @@ func (t *Block) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 12 {
+	if extra != 21 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -186,6 +258,133 @@ func (t *Block) UnmarshalCBOR(r io.Reader) (err error) {
 		return err
 	}
 
+	// t.Update ([32]uint8) (array)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 2097152 {
+		return fmt.Errorf("t.Update: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+	if extra != 32 {
+		return fmt.Errorf("expected array to have 32 elements")
+	}
+
+	t.Update = [32]uint8{}
+	if _, err := io.ReadFull(cr, t.Update[:]); err != nil {
+		return err
+	}
+	// t.AppHash ([]uint8) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 64 {
+		return fmt.Errorf("t.AppHash: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+
+	if extra > 0 {
+		t.AppHash = make([]uint8, extra)
+	}
+
+	if _, err := io.ReadFull(cr, t.AppHash); err != nil {
+		return err
+	}
+
+	// t.Beacon ([32]uint8) (array)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 2097152 {
+		return fmt.Errorf("t.Beacon: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+	if extra != 32 {
+		return fmt.Errorf("expected array to have 32 elements")
+	}
+
+	t.Beacon = [32]uint8{}
+	if _, err := io.ReadFull(cr, t.Beacon[:]); err != nil {
+		return err
+	}
+	// t.Skipped (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Skipped = false
+	case 21:
+		t.Skipped = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
+	}
+	// t.RuleVersion (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.RuleVersion = uint64(extra)
+
+	}
+	// t.BaseFee (chain.Amount) (struct)
+
+	{
+
+		if err := t.BaseFee.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.BaseFee: %w", err)
+		}
+
+	}
+	// t.Supply (chain.Supply) (struct)
+
+	{
+
+		if err := t.Supply.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Supply: %w", err)
+		}
+
+	}
+	// t.Power (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Power = uint64(extra)
+
+	}
 	// t.Messages (uint64) (uint64)
 
 	{
@@ -240,6 +439,20 @@ func (t *Block) UnmarshalCBOR(r io.Reader) (err error) {
 			return fmt.Errorf("wrong type for uint64 field")
 		}
 		t.Events = uint64(extra)
+
+	}
+	// t.Derived (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Derived = uint64(extra)
 
 	}
 	// t.Changes (uint64) (uint64)
@@ -310,7 +523,7 @@ func (t *Block) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufMessage = []byte{136}
+var lengthBufMessage = []byte{141}
 
 func (t *Message) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -361,6 +574,16 @@ func (t *Message) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.MaxFee (chain.Amount) (struct)
+	if err := t.MaxFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Tip (chain.Amount) (struct)
+	if err := t.Tip.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
 	// t.Size (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Size)); err != nil {
@@ -370,6 +593,31 @@ func (t *Message) MarshalCBOR(w io.Writer) error {
 	// t.Miner (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miner)); err != nil {
+		return err
+	}
+
+	// t.Body ([]uint8) (slice)
+	if len(t.Body) > 4096 {
+		return xerrors.Errorf("Byte array in field t.Body was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Body))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Body); err != nil {
+		return err
+	}
+
+	// t.First (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.First)); err != nil {
+		return err
+	}
+
+	// t.Events (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Events)); err != nil {
 		return err
 	}
 
@@ -399,7 +647,7 @@ func (t *Message) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 8 {
+	if extra != 13 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -481,6 +729,24 @@ func (t *Message) UnmarshalCBOR(r io.Reader) (err error) {
 		t.Nonce = uint64(extra)
 
 	}
+	// t.MaxFee (chain.Amount) (struct)
+
+	{
+
+		if err := t.MaxFee.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.MaxFee: %w", err)
+		}
+
+	}
+	// t.Tip (chain.Amount) (struct)
+
+	{
+
+		if err := t.Tip.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Tip: %w", err)
+		}
+
+	}
 	// t.Size (uint64) (uint64)
 
 	{
@@ -509,6 +775,56 @@ func (t *Message) UnmarshalCBOR(r io.Reader) (err error) {
 		t.Miner = uint64(extra)
 
 	}
+	// t.Body ([]uint8) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 4096 {
+		return fmt.Errorf("t.Body: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+
+	if extra > 0 {
+		t.Body = make([]uint8, extra)
+	}
+
+	if _, err := io.ReadFull(cr, t.Body); err != nil {
+		return err
+	}
+
+	// t.First (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.First = uint64(extra)
+
+	}
+	// t.Events (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Events = uint64(extra)
+
+	}
 	// t.Receipt (consensus.Receipt) (struct)
 
 	{
@@ -517,145 +833,6 @@ func (t *Message) UnmarshalCBOR(r io.Reader) (err error) {
 			return xerrors.Errorf("unmarshaling t.Receipt: %w", err)
 		}
 
-	}
-	return nil
-}
-
-var lengthBufKept = []byte{132}
-
-func (t *Kept) MarshalCBOR(w io.Writer) error {
-	if t == nil {
-		_, err := w.Write(cbg.CborNull)
-		return err
-	}
-
-	cw := cbg.NewCborWriter(w)
-
-	if _, err := cw.Write(lengthBufKept); err != nil {
-		return err
-	}
-
-	// t.Record ([]uint8) (slice)
-	if len(t.Record) > 2097152 {
-		return xerrors.Errorf("Byte array in field t.Record was too long")
-	}
-
-	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Record))); err != nil {
-		return err
-	}
-
-	if _, err := cw.Write(t.Record); err != nil {
-		return err
-	}
-
-	// t.Changed (chain.Height) (uint64)
-
-	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Changed)); err != nil {
-		return err
-	}
-
-	// t.Ended (chain.Height) (uint64)
-
-	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Ended)); err != nil {
-		return err
-	}
-
-	// t.Reason (string) (string)
-	if len(t.Reason) > 8192 {
-		return xerrors.Errorf("Value in field t.Reason was too long")
-	}
-
-	if err := cw.WriteMajorTypeHeader(cbg.MajTextString, uint64(len(t.Reason))); err != nil {
-		return err
-	}
-	if _, err := cw.WriteString(string(t.Reason)); err != nil {
-		return err
-	}
-	return nil
-}
-
-func (t *Kept) UnmarshalCBOR(r io.Reader) (err error) {
-	*t = Kept{}
-
-	cr := cbg.NewCborReader(r)
-
-	maj, extra, err := cr.ReadHeader()
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-	}()
-
-	if maj != cbg.MajArray {
-		return fmt.Errorf("cbor input should be of type array")
-	}
-
-	if extra != 4 {
-		return fmt.Errorf("cbor input had wrong number of fields")
-	}
-
-	// t.Record ([]uint8) (slice)
-
-	maj, extra, err = cr.ReadHeader()
-	if err != nil {
-		return err
-	}
-
-	if extra > 2097152 {
-		return fmt.Errorf("t.Record: byte array too large (%d)", extra)
-	}
-	if maj != cbg.MajByteString {
-		return fmt.Errorf("expected byte array")
-	}
-
-	if extra > 0 {
-		t.Record = make([]uint8, extra)
-	}
-
-	if _, err := io.ReadFull(cr, t.Record); err != nil {
-		return err
-	}
-
-	// t.Changed (chain.Height) (uint64)
-
-	{
-
-		maj, extra, err = cr.ReadHeader()
-		if err != nil {
-			return err
-		}
-		if maj != cbg.MajUnsignedInt {
-			return fmt.Errorf("wrong type for uint64 field")
-		}
-		t.Changed = chain.Height(extra)
-
-	}
-	// t.Ended (chain.Height) (uint64)
-
-	{
-
-		maj, extra, err = cr.ReadHeader()
-		if err != nil {
-			return err
-		}
-		if maj != cbg.MajUnsignedInt {
-			return fmt.Errorf("wrong type for uint64 field")
-		}
-		t.Ended = chain.Height(extra)
-
-	}
-	// t.Reason (string) (string)
-
-	{
-		sval, err := cbg.ReadStringWithMax(cr, 8192)
-		if err != nil {
-			return err
-		}
-
-		t.Reason = string(sval)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func TestDamaged(t *testing.T) {
 			if err := x.Close(); err != nil {
 				t.Fatal(err)
 			}
-			found, err := filepath.Glob(filepath.Join(c.Dir, "MANIFEST-*"))
+			found, err := filepath.Glob(filepath.Join(c.Dir, "*", "MANIFEST-*"))
 			if err != nil || len(found) == 0 {
 				t.Fatalf("manifests: %v (%v)", found, err)
 			}

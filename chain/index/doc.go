@@ -1,44 +1,60 @@
-// Package index keeps the tables that the explorer asks and the state tree
-// cannot answer: lists by root, client, miner or address, and the history of
-// blocks, messages and events, which outlives the state's retention.
+// Package index keeps the tables that the explorer asks: a flat mirror of the
+// state's records with lists by every filter, and the history of blocks,
+// messages and events, which outlives the state's retention.
 //
 // It follows the Updates of a state.Store. Each becomes one Pebble batch that
 // holds the rows and the index's tip, so a crash leaves the rows of a whole
 // block or none of them; what was lost is read again from the store. An index
-// that cannot go on (its next Update is pruned, or it belongs to another chain)
-// is made anew from a scan of the state: then its lists are complete, and its
-// history starts at the height after the scan, which First tells.
+// that starts late mirrors the oldest state that the store keeps and takes in
+// all Updates from there: its history starts at the height after, which First
+// tells. One that was off for longer than the store keeps Updates has its mirror
+// made anew, keeps the history that it has, and tells the gap in it.
+//
+// Readers take a [Snapshot]: all that they read belongs to one height. Lists go
+// by keyset: a [Page] names the last row that was seen, and goes both ways.
+//
+// # How a block comes in
+//
+// Its changes are read once ([change]: the record as it was before the block and
+// as it is after it, decoded); then each of steps writes its rows, from the
+// changes, the events and the messages. The rows of a record in lists are a
+// function of the record (rowsOf), so what a change removes and adds there
+// follows from the two forms. What stands under a subject and goes with the
+// height is written by block.under, which notes the subject in the height's
+// journal; prune finds the rows by it. Scans go through the same code: a block
+// without messages and events in which all records come from nothing.
 //
 // # Rows
 //
 // Numbers are big-endian, H is a height (8 bytes), N an index in its block (4),
-// A an address behind its length, ID 8 bytes.
+// A an address and CID a CID, each behind its length, ID 8 bytes.
 //
-//	t              tip: version, first height of the history, tip height, SHA-256 of the tip's Update, chain ID
-//	b H            Block
-//	m H N          Message
-//	h hash         H N effect: where a message stands; the block in which it had an effect wins
-//	a A H N        messages that an address sent or that touched it
-//	e H N          consensus.Event
-//	k table ID     Kept: the last form of an order or a channel, or of a sector or deal that has ended
-//	d r ROOT ID    deals by payload root (CID behind its length)
-//	d m MINER ID   deals by miner
-//	d c A ID       deals by client
-//	s MINER NUMBER sectors by miner
-//	o ID           all orders that the index knows
-//	l ID           orders that are live
-//	p A ID         orders by owner
-//	w A ID         miners by owner and by worker, also by those that they had before
-//	c A ID         channels by payer and by payee
-//	z H table ID   orders, channels, sectors and deals whose record a block deleted
-//	x H N          Trade
-//	y SECONDS TIME Candle of the trades of a minute, an hour or a day (SECONDS has 4 bytes) from a time on
-//	v DAY S D      Candle of a day's trades of about 2^S bytes for about 2^D blocks (Class)
+//	t                 tip: version, first height of the history, tip height, SHA-256 of the tip's Update, gaps, chain ID
+//	b H               Block
+//	m H N             Message
+//	h hash            H N effect: where a message stands; the block in which it had an effect wins
+//	e H CHUNK         64 events, the chain's and behind them the derived ones, each behind its length
+//	a A H N           messages that an address sent, that are about it or that touched it
+//	R table ID        Record: as the state has it or, remembered, as it had it last
+//	z H table ID      records that a block took out of the state and that are remembered
+//	D s STATE ID      deals by state; D r CID, D p CID by payload root and piece; D c A STATE, D m MINER STATE
+//	                  by client and miner in a state, or in all under STATE 0
+//	S STATE MINER NUMBER  sectors by state
+//	O s STATE SIDE ID orders by state, or O l SIDE live ones, of a side or of both under SIDE 0; O d SIDE all of a
+//	                  side; O o A by owner; O m MINER asks of a miner
+//	C s STATE ID      channels by state; C f A, C t A, C a A by payer, payee and either
+//	M o A ID          miners by owner; M w A by worker
+//	x H N             Trade
+//	k SECONDS TIME    Candle of the trades of a minute, an hour or a day (SECONDS has 4 bytes) from a time on
+//	v DAY S D         Candle of a day's trades of about 2^S bytes for about 2^D blocks (Class)
+//	j H               journal: the subjects under which a height has rows, each behind its length
 //
 // What is older than Keep heights goes with the blocks that come: blocks,
-// messages, events, trades, and what left the state then: orders and channels as
-// they ended, deals and sectors some time after. Candles of a minute go after a
-// month, the others stay.
+// messages, events, trades, what stands under subjects, and the records that
+// left the state then. Candles of a minute go after a month, the others stay.
 //
-// Lists are read by keyset: a [Page] names the last row that was seen.
+// # On the disk
+//
+// The directory holds one database for each generation, 000001 and so on, and in
+// CURRENT-GENERATION the number of the one that is read.
 package index

@@ -40,8 +40,8 @@ func TestEnded(t *testing.T) {
 	for _, state := range []chain.SectorState{chain.SectorPreCommitted, chain.SectorActive} {
 		s.State = state
 		w.put(x, sector, s)
-		if k, err := x.Kept(sector); k != nil || err != nil {
-			t.Errorf("a %s sector is kept as %+v, %v", state, k, err)
+		if r := record(t, x, sector); r == nil || r.Ended != 0 || r.Gone != 0 {
+			t.Errorf("a %s sector is %+v", state, r)
 		}
 	}
 	s.State = chain.SectorLost
@@ -51,56 +51,56 @@ func TestEnded(t *testing.T) {
 	w.put(x, deal, nil)
 	w.put(x, sector, nil)
 	gone := w.store.View().Height()
-	kept := func(k chain.Key, v chain.CBOR, ended chain.Height) {
+	kept := func(k chain.Key, v chain.CBOR, ended, left chain.Height) {
 		t.Helper()
-		got, err := x.Kept(k)
-		if err != nil || got == nil || string(got.Record) != string(w.encode(v)) || got.Ended != ended {
-			t.Errorf("%s at height %d: %+v, %v", k.Table, w.store.View().Height(), got, err)
+		r := record(t, x, k)
+		if r == nil || string(r.Value) != string(w.encode(v)) || r.Ended != ended || r.Gone != left {
+			t.Errorf("%s at height %d: %+v", k.Table, w.store.View().Height(), r)
 		}
 	}
-	kept(deal, d, gone-1)
-	kept(sector, s, gone)
+	kept(deal, d, gone-2, gone-1)
+	kept(sector, s, gone-3, gone)
 	again := &chain.Sector{Miner: id, Number: 7, State: chain.SectorPreCommitted}
 	w.put(x, sector, again)
-	if k, err := x.Kept(sector); k != nil || err != nil {
-		t.Errorf("a new sector is kept as %+v, %v", k, err)
-	}
+	kept(sector, again, 0, 0)
 	again.State = chain.SectorDropped
 	w.put(x, sector, again)
-	kept(sector, again, 0)
+	dropped := w.store.View().Height()
+	kept(sector, again, dropped, 0)
 	lists := func() (deals, sectors int) {
-		count := func(uint64) (bool, error) { deals++; return true, nil }
-		for _, by := range listsOf(d) {
-			_, err := x.Deals(by, Page{Limit: 9}, count)
-			must(t, err)
+		for _, f := range []DealFilter{{}, {Root: d.PayloadRoot}, {Piece: d.PieceCID}, {Miner: d.Miner}, {Client: d.Client},
+			{State: d.State}, {Miner: d.Miner, State: d.State}, {Client: d.Client, State: d.State}} {
+			deals += len(ids(t, x, Deals(f)))
 		}
-		_, err := x.Sectors(id, Page{Limit: 9}, func(uint64) (bool, error) { sectors++; return true, nil })
-		must(t, err)
+		for _, f := range []SectorFilter{{}, {Miner: id}, {State: chain.SectorDropped}, {Miner: id, State: chain.SectorDropped}} {
+			sectors += len(ids(t, x, Sectors(f)))
+		}
 		return deals, sectors
 	}
-	if deals, sectors := lists(); deals != 4 || sectors != 1 {
-		t.Errorf("%d lists name the deal, %d the sector", deals, sectors)
+	if deals, sectors := lists(); deals != 8 || sectors != 4 {
+		t.Errorf("%d of 8 lists name the deal, %d of 4 the sector", deals, sectors)
 	}
 	for w.store.View().Height() < gone+10 {
 		w.put(x, chain.AccountKey(clientOf(t, 0)), new(chain.Account))
 	}
-	if deals, sectors := lists(); deals != 0 || sectors != 1 {
-		t.Errorf("after the history %d lists name the deal, %d the sector of the same number", deals, sectors)
+	if deals, sectors := lists(); deals != 0 || sectors != 4 {
+		t.Errorf("after the history %d lists name the deal, %d of 4 the sector of the same number", deals, sectors)
 	}
-	kept(sector, again, 0)
+	kept(sector, again, dropped, 0)
 	w.put(x, sector, nil)
 	for range 10 {
 		w.put(x, chain.AccountKey(clientOf(t, 0)), new(chain.Account))
 	}
-	if k, err := x.Kept(sector); k != nil || err != nil {
-		t.Errorf("after the history the sector is kept as %+v, %v", k, err)
+	if r := record(t, x, sector); r != nil {
+		t.Errorf("after the history the sector is kept as %+v", r)
 	}
 	if deals, sectors := lists(); deals+sectors != 0 {
 		t.Errorf("after the history %d lists name the deal, %d the sector", deals, sectors)
 	}
 }
 
-// TestMinersOf finds miners by who owns them and by who works for them.
+// TestMinersOf finds miners by who owns them and by who works for them, as long
+// as they do.
 func TestMinersOf(t *testing.T) {
 	w := newWorld(t, 1000)
 	x := open(t, vfs.NewMem(), "index-test")
@@ -109,10 +109,10 @@ func TestMinersOf(t *testing.T) {
 		m := &chain.Miner{ID: chain.FirstMinerID + i, Keys: chain.Keys{Owner: clientOf(t, 0), Worker: clientOf(t, i), Beneficiary: clientOf(t, 9)}}
 		w.put(x, chain.MinerKey(m.ID), m)
 	}
-	for account, want := range map[uint64][]uint64{0: {1002, 1001, 1000}, 1: {1001}, 2: {1002}, 9: nil} {
-		got := all(t, func(p Page, each func(uint64) (bool, error)) ([]byte, error) {
-			return x.MinersOf(clientOf(t, account), p, each)
-		})
-		same(t, "miners", got, want)
+	for i, f := range []MinerFilter{{Owner: clientOf(t, 0)}, {Owner: clientOf(t, 9)}, {Worker: clientOf(t, 1)}, {}, {Owner: clientOf(t, 0), Worker: clientOf(t, 2)}} {
+		same(t, "miners", ids(t, x, Miners(f)), [][]uint64{{1002, 1001, 1000}, nil, {1001}, {1002, 1001, 1000}, {1002}}[i])
 	}
+	w.put(x, chain.MinerKey(1001), &chain.Miner{ID: 1001, Keys: chain.Keys{Owner: clientOf(t, 5), Worker: clientOf(t, 1), Beneficiary: clientOf(t, 9)}})
+	same(t, "miners of before", ids(t, x, Miners(MinerFilter{Owner: clientOf(t, 0)})), []uint64{1002, 1000})
+	same(t, "miners of the new owner", ids(t, x, Miners(MinerFilter{Owner: clientOf(t, 5)})), []uint64{1001})
 }

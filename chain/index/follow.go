@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/minio/sha256-simd"
 
 	"github.com/perdure/perdure/chain"
@@ -28,12 +27,12 @@ func (x *Index) Run(ctx context.Context, src Source) error {
 		if view := src.Store.Visit(); view != nil {
 			if !checked {
 				var err error
-				if checked, err = x.check(src.Store, view); err != nil {
+				if checked, err = x.belongs(src.Store, view.Height()); err != nil {
 					return err
 				}
 			}
 			if checked {
-				if err := x.catchUp(ctx, src, view); err != nil {
+				if err := x.current().catchUp(ctx, src); err != nil {
 					return err
 				}
 			}
@@ -46,129 +45,120 @@ func (x *Index) Run(ctx context.Context, src Source) error {
 	}
 }
 
-// check drops a tip that is not of the store's chain. It reports false while
-// that cannot be told: a store that was rolled back is one block behind.
-func (x *Index) check(s *state.Store, view *state.View) (bool, error) {
-	_, height, ok := x.Tip()
-	if !ok {
+// belongs makes sure that the index is of the store's chain; one that is not is
+// set aside. It reports false while the index is ahead of the store: one that
+// was rolled back, or that is synced anew, comes to the index's tip again.
+func (x *Index) belongs(s *state.Store, tip chain.Height) (bool, error) {
+	g := x.current()
+	at := g.at()
+	if at == nil {
 		return true, nil
 	}
-	if height == view.Height()+1 {
-		return false, nil
-	}
+	height := min(at.height, tip)
 	raw, err := s.Update(height)
-	switch {
-	case errors.Is(err, state.ErrPruned), errors.Is(err, state.ErrFuture):
-	case err != nil:
-		return false, fmt.Errorf("check index: %w", err)
-	default:
-		x.mu.RLock()
-		same := x.tip.update == sha256.Sum256(raw)
-		x.mu.RUnlock()
-		if same {
-			return true, nil
-		}
+	if errors.Is(err, state.ErrPruned) {
+		return at.height <= tip, nil // nothing is left to compare
 	}
-	return true, x.clear()
+	if err != nil {
+		return false, fmt.Errorf("compare index with the chain: %w", err)
+	}
+	want := at.update
+	if height < at.height {
+		var b Block
+		known, err := g.noun(blockKey(height), &b)
+		if err != nil || !known {
+			return false, err
+		}
+		want = b.Update
+	}
+	if sha256.Sum256(raw) == want {
+		return height == at.height, nil
+	}
+	x.log.Error("the index is of another chain of the same name, it is set aside", "height", height)
+	return true, x.renew()
 }
 
-// clear empties the index.
-func (x *Index) clear() error {
-	return x.write(nil, func(b *pebble.Batch) error { return b.DeleteRange([]byte{0}, []byte{0xff}, nil) })
-}
-
-// catchUp takes in what is between the index and a state.
-func (x *Index) catchUp(ctx context.Context, src Source, view *state.View) error {
-	if _, _, ok := x.Tip(); !ok {
-		start := &view.Tree
-		if src.Store.Oldest() == 0 {
-			if first, err := src.Store.At(0); err == nil { // else it was pruned just now
-				start = first
-			}
-		}
-		if err := x.Scan(ctx, src.Store, start); err != nil {
-			return err
-		}
-	}
+// catchUp takes in what is between the index and the tip of the store.
+func (g *generation) catchUp(ctx context.Context, src Source) error {
 	for {
-		_, height, _ := x.Tip()
-		if height >= view.Height() {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		raw, err := src.Store.Update(height + 1)
-		if errors.Is(err, state.ErrPruned) {
-			if err := x.Scan(ctx, src.Store, &view.Tree); err != nil {
+		at := g.at()
+		if at == nil || at.pending {
+			if err := g.begin(ctx, src); err != nil {
 				return err
 			}
 			continue
 		}
+		if at.height >= src.Store.View().Height() {
+			return nil
+		}
+		err := g.follow(ctx, src, src.Store, at.height+1)
+		if errors.Is(err, state.ErrPruned) {
+			err = g.begin(ctx, src)
+		}
 		if err != nil {
-			return fmt.Errorf("index: %w", err)
-		}
-		var messages [][]byte
-		if src.Messages != nil {
-			if messages, err = src.Messages(ctx, height+1); err != nil {
-				return fmt.Errorf("index: read messages of block %d: %w", height+1, err)
-			}
-		}
-		if err := x.Apply(raw, messages); err != nil {
 			return err
 		}
 	}
 }
 
-// scanBatch is how many records of a scan are written at once.
-const scanBatch = 10_000
-
-// Scan makes the index anew from a state that the store keeps. Its history
-// starts at the next height. A scan that breaks off leaves no index.
-func (x *Index) Scan(ctx context.Context, s *state.Store, tree *state.Tree) error {
-	raw, err := s.Update(tree.Height())
-	if err != nil {
-		return fmt.Errorf("scan state of height %d: %w", tree.Height(), err)
-	}
-	if err := x.clear(); err != nil {
-		return err
-	}
-	for _, table := range []chain.Table{chain.TableMiner, chain.TableSector, chain.TableOrder, chain.TableDeal, chain.TableChannel} {
-		if err := x.scanTable(ctx, tree, table); err != nil {
-			return fmt.Errorf("scan state of height %d: table %s: %w", tree.Height(), table, err)
-		}
-	}
-	t := &tip{first: tree.Height() + 1, height: tree.Height(), update: sha256.Sum256(raw), chainID: x.chainID}
-	return x.write(t, func(*pebble.Batch) error { return nil })
+// past is where the Updates and roots of heights are: the store, or what it was
+// when it was opened for export.
+type past interface {
+	Update(chain.Height) ([]byte, error)
+	AppHashAt(chain.Height) ([]byte, error)
 }
 
-func (x *Index) scanTable(ctx context.Context, tree *state.Tree, table chain.Table) error {
-	type row struct {
-		key   chain.Key
-		value []byte
-	}
-	var rows []row
-	flush := func() error {
-		err := x.write(nil, func(b *pebble.Batch) error {
-			for _, r := range rows {
-				if err := record(b, r.key, r.value, 0); err != nil {
-					return err
-				}
-			}
-			return ctx.Err()
-		})
-		rows = rows[:0]
+// follow takes in one block.
+func (g *generation) follow(ctx context.Context, src Source, from past, h chain.Height) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := tree.ForEach(table, func(id string, value []byte) error {
-		rows = append(rows, row{chain.Key{Table: table, ID: id}, append([]byte(nil), value...)})
-		if len(rows) < scanBatch {
-			return nil
-		}
-		return flush()
-	})
+	c, err := committed(ctx, src, from, h)
 	if err != nil {
 		return err
 	}
-	return flush()
+	return g.apply(*c)
+}
+
+// committed reads a block.
+func committed(ctx context.Context, src Source, from past, h chain.Height) (c *Committed, err error) {
+	c = new(Committed)
+	if c.Update, err = from.Update(h); err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	if c.AppHash, err = from.AppHashAt(h); err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	if src.Messages != nil {
+		if c.Messages, err = src.Messages(ctx, h); err != nil {
+			return nil, fmt.Errorf("index: read messages of block %d: %w", h, err)
+		}
+	}
+	return c, nil
+}
+
+// begin makes the mirror anew from the oldest state that the store keeps, and
+// takes in all blocks that it kept when this began, however long that takes. The
+// history that the index has stays, with a gap behind it.
+func (g *generation) begin(ctx context.Context, src Source) (err error) {
+	var e *state.Export
+	for {
+		if e, err = src.Store.Export(src.Store.Oldest()); !errors.Is(err, state.ErrPruned) { // else it was pruned just now
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	if err := g.scan(ctx, e); err != nil {
+		return err
+	}
+	for h := e.Height + 1; ; h++ {
+		if err := g.follow(ctx, src, e, h); errors.Is(err, state.ErrFuture) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }

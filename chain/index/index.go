@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	iofs "io/fs"
+	"io"
+	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -29,6 +29,14 @@ var (
 	ErrClosed = errors.New("index is closed")
 )
 
+// StrangerError is returned by Open for an index of another chain.
+type StrangerError struct{ Have, Want string }
+
+// Error implements error.
+func (e *StrangerError) Error() string {
+	return fmt.Sprintf("the index is of chain %q, this is %q", e.Have, e.Want)
+}
+
 // GapError is returned for an Update that does not follow the tip.
 type GapError struct{ Tip, Got chain.Height }
 
@@ -39,72 +47,122 @@ func (e *GapError) Error() string {
 
 // Config is what Open needs.
 type Config struct {
-	Dir     string // directory of the database
-	ChainID string // an index of another chain is made anew
-	FS      vfs.FS // nil: the disk
-	Keep    uint64 // heights of history that are kept; 0: all
+	Dir     string       // directory of the databases
+	ChainID string       // an index of another chain is refused
+	FS      vfs.FS       // nil: the disk
+	Keep    uint64       // heights of history that are kept; 0: all
+	Log     *slog.Logger // nil: none
 }
 
-// Index is the database. All methods may be called from many goroutines; Run
-// and Apply by one.
+// Index is the live generation and what becomes of it. All methods may be
+// called from many goroutines; Run, Apply and Scan by one.
 type Index struct {
-	chainID string
-
-	db    *pebble.DB
-	fatal *fatalLog
-	users sync.WaitGroup // of db; uses may nest
-
-	keep atomic.Uint64 // heights of history that are kept
+	config Config
+	lock   *pebble.Lock // of the directory
+	log    *slog.Logger
+	keep   atomic.Uint64 // heights of history that are kept
 
 	mu     sync.RWMutex
+	live   *generation
 	closed bool
-	tip    *tip          // nil: nothing built
 	moved  chan struct{} // closed when the tip moves
 }
 
 // Open opens or creates an index.
 func Open(c Config) (*Index, error) {
-	fs := c.FS
-	if fs == nil {
-		fs = vfs.Default
+	if c.FS == nil {
+		c.FS = vfs.Default
 	}
-	if err := fs.MkdirAll(c.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("open index: %w", err)
+	x := &Index{config: c, log: c.Log, moved: make(chan struct{})}
+	if x.log == nil {
+		x.log = slog.New(slog.DiscardHandler)
 	}
-	lock, err := pebble.LockDirectory(c.Dir, fs) // what fails after it is not that another has it open
-	if err != nil {
-		return nil, fmt.Errorf("open index %s: %w", c.Dir, err)
-	}
-	cache := pebble.NewCache(16 << 20)
-	defer cache.Unref()
-	x := &Index{chainID: c.ChainID, fatal: &fatalLog{}, moved: make(chan struct{})}
 	x.Keep(cmp.Or(c.Keep, math.MaxUint64))
-	opts := &pebble.Options{FS: fs, Cache: cache, Lock: lock, Logger: x.fatal, FormatMajorVersion: pebble.FormatNewest}
-	err = x.fatal.guard(func() (err error) {
-		x.db, err = pebble.Open(c.Dir, opts)
-		return err
-	})
-	err = errors.Join(err, lock.Close())
-	if err != nil && !outside(err) {
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if err != nil {
+	if err := x.open(); err != nil {
+		if x.lock != nil {
+			err = errors.Join(err, x.lock.Close())
+		}
 		return nil, fmt.Errorf("open index %s: %w", c.Dir, err)
-	}
-	b, err := x.get(tipKey)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open index %s: read tip: %w", c.Dir, err), x.Close())
-	}
-	if t := parseTip(b); t != nil && t.chainID == c.ChainID {
-		x.tip = t
 	}
 	return x, nil
 }
 
-// outside reports that a database could not be opened for a reason that its own
-// files are innocent of.
-func outside(err error) bool {
-	return errors.Is(err, iofs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrStopped)
+func (x *Index) open() error {
+	fs, dir := x.config.FS, x.config.Dir
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if x.lock, err = pebble.LockDirectory(dir, fs); err != nil { // what fails after it is not that another has it open
+		return err
+	}
+	number, err := readCurrent(fs, dir)
+	if err != nil {
+		return err
+	}
+	if number == 0 {
+		if number, err = 1, errors.Join(sweep(fs, dir, 0), writeCurrent(fs, dir, 1)); err != nil {
+			return err
+		}
+	}
+	if err := sweep(fs, dir, number); err != nil {
+		return err
+	}
+	g := x.generation(number)
+	if err := g.open(); err != nil {
+		return err
+	}
+	if g.tip != nil && g.tip.chainID != x.config.ChainID {
+		return errors.Join(&StrangerError{g.tip.chainID, x.config.ChainID}, g.close())
+	}
+	x.live = g
+	return nil
+}
+
+// generation is one that is not open yet.
+func (x *Index) generation(number uint64) *generation {
+	return &generation{number: number, fs: x.config.FS, dir: generationDir(x.config.Dir, number), chain: x.config.ChainID,
+		keep: &x.keep, fatal: new(fatalLog), moved: x.move}
+}
+
+// renew makes an empty generation the live one. The one before is set aside:
+// its directory is renamed.
+func (x *Index) renew() error {
+	old := x.current()
+	g := x.generation(old.number + 1)
+	if err := g.open(); err != nil {
+		return fmt.Errorf("renew index: %w", err)
+	}
+	if err := x.swap(g); err != nil {
+		return errors.Join(err, g.close())
+	}
+	aside := fmt.Sprintf("%s.aside-%d", x.config.Dir, old.number)
+	err := errors.Join(old.close(), x.config.FS.RemoveAll(aside), x.config.FS.Rename(old.dir, aside))
+	if err != nil {
+		return fmt.Errorf("set the index aside: %w", err)
+	}
+	return nil
+}
+
+// swap makes a generation the live one. Readers of the one before go on until
+// they are done; it is not closed.
+func (x *Index) swap(g *generation) error {
+	if err := writeCurrent(x.config.FS, x.config.Dir, g.number); err != nil {
+		return fmt.Errorf("change the generation of the index: %w", err)
+	}
+	x.mu.Lock()
+	x.live = g
+	x.mu.Unlock()
+	x.move()
+	return nil
+}
+
+// move wakes who waits for the tip.
+func (x *Index) move() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	close(x.moved)
+	x.moved = make(chan struct{})
 }
 
 // Close closes the database.
@@ -116,72 +174,47 @@ func (x *Index) Close() error {
 	if was {
 		return nil
 	}
-	x.users.Wait()
-	if err := x.fatal.guard(x.db.Close); err != nil {
+	x.move()
+	if err := errors.Join(x.live.close(), x.lock.Close()); err != nil {
 		return fmt.Errorf("close index: %w", err)
 	}
 	return nil
 }
 
-// use keeps the database open until done is called.
-func (x *Index) use() (done func(), err error) {
+// use returns the live generation and keeps it open until done is called.
+func (x *Index) use() (g *generation, done func(), err error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if x.closed {
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
-	if err := x.fatal.failed(); err != nil {
-		return nil, err
-	}
-	x.users.Add(1)
-	return x.users.Done, nil
+	done, err = x.live.use()
+	return x.live, done, err
+}
+
+// current is the live generation.
+func (x *Index) current() *generation {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.live
 }
 
 // Tip returns the height up to which the index is complete, and the first
 // height of its history. It reports false while nothing is built.
 func (x *Index) Tip() (first, height chain.Height, ok bool) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	if x.tip == nil {
+	t := x.current().at()
+	if t == nil || t.pending {
 		return 0, 0, false
 	}
-	return x.tip.first, x.tip.height, true
-}
-
-// write applies a batch and, with it, a new tip; nil is no tip.
-func (x *Index) write(t *tip, fill func(*pebble.Batch) error) error {
-	done, err := x.use()
-	if err != nil {
-		return err
-	}
-	defer done()
-	b := x.db.NewBatch()
-	if err := fill(b); err != nil {
-		return errors.Join(err, b.Close())
-	}
-	if t != nil {
-		set(b, tipKey, t.bytes())
-	}
-	// Not synced: after a crash the index is whole at an earlier tip and follows again.
-	if err := x.fatal.guard(func() error { return b.Commit(pebble.NoSync) }); err != nil {
-		return fmt.Errorf("write index: %w", err)
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.tip = t
-	close(x.moved)
-	x.moved = make(chan struct{})
-	return nil
+	return t.first, t.height, true
 }
 
 // Wait returns when the index is at a height or beyond, when ctx ends, or at
 // once while nothing is built.
 func (x *Index) Wait(ctx context.Context, h chain.Height) {
 	for {
-		x.mu.RLock()
-		there, moved := x.tip == nil || x.tip.height >= h, x.moved
-		x.mu.RUnlock()
-		if there {
+		moved := x.Moved()
+		if _, height, ok := x.Tip(); !ok || height >= h {
 			return
 		}
 		select {
@@ -192,24 +225,16 @@ func (x *Index) Wait(ctx context.Context, h chain.Height) {
 	}
 }
 
-// set writes into a batch, which fails only on misuse.
-func set(b *pebble.Batch, k, v []byte) { _ = b.Set(k, v, nil) }
+// Moved returns a channel that is closed when the tip moves next, or the index closes.
+func (x *Index) Moved() <-chan struct{} {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.moved
+}
 
-func remove(b *pebble.Batch, k []byte) { _ = b.Delete(k, nil) }
-
-// get reads a copy of a key's value, or nil.
-func (x *Index) get(key []byte) ([]byte, error) {
-	done, err := x.use()
-	if err != nil {
-		return nil, err
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
 	}
-	defer done()
-	v, closer, err := x.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return append(make([]byte, 0, len(v)), v...), closer.Close()
+	return err
 }

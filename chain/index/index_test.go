@@ -107,7 +107,7 @@ func (w *world) update(h chain.Height) *consensus.Update {
 		{Table: chain.TableGlobal, Value: w.encode(&chain.Global{RuleVersion: 1, Height: h})}}}
 }
 
-func change(u *consensus.Update, k chain.Key, v []byte) {
+func writes(u *consensus.Update, k chain.Key, v []byte) {
 	u.Changes = append(u.Changes, consensus.Change{Table: k.Table, ID: []byte(k.ID), Value: v})
 }
 
@@ -120,22 +120,22 @@ func (w *world) block() {
 	miner := chain.FirstMinerID + pick(miners)
 	d := &chain.Deal{ID: w.next, Miner: miner, Client: clientOf(w.t, pick(clients)), PayloadRoot: rootOf(pick(roots)), PieceCID: rootOf(100 + pick(roots))}
 	w.deals[d.ID] = w.encode(d)
-	change(u, chain.DealKey(d.ID), w.deals[d.ID])
+	writes(u, chain.DealKey(d.ID), w.deals[d.ID])
 	u.Events = append(u.Events, consensus.Event{Kind: consensus.EventDealMatched, Deal: d.ID, Miner: miner})
 	o := &chain.Order{ID: w.next, Owner: clientOf(w.t, pick(clients)), Placed: h, State: chain.OrderWaiting, Ask: &chain.AskTerms{Miner: miner}}
 	w.live[o.ID] = w.encode(o)
-	change(u, chain.OrderKey(o.ID), w.live[o.ID])
+	writes(u, chain.OrderKey(o.ID), w.live[o.ID])
 	if id := pick(w.next) + 1; w.live[id] != nil && id != o.ID {
-		change(u, chain.OrderKey(id), nil)
+		writes(u, chain.OrderKey(id), nil)
 		u.Events = append(u.Events, consensus.Event{Kind: consensus.EventOrderCancelled, Order: id, Reason: "expired"})
 		delete(w.live, id)
 		w.dead = append(w.dead, id)
 	}
 	c := &chain.Channel{ID: w.next, Payer: clientOf(w.t, pick(clients)), Payee: clientOf(w.t, pick(clients)), Opened: h}
 	w.channels[c.ID] = w.encode(c)
-	change(u, chain.ChannelKey(c.ID), w.channels[c.ID])
+	writes(u, chain.ChannelKey(c.ID), w.channels[c.ID])
 	sector := w.encode(&chain.Sector{Miner: miner, Number: w.next})
-	change(u, chain.SectorKey(miner, w.next), sector)
+	writes(u, chain.SectorKey(miner, w.next), sector)
 	w.next++
 	w.messages(u)
 	slices.SortFunc(u.Changes, func(a, b consensus.Change) int {
@@ -210,17 +210,25 @@ func follow(t testing.TB, x *Index, src Source) {
 	}
 }
 
-// all reads a list of IDs to its end by pages of two.
-func all(t testing.TB, read func(Page, func(uint64) (bool, error)) ([]byte, error)) []uint64 {
+// look reads from a snapshot.
+func look(t testing.TB, x *Index, read func(*Snapshot)) {
+	t.Helper()
+	s, err := x.Snapshot()
+	must(t, err)
+	read(s)
+	must(t, s.Close())
+}
+
+// pages reads a list to its end by pages of two.
+func pages(t testing.TB, upward bool, read func(p Page, take func(uint64)) (next []byte, err error)) []uint64 {
 	t.Helper()
 	var out []uint64
-	p := Page{Limit: 2}
+	p := Page{Limit: 2, Upward: upward}
 	for {
 		n := 0
-		next, err := read(p, func(id uint64) (bool, error) {
+		next, err := read(p, func(id uint64) {
 			out = append(out, id)
 			n++
-			return true, nil
 		})
 		must(t, err)
 		if n > 2 {
@@ -233,6 +241,36 @@ func all(t testing.TB, read func(Page, func(uint64) (bool, error)) ([]byte, erro
 	}
 }
 
+// ids are the last numbers of the IDs of a list, the highest first, which is the
+// same as upward in reverse.
+func ids(t testing.TB, x *Index, l List) (out []uint64) {
+	t.Helper()
+	look(t, x, func(s *Snapshot) {
+		read := func(p Page, take func(uint64)) ([]byte, error) {
+			return s.Records(l, p, func(r *Record) (bool, error) {
+				take(binary.BigEndian.Uint64([]byte(r.Key.ID[len(r.Key.ID)-8:])))
+				return true, nil
+			})
+		}
+		out = pages(t, false, read)
+		up := pages(t, true, read)
+		slices.Reverse(up)
+		same(t, "list upward", up, out)
+	})
+	return out
+}
+
+// record is a record of the index, nil if it has none.
+func record(t testing.TB, x *Index, k chain.Key) (r *Record) {
+	t.Helper()
+	look(t, x, func(s *Snapshot) {
+		var err error
+		r, err = s.Record(k)
+		must(t, err)
+	})
+	return r
+}
+
 // compare holds the index against the world; history says from which height on
 // it knows blocks.
 func (w *world) compare(x *Index, history chain.Height) {
@@ -241,19 +279,21 @@ func (w *world) compare(x *Index, history chain.Height) {
 	for i := range uint64(max(roots, clients, miners)) {
 		client, miner := clientOf(t, i), chain.FirstMinerID+i
 		for name, by := range map[string]struct {
-			list DealsBy
+			list DealFilter
 			is   func(*chain.Deal) bool
 		}{
-			"root":   {ByRoot(rootOf(i)), func(d *chain.Deal) bool { return d.PayloadRoot == rootOf(i) }},
-			"piece":  {ByPiece(rootOf(100 + i)), func(d *chain.Deal) bool { return d.PieceCID == rootOf(100+i) }},
-			"client": {ByClient(client), func(d *chain.Deal) bool { return d.Client == client }},
-			"miner":  {ByMiner(miner), func(d *chain.Deal) bool { return d.Miner == miner }},
+			"root":   {DealFilter{Root: rootOf(i)}, func(d *chain.Deal) bool { return d.PayloadRoot == rootOf(i) }},
+			"piece":  {DealFilter{Piece: rootOf(100 + i)}, func(d *chain.Deal) bool { return d.PieceCID == rootOf(100+i) }},
+			"client": {DealFilter{Client: client}, func(d *chain.Deal) bool { return d.Client == client }},
+			"miner":  {DealFilter{Miner: miner}, func(d *chain.Deal) bool { return d.Miner == miner }},
+			"state":  {DealFilter{State: chain.DealState(i)}, func(d *chain.Deal) bool { return i == 0 || d.State == chain.DealState(i) }},
+			"miner, client and root": {DealFilter{Miner: miner, Client: client, Root: rootOf(i)},
+				func(d *chain.Deal) bool { return d.Miner == miner && d.Client == client && d.PayloadRoot == rootOf(i) }},
+			"miner and state": {DealFilter{Miner: miner, State: chain.DealActive}, func(d *chain.Deal) bool { return d.Miner == miner && d.State == chain.DealActive }},
 		} {
-			want := descending(t, w.deals, by.is)
-			got := all(t, func(p Page, each func(uint64) (bool, error)) ([]byte, error) { return x.Deals(by.list, p, each) })
-			same(t, fmt.Sprintf("deals by %s %d", name, i), got, want)
+			same(t, fmt.Sprintf("deals by %s %d", name, i), ids(t, x, Deals(by.list)), descending(t, w.deals, by.is))
 		}
-		same(t, "channels", all(t, func(p Page, each func(uint64) (bool, error)) ([]byte, error) { return x.ChannelsOf(client, p, each) }),
+		same(t, "channels", ids(t, x, Channels(ChannelFilter{Address: client})),
 			descending(t, w.channels, func(c *chain.Channel) bool { return c.Payer == client || c.Payee == client }))
 		var sectors []uint64
 		must(t, w.store.View().ForEach(chain.TableSector, func(_ string, raw []byte) error {
@@ -264,33 +304,37 @@ func (w *world) compare(x *Index, history chain.Height) {
 			}
 			return nil
 		}))
-		same(t, "sectors", all(t, func(p Page, each func(uint64) (bool, error)) ([]byte, error) { return x.Sectors(miner, p, each) }), sectors)
+		slices.Reverse(sectors)
+		same(t, "sectors", ids(t, x, Sectors(SectorFilter{Miner: miner})), sectors)
 	}
-	same(t, "live orders", all(t, x.LiveOrders), descending(t, w.live, func(*chain.Order) bool { return true }))
-	w.compareHistory(x, history)
+	same(t, "live orders", ids(t, x, Orders(OrderFilter{Live: true})), descending(t, w.live, func(*chain.Order) bool { return true }))
+	look(t, x, func(s *Snapshot) { w.compareHistory(s, history) })
 }
 
-func (w *world) compareHistory(x *Index, history chain.Height) {
+func (w *world) compareHistory(x *Snapshot, history chain.Height) {
 	t := w.t
 	t.Helper()
 	tip := w.store.View().Height()
 	var heights []uint64
 	for h := tip; h >= history && h > 0; h-- {
-		heights = append(heights, uint64(h))
+		if x.InGap(h) == nil {
+			heights = append(heights, uint64(h))
+		}
 	}
-	same(t, "blocks", all(t, func(p Page, each func(uint64) (bool, error)) ([]byte, error) {
+	same(t, "blocks", pages(t, false, func(p Page, take func(uint64)) ([]byte, error) {
 		return x.Blocks(p, func(b *Block) (bool, error) {
 			if b.Messages != 4 || b.Failed != 3 || b.Deals != 1 || b.Units != 40 || b.Fees != chain.Atto(6) || b.Time != uint64(b.Height)+1000 ||
 				b.Bytes == 0 || b.Changes < 5 || b.Events < 2 {
 				t.Errorf("block %+v", *b)
 			}
-			return each(uint64(b.Height))
+			take(uint64(b.Height))
+			return true, nil
 		})
 	}), heights)
 	for hash, at := range w.sent {
 		m, err := x.Message(hash)
 		must(t, err)
-		if (m != nil) != (at.Height >= history) || m != nil && (m.Height != at.Height || m.Index != uint64(at.Index) || !m.Effect()) {
+		if (m != nil) != (at.Height >= history && x.InGap(at.Height) == nil) || m != nil && (m.Height != at.Height || m.Index != uint64(at.Index) || !m.Effect()) {
 			t.Errorf("message %s is at %+v, index says %+v", hash, at, m)
 		}
 	}
@@ -343,16 +387,17 @@ func TestFollow(t *testing.T) {
 		follow(t, x, w.source())
 		w.compare(x, 1)
 		for _, id := range w.dead {
-			k, err := x.Kept(chain.OrderKey(id))
-			if err != nil || k == nil || k.Ended == 0 || k.Reason != "expired" {
-				t.Errorf("order %d: %+v, %v", id, k, err)
+			if r := record(t, x, chain.OrderKey(id)); r == nil || r.Ended == 0 || r.Gone != r.Ended || r.Reason != "expired" {
+				t.Errorf("order %d: %+v", id, r)
 			}
 		}
 		must(t, x.Close())
 	}
 }
 
-// TestScan starts late, when Updates are pruned, and comes back too late.
+// TestScan starts late, when Updates are pruned, with the oldest state that is
+// kept, and comes back too late: the history of before stays, and the gap in it
+// is told.
 func TestScan(t *testing.T) {
 	w, fs := newWorld(t, 20), vfs.NewMem()
 	for range 40 {
@@ -360,23 +405,44 @@ func TestScan(t *testing.T) {
 	}
 	x := open(t, fs, "index-test")
 	follow(t, x, w.source())
-	w.compare(x, 41)
+	w.compare(x, 21)
 	w.block()
 	follow(t, x, w.source())
-	w.compare(x, 41)
+	w.compare(x, 21)
 	for range 40 {
 		w.block()
 	}
 	follow(t, x, w.source())
-	w.compare(x, 82)
-	if first, h, ok := x.Tip(); first != 82 || h != 81 || !ok {
-		t.Errorf("tip: history from %d to %d, %v", first, h, ok)
+	w.compare(x, 21)
+	look(t, x, func(s *Snapshot) {
+		if s.First != 21 || s.Height != 81 || !slices.Equal(s.Gaps, []Gap{{42, 61}}) {
+			t.Errorf("history from %d to %d, gaps %v", s.First, s.Height, s.Gaps)
+		}
+		if s.InGap(41) != nil || s.InGap(42) == nil || s.InGap(61) == nil || s.InGap(62) != nil {
+			t.Error("the gap has other ends")
+		}
+	})
+	live := ids(t, x, Orders(OrderFilter{Live: true}))
+	over := len(ids(t, x, Orders(OrderFilter{}))) - len(live)
+	if known := len(ids(t, x, Orders(OrderFilter{State: OrderExpired}))) + len(ids(t, x, Orders(OrderFilter{State: OrderOver}))); known != over || over == 0 {
+		t.Errorf("%d orders are over, lists by state have %d", over, known)
 	}
+	x.Keep(30) // the gap counts as heights, and goes at once
+	for range 16 {
+		w.block()
+		follow(t, x, w.source())
+	}
+	look(t, x, func(s *Snapshot) {
+		if s.First != 68 || s.Height != 97 || s.Gaps != nil {
+			t.Errorf("history from %d to %d, gaps %v", s.First, s.Height, s.Gaps)
+		}
+	})
+	w.compare(x, 68)
 	must(t, x.Close())
 }
 
 // TestStrangers opens an index of another chain, and one that is ahead of its
-// chain or on another branch of it.
+// chain, or on another branch of it, which is set aside.
 func TestStrangers(t *testing.T) {
 	w, fs := newWorld(t, 1000), vfs.NewMem()
 	for range 5 {
@@ -385,14 +451,10 @@ func TestStrangers(t *testing.T) {
 	x := open(t, fs, "index-test")
 	follow(t, x, w.source())
 	must(t, x.Close())
-	x = open(t, fs, "other-chain")
-	if _, _, ok := x.Tip(); ok {
-		t.Error("the index of another chain is taken")
+	var stranger *StrangerError
+	if _, err := Open(Config{Dir: "index", ChainID: "other-chain", FS: fs}); !errors.As(err, &stranger) || stranger.Have != "index-test" {
+		t.Errorf("the index of another chain is opened: %v", err)
 	}
-	if _, err := x.LiveOrders(Page{Limit: 1}, nil); !errors.Is(err, ErrBuilding) {
-		t.Errorf("list of an index that is not built: %v", err)
-	}
-	must(t, x.Close())
 	for _, blocks := range []int{3, 5, 8} {
 		other := newWorld(t, 1000)
 		other.r = rand.New(rand.NewPCG(7, uint64(blocks)))
@@ -405,6 +467,10 @@ func TestStrangers(t *testing.T) {
 		}
 		follow(t, x, other.source())
 		other.compare(x, 1)
+		aside := fmt.Sprintf("index.aside-%d", x.current().number-1)
+		if _, err := fs.Stat(aside); err != nil {
+			t.Errorf("the index of another branch is not set aside: %v", err)
+		}
 		must(t, x.Close())
 	}
 }
@@ -422,40 +488,45 @@ func TestApply(t *testing.T) {
 		must(t, err)
 		return b
 	}
-	if err := x.Apply(raw(1), nil); !errors.Is(err, ErrBuilding) {
+	if err := x.Apply(Committed{Update: raw(1)}); !errors.Is(err, ErrBuilding) {
 		t.Errorf("Apply before a scan: %v", err)
 	}
-	genesis, err := w.store.At(0)
+	genesis, err := w.store.Export(0)
 	must(t, err)
-	must(t, x.Scan(t.Context(), w.store, genesis))
-	must(t, x.Apply(raw(1), w.blocks[1]))
+	defer genesis.Close()
+	must(t, x.Scan(t.Context(), genesis))
+	must(t, x.Apply(Committed{raw(1), w.blocks[1], nil}))
 	var gap *GapError
 	for _, h := range []chain.Height{0, 1, 3} {
-		if err := x.Apply(raw(h), w.blocks[h]); !errors.As(err, &gap) || gap.Tip != 1 || gap.Got != h {
+		if err := x.Apply(Committed{raw(h), w.blocks[h], nil}); !errors.As(err, &gap) || gap.Tip != 1 || gap.Got != h {
 			t.Errorf("update %d after 1: %v", h, err)
 		}
 	}
 	for name, messages := range map[string][][]byte{"another block's": w.blocks[3], "too few": w.blocks[2][:2], "none of four": {}} {
-		if err := x.Apply(raw(2), messages); err == nil {
+		if err := x.Apply(Committed{raw(2), messages, nil}); err == nil {
 			t.Errorf("messages that are %s are taken", name)
 		}
 	}
-	if err := x.Apply([]byte("x"), nil); err == nil {
+	if err := x.Apply(Committed{Update: []byte("x")}); err == nil {
 		t.Error("an update that does not decode is taken")
 	}
 	if _, h, _ := x.Tip(); h != 1 {
 		t.Errorf("tip moved to %d", h)
 	}
-	must(t, x.Apply(raw(2), nil)) // a block that is not kept
-	m, err := x.Message(chain.HashBytes(w.blocks[2][1]))
-	if err != nil || m == nil || len(m.From) != 0 || m.Size != 0 {
-		t.Errorf("message of a block that is not kept: %+v, %v", m, err)
-	}
-	if _, err := x.LiveOrders(Page{After: []byte{1}, Limit: 1}, nil); !errors.Is(err, ErrPlace) {
-		t.Errorf("place of another width: %v", err)
-	}
+	must(t, x.Apply(Committed{Update: raw(2)})) // a block that is not kept
+	look(t, x, func(s *Snapshot) {
+		m, err := s.Message(chain.HashBytes(w.blocks[2][1]))
+		if err != nil || m == nil || len(m.From) != 0 || m.Size != 0 {
+			t.Errorf("message of a block that is not kept: %+v, %v", m, err)
+		}
+		for _, l := range []List{All(chain.TableOrder), Orders(OrderFilter{Live: true}), Sectors(SectorFilter{Miner: 1})} {
+			if _, err := s.Records(l, Page{After: []byte{1}, Limit: 1}, nil); !errors.Is(err, ErrPlace) {
+				t.Errorf("place of another width: %v", err)
+			}
+		}
+	})
 	must(t, x.Close())
-	if _, err := x.Kept(chain.OrderKey(1)); !errors.Is(err, ErrClosed) {
+	if _, err := x.Snapshot(); !errors.Is(err, ErrClosed) {
 		t.Errorf("read after Close: %v", err)
 	}
 }
@@ -515,11 +586,12 @@ func TestFullDisk(t *testing.T) {
 		h := w.store.View().Height()
 		raw, err := w.store.Update(h)
 		must(t, err)
-		err = x.Apply(raw, w.blocks[h])
+		err = x.Apply(Committed{raw, w.blocks[h], nil})
 		for err == nil { // the index does not sync; a sync meets the failing disk
-			err = x.fatal.guard(func() error { return x.db.LogData([]byte("sync"), pebble.Sync) })
+			g := x.current()
+			err = g.fatal.guard(func() error { return g.db.LogData([]byte("sync"), pebble.Sync) })
 		}
-		if _, err := x.LiveOrders(Page{Limit: 1}, func(uint64) (bool, error) { return true, nil }); errors.Is(err, ErrStopped) {
+		if _, err := x.Snapshot(); errors.Is(err, ErrStopped) {
 			stopped++
 		}
 		if err := x.Close(); err == nil {
@@ -543,17 +615,18 @@ func BenchmarkApply(b *testing.B) {
 	}
 	x := open(b, vfs.NewMem(), "index-test")
 	defer x.Close()
-	genesis, err := w.store.At(0)
+	genesis, err := w.store.Export(0)
 	must(b, err)
+	defer genesis.Close()
 	at := chain.Height(200)
 	for b.Loop() {
 		if at == 200 {
-			must(b, x.Scan(b.Context(), w.store, genesis))
+			must(b, x.Scan(b.Context(), genesis))
 			at = 0
 		}
 		at++
 		raw, err := w.store.Update(at)
 		must(b, err)
-		must(b, x.Apply(raw, w.blocks[at]))
+		must(b, x.Apply(Committed{raw, w.blocks[at], nil}))
 	}
 }

@@ -92,7 +92,7 @@ const minutesKept = 31 * Day
 
 // candleKey is of the candle of a resolution that begins at a time.
 func candleKey(resolution, start uint64) []byte {
-	return number(binary.BigEndian.AppendUint32([]byte{'y'}, uint32(resolution)), start)
+	return number(binary.BigEndian.AppendUint32([]byte{'k'}, uint32(resolution)), start)
 }
 
 // Class is a class of trades: of all sizes from 2^SizeLog up to below twice
@@ -134,7 +134,7 @@ func (b *block) market(batch *pebble.Batch) error {
 			candleKey(Minute, t.Time-t.Time%Minute), candleKey(Hour, t.Time-t.Time%Hour), candleKey(Day, t.Time-t.Time%Day),
 			classKey(t.Time-t.Time%Day, classOf(t)),
 		} {
-			if err := b.x.grow(rows, key, one); err != nil {
+			if err := b.g.grow(rows, key, one); err != nil {
 				return err
 			}
 		}
@@ -144,18 +144,28 @@ func (b *block) market(batch *pebble.Batch) error {
 			return err
 		}
 	}
-	if b.u.Time > minutesKept {
-		return batch.DeleteRange(candleKey(Minute, 0), candleKey(Minute, b.u.Time-minutesKept), nil)
+	return b.forgetMinutes(batch)
+}
+
+// forgetMinutes removes the candles of minutes that are too old, once an hour
+// of trades: each removal of a range costs readers something until it is compacted.
+func (b *block) forgetMinutes(batch *pebble.Batch) error {
+	if b.u.Time < minutesKept {
+		return nil
 	}
-	return nil
+	hour := b.u.Time - b.u.Time%Hour
+	if done, err := b.g.noun(candleKey(Hour, hour), new(Candle)); done || err != nil {
+		return err // an earlier block of this hour had trades
+	}
+	return batch.DeleteRange(candleKey(Minute, 0), candleKey(Minute, hour-minutesKept), nil)
 }
 
 // grow adds a trade to a row that the index has, or that it begins.
-func (x *Index) grow(rows map[string]*Candle, key []byte, one *Candle) error {
+func (g *generation) grow(rows map[string]*Candle, key []byte, one *Candle) error {
 	c := rows[string(key)]
 	if c == nil {
 		c = new(Candle)
-		if _, err := x.noun(key, c); err != nil {
+		if _, err := g.noun(key, c); err != nil {
 			return err
 		}
 		rows[string(key)] = c
@@ -175,24 +185,17 @@ func candleOf(t *Trade) (*Candle, error) {
 // at once, since its miner has a copy already, is none.
 func (b *block) trades() ([]Trade, error) {
 	var out []Trade
-	var deals map[chain.Key][]byte
 	for i := range b.u.Events {
 		e := &b.u.Events[i]
 		if e.Kind != consensus.EventDealMatched {
 			continue
 		}
-		if deals == nil {
-			deals = b.changed(chain.TableDeal)
-		}
-		raw := deals[chain.DealKey(e.Deal)]
-		if raw == nil {
+		at, ok := b.at[chain.DealKey(e.Deal)]
+		if !ok {
 			continue
 		}
-		var d chain.Deal
-		if err := chain.Decode(raw, &d); err != nil {
-			return nil, fmt.Errorf("decode deal %d: %w", e.Deal, err)
-		}
-		if d.State == chain.DealVoid {
+		d := now[chain.Deal](&b.changes[at])
+		if d == nil || d.State == chain.DealVoid {
 			continue
 		}
 		t := Trade{Height: b.u.Height, Time: b.u.Time, Deal: d.ID, Bid: e.Order, Ask: d.Ask, Miner: d.Miner, Client: d.Client.Bytes(),
@@ -203,58 +206,4 @@ func (b *block) trades() ([]Trade, error) {
 		out = append(out, t)
 	}
 	return out, nil
-}
-
-// changed lists the records of a table that the block wrote.
-func (b *block) changed(table chain.Table) map[chain.Key][]byte {
-	out := map[chain.Key][]byte{}
-	for i := range b.u.Changes {
-		if c := &b.u.Changes[i]; c.Table == table && c.Value != nil {
-			out[c.Key()] = c.Value
-		}
-	}
-	return out
-}
-
-// Trades lists the matches of the history, newest first.
-func (x *Index) Trades(p Page, each func(*Trade) (bool, error)) (next []byte, err error) {
-	return nouns(x, []byte{'x'}, 12, false, p, each)
-}
-
-// Candles goes through the candles of one resolution that begin from a time on
-// and before another, as time goes. Times without a trade have none.
-func (x *Index) Candles(resolution, from, to uint64, each func(start uint64, c *Candle) error) error {
-	return x.candles(candleKey(resolution, from), candleKey(resolution, to), func(key []byte, c *Candle) error {
-		return each(binary.BigEndian.Uint64(key[len(key)-8:]), c)
-	})
-}
-
-// LastCandle returns the newest candle of a day, or nil.
-func (x *Index) LastCandle() (last *Candle, err error) {
-	_, err = nouns(x, binary.BigEndian.AppendUint32([]byte{'y'}, uint32(Day)), 8, false, Page{Limit: 1}, func(c *Candle) (bool, error) {
-		last = c
-		return true, nil
-	})
-	return last, err
-}
-
-// Classes goes through the classes of trades of the days that begin from a
-// time on and before another.
-func (x *Index) Classes(from, to uint64, each func(day uint64, of Class, c *Candle) error) error {
-	return x.candles(classKey(from, Class{}), classKey(to, Class{}), func(key []byte, c *Candle) error {
-		return each(binary.BigEndian.Uint64(key[1:]), Class{key[9], key[10]}, c)
-	})
-}
-
-func (x *Index) candles(from, to []byte, each func(key []byte, c *Candle) error) error {
-	if _, _, ok := x.Tip(); !ok {
-		return ErrBuilding
-	}
-	return x.rows(&pebble.IterOptions{LowerBound: from, UpperBound: to}, func(key, value []byte) error {
-		c := new(Candle)
-		if err := chain.Decode(value, c); err != nil {
-			return fmt.Errorf("decode row %c: %w", key[0], err)
-		}
-		return each(key, c)
-	})
 }

@@ -47,7 +47,7 @@ func matches(t *testing.T, blocks int) (updates [][]byte, trades []Trade) {
 			u.Events = append(u.Events, e)
 			raw, err := chain.Encode(d)
 			must(t, err)
-			change(u, chain.DealKey(deal), raw)
+			writes(u, chain.DealKey(deal), raw)
 			if !undone {
 				trades = append(trades, tr)
 			}
@@ -65,7 +65,7 @@ func openEmpty(t *testing.T, keep uint64) *Index {
 	x, err := Open(Config{Dir: "index", ChainID: "market-test", FS: vfs.NewMem(), Keep: keep})
 	must(t, err)
 	t.Cleanup(func() { must(t, x.Close()) })
-	must(t, x.write(&tip{first: 1, chainID: "market-test"}, func(*pebble.Batch) error { return nil }))
+	must(t, x.current().write(&tip{first: 1, chainID: "market-test"}, func(*pebble.Batch) error { return nil }))
 	return x
 }
 
@@ -75,11 +75,14 @@ func TestMarket(t *testing.T) {
 	updates, trades := matches(t, 1200)
 	x := openEmpty(t, 0)
 	for _, u := range updates {
-		must(t, x.Apply(u, nil))
+		must(t, x.Apply(Committed{Update: u}))
 	}
+	s, err := x.Snapshot()
+	must(t, err)
+	defer s.Close()
 	var got []Trade
 	for p := (Page{Limit: 7}); ; {
-		next, err := x.Trades(p, func(t *Trade) (bool, error) { got = append([]Trade{*t}, got...); return true, nil })
+		next, err := s.Trades(p, func(t *Trade) (bool, error) { got = append([]Trade{*t}, got...); return true, nil })
 		must(t, err)
 		if next == nil {
 			break
@@ -96,7 +99,7 @@ func TestMarket(t *testing.T) {
 			return start, resolution != Minute || start >= last-minutesKept
 		})
 		seen := 0
-		must(t, x.Candles(resolution, 0, last+1, func(start uint64, c *Candle) error {
+		must(t, s.Candles(resolution, 0, last+1, func(start uint64, c *Candle) error {
 			if resolution == Minute && start+2*Day < last-minutesKept { // pruned when there is a trade
 				t.Errorf("a candle of minute %d is still kept at %d", start, last)
 			}
@@ -111,7 +114,7 @@ func TestMarket(t *testing.T) {
 		}
 	}
 	classes := map[Class]int{}
-	must(t, x.Classes(0, last+1, func(day uint64, of Class, c *Candle) error {
+	must(t, s.Classes(0, last+1, func(day uint64, of Class, c *Candle) error {
 		classes[of]++
 		check(t, recount(trades, func(tr *Trade) (uint64, bool) { return day, tr.Time/Day*Day == day && classOf(tr) == of })[day], c)
 		return nil
@@ -171,29 +174,33 @@ func check(t *testing.T, want *sum, got *Candle) {
 func TestMarketAgain(t *testing.T) {
 	updates, _ := matches(t, 300)
 	rows := func(x *Index) (out []string) {
-		must(t, x.rows(nil, func(k, v []byte) error { out = append(out, string(k)+"="+string(v)); return nil }))
+		must(t, eachRow(x.current().db, nil, func(k, v []byte) error { out = append(out, string(k)+"="+string(v)); return nil }))
 		return out
 	}
 	one, two, short := openEmpty(t, 0), openEmpty(t, 0), openEmpty(t, 50)
 	for _, u := range updates {
-		must(t, one.Apply(u, nil))
-		must(t, short.Apply(u, nil))
+		must(t, one.Apply(Committed{Update: u}))
+		must(t, short.Apply(Committed{Update: u}))
 	}
 	for _, u := range updates {
-		must(t, two.Apply(u, nil))
+		must(t, two.Apply(Committed{Update: u}))
 	}
 	if a, b := rows(one), rows(two); len(a) < 500 || !slices.Equal(a, b) {
 		t.Fatalf("%d and %d rows, not the same", len(a), len(b))
 	}
-	_, err := short.Trades(Page{Limit: 1 << 20}, func(tr *Trade) (bool, error) {
-		if tr.Height <= 250 {
-			t.Errorf("the trade of block %d is still listed", tr.Height)
-		}
-		return true, nil
+	look(t, short, func(s *Snapshot) {
+		_, err := s.Trades(Page{Limit: 1 << 20}, func(tr *Trade) (bool, error) {
+			if tr.Height <= 250 {
+				t.Errorf("the trade of block %d is still listed", tr.Height)
+			}
+			return true, nil
+		})
+		must(t, err)
 	})
-	must(t, err)
 	days := func(x *Index) (n int) {
-		must(t, x.Candles(Day, 0, 1<<40, func(uint64, *Candle) error { n++; return nil }))
+		look(t, x, func(s *Snapshot) {
+			must(t, s.Candles(Day, 0, 1<<40, func(uint64, *Candle) error { n++; return nil }))
+		})
 		return n
 	}
 	if a, b := days(one), days(short); a != b || a < 5 {

@@ -1,14 +1,17 @@
 package index
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/perdure/perdure/chain"
-	"github.com/perdure/perdure/chain/consensus"
 )
 
 // pruneAtOnce bounds how many heights one block prunes: one is the rule, more
@@ -19,73 +22,124 @@ const pruneAtOnce = 16
 // the next blocks, some heights at a time.
 func (x *Index) Keep(heights uint64) { x.keep.Store(heights) }
 
-// Size is the space that the database takes on the disk, in bytes.
+// Size is the space that the databases take on the disk, in bytes.
 func (x *Index) Size() uint64 {
-	done, err := x.use()
+	g, done, err := x.use()
 	if err != nil {
 		return 0
 	}
 	defer done()
-	return x.db.Metrics().DiskSpaceUsage()
+	return g.db.Metrics().DiskSpaceUsage()
 }
 
 // Compact gives back the space of what was deleted. It reads and writes all
 // that is stored, beside everything else.
 func (x *Index) Compact(ctx context.Context) error {
-	done, err := x.use()
+	g, done, err := x.use()
 	if err != nil {
 		return err
 	}
 	defer done()
-	return x.fatal.guard(func() error { return x.db.Compact(ctx, []byte{0}, []byte{0xff}, true) })
+	return g.fatal.guard(func() error { return g.db.Compact(ctx, []byte{0}, []byte{0xff}, true) })
 }
 
-// firstKept is where the history begins once a height is in.
-func (x *Index) firstKept(first, height chain.Height) chain.Height {
-	keep := chain.Height(x.keep.Load())
-	if height-first < keep {
-		return first
+// firstKept is where the history begins once a height is in, and which gaps it
+// has. A gap is no height that takes time to prune.
+func (g *generation) firstKept(at *tip, height chain.Height) (first chain.Height, gaps []Gap) {
+	first, gaps = at.first, at.gaps
+	keep := chain.Height(min(g.keep.Load(), math.MaxInt64))
+	for n := 0; n < pruneAtOnce && height-first >= keep; n++ {
+		if first++; len(gaps) > 0 && first >= gaps[0].From {
+			first, gaps = gaps[0].To+1, gaps[1:]
+		}
 	}
-	return min(height-keep+1, first+pruneAtOnce)
+	return first, gaps
+}
+
+// pruneTo removes the rows of the heights that leave the history.
+func (g *generation) pruneTo(batch *pebble.Batch, at, next *tip) error {
+	for h := at.first; h < next.first; h++ {
+		if i := slices.IndexFunc(at.gaps, func(g Gap) bool { return g.From <= h && h <= g.To }); i >= 0 {
+			h = min(at.gaps[i].To, next.first-1)
+			continue
+		}
+		if err := g.prune(batch, h); err != nil {
+			return fmt.Errorf("prune height %d: %w", h, err)
+		}
+	}
+	return nil
+}
+
+// journal notes under which subjects the block has rows, by which prune finds them.
+func (b *block) journal(batch *pebble.Batch) error {
+	var row []byte
+	for _, prefix := range slices.Sorted(maps.Keys(b.subjects)) {
+		row = append(append(row, byte(len(prefix))), prefix...)
+	}
+	if len(row) > 0 {
+		set(batch, number([]byte{'j'}, uint64(b.u.Height)), row)
+	}
+	return nil
 }
 
 // prune removes the rows of a height.
-func (x *Index) prune(batch *pebble.Batch, h chain.Height) error {
-	var messages []Message
-	err := every(x, number([]byte{'m'}, uint64(h)), func(key []byte, m *Message) error {
-		messages = append(messages, *m)
+func (g *generation) prune(batch *pebble.Batch, h chain.Height) error {
+	m := new(Message)
+	err := g.scanRows(number([]byte{'m'}, uint64(h)), func(key, value []byte) error {
+		*m = Message{}
+		if err := parse(value, m); err != nil {
+			return fmt.Errorf("decode message: %w", err)
+		}
 		remove(batch, key)
-		return x.forgetPlace(batch, m)
+		return g.forgetPlace(batch, m)
 	})
 	if err != nil {
 		return err
 	}
-	var events []*consensus.Event
-	err = every(x, number([]byte{'e'}, uint64(h)), func(key []byte, e *consensus.Event) error {
-		events = append(events, e)
+	for _, table := range []byte{'e', 'x'} {
+		if err := g.removeRows(batch, number([]byte{table}, uint64(h))); err != nil {
+			return err
+		}
+	}
+	if err := g.pruneSubjects(batch, h); err != nil {
+		return err
+	}
+	remove(batch, blockKey(h))
+	return g.pruneGone(batch, h)
+}
+
+// removeRows removes all rows under a prefix.
+func (g *generation) removeRows(batch *pebble.Batch, prefix []byte) error {
+	return g.scanRows(prefix, func(key, _ []byte) error {
 		remove(batch, key)
 		return nil
 	})
-	if err != nil {
+}
+
+// pruneSubjects removes the rows that a height has under its subjects.
+func (g *generation) pruneSubjects(batch *pebble.Batch, h chain.Height) error {
+	key := number([]byte{'j'}, uint64(h))
+	row, err := g.get(key)
+	if err != nil || row == nil {
 		return err
 	}
-	if err := touches(h, messages, events, func(key []byte) { remove(batch, key) }); err != nil {
-		return err
+	for len(row) > 0 {
+		n := int(row[0])
+		if len(row) < 1+n {
+			return errors.New("journal is cut off")
+		}
+		if err := g.removeRows(batch, number(bytes.Clone(row[1:1+n]), uint64(h))); err != nil {
+			return err
+		}
+		row = row[1+n:]
 	}
-	err = x.scan(number([]byte{'x'}, uint64(h)), func(key, _ []byte) error {
-		remove(batch, key)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	remove(batch, number([]byte{'b'}, uint64(h)))
-	return x.pruneEnded(batch, h)
+	remove(batch, key)
+	return nil
 }
 
 // forgetPlace removes the place of a message's hash, unless it stands elsewhere.
-func (x *Index) forgetPlace(batch *pebble.Batch, m *Message) error {
-	raw, err := x.get(hashKey(m.Receipt.Hash))
+func (g *generation) forgetPlace(batch *pebble.Batch, m *Message) error {
+	raw, err := g.get(hashKey(m.Receipt.Hash))
 	if err != nil {
 		return err
 	}
@@ -95,87 +149,29 @@ func (x *Index) forgetPlace(batch *pebble.Batch, m *Message) error {
 	return nil
 }
 
-// pruneEnded removes the orders, channels, sectors and deals whose records went
-// at a height. Of a sector whose number another one has by now nothing is left.
-func (x *Index) pruneEnded(batch *pebble.Batch, h chain.Height) error {
-	prefix := endedPrefix(h)
-	return x.scan(prefix, func(key, _ []byte) error {
+// pruneGone removes the records that left the state at a height. Of one whose
+// key another one has by now nothing is left.
+func (g *generation) pruneGone(batch *pebble.Batch, h chain.Height) error {
+	prefix := gonePrefix(h)
+	return g.scanRows(prefix, func(key, _ []byte) error {
 		remove(batch, key)
 		k := chain.Key{Table: chain.Table(key[len(prefix)]), ID: string(key[len(prefix)+1:])}
-		kept, err := x.Kept(k)
-		if err != nil || kept == nil || kept.Ended != h {
+		row, err := g.get(recordKey(k))
+		if err != nil || row == nil {
 			return err
 		}
-		remove(batch, keptKey(k))
-		rows, err := rowsOf(k, kept.Record)
-		if err != nil {
-			return fmt.Errorf("decode %s %x: %w", k.Table, k.ID, err)
+		r, err := parseRecord(k, row)
+		if err != nil || r.Gone != h {
+			return err
 		}
-		for _, row := range rows {
+		v := mirrored(k.Table)
+		if err := r.Decode(v); err != nil {
+			return err
+		}
+		remove(batch, recordKey(k))
+		for _, row := range rowsOf(r, v) {
 			remove(batch, row)
 		}
 		return nil
-	})
-}
-
-// rowsOf are the rows of a record in lists.
-func rowsOf(k chain.Key, record []byte) (rows [][]byte, err error) {
-	switch k.Table {
-	case chain.TableOrder:
-		o := new(chain.Order)
-		err = chain.Decode(record, o)
-		rows = [][]byte{number([]byte{'o'}, o.ID), number(ownerPrefix(o.Owner.Bytes()), o.ID)}
-	case chain.TableChannel:
-		c := new(chain.Channel)
-		err = chain.Decode(record, c)
-		rows = [][]byte{number(channelPrefix(c.Payer.Bytes()), c.ID), number(channelPrefix(c.Payee.Bytes()), c.ID)}
-	case chain.TableSector:
-		rows = [][]byte{append([]byte{'s'}, k.ID...)}
-	case chain.TableDeal:
-		d := new(chain.Deal)
-		err = chain.Decode(record, d)
-		for _, by := range listsOf(d) {
-			rows = append(rows, number(by.prefix, d.ID))
-		}
-	}
-	return rows, err
-}
-
-// scan goes through all rows under a prefix; each may keep the key.
-func (x *Index) scan(prefix []byte, each func(key, value []byte) error) error {
-	return x.rows(bounds(prefix, true, nil), func(key, value []byte) error { return each(append([]byte(nil), key...), value) })
-}
-
-// rows goes through the rows within bounds; each may keep neither key nor value.
-func (x *Index) rows(within *pebble.IterOptions, each func(key, value []byte) error) (err error) {
-	done, err := x.use()
-	if err != nil {
-		return err
-	}
-	defer done()
-	it, err := x.db.NewIter(within)
-	if err != nil {
-		return fmt.Errorf("read index: %w", err)
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		if err := each(it.Key(), it.Value()); err != nil {
-			return err
-		}
-	}
-	return it.Error()
-}
-
-// every is scan for rows that hold a noun.
-func every[T any, P interface {
-	*T
-	chain.CBOR
-}](x *Index, prefix []byte, each func(key []byte, v P) error) error {
-	return x.scan(prefix, func(key, value []byte) error {
-		v := P(new(T))
-		if err := chain.Decode(value, v); err != nil {
-			return fmt.Errorf("decode row %c: %w", prefix[0], err)
-		}
-		return each(key, v)
 	})
 }

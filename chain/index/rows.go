@@ -9,34 +9,51 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 )
 
-// Block sums up a block.
+// Block sums up a block. Nothing in it changes later.
 type Block struct {
-	Height   chain.Height
-	Time     uint64 // Unix seconds
-	Proposer []byte `cborgen:"maxlen=64"` // consensus address
-	Messages uint64
-	Failed   uint64 // of them, without success
-	Proofs   uint64 // of them, accepted window proofs
-	Events   uint64
-	Changes  uint64 // records written or deleted
-	Deals    uint64 // matched in it
-	Bytes    uint64 // of the messages; 0 if the block was not kept
-	Units    uint64
-	Fees     chain.Amount // attoPDR
+	Height      chain.Height
+	Time        uint64   // Unix seconds
+	Proposer    []byte   `cborgen:"maxlen=64"` // consensus address
+	Update      [32]byte // SHA-256 of its encoded Update
+	AppHash     []byte   `cborgen:"maxlen=64"` // of the state after it; empty: it was pruned when the index came by
+	Beacon      [32]byte // random value
+	Skipped     bool     // nobody contributed to Beacon
+	RuleVersion uint64
+	BaseFee     chain.Amount // attoPDR per byte and per unit of the next block's ordinary lane
+	Supply      chain.Supply // after it
+	Power       uint64       // proven bytes of all miners after it
+	Messages    uint64
+	Failed      uint64 // of them, without success
+	Proofs      uint64 // of them, accepted window proofs
+	Events      uint64 // of the chain; Derived follow them
+	Derived     uint64
+	Changes     uint64 // records written or deleted
+	Deals       uint64 // matched in it
+	Bytes       uint64 // of the messages; 0 if the block was not kept
+	Units       uint64
+	Fees        chain.Amount // attoPDR
 }
 
-// Message is a message in a block. From, Nonce and Size are zero if the block's
-// messages were not kept or the message does not decode.
+// Message is a message in a block. From, Nonce, MaxFee, Tip, Size, Miner and
+// Body are zero if the block's messages were not kept or it does not decode.
 type Message struct {
 	Height  chain.Height
 	Index   uint64 // among the block's messages, from 0
 	Time    uint64 // Unix seconds of the block
 	From    []byte `cborgen:"maxlen=64"` // address bytes of who signed it
 	Nonce   uint64
+	MaxFee  chain.Amount  // attoPDR
+	Tip     chain.Amount  // attoPDR
 	Size    uint64        // bytes
-	Miner   chain.MinerID // that a window proof is about; 0: none
+	Miner   chain.MinerID // that it is about; 0: none
+	Body    []byte        `cborgen:"maxlen=4096"` // without its proof; empty: longer than MaxBody
+	First   uint64        // the first of its events among the block's
+	Events  uint64        // that there are up to its last
 	Receipt consensus.Receipt
 }
+
+// MaxBody is the longest body, without its proof, that the index keeps.
+const MaxBody = 4096
 
 // Effect reports whether the message paid its fee.
 func (m *Message) Effect() bool { return effect(&m.Receipt) }
@@ -45,38 +62,10 @@ func effect(r *consensus.Receipt) bool {
 	return r.Code == uint64(consensus.CodeOK) || r.Code == uint64(consensus.CodeFailed)
 }
 
-// Kept is the last form of a record that the state deletes when its life is over.
-type Kept struct {
-	Record  []byte       `cborgen:"maxlen=2097152"` // canonical encoding
-	Changed chain.Height // of that form; 0: before the index's history
-	Ended   chain.Height // block that deleted it; 0: it lives
-	Reason  string       // why, as its last event says
-}
-
 // Place is where a message stands.
 type Place struct {
 	Height chain.Height
 	Index  uint32
-}
-
-// DealsBy says which of the lists of deals is asked.
-type DealsBy struct{ prefix []byte }
-
-// ByRoot lists the deals of a payload.
-func ByRoot(root cid.Cid) DealsBy { return DealsBy{named('d', 'r', root.Bytes())} }
-
-// ByPiece lists the deals over a piece.
-func ByPiece(piece cid.Cid) DealsBy { return DealsBy{named('d', 'p', piece.Bytes())} }
-
-// ByMiner lists the deals of a miner.
-func ByMiner(id chain.MinerID) DealsBy { return DealsBy{number([]byte{'d', 'm'}, id)} }
-
-// ByClient lists the deals of a client.
-func ByClient(a chain.Address) DealsBy { return DealsBy{named('d', 'c', a.Bytes())} }
-
-// listsOf are the lists that a deal stands in.
-func listsOf(d *chain.Deal) []DealsBy {
-	return []DealsBy{ByRoot(d.PayloadRoot), ByPiece(d.PieceCID), ByMiner(d.Miner), ByClient(d.Client)}
 }
 
 // number appends a big-endian number.
@@ -85,54 +74,77 @@ func number(b []byte, n uint64) []byte { return binary.BigEndian.AppendUint64(b,
 // named is a prefix, then a name behind its length, so that no name is the
 // beginning of another.
 func named(table, list byte, name []byte) []byte {
-	b := []byte{table}
+	b := make([]byte, 0, 3+len(name)+16)
+	b = append(b, table)
 	if list != 0 {
 		b = append(b, list)
 	}
 	return append(append(b, byte(len(name))), name...)
 }
 
+// byNumber is a prefix of two letters, then a number.
+func byNumber(table, list byte, n uint64) []byte {
+	return number(append(make([]byte, 0, 2+8+16), table, list), n)
+}
+
+// byName is byNumber for a CID or an address.
+func byCID(table, list byte, c cid.Cid) []byte { return named(table, list, c.Bytes()) }
+
+func byAddress(table, list byte, a chain.Address) []byte { return named(table, list, a.Bytes()) }
+
 // in is a prefix, then a height and an index.
 func in(prefix []byte, h chain.Height, n uint32) []byte {
-	return binary.BigEndian.AppendUint32(number(prefix, uint64(h)), n)
+	b := make([]byte, 0, len(prefix)+12)
+	return binary.BigEndian.AppendUint32(number(append(b, prefix...), uint64(h)), n)
 }
+
+func blockKey(h chain.Height) []byte { return number([]byte{'b'}, uint64(h)) }
 
 func addressPrefix(a []byte) []byte { return named('a', 0, a) }
 
-func ownerPrefix(a []byte) []byte { return named('p', 0, a) }
+func recordKey(k chain.Key) []byte {
+	b := make([]byte, 0, 2+len(k.ID))
+	return append(append(b, 'R', byte(k.Table)), k.ID...)
+}
 
-// minerPrefix is of the miners that an account owns or works for, or once did.
-func minerPrefix(a []byte) []byte { return named('w', 0, a) }
-
-func channelPrefix(a []byte) []byte { return named('c', 0, a) }
-
-func sectorPrefix(m chain.MinerID) []byte { return number([]byte{'s'}, m) }
-
-func keptKey(k chain.Key) []byte { return append([]byte{'k', byte(k.Table)}, k.ID...) }
-
-// endedPrefix is of the records of orders, channels, sectors and deals that a
-// block deleted.
-func endedPrefix(h chain.Height) []byte { return number([]byte{'z'}, uint64(h)) }
+// gonePrefix is of the records that a block took out of the state and the index keeps.
+func gonePrefix(h chain.Height) []byte { return number([]byte{'z'}, uint64(h)) }
 
 func hashKey(h [32]byte) []byte { return append([]byte{'h'}, h[:]...) }
+
+// Gap is a run of heights that the index never saw.
+type Gap struct{ From, To chain.Height } // both in it
 
 // tip is how far the index is.
 type tip struct {
 	first, height chain.Height
 	update        [32]byte // SHA-256 of the encoded Update of height
+	pending       bool     // the mirror is being made anew: only the history is whole
+	gaps          []Gap    // of the history, ascending
 	chainID       string
 }
 
 const (
-	formatVersion = 3
-	tipHead       = 1 + 8 + 8 + 32
+	formatVersion = 4
+	tipHead       = 1 + 8 + 8 + 32 + 1 + 2 // the last two count gaps
+	gapSize       = 8 + 8
 )
 
 var tipKey = []byte{'t'}
 
 func (t *tip) bytes() []byte {
 	b := number(number([]byte{formatVersion}, uint64(t.first)), uint64(t.height))
-	return append(append(b, t.update[:]...), t.chainID...)
+	b = append(b, t.update[:]...)
+	if t.pending {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(t.gaps)))
+	for _, g := range t.gaps {
+		b = number(number(b, uint64(g.From)), uint64(g.To))
+	}
+	return append(b, t.chainID...)
 }
 
 // parseTip reads a tip; one of another version is no tip, so the index is made anew.
@@ -140,8 +152,16 @@ func parseTip(b []byte) *tip {
 	if len(b) < tipHead || b[0] != formatVersion {
 		return nil
 	}
-	t := &tip{first: chain.Height(binary.BigEndian.Uint64(b[1:])), height: chain.Height(binary.BigEndian.Uint64(b[9:]))}
+	t := &tip{first: height(b[1:]), height: height(b[9:]), pending: b[49] != 0}
 	copy(t.update[:], b[17:])
-	t.chainID = string(b[tipHead:])
+	gaps, b := int(binary.BigEndian.Uint16(b[50:])), b[tipHead:]
+	if len(b) < gaps*gapSize {
+		return nil
+	}
+	for ; gaps > 0; gaps-- {
+		t.gaps = append(t.gaps, Gap{height(b), height(b[8:])})
+		b = b[gapSize:]
+	}
+	t.chainID = string(b)
 	return t
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -14,6 +13,8 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/access"
 	"github.com/perdure/perdure/chain/rpc"
 	"github.com/perdure/perdure/chain/state"
 	"github.com/perdure/perdure/chain/wallet"
@@ -21,21 +22,10 @@ import (
 
 var _ rpc.Backend = (*Node)(nil)
 
-// How long a caller of the API may take for its header, and may hold a
-// connection on which it asks nothing.
-const (
-	headerTime = 10 * time.Second
-	idleTime   = time.Minute
-)
-
 // openAPI listens for the API and puts its handlers together.
 func (n *Node) openAPI(mount func(*Node) (http.Handler, error)) error {
 	n.registry.MustRegister(collector{n})
 	mux := http.NewServeMux()
-	raw := rpc.Handler(n)
-	mux.Handle("/v1/raw/", raw)
-	mux.Handle(rpc.PathUpdates, raw)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
 	if mount != nil {
 		h, err := mount(n)
 		if err != nil {
@@ -43,13 +33,27 @@ func (n *Node) openAPI(mount func(*Node) (http.Handler, error)) error {
 		}
 		mux.Handle("/", h)
 	}
-	var err error
-	if n.listener, err = net.Listen("tcp", n.config.API); err != nil {
+	raw := rpc.Handler(n)
+	mux.Handle("/v1/raw/", n.admit(explorer.Rules{Name: "/v1/raw/", Open: true}, raw))
+	mux.Handle(rpc.PathUpdates, n.admit(explorer.Rules{Name: "GET " + rpc.PathUpdates, Open: true, Stream: true}, raw))
+	mux.Handle("GET /metrics", n.admit(explorer.Rules{Name: "GET /metrics", Cost: 10}, promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})))
+	l, err := net.Listen("tcp", n.config.API)
+	if err != nil {
 		return fmt.Errorf("listen for the API: %w", err)
 	}
-	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return n.life }}
+	n.listener = n.config.Access.connections().Listen(l)
+	n.server = access.NewServer(mux, access.DefaultTimes())
+	n.server.BaseContext = func(net.Listener) context.Context { return n.life }
 	return nil
+}
+
+// admit puts the limits of the explorer's callers around a handler that stands
+// beside it; there are none if something else is mounted.
+func (n *Node) admit(rules explorer.Rules, h http.Handler) http.Handler {
+	if n.explorer == nil {
+		return h
+	}
+	return n.explorer.Admit(rules, h)
 }
 
 // API is the base URL of the HTTP API.

@@ -35,6 +35,7 @@ type Config struct {
 	Retention RetentionConfig `toml:"retention"`
 	Snapshots SnapshotConfig  `toml:"snapshots"`
 	Hints     HintsConfig     `toml:"hints"`
+	Access    AccessConfig    `toml:"access"`
 }
 
 // MempoolConfig bounds what waits for a block; 0 is the default.
@@ -102,6 +103,9 @@ func (c *Config) validate() error {
 	}
 	if c.Hints.Roots < 0 || c.Hints.Every > 86_400 {
 		return fmt.Errorf("hints: roots %d, every %d seconds; want 0 or more, and at most a day", c.Hints.Roots, c.Hints.Every)
+	}
+	if err := c.Access.validate(); err != nil {
+		return err
 	}
 	if c.Retention.Disk != "" {
 		if _, err := chain.ParseSize(c.Retention.Disk); err != nil {

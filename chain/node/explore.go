@@ -12,26 +12,48 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/access"
 	"github.com/perdure/perdure/chain/explorer/page"
 	"github.com/perdure/perdure/chain/index"
 )
 
 var _ explorer.Backend = (*Node)(nil)
 
-// openIndex opens the index. One that is damaged is set aside: it is made from
-// the state and its Updates, and must not keep a validator from its votes.
+// openIndex opens the index. One that is damaged, or of another chain, is set
+// aside: it is made from the state and its Updates, and must not keep a validator
+// from its votes.
 func openIndex(n *Node) (*index.Index, error) {
-	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Keep: n.keeper.index.most}
+	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Keep: n.keeper.index.most, Log: n.log.With("part", "index")}
 	x, err := index.Open(c)
-	if !errors.Is(err, index.ErrDamaged) {
+	var stranger *index.StrangerError
+	aside := c.Dir
+	switch {
+	case errors.As(err, &stranger):
+		aside = unused(c.Dir + ".of-another-chain") // its history may be nowhere else
+	case errors.Is(err, index.ErrDamaged):
+		aside += ".damaged"
+		if err := os.RemoveAll(aside); err != nil {
+			return nil, fmt.Errorf("set the damaged index aside: %w", err)
+		}
+	default:
 		return x, err
 	}
-	aside := c.Dir + ".damaged"
 	n.log.Error("the index is set aside and made anew", "aside", aside, "error", err)
-	if err := errors.Join(os.RemoveAll(aside), os.Rename(c.Dir, aside)); err != nil {
-		return nil, fmt.Errorf("set the damaged index aside: %w", err)
+	if err := os.Rename(c.Dir, aside); err != nil {
+		return nil, fmt.Errorf("set the index aside: %w", err)
 	}
 	return index.Open(c)
+}
+
+// unused is a path, or with a number behind it, that names nothing yet.
+func unused(path string) string {
+	name := path
+	for i := 2; ; i++ {
+		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
+			return name
+		}
+		name = fmt.Sprintf("%s-%d", path, i)
+	}
 }
 
 // explore opens the index and returns the explorer's handlers over it: the API
@@ -41,7 +63,13 @@ func explore(n *Node) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := explorer.Config{Backend: n, Index: x, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
+	tokens, err := access.Open(n.home)
+	if err != nil {
+		return nil, errors.Join(err, x.Close())
+	}
+	bounds := n.config.Access.connections()
+	config := explorer.Config{Tokens: tokens, Proxies: bounds.Proxies, Limits: n.config.Access.limits(),
+		Backend: n, Index: x, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
 		Version: version(), Registry: n.registry, Log: n.log.With("part", "explorer")}
 	if !n.config.Hints.Off {
 		n.hints = n.newHints()

@@ -13,7 +13,7 @@ func TestDamagedIndex(t *testing.T) {
 	home, c := newHome(t)
 	o := Options{Home: home, Config: c, Pace: Pace{Commit: time.Millisecond, Hasty: true}}
 	reach(t, o, 5)
-	manifests, err := filepath.Glob(filepath.Join(indexDir(home), "MANIFEST-*"))
+	manifests, err := filepath.Glob(filepath.Join(indexDir(home), "*", "MANIFEST-*"))
 	if err != nil || len(manifests) == 0 {
 		t.Fatalf("manifests of the index: %v (%v)", manifests, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -26,8 +27,9 @@ var ErrNotFound = errors.New("not found")
 
 // Client talks to one node. It may be used from many goroutines.
 type Client struct {
-	base string
-	http *http.Client
+	base  string
+	http  *http.Client
+	token string // empty: none is shown
 
 	mu         sync.Mutex
 	params     *consensus.Params
@@ -39,6 +41,10 @@ func New(base string) *Client {
 	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}}
 }
 
+// Authorize makes the client show a token of the node's with all that it asks.
+// It is called before anything is asked.
+func (c *Client) Authorize(token string) { c.token = token }
+
 // Base is the node's URL.
 func (c *Client) Base() string { return c.base }
 
@@ -48,21 +54,41 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// do sends a request and returns the body of a good answer, to be closed.
+// maxPause is the longest that a node may make a client wait for asking too
+// often.
+const maxPause = 10 * time.Second
+
+// do sends a request and returns the body of a good answer, to be closed. If
+// the node says that it asks too often, it asks again when it may.
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
+	for {
+		req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		if c.token != "" {
+			req.Header.Set("Authorization", "Bearer "+c.token)
+		}
+		resp, err := c.http.Do(req)
+		if err != nil {
+			return nil, fmt.Errorf("ask node %s: %w", c.base, err)
+		}
+		if resp.StatusCode < 300 {
+			return resp.Body, nil
+		}
+		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		pause := time.Duration(seconds) * time.Second
+		if resp.StatusCode != http.StatusTooManyRequests || err != nil || pause < 0 || pause > maxPause {
+			defer resp.Body.Close()
+			return nil, c.problem(resp)
+		}
+		resp.Body.Close()
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("ask node %s: %w", c.base, ctx.Err())
+		}
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask node %s: %w", c.base, err)
-	}
-	if resp.StatusCode < 300 {
-		return resp.Body, nil
-	}
-	defer resp.Body.Close()
-	return nil, c.problem(resp)
 }
 
 func (c *Client) problem(resp *http.Response) error {
@@ -90,6 +116,9 @@ func (c *Client) JSON(ctx context.Context, path string, v any) error {
 	defer body.Close()
 	return json.NewDecoder(io.LimitReader(body, maxUpdate)).Decode(v)
 }
+
+// Text reads an answer of the node as it is, of at most so many bytes.
+func (c *Client) Text(ctx context.Context, path string, most int64) ([]byte, error) { return c.read(ctx, path, most) }
 
 func (c *Client) cbor(ctx context.Context, path string, v chain.CBOR) error {
 	body, err := c.do(ctx, http.MethodGet, path, nil)

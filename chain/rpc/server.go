@@ -55,22 +55,30 @@ func (e *PrunedError) Error() string {
 	return fmt.Sprintf("what is older than height %d is no longer kept", e.Oldest)
 }
 
-// Handler serves the raw endpoints of a backend.
+// Handler serves the raw endpoints of a backend. Any web page may read them:
+// one that verifies proofs asks for headers and blocks of the state.
 func Handler(b Backend) http.Handler {
 	s := server{b}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+PathParams, s.params)
 	mux.HandleFunc("GET "+PathRecords+"{table}/{key}", s.record)
+	mux.HandleFunc("GET "+PathRecords+"{table}", s.record)
 	mux.HandleFunc("GET "+PathRecords+"{table}/{$}", s.record)
 	mux.HandleFunc("POST "+PathMessages, s.submit)
 	mux.HandleFunc("GET "+PathReceipts+"{hash}", s.receipt)
 	mux.HandleFunc("GET "+PathUpdates, s.updates)
 	mux.HandleFunc("GET "+PathProofs+"{table}/{key}", s.prove)
+	mux.HandleFunc("GET "+PathProofs+"{table}", s.prove)
 	mux.HandleFunc("GET "+PathProofs+"{table}/{$}", s.prove)
 	mux.HandleFunc("GET "+PathHeaders+"{height}", s.header)
 	mux.HandleFunc("GET "+PathBlocks+"{cid}", s.block)
 	mux.HandleFunc("POST "+PathEvidence, s.report)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 type server struct{ node Backend }

@@ -132,3 +132,44 @@ func (e *Export) get(key []byte) ([]byte, error) {
 	}
 	return valueOf(e.snap, key)
 }
+
+// ForEach calls f with every record of a table, in the tree's order.
+func (e *Export) ForEach(table chain.Table, f func(id string, record []byte) error) error {
+	blocks := exportedNodes{e}
+	root, err := proof.ReadRoot(blocks, e.root)
+	if err != nil {
+		return err
+	}
+	return proof.ForEach(blocks, root, table, f)
+}
+
+// exportedNodes reads the nodes of an export.
+type exportedNodes struct{ e *Export }
+
+// Block implements proof.Blocks.
+func (b exportedNodes) Block(c cid.Cid) ([]byte, error) { return b.e.block(branch{link: c}) }
+
+// Update returns the encoded Update of a height, as Store.Update did when the
+// export was opened.
+func (e *Export) Update(h chain.Height) ([]byte, error) {
+	return e.past(prefixUpdate, h, "update")
+}
+
+// AppHashAt returns the app hash of a height, as Store.AppHashAt did when the
+// export was opened.
+func (e *Export) AppHashAt(h chain.Height) ([]byte, error) {
+	return e.past(prefixRoot, h, "app hash")
+}
+
+func (e *Export) past(prefix byte, h chain.Height, what string) ([]byte, error) {
+	b, err := e.get(heightKey(prefix, h))
+	if err == nil && b == nil {
+		if err = ErrFuture; h < e.Height {
+			err = ErrPruned
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s of height %d: %w", what, h, err)
+	}
+	return b, nil
+}

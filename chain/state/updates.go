@@ -25,6 +25,21 @@ func (s *Store) Update(h chain.Height) ([]byte, error) {
 	return b, nil
 }
 
+// AppHashAt returns the app hash of a kept height: ErrPruned below, ErrFuture above.
+func (s *Store) AppHashAt(h chain.Height) ([]byte, error) {
+	if err := s.kept(h); err != nil {
+		return nil, fmt.Errorf("read app hash: %w", err)
+	}
+	b, err := s.get(heightKey(prefixRoot, h))
+	if err != nil {
+		return nil, fmt.Errorf("read app hash of height %d: %w", h, err)
+	}
+	if b == nil { // pruned between the check and the read
+		return nil, fmt.Errorf("read app hash: height %d: %w", h, ErrPruned)
+	}
+	return b, nil
+}
+
 // Where is the place of a message in the chain.
 type Where struct {
 	Height chain.Height

@@ -84,6 +84,7 @@ standard output; progress and errors go to standard error.`)
 		newGovernCommand,
 		newStatusCommand,
 		newNodeCommand,
+		newAuthCommand,
 		newDemoCommand,
 		newDevnetCommand,
 		newVersionCommand,

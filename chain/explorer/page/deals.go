@@ -30,14 +30,14 @@ func (v *visit) dealTable(caption string, all []*explorer.Deal) *table {
 const pricesAre = "Prices are in " + priceUnit + "; the exact one, in attoPDR per GiB per block, stands behind each."
 
 func deals(v *visit) (*document, error) {
-	root, miner, client, state := v.param("root"), v.param("miner"), v.param("client"), v.param("state")
-	filter := []string{"root", root, "miner", miner, "client", client, "state", state}
+	root, piece, miner, client, state := v.param("root"), v.param("piece"), v.param("miner"), v.param("client"), v.param("state")
+	filter := []string{"root", root, "piece", piece, "miner", miner, "client", client, "state", state}
 	l, err := ask[explorer.List[*explorer.Deal]](v, "/v1/deals", append(filter, "cursor", v.param("cursor"))...)
 	if err != nil {
 		return nil, err
 	}
 	return &document{Title: "Deals", Sections: []section{{
-		Form: &form{"/deals", []field{{Name: "root", Label: "Content", Value: root, Hint: "root CID"}, {Name: "miner", Label: "Miner", Value: miner, Hint: "t01000"},
+		Form: &form{"/deals", []field{{Name: "root", Label: "Content", Value: root, Hint: "root CID"}, {Name: "piece", Label: "Piece", Value: piece, Hint: "piece CID"}, {Name: "miner", Label: "Miner", Value: miner, Hint: "t01000"},
 			{Name: "client", Label: "Client", Value: client, Hint: "t1…"}, {Name: "state", Label: "State", Value: state, Words: dealStates}}, "Show"},
 		Note: pricesAre, Table: v.dealTable("Deals, newest first", l.Items), Links: v.pager(l.Next, filter...)}}}, nil
 }

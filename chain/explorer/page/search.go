@@ -51,7 +51,7 @@ func search(v *visit) (*document, error) {
 	return d, nil
 }
 
-const searchable = "Search for a height, the hash of a message, an address, a miner (t01000), a sector (t01000/7), the number of a deal, an order or a channel (deal 7), or the root CID of content."
+const searchable = "Search for a height, the hash of a message, an address, a miner (t01000), a sector (t01000/7), the number of a deal, an order or a channel (deal 7), or the CID of content or of a piece."
 
 // clip bounds what is repeated of a stranger's text.
 func clip(s string) string {
@@ -87,7 +87,10 @@ func candidates(q string, n chain.Network) []find {
 	if _, err := chain.ParseAddress(q); err == nil {
 		return []find{{"Account " + q, "/account/" + url.PathEscape(q), "/v1/accounts/" + url.PathEscape(q)}}
 	}
-	if _, err := cid.Decode(q); err == nil {
+	if c, err := cid.Decode(q); err == nil {
+		if c.Type() == cid.FilCommitmentUnsealed {
+			return []find{{"Piece " + q, at("/deals", "piece", q), at("/v1/deals", "piece", q)}}
+		}
 		return []find{{"Content " + q, at("/deals", "root", q), at("/v1/deals", "root", q)}}
 	}
 	return nil

@@ -18,7 +18,11 @@
   let choice = read();
   show(choice);
   addEventListener("DOMContentLoaded", () => {
-    document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+    const here = document.querySelector("nav [aria-current]");
+    if (here) { // by hand: scrollIntoView would have the tabulator begin there, past the link that skips all this
+      const list = here.closest("ul");
+      list.scrollLeft += here.getBoundingClientRect().left - list.getBoundingClientRect().left - (list.clientWidth - here.offsetWidth) / 2;
+    }
     const button = document.getElementById("theme");
     const label = () => {
       button.textContent = choice;

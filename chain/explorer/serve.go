@@ -1,0 +1,187 @@
+package explorer
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// mux routes to the operations. Its handlers take a *visit.
+func (a *API) mux() *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, r := range a.routes() {
+		mux.HandleFunc(r.pattern(), func(w http.ResponseWriter, req *http.Request) {
+			v := w.(*visit)
+			v.found = true
+			a.admit(v.w, req, r.rules(req), func(w http.ResponseWriter, req *http.Request) { a.answer(w, req, &r) })
+		})
+	}
+	return mux
+}
+
+// wrap puts around the routes what all requests have in common.
+func (a *API) wrap(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		identify(w, r)
+		open(w, r)
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		v := &visit{w: w, header: http.Header{}}
+		if mux.ServeHTTP(v, r); !v.found {
+			a.admit(w, r, &Rules{Name: noRoute}, func(w http.ResponseWriter, r *http.Request) { a.lost(w, r, v) })
+		}
+	})
+}
+
+// visit is what the router gets to write to. Until a route takes the request,
+// it takes in what the router itself says, which nobody reads.
+type visit struct {
+	w      http.ResponseWriter
+	found  bool
+	header http.Header
+	code   int
+}
+
+// Header implements http.ResponseWriter.
+func (v *visit) Header() http.Header { return v.header }
+
+// Write implements http.ResponseWriter.
+func (v *visit) Write(b []byte) (int, error) { return len(b), nil }
+
+// WriteHeader implements http.ResponseWriter.
+func (v *visit) WriteHeader(code int) { v.code = code }
+
+// lost answers a request that no route takes, as the router says: 404, 405, or
+// where a tidier path is.
+func (a *API) lost(w http.ResponseWriter, r *http.Request, v *visit) {
+	switch {
+	case v.code == http.StatusMethodNotAllowed:
+		allow := v.header.Get("Allow")
+		w.Header().Set("Allow", allow)
+		a.refuse(w, r, problem(v.code, "%s is not allowed here, only %s", clip(r.Method), allow))
+	case v.header.Get("Location") != "":
+		w.Header().Set("Location", v.header.Get("Location"))
+		w.WriteHeader(v.code)
+	default:
+		a.refuse(w, r, notFound("no such path; see /v1/openapi.yaml"))
+	}
+}
+
+// answer runs one operation and sends what comes of it.
+func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
+	q, err := a.newQuery(w, r, of)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	defer q.close()
+	tag := ""
+	if of.method == "" {
+		tag = q.tag()
+		w.Header().Set("Cache-Control", keepAsked)
+	}
+	if tag != "" && has(r, tag) { // no other answer ever had this tag
+		w.Header().Set("ETag", weak(tag))
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	d, stream, err := a.recall(q, of, tag)
+	switch {
+	case err != nil:
+		a.refuse(w, r, err)
+	case stream != nil:
+		a.stream(w, r, stream)
+	default:
+		Deliver(w, r, d)
+	}
+}
+
+// recall is run, or what the same question got since the newest block.
+func (a *API) recall(q *query, of *route, tag string) (*Delivery, *Stream, error) {
+	if tag == "" || of.mayStream(q.values) {
+		return run(q, of, tag)
+	}
+	place := a.recent.place(q.view.Height(), tag, q.r.URL.RequestURI())
+	if place == nil {
+		return run(q, of, tag)
+	}
+	place.mu.Lock()
+	defer place.mu.Unlock()
+	if place.delivery == nil {
+		d, stream, err := run(q, of, tag)
+		if err != nil || stream != nil || q.unsteady {
+			return d, stream, err
+		}
+		d.packed = new(packed)
+		place.delivery = d
+		a.recent.grew(tag, d)
+	}
+	own := *place.delivery
+	return &own, nil, nil
+}
+
+// run runs an operation, makes its answer's body and says how long it holds.
+func run(q *query, of *route, tag string) (*Delivery, *Stream, error) {
+	v, err := of.handle(q)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := &Delivery{Status: http.StatusOK, Content: contentJSON, Final: q.final}
+	switch v := v.(type) {
+	case *Stream:
+		return nil, v, nil
+	case verbatim:
+		d.Content, d.Body = v.content, v.body
+	case accepted:
+		d.Status, d.Body = http.StatusAccepted, encode(v.value)
+	default:
+		d.Body = encode(v)
+	}
+	if !q.final && !q.unsteady {
+		d.Tag = tag
+	}
+	return d, nil, nil
+}
+
+// Stream is an answer that is written piece by piece: it is neither held in
+// memory nor compressed nor tagged.
+type Stream struct {
+	Content string // media type
+	Name    string // of the file that it is to be kept as; empty: none
+	Write   func(w io.Writer) error
+}
+
+// stream sends a stream. A reader that takes nothing for as long as an answer
+// may take is cut off, and so is one that is owed more than there is.
+func (a *API) stream(w http.ResponseWriter, r *http.Request, s *Stream) {
+	w.Header().Set("Content-Type", s.Content)
+	w.Header().Set("Cache-Control", keepNone)
+	if s.Name != "" {
+		w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", s.Name))
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	if err := s.Write(patient{w, http.NewResponseController(w), a.limits.Time}); err != nil {
+		if r.Context().Err() == nil {
+			a.log.Error("API", "request", w.Header().Get(headerRequestID), "path", r.URL.Path, "error", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// patient gives each piece of a stream its own time.
+type patient struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	time    time.Duration
+}
+
+// Write implements io.Writer.
+func (p patient) Write(b []byte) (int, error) {
+	_ = p.control.SetWriteDeadline(time.Now().Add(p.time)) // a recorder knows none
+	return p.w.Write(b)
+}

@@ -1,0 +1,270 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// generation is one database with the whole index in it. Readers use the live
+// one; a rebuild fills another beside it.
+type generation struct {
+	number uint64
+	fs     vfs.FS
+	dir    string
+	chain  string         // ID
+	keep   *atomic.Uint64 // heights of history that are kept
+	loose  bool           // nothing is logged: what a crash leaves is nothing, until the generation is settled
+
+	db    *pebble.DB
+	fatal *fatalLog
+	users sync.WaitGroup // of db; uses may nest
+
+	mu     sync.RWMutex
+	closed bool
+	tip    *tip // nil: nothing built
+	moved  func()
+}
+
+// cacheSize is how much of a database is kept in memory, in bytes.
+const cacheSize = 16 << 20
+
+// open opens or creates the database. loose leaves out the log.
+func (g *generation) open() error {
+	if err := g.fs.MkdirAll(g.dir, 0o755); err != nil {
+		return err
+	}
+	cache := pebble.NewCache(cacheSize)
+	defer cache.Unref()
+	opts := &pebble.Options{FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest, DisableWAL: g.loose}
+	err := g.fatal.guard(func() (err error) {
+		g.db, err = pebble.Open(g.dir, opts)
+		return err
+	})
+	if err != nil && !outside(err) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if err != nil {
+		return err
+	}
+	b, err := valueOf(g.db, tipKey)
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w: read tip: %w", ErrDamaged, err), g.close())
+	}
+	if t := parseTip(b); t != nil {
+		g.tip = t
+	}
+	return nil
+}
+
+// outside reports that a database could not be opened for a reason that its own
+// files are innocent of.
+func outside(err error) bool {
+	return errors.Is(err, iofs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrStopped)
+}
+
+// close closes the database once nobody uses it any more.
+func (g *generation) close() error {
+	g.mu.Lock()
+	was := g.closed
+	g.closed = true
+	g.mu.Unlock()
+	if was {
+		return nil
+	}
+	g.users.Wait()
+	return g.fatal.guard(g.db.Close)
+}
+
+// use keeps the database open until done is called.
+func (g *generation) use() (done func(), err error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.closed {
+		return nil, ErrClosed
+	}
+	if err := g.fatal.failed(); err != nil {
+		return nil, err
+	}
+	g.users.Add(1)
+	return g.users.Done, nil
+}
+
+// at is the tip, nil if nothing is built.
+func (g *generation) at() *tip {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.tip
+}
+
+// write applies a batch and, with it, a new tip; nil leaves the tip as it is.
+func (g *generation) write(t *tip, fill func(*pebble.Batch) error) error {
+	done, err := g.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	b := g.db.NewBatch()
+	if err := fill(b); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	if t != nil {
+		set(b, tipKey, t.bytes())
+	}
+	// Not synced: after a crash the index is whole at an earlier tip and follows again.
+	if err := g.fatal.guard(func() error { return b.Commit(pebble.NoSync) }); err != nil {
+		return fmt.Errorf("write index: %w", err)
+	}
+	if t != nil {
+		g.mu.Lock()
+		g.tip = t
+		g.mu.Unlock()
+		g.moved()
+	}
+	return nil
+}
+
+// empty removes everything, so that nothing is built.
+func (g *generation) empty() error {
+	err := g.write(nil, func(b *pebble.Batch) error { return b.DeleteRange([]byte{0}, []byte{0xff}, nil) })
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.tip = nil
+	g.mu.Unlock()
+	g.moved()
+	return nil
+}
+
+// set writes into a batch, which fails only on misuse.
+func set(b *pebble.Batch, k, v []byte) { _ = b.Set(k, v, nil) }
+
+func remove(b *pebble.Batch, k []byte) { _ = b.Delete(k, nil) }
+
+// get reads a copy of a key's value, or nil.
+func (g *generation) get(key []byte) ([]byte, error) {
+	done, err := g.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return valueOf(g.db, key)
+}
+
+func (g *generation) noun(key []byte, v chain.CBOR) (bool, error) {
+	done, err := g.use()
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	return nounOf(g.db, key, v)
+}
+
+// scanRows goes through all rows under a prefix; each may keep the key.
+func (g *generation) scanRows(prefix []byte, each func(key, value []byte) error) (err error) {
+	done, err := g.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return eachRow(g.db, bounds(prefix, true, nil), func(key, value []byte) error { return each(append([]byte(nil), key...), value) })
+}
+
+// eachRow goes through the rows within bounds; each may keep neither key nor value.
+func eachRow(r pebble.Reader, within *pebble.IterOptions, each func(key, value []byte) error) (err error) {
+	it, err := r.NewIter(within)
+	if err != nil {
+		return fmt.Errorf("read index: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := each(it.Key(), it.Value()); err != nil {
+			return err
+		}
+	}
+	return it.Error()
+}
+
+// The directory of an index holds the generations by their numbers, and in
+// CURRENT the number of the live one.
+const (
+	currentName = "CURRENT-GENERATION"
+	tempSuffix  = ".new"
+)
+
+func generationDir(dir string, number uint64) string {
+	return path.Join(dir, fmt.Sprintf("%06d", number))
+}
+
+// readCurrent returns the number of the live generation, 0 if there is none.
+func readCurrent(fs vfs.FS, dir string) (uint64, error) {
+	f, err := fs.Open(path.Join(dir, currentName))
+	if errors.Is(err, iofs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	b := make([]byte, 32)
+	n, err := f.ReadAt(b, 0)
+	err = errors.Join(f.Close(), ignoreEOF(err))
+	if err != nil {
+		return 0, err
+	}
+	number, err := strconv.ParseUint(strings.TrimSpace(string(b[:n])), 10, 64)
+	if err != nil || number == 0 {
+		return 0, fmt.Errorf("%w: %s holds %q", ErrDamaged, currentName, b[:n])
+	}
+	return number, nil
+}
+
+// writeCurrent makes a generation the live one, for good.
+func writeCurrent(fs vfs.FS, dir string, number uint64) error {
+	name := path.Join(dir, currentName)
+	f, err := fs.Create(name+tempSuffix, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte(strconv.FormatUint(number, 10) + "\n"))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := fs.Rename(name+tempSuffix, name); err != nil {
+		return err
+	}
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// sweep removes what is not of the live generation: rebuilds that broke off, and
+// the files of an index of before there were generations.
+func sweep(fs vfs.FS, dir string, live uint64) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name == currentName || name == "LOCK" || name == path.Base(generationDir(dir, live)) {
+			continue
+		}
+		if err := fs.RemoveAll(path.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package index
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// describe reads what the bytes of a message tell.
+func (m *Message) describe(raw []byte) {
+	m.Size = uint64(len(raw))
+	signed, err := chain.DecodeSigned(raw)
+	if err != nil {
+		return // the receipt says so
+	}
+	msg := &signed.Message
+	m.From, m.Nonce, m.MaxFee, m.Tip = msg.From.Bytes(), msg.Nonce, msg.MaxFee, msg.Tip
+	body, err := msg.DecodeBody()
+	if err != nil {
+		return
+	}
+	m.Miner = minerOf(body)
+	switch body := body.(type) {
+	case *chain.SubmitWindowProof:
+		body.Proof = nil
+		m.keep(chain.Encode(body))
+	case *chain.ProveCommit:
+		body.Proof = nil
+		m.keep(chain.Encode(body))
+	default:
+		m.keep(msg.Body, nil)
+	}
+}
+
+// keep keeps a body that is not too long.
+func (m *Message) keep(body []byte, err error) {
+	if err == nil && len(body) <= MaxBody {
+		m.Body = body
+	}
+}
+
+// minerOf is the miner that a body names as its own subject; 0: none.
+func minerOf(body any) chain.MinerID {
+	switch b := body.(type) {
+	case *chain.SubmitWindowProof:
+		return b.Miner
+	case *chain.ProveCommit:
+		return b.Miner
+	case *chain.PreCommitSectors:
+		return b.Miner
+	case *chain.DeclareFaults:
+		return b.Miner
+	case *chain.DeclareRecoveries:
+		return b.Miner
+	case *chain.TerminateSectors:
+		return b.Miner
+	case *chain.ExtendSectors:
+		return b.Miner
+	case *chain.AcceptData:
+		return b.Miner
+	case *chain.UpdateMiner:
+		return b.Miner
+	case *chain.PublishReceipts:
+		return b.Miner
+	case *chain.PlaceAsk:
+		return b.Terms.Miner
+	}
+	return 0
+}
+
+// placeSize is height, index, and whether the message had an effect.
+const placeSize = 8 + 4 + 1
+
+// message writes a message's row and notes where it stands. A message may
+// stand in several blocks, or twice in one, but has an effect in one place at most.
+func (b *block) message(batch *pebble.Batch, m *Message) error {
+	if err := put(batch, in([]byte{'m'}, m.Height, uint32(m.Index)), m); err != nil {
+		return err
+	}
+	value := append(in(nil, m.Height, uint32(m.Index)), 0)
+	if m.Effect() {
+		value[placeSize-1] = 1
+		set(batch, hashKey(m.Receipt.Hash), value)
+		return nil
+	}
+	for i := range m.Index { // only messages without an effect look back; blocks hold few of them
+		if b.messages[i].Receipt.Hash == m.Receipt.Hash && b.messages[i].Effect() {
+			return nil
+		}
+	}
+	old, err := b.g.get(hashKey(m.Receipt.Hash))
+	if err != nil {
+		return fmt.Errorf("read place of message %x: %w", m.Receipt.Hash, err)
+	}
+	if len(old) != placeSize || old[placeSize-1] == 0 {
+		set(batch, hashKey(m.Receipt.Hash), value)
+	}
+	return nil
+}
+
+func place(b []byte) (Place, bool) {
+	if len(b) != placeSize {
+		return Place{}, false
+	}
+	return Place{height(b), binary.BigEndian.Uint32(b[8:])}, true
+}
+
+func index32(i uint64) []byte { return binary.BigEndian.AppendUint32(nil, uint32(i)) }

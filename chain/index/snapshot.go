@@ -1,0 +1,316 @@
+package index
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// Snapshot is the index as it was at one height: all that is read from it
+// belongs together. Many goroutines may read from one. It must be closed soon:
+// until then nothing that was deleted since gives its space back.
+type Snapshot struct {
+	First  chain.Height // of the history
+	Height chain.Height // of the last block that is in
+	Gaps   []Gap        // of the history, ascending
+
+	snap *pebble.Snapshot
+	done func()
+}
+
+// Snapshot takes a snapshot: ErrBuilding while there is nothing to read.
+func (x *Index) Snapshot() (*Snapshot, error) {
+	g, done, err := x.use()
+	if err != nil {
+		return nil, err
+	}
+	s := &Snapshot{snap: g.db.NewSnapshot(), done: done}
+	raw, err := s.get(tipKey)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	t := parseTip(raw)
+	if t == nil {
+		return nil, errors.Join(ErrBuilding, s.Close())
+	}
+	s.First, s.Height, s.Gaps = t.first, t.height, t.gaps
+	return s, nil
+}
+
+// Close lets go of the snapshot.
+func (s *Snapshot) Close() error {
+	defer s.done()
+	return s.snap.Close()
+}
+
+// Page is a place in a list and how much of the list is wanted.
+type Page struct {
+	After  []byte // the row after which it goes on: what the page before returned; nil: the list's start
+	Limit  int    // rows that are taken at most; at least 1
+	Upward bool   // from the lowest row to the highest; else the highest, the newest, is first
+}
+
+// maxVisits bounds the rows that one page looks at, taken or not.
+const maxVisits = 10_000
+
+// get reads a copy of a key's value, or nil.
+func (s *Snapshot) get(key []byte) ([]byte, error) { return valueOf(s.snap, key) }
+
+func valueOf(r pebble.Reader, key []byte) ([]byte, error) {
+	v, closer, err := r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	return append(make([]byte, 0, len(v)), v...), closer.Close()
+}
+
+// noun reads a row and reports whether there is one.
+func (s *Snapshot) noun(key []byte, v chain.CBOR) (bool, error) { return nounOf(s.snap, key, v) }
+
+func nounOf(r pebble.Reader, key []byte, v chain.CBOR) (bool, error) {
+	raw, err := valueOf(r, key)
+	if err != nil || raw == nil {
+		return false, err
+	}
+	if err := parse(raw, v); err != nil {
+		return false, fmt.Errorf("decode row %c: %w", key[0], err)
+	}
+	return true, nil
+}
+
+// list goes through the rows under a prefix. each reports whether it takes a
+// row, of which it may keep nothing. The place of the last row is returned, or
+// nil at the list's end. width is a row's, 0 if they vary.
+func (s *Snapshot) list(prefix []byte, width int, p Page, each func(row, value []byte) (bool, error)) (next []byte, err error) {
+	return s.within(prefix, bounds(prefix, p.Upward, p.After), width, p, each)
+}
+
+// within is list for the rows under a prefix that lie within bounds.
+func (s *Snapshot) within(prefix []byte, b *pebble.IterOptions, width int, p Page, each func(row, value []byte) (bool, error)) (next []byte, err error) {
+	if err := p.check(width); err != nil {
+		return nil, err
+	}
+	it, err := s.snap.NewIter(b)
+	if err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	start, step := it.Last, it.Prev
+	if p.Upward {
+		start, step = it.First, it.Next
+	}
+	var last []byte
+	taken, visits := 0, 0
+	for ok := start(); ok; ok = step() {
+		if taken >= max(p.Limit, 1) || visits == maxVisits {
+			return last, it.Error()
+		}
+		row := it.Key()[len(prefix):]
+		take, err := each(row, it.Value())
+		if err != nil {
+			return nil, err
+		}
+		if take {
+			taken++
+		}
+		visits++
+		last = append(last[:0], row...)
+	}
+	return nil, it.Error()
+}
+
+// check refuses a place that is none of a list.
+func (p *Page) check(width int) error {
+	if p.After != nil && (width == 0 && (len(p.After) == 0 || len(p.After) > 64) || width > 0 && len(p.After) != width) {
+		return ErrPlace
+	}
+	return nil
+}
+
+// bounds are those of the rows under a prefix that come after a place.
+func bounds(prefix []byte, upward bool, after []byte) *pebble.IterOptions {
+	from := append([]byte(nil), prefix...)
+	to := append([]byte(nil), prefix...)
+	for i := len(to) - 1; ; i-- { // prefixes start with a letter
+		if to[i]++; to[i] != 0 {
+			to = to[:i+1]
+			break
+		}
+	}
+	switch {
+	case after == nil:
+	case upward:
+		from = append(append(from, after...), 0)
+	default:
+		to = append(append([]byte(nil), prefix...), after...)
+	}
+	return &pebble.IterOptions{LowerBound: from, UpperBound: to}
+}
+
+// nouns is list for rows that hold a noun.
+func nouns[T any, P interface {
+	*T
+	chain.CBOR
+}](s *Snapshot, prefix []byte, width int, p Page, each func(P) (bool, error)) ([]byte, error) {
+	return s.list(prefix, width, p, func(_, value []byte) (bool, error) {
+		v := P(new(T))
+		if err := parse(value, v); err != nil {
+			return false, fmt.Errorf("decode row %c: %w", prefix[0], err)
+		}
+		return each(v)
+	})
+}
+
+// Record returns a record as it is or, if it left the state and the index
+// remembers it, as it last was; nil if there is none.
+func (s *Snapshot) Record(k chain.Key) (*Record, error) {
+	row, err := s.get(recordKey(k))
+	if err != nil || row == nil {
+		return nil, err
+	}
+	return parseRecord(k, row)
+}
+
+// Load reads a record into its noun; nil if there is none.
+func (s *Snapshot) Load(k chain.Key, v chain.CBOR) (*Record, error) {
+	r, err := s.Record(k)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	return r, r.Decode(v)
+}
+
+// Records goes through a list. each reports whether it takes a record, which it
+// may keep. The place of the last one is returned, or nil at the list's end.
+func (s *Snapshot) Records(l List, p Page, each func(*Record) (bool, error)) (next []byte, err error) {
+	width := l.width
+	if width > 0 {
+		width -= len(l.owner)
+	}
+	record := func(id, row []byte) (bool, error) {
+		r, err := parseRecord(chain.Key{Table: l.table, ID: string(l.owner) + string(id)}, row)
+		if err != nil {
+			return false, err
+		}
+		return each(r)
+	}
+	if len(l.rows) == 0 {
+		prefix := append([]byte{'R', byte(l.table)}, l.owner...)
+		return s.list(prefix, width, p, func(id, value []byte) (bool, error) { return record(id, bytes.Clone(value)) })
+	}
+	if err := p.check(width); err != nil {
+		return nil, err
+	}
+	return s.join(l.rows, p, func(id []byte) (bool, error) {
+		key := append(append([]byte{'R', byte(l.table)}, l.owner...), id...)
+		row, err := s.get(key)
+		if err == nil && row == nil {
+			err = fmt.Errorf("a list names %s %x, which is not in the index", l.table, id)
+		}
+		if err != nil {
+			return false, err
+		}
+		return record(id, row)
+	})
+}
+
+// join goes through the IDs that stand under each of some prefixes. It seeks
+// from one list to the next, so it takes at most about as many steps as the
+// shortest of them has rows.
+func (s *Snapshot) join(prefixes [][]byte, p Page, each func(id []byte) (bool, error)) (next []byte, err error) {
+	rows := make([]walker, 0, len(prefixes))
+	defer func() {
+		for _, w := range rows {
+			err = errors.Join(err, w.it.Close())
+		}
+	}()
+	for _, prefix := range prefixes {
+		it, err := s.snap.NewIter(bounds(prefix, p.Upward, p.After))
+		if err != nil {
+			return nil, fmt.Errorf("read index: %w", err)
+		}
+		rows = append(rows, walker{it, prefix, p.Upward})
+	}
+	var last []byte
+	taken, visits := 0, 0
+	for id, ok := rows[0].start(); ok; visits++ {
+		if taken >= max(p.Limit, 1) || visits == maxVisits {
+			return last, nil
+		}
+		at := id
+		for _, w := range rows[1:] {
+			if at, ok = w.seek(id); !ok || !bytes.Equal(at, id) {
+				break
+			}
+		}
+		last = append(last[:0], id...)
+		switch {
+		case !ok:
+		case bytes.Equal(at, id):
+			take, err := each(id)
+			if err != nil {
+				return nil, err
+			}
+			if take {
+				taken++
+			}
+			id, ok = rows[0].step()
+		default:
+			id, ok = rows[0].seek(at)
+		}
+	}
+	for _, w := range rows {
+		if err := w.it.Error(); err != nil {
+			return nil, fmt.Errorf("read index: %w", err)
+		}
+	}
+	return nil, nil
+}
+
+// walker goes through the IDs under one prefix, up or down.
+type walker struct {
+	it     *pebble.Iterator
+	prefix []byte
+	upward bool
+}
+
+func (w walker) start() ([]byte, bool) {
+	if w.upward {
+		return w.at(w.it.First())
+	}
+	return w.at(w.it.Last())
+}
+
+func (w walker) step() ([]byte, bool) {
+	if w.upward {
+		return w.at(w.it.Next())
+	}
+	return w.at(w.it.Prev())
+}
+
+// seek goes to an ID or, if there is none such, to the one after it.
+func (w walker) seek(id []byte) ([]byte, bool) {
+	key := append(append(make([]byte, 0, len(w.prefix)+len(id)+1), w.prefix...), id...)
+	if w.upward {
+		return w.at(w.it.SeekGE(key))
+	}
+	return w.at(w.it.SeekLT(append(key, 0)))
+}
+
+// at returns a copy of the ID at the iterator's place.
+func (w walker) at(valid bool) ([]byte, bool) {
+	if !valid {
+		return nil, false
+	}
+	return bytes.Clone(w.it.Key()[len(w.prefix):]), true
+}
+
+func height(b []byte) chain.Height { return chain.Height(binary.BigEndian.Uint64(b)) }
