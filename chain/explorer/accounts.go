@@ -11,10 +11,11 @@ type Account struct {
 	NoShows  uint64       `json:"noShows"`            // recent deals of its bids that went void before the miner had the data
 	NoShowAt chain.Height `json:"noShowAt,omitempty"` // of the last one
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (a *API) accountRoutes() []route {
-	return []route{{path: "/v1/accounts/{address}", handle: a.account, indexed: true}}
+	return []route{{path: "/v1/accounts/{address}", query: proofQuery(), handle: a.account, indexed: true}}
 }
 
 func (a *API) account(q *query) (any, error) {
@@ -29,9 +30,15 @@ func (a *API) account(q *query) (any, error) {
 		return nil, badRequest("address %q is not an account's", clip(q.r.PathValue("address")))
 	}
 	var r chain.Account
+	show := func(exists bool, at AsOf, p *Proof) (any, error) {
+		return &Account{q.address(who), exists, r.Nonce, r.Balance, r.NoShows, r.NoShowAt, at, p}, nil
+	}
+	if out, ok, err := q.prove(answerAccount, chain.AccountKey(who), &r, show); ok {
+		return out, err
+	}
 	known, err := q.recall(chain.AccountKey(who), &r)
 	if err != nil {
 		return nil, err
 	}
-	return &Account{q.address(who), known != nil, r.Nonce, r.Balance, r.NoShows, r.NoShowAt, q.asOf()}, nil
+	return show(known != nil, q.asOf(), nil)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cometbft/cometbft/types"
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/crypto"
 	"github.com/ipfs/go-cid"
@@ -26,7 +26,6 @@ import (
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/payment"
 	"github.com/perdure/perdure/chain/state"
-	"github.com/perdure/perdure/chain/state/proof"
 	"github.com/perdure/perdure/porep/piece"
 )
 
@@ -71,6 +70,7 @@ type network struct {
 	pool    [][]byte
 	refuse  error
 	syncing bool
+	headers []*types.LightBlock // from height 1
 }
 
 func seed(name string) []byte {
@@ -137,17 +137,6 @@ func (n *network) Submit(_ context.Context, raw []byte) error {
 	defer n.mu.Unlock()
 	n.pool = append(n.pool, raw)
 	return n.refuse
-}
-
-// Prove stands proofs under headers that only say which height they are of.
-func (n *network) Prove(_ context.Context, k chain.Key, at chain.Height) (*proof.Bundle, error) {
-	tree, err := n.store.At(at)
-	if err != nil {
-		return nil, err
-	}
-	path, err := tree.Proof(k)
-	return &proof.Bundle{Version: proof.BundleVersion, Headers: []proof.Header{{Light: fmt.Appendf(nil, "header %d", at+1)}},
-		Table: k.Table, ID: []byte(k.ID), Path: path}, err
 }
 
 // block makes one block and commits it.
@@ -320,7 +309,7 @@ func (n *network) channels() {
 // serve starts the API over a network and waits until its index is at the tip.
 func serve(t testing.TB, n *network, change ...func(*Config)) (*API, *httptest.Server) {
 	t.Helper()
-	x, err := index.Open(index.Config{Dir: "index", FS: vfs.NewMem(), ChainID: n.params.ChainID})
+	x, err := index.Open(index.Config{Dir: "index", FS: vfs.NewMem(), ChainID: n.params.ChainID, Params: n.params})
 	must(t, err)
 	c := Config{Backend: n, Index: x, NodeID: "0badc0de", Listen: []string{"0badc0de@127.0.0.1:26656"},
 		Version: "test", Registry: prometheus.NewRegistry(), Limits: Limits{PerSecond: 1e6, Burst: 1e6}}
@@ -381,6 +370,8 @@ func paths(n *network) []string {
 		"/v1/market/ticker", "/v1/market/candles", "/v1/market/candles?interval=1w&limit=3", "/v1/market/candles?from=2020-01-01T00:00:00Z&interval=5m&to=1800000000",
 		"/v1/market/prices", "/v1/market/prices?days=7",
 		"/v1/channels?address=" + client, "/v1/channels?address=" + worker, "/v1/channels/1", "/v1/channels/2",
+		"/v1/accounts/" + client + "?proof=true", "/v1/miners/t01000?proof=true", "/v1/sectors/t01000/7?proof=true", "/v1/deals/1?proof=true",
+		"/v1/orders/1?proof=true", "/v1/channels/1?proof=true", "/v1/supply?proof=true", "/v1/params?proof=true", "/v1/deals/1?proof=true&height=60",
 		"/v1/state/global/?proof=true", "/v1/state/deal/0000000000000001?proof=true", "/v1/state/deal/0000000000000001?height=3",
 		"/v1/state/miner/00000000000003e8", "/v1/state/order/0000000000000001", "/v1/state/channel/0000000000000001",
 		"/v1/state/sector/00000000000003e80000000000000007", "/health/livez", "/health/readyz", "/v1/openapi.yaml"}

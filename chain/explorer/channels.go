@@ -31,6 +31,7 @@ type Channel struct {
 type ChannelDetail struct {
 	*Channel
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) channelOf(c *chain.Channel, r *index.Record) *Channel {
@@ -48,7 +49,7 @@ func (n names) channelOf(c *chain.Channel, r *index.Record) *Channel {
 func (a *API) channelRoutes() []route {
 	return []route{
 		{path: "/v1/channels", query: ordered("address", "payer", "payee", "state", "ids"), handle: a.channels, indexed: true},
-		{path: "/v1/channels/{channel}", handle: a.channel, indexed: true},
+		{path: "/v1/channels/{channel}", query: proofQuery(), handle: a.channel, indexed: true},
 	}
 }
 
@@ -91,6 +92,11 @@ func (a *API) channel(q *query) (any, error) {
 		return nil, err
 	}
 	c := new(chain.Channel)
+	if out, ok, err := q.prove(answerChannel, chain.ChannelKey(id), c, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &ChannelDetail{q.channelOf(c, &index.Record{}), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	r, err := q.recall(chain.ChannelKey(id), c)
 	if err != nil {
 		return nil, err
@@ -98,5 +104,5 @@ func (a *API) channel(q *query) (any, error) {
 	if r == nil {
 		return nil, notFound("there is no channel %d, or it was over before the index began", id)
 	}
-	return &ChannelDetail{q.channelOf(c, r), q.asOf()}, nil
+	return &ChannelDetail{q.channelOf(c, r), q.asOf(), nil}, nil
 }

@@ -86,6 +86,7 @@ func successionOf(s *chain.Succession) *Succession {
 type DealDetail struct {
 	*Deal
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) dealOf(d *chain.Deal) *Deal {
@@ -155,7 +156,7 @@ func parsePiece(name, s string) (cid.Cid, error) {
 func (a *API) dealRoutes() []route {
 	return []route{
 		{path: "/v1/deals", query: ordered("root", "piece", "miner", "client", "state", "ids"), handle: a.deals, indexed: true},
-		{path: "/v1/deals/{deal}", handle: a.deal, indexed: true},
+		{path: "/v1/deals/{deal}", query: proofQuery(), handle: a.deal, indexed: true},
 	}
 }
 
@@ -225,6 +226,11 @@ func (a *API) deal(q *query) (any, error) {
 		return nil, err
 	}
 	var d chain.Deal
+	if out, ok, err := q.prove(answerDeal, chain.DealKey(id), &d, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &DealDetail{q.dealOf(&d), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	r, err := q.recall(chain.DealKey(id), &d)
 	if err != nil {
 		return nil, err
@@ -232,5 +238,5 @@ func (a *API) deal(q *query) (any, error) {
 	if r == nil {
 		return nil, notFound("there is no deal %d, or its record went before the index began", id)
 	}
-	return &DealDetail{q.dealOf(&d), q.asOf()}, nil
+	return &DealDetail{q.dealOf(&d), q.asOf(), nil}, nil
 }

@@ -75,6 +75,7 @@ func (q *query) servedOf(id chain.MinerID) (*Served, error) {
 type MinerDetail struct {
 	*Miner
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) keysOf(k *chain.Keys) Keys {
@@ -100,7 +101,7 @@ func (n names) minerOf(m *chain.Miner) *Miner {
 func (a *API) minerRoutes() []route {
 	return []route{
 		{path: "/v1/miners", query: paged("owner", "worker", "sortDesc"), handle: a.miners, indexed: true},
-		{path: "/v1/miners/{miner}", handle: a.miner, indexed: true},
+		{path: "/v1/miners/{miner}", query: proofQuery(), handle: a.miner, indexed: true},
 		{path: "/v1/miners/{miner}/deadlines", query: []string{"deadline"}, handle: a.deadlines, indexed: true, cost: 5},
 	}
 }
@@ -143,6 +144,16 @@ func (q *query) loadMiner() (*chain.Miner, error) {
 }
 
 func (a *API) miner(q *query) (any, error) {
+	id, err := q.miner()
+	if err != nil {
+		return nil, err
+	}
+	var r chain.Miner
+	if out, ok, err := q.prove(answerMiner, chain.MinerKey(id), &r, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &MinerDetail{q.minerOf(&r), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	m, err := q.loadMiner()
 	if err != nil {
 		return nil, err
@@ -151,7 +162,7 @@ func (a *API) miner(q *query) (any, error) {
 	if out.Served, err = q.servedOf(m.ID); err != nil {
 		return nil, err
 	}
-	return &MinerDetail{out, q.asOf()}, nil
+	return &MinerDetail{out, q.asOf(), nil}, nil
 }
 
 // Deadline is the opening of a deadline that is open or comes next. The next

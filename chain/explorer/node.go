@@ -62,9 +62,9 @@ const smallSectors = "this network takes sectors below 32 GiB, which can be seal
 func (a *API) nodeRoutes() []route {
 	return []route{
 		{path: "/v1/status", handle: a.status},
-		{path: "/v1/params", handle: a.parameters},
+		{path: "/v1/params", query: proofQuery(), handle: a.parameters},
 		{path: "/v1/proposals", handle: a.proposals},
-		{path: "/v1/supply", query: []string{"height"}, handle: a.supply},
+		{path: "/v1/supply", query: proofQuery(), handle: a.supply},
 		{path: "/v1/node/id", handle: a.identity},
 		{path: "/v1/openapi.yaml", handle: a.openAPI},
 		{path: "/health/livez", handle: a.livez},
@@ -105,10 +105,25 @@ type Parameters struct {
 	*consensus.Params
 	SectorSizes []uint64 `json:"sectorSizes"` // bytes, of SealProofs in their order
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (a *API) parameters(q *query) (any, error) {
 	out := &Parameters{Params: q.params(), SectorSizes: []uint64{}, AsOf: q.asOf()}
+	wants, err := q.wantsProof()
+	if err != nil {
+		return nil, err
+	}
+	if wants {
+		p, err := q.proven(answerParams, chain.GlobalKey())
+		if err != nil {
+			return nil, err
+		}
+		out.Params, out.AsOf, out.Proof = new(consensus.Params), p.asOf, p.proof
+		if err := chain.Decode(p.proof.Params, out.Params); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range out.SealProofs {
 		out.SectorSizes = append(out.SectorSizes, sectorSize(p))
 	}

@@ -12,32 +12,32 @@ import (
 	"github.com/perdure/perdure/chain"
 )
 
-// special are the fields whose type does not tell how they are written.
-var special = map[string]func(n names, v reflect.Value) any{}
-
-func init() {
-	miner := func(n names, v reflect.Value) any {
+// kinds name the ways to write a field whose type does not tell how; verify.js
+// knows them by the same names.
+var kinds = map[string]func(n names, v reflect.Value) any{
+	"miner": func(n names, v reflect.Value) any {
 		if v.Uint() == 0 { // a genesis validator belongs to none
 			return ""
 		}
 		return n.minerText(v.Uint())
-	}
-	miners := func(n names, v reflect.Value) any { return n.minerTexts(v.Interface().([]chain.MinerID)) }
-	peer := func(_ names, v reflect.Value) any { return peerText(v.Bytes()) }
-	slots := func(_ names, v reflect.Value) any { return bitsOf(v.Uint()) }
-	size := func(_ names, v reflect.Value) any { return map[string]any{"bytes": v.Len()} }
-	for name, f := range map[string]func(names, reflect.Value) any{
-		"UpdateMiner.Miner": miner, "PreCommitSectors.Miner": miner, "ProveCommit.Miner": miner, "SubmitWindowProof.Miner": miner,
-		"DeclareFaults.Miner": miner, "DeclareRecoveries.Miner": miner, "TerminateSectors.Miner": miner, "ExtendSectors.Miner": miner, "AcceptData.Miner": miner, "PublishReceipts.Miner": miner, "AskTerms.Miner": miner,
-		"Deal.Miner": miner, "Sector.Miner": miner, "Miner.ID": miner, "Validator.Miner": miner, "Holder.Miner": miner,
-		"BidTerms.Allow": miners, "BidTerms.Deny": miners, "Order.Miners": miners, "Copies.Allow": miners, "Copies.Deny": miners,
-		"BidTerms.ClientPeer": peer, "Deal.ClientPeer": peer, "Peer.ID": peer,
-		"Peer.Addrs":    func(_ names, v reflect.Value) any { return addrTexts(v.Interface().([][]byte)) },
-		"Sector.Proven": slots, "Partition.Live": slots, "Partition.Faulty": slots, "Partition.Recovering": slots, "Partition.Charged": slots,
-		"SubmitWindowProof.Skipped": slots, "ProveCommit.Proof": size, "SubmitWindowProof.Proof": size,
-	} {
-		special[name] = f
-	}
+	},
+	"miners": func(n names, v reflect.Value) any { return n.minerTexts(v.Interface().([]chain.MinerID)) },
+	"peer":   func(_ names, v reflect.Value) any { return peerText(v.Bytes()) },
+	"addrs":  func(_ names, v reflect.Value) any { return addrTexts(v.Interface().([][]byte)) },
+	"slots":  func(_ names, v reflect.Value) any { return bitsOf(v.Uint()) },
+	"size":   func(_ names, v reflect.Value) any { return map[string]any{"bytes": v.Len()} },
+}
+
+// special are the fields that are written by their kind.
+var special = map[string]string{
+	"UpdateMiner.Miner": "miner", "PreCommitSectors.Miner": "miner", "ProveCommit.Miner": "miner", "SubmitWindowProof.Miner": "miner",
+	"DeclareFaults.Miner": "miner", "DeclareRecoveries.Miner": "miner", "TerminateSectors.Miner": "miner", "ExtendSectors.Miner": "miner",
+	"AcceptData.Miner": "miner", "PublishReceipts.Miner": "miner", "AskTerms.Miner": "miner",
+	"Deal.Miner": "miner", "Sector.Miner": "miner", "Miner.ID": "miner", "Validator.Miner": "miner", "Holder.Miner": "miner",
+	"BidTerms.Allow": "miners", "BidTerms.Deny": "miners", "Order.Miners": "miners", "Copies.Allow": "miners", "Copies.Deny": "miners",
+	"BidTerms.ClientPeer": "peer", "Deal.ClientPeer": "peer", "Peer.ID": "peer", "Peer.Addrs": "addrs",
+	"Sector.Proven": "slots", "Partition.Live": "slots", "Partition.Faulty": "slots", "Partition.Recovering": "slots", "Partition.Charged": "slots",
+	"SubmitWindowProof.Skipped": "slots", "ProveCommit.Proof": "size", "SubmitWindowProof.Proof": "size",
 }
 
 // bitsOf lists the bits that are set in a mask.
@@ -60,8 +60,8 @@ func (n names) fields(v reflect.Value) map[string]any {
 		if v.Field(i).Kind() == reflect.Pointer && v.Field(i).IsNil() {
 			continue
 		}
-		if write := special[v.Type().Name()+"."+f.Name]; write != nil {
-			out[camel(f.Name)] = write(n, v.Field(i))
+		if kind := special[v.Type().Name()+"."+f.Name]; kind != "" {
+			out[camel(f.Name)] = kinds[kind](n, v.Field(i))
 			continue
 		}
 		out[camel(f.Name)] = n.value(v.Field(i))

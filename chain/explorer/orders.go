@@ -73,6 +73,7 @@ type Order struct {
 type OrderDetail struct {
 	*Order
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) orderOf(o *chain.Order, r *index.Record) *Order {
@@ -97,7 +98,7 @@ func (n names) orderOf(o *chain.Order, r *index.Record) *Order {
 func (a *API) orderRoutes() []route {
 	return []route{
 		{path: "/v1/orders", query: ordered("owner", "side", "state", "miner", "ids"), handle: a.orders, indexed: true},
-		{path: "/v1/orders/{order}", handle: a.order, indexed: true},
+		{path: "/v1/orders/{order}", query: proofQuery(), handle: a.order, indexed: true},
 	}
 }
 
@@ -162,6 +163,11 @@ func (a *API) order(q *query) (any, error) {
 		return nil, err
 	}
 	o := new(chain.Order)
+	if out, ok, err := q.prove(answerOrder, chain.OrderKey(id), o, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &OrderDetail{q.orderOf(o, &index.Record{}), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	r, err := q.recall(chain.OrderKey(id), o)
 	if err != nil {
 		return nil, err
@@ -169,5 +175,5 @@ func (a *API) order(q *query) (any, error) {
 	if r == nil {
 		return nil, notFound("there is no order %d, or it was over before the index began", id)
 	}
-	return &OrderDetail{q.orderOf(o, r), q.asOf()}, nil
+	return &OrderDetail{q.orderOf(o, r), q.asOf(), nil}, nil
 }

@@ -1,9 +1,7 @@
 package explorer
 
 import (
-	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -129,18 +127,10 @@ func (a *API) record(q *query) (any, error) {
 			return nil, err
 		}
 	}
-	if proven == 0 {
+	if proven != 1 {
 		return out, nil
 	}
-	q.unsteady = true // votes for the header may still come in
-	b, err := a.node.Prove(q.context(), k, tree.Height())
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, notFound("the header after that height is not there yet")
-	}
-	if err != nil {
-		return nil, err
-	}
-	out.Proof, err = chain.Encode(b)
+	out.Proof, err = q.bundle(k, tree.Height())
 	return out, err
 }
 

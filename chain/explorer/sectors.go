@@ -48,6 +48,7 @@ type Sector struct {
 type SectorDetail struct {
 	*Sector
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
@@ -72,7 +73,7 @@ func (a *API) sectorRoutes() []route {
 	return []route{
 		{path: "/v1/sectors", query: paged("miner", "state", "sortDesc"), handle: a.sectors, indexed: true},
 		{path: "/v1/miners/{miner}/sectors", query: paged("state", "sortDesc"), handle: a.sectors, indexed: true},
-		{path: "/v1/sectors/{miner}/{number}", handle: a.sector, indexed: true},
+		{path: "/v1/sectors/{miner}/{number}", query: proofQuery(), handle: a.sector, indexed: true},
 	}
 }
 
@@ -121,6 +122,11 @@ func (a *API) sector(q *query) (any, error) {
 		return nil, err
 	}
 	var s chain.Sector
+	if out, ok, err := q.prove(answerSector, chain.SectorKey(miner, number), &s, func(_ bool, at AsOf, p *Proof) (any, error) {
+		return &SectorDetail{q.sectorOf(&s, a.params), at, p}, nil
+	}); ok {
+		return out, err
+	}
 	r, err := q.recall(chain.SectorKey(miner, number), &s)
 	if err != nil {
 		return nil, err
@@ -128,5 +134,5 @@ func (a *API) sector(q *query) (any, error) {
 	if r == nil {
 		return nil, notFound("miner %s has no sector %d, or its record went before the index began", q.minerText(miner), number)
 	}
-	return &SectorDetail{q.sectorOf(&s, q.params()), q.asOf()}, nil
+	return &SectorDetail{q.sectorOf(&s, q.params()), q.asOf(), nil}, nil
 }

@@ -24,19 +24,33 @@ type SupplyDetail struct {
 	Emission   chain.Amount `json:"emission"`   // of the next block, at most
 	PowerBytes uint64       `json:"powerBytes"` // proven bytes that share in it
 	AsOf
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 func (a *API) supply(q *query) (any, error) {
 	if err := q.ready(); err != nil {
 		return nil, err
 	}
+	proven, err := q.choice("proof", "false", "true")
+	if err != nil {
+		return nil, err
+	}
+	if proven == 1 {
+		g := new(chain.Global)
+		out, _, err := q.prove(answerSupply, chain.GlobalKey(), g, func(_ bool, _ AsOf, p *Proof) (any, error) { return q.supplyAt(g, p) })
+		return out, err
+	}
 	_, g, err := a.treeOf(q, false)
 	if err != nil {
 		return nil, err
 	}
+	return q.supplyAt(g, nil)
+}
+
+func (q *query) supplyAt(g *chain.Global, p *Proof) (any, error) {
 	emission, err := q.params().Emission(g.Issuance.Unissued)
 	if err != nil {
 		return nil, err
 	}
-	return &SupplyDetail{supplyOf(g), emission, g.Power, q.at(g.Height, g.Time)}, nil
+	return &SupplyDetail{supplyOf(g), emission, g.Power, q.at(g.Height, g.Time), p}, nil
 }

@@ -55,7 +55,8 @@ func (e *PrunedError) Error() string {
 	return fmt.Sprintf("what is older than height %d is no longer kept", e.Oldest)
 }
 
-// Handler serves the raw endpoints of a backend.
+// Handler serves the raw endpoints of a backend. Any web page may read them:
+// one that verifies proofs asks for headers and blocks of the state.
 func Handler(b Backend) http.Handler {
 	s := server{b}
 	mux := http.NewServeMux()
@@ -72,7 +73,12 @@ func Handler(b Backend) http.Handler {
 	mux.HandleFunc("GET "+PathHeaders+"{height}", s.header)
 	mux.HandleFunc("GET "+PathBlocks+"{cid}", s.block)
 	mux.HandleFunc("POST "+PathEvidence, s.report)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 type server struct{ node Backend }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer"
 	"github.com/perdure/perdure/chain/rpc/light"
-	"github.com/perdure/perdure/chain/state/proof"
 )
 
 // stateKeys is the help about keys.
@@ -87,6 +85,12 @@ type shownJSON struct {
 	Time    *time.Time     `json:"time,omitempty"`   // of that header
 	Bytes   int            `json:"bytes,omitempty"`  // of the file
 	File    string         `json:"file,omitempty"`
+
+	Answer   string   `json:"answer,omitempty"`   // kind of the API's answer that was compared with the record
+	Verified []string `json:"verified,omitempty"` // its fields that are as the record says
+	Unproven []string `json:"unproven,omitempty"` // its fields that nobody has proven
+	Pinned   string   `json:"pinned,omitempty"`   // HEIGHT:HASH of the header that was trusted at first use
+	Notice   string   `json:"notice,omitempty"`
 }
 
 // shownRecord is the part that does not depend on a header.
@@ -172,88 +176,4 @@ func runStateProof(cmd *cobra.Command, g *globals, args []string, out string) er
 	}
 	made.Bytes, made.File = len(raw), out
 	return answer(cmd, g, made)
-}
-
-// newStateVerify returns the command that checks a proof without a node.
-func newStateVerify(g *globals) *cobra.Command {
-	var appHash string
-	cmd := &cobra.Command{
-		Use: "verify FILE [PATH] --trust HEIGHT:HASH | --app-hash HEX", Short: "Check a proof without a node", Args: cobra.RangeArgs(1, 3),
-		Long: `Check a proof that perdure state proof wrote, without a node, and show the record. The
-header of --trust is the one after the state, or an older one within the network's
-trust period from which the file has a way: each header on it is signed by validators
-of the one before. --app-hash trusts the app hash of the state itself, whatever the
-headers say. With PATH the proof must be of that record. Exit code 1 if it proves
-nothing.
-
-` + stateKeys,
-		Example: "  perdure state verify deal.proof deal/17 --trust 1200:6F0C...",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if (g.Trust == "") == (appHash == "") {
-				return usage(errors.New("give what you trust: --trust HEIGHT:HASH or --app-hash HEX"))
-			}
-			return runStateVerify(cmd, g, args, appHash)
-		},
-	}
-	cmd.Flags().StringVar(&appHash, "app-hash", "", "app hash of the state, in hexadecimal")
-	return cmd
-}
-
-func runStateVerify(cmd *cobra.Command, g *globals, args []string, appHash string) error {
-	trust, err := g.trusted()
-	if err != nil {
-		return err
-	}
-	top, err := hex.DecodeString(appHash)
-	if err != nil {
-		return usage(fmt.Errorf("--app-hash: %w", err))
-	}
-	b, err := readProof(cmd, args[0])
-	if err != nil {
-		return err
-	}
-	if len(args) > 1 {
-		k, err := parseStateKey(args[1:])
-		if err != nil {
-			return err
-		}
-		if k != b.Key() {
-			return fmt.Errorf("%s: expected a proof of %s, found one of %s", args[0],
-				chain.FormatPath(k, chain.Testnet), chain.FormatPath(b.Key(), chain.Testnet))
-		}
-	}
-	if trust.IsZero() {
-		record, err := light.ShowUnder(b, top)
-		if err != nil {
-			return fmt.Errorf("%s: %w", args[0], err)
-		}
-		out, err := shownRecord(b.Key(), record, top)
-		if err != nil {
-			return err
-		}
-		return answer(cmd, g, out)
-	}
-	shown, err := light.Check(b, trust, time.Now())
-	if err != nil {
-		return fmt.Errorf("%s: %w", args[0], err)
-	}
-	return answerShown(cmd, g, shown)
-}
-
-// readProof reads a file of state proof; - is standard input.
-func readProof(cmd *cobra.Command, path string) (*proof.Bundle, error) {
-	in, err := openInput(cmd, path)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	var raw bytes.Buffer
-	if _, err := io.Copy(&raw, io.LimitReader(in, proof.MaxBundle+1)); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	b, err := proof.DecodeBundle(raw.Bytes())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return b, nil
 }

@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 )
 
@@ -37,17 +38,55 @@ func loadFiles() (*files, error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		raw, err := staticFS.ReadFile("static/" + e.Name())
-		if err != nil {
+		if _, err := out.load(e.Name()); err != nil {
 			return nil, err
 		}
-		sum := sha256.Sum256(raw)
-		ext := path.Ext(e.Name())
-		name := strings.TrimSuffix(e.Name(), ext) + "-" + hex.EncodeToString(sum[:6]) + ext
-		out.hashed[e.Name()] = name
-		out.byName[name] = &file{mime.TypeByExtension(ext), raw, zip(raw)}
 	}
 	return out, nil
+}
+
+// imported is how a script names another one.
+var imported = regexp.MustCompile(`from "\./([a-z]+\.js)"`)
+
+// load reads a file, unless that is done, and returns its name in URLs. A script
+// gets the names in URLs of those that it imports, which must not form a circle.
+func (f *files) load(name string) (string, error) {
+	if hashed, known := f.hashed[name]; known {
+		if hashed == "" {
+			return "", fmt.Errorf("script %s imports itself", name)
+		}
+		return hashed, nil
+	}
+	f.hashed[name] = ""
+	raw, err := staticFS.ReadFile("static/" + name)
+	if err != nil {
+		return "", err
+	}
+	ext := path.Ext(name)
+	if ext == ".js" {
+		if raw, err = f.renamed(raw); err != nil {
+			return "", fmt.Errorf("script %s: %w", name, err)
+		}
+	}
+	sum := sha256.Sum256(raw)
+	hashed := strings.TrimSuffix(name, ext) + "-" + hex.EncodeToString(sum[:6]) + ext
+	f.hashed[name] = hashed
+	f.byName[hashed] = &file{mime.TypeByExtension(ext), raw, zip(raw)}
+	return hashed, nil
+}
+
+// renamed is a script that imports others under their names in URLs.
+func (f *files) renamed(raw []byte) ([]byte, error) {
+	var failed error
+	out := imported.ReplaceAllFunc(raw, func(found []byte) []byte {
+		name := string(imported.FindSubmatch(found)[1])
+		hashed, err := f.load(name)
+		if err != nil {
+			failed = err
+		}
+		return fmt.Appendf(nil, `from "./%s"`, hashed)
+	})
+	return out, failed
 }
 
 // url is where a file is, for templates.

@@ -28,6 +28,9 @@ type Shown struct {
 	root    *proof.Root
 }
 
+// Root is the root record of the state.
+func (s *Shown) Root() *proof.Root { return s.root }
+
 // Check verifies a bundle offline against a header that the user trusts, at a
 // time. The trusted header is the bundle's last, or its first with a way from
 // there to the last: then it must not be older than the network's trust period.
@@ -174,6 +177,26 @@ func Gather(ctx context.Context, node *rpc.Client, k chain.Key, trusted Trust, n
 	}
 	s, err := Check(b, trusted, now)
 	return b, s, from(node.Base(), err)
+}
+
+// Extend puts the way from a trusted header to a bundle's only one into it. A
+// bundle that has a way, or stands under the trusted header, stays as it is. The
+// headers are asked of a node, which may lie: Check tells.
+func Extend(ctx context.Context, node *rpc.Client, b *proof.Bundle, trusted Trust, now time.Time) error {
+	if len(b.Headers) != 1 {
+		return nil
+	}
+	last, err := decodeHeader(b.Headers[0].Light)
+	if err != nil {
+		return err
+	}
+	if chain.Height(last.Height) == trusted.Height {
+		return nil
+	}
+	if trusted.Height > chain.Height(last.Height) {
+		return fmt.Errorf("the trusted header of height %d is newer than that of height %d, under which the proof stands", trusted.Height, last.Height)
+	}
+	return from(node.Base(), addWay(ctx, node, b, last, trusted, now))
 }
 
 // onlyHeader reads the header of a bundle as nodes make them, for the key that

@@ -56,6 +56,10 @@ func parseTrusted(raw []byte) (*remembered, error) {
 	if err := json.Unmarshal(raw, &t); err != nil {
 		return nil, err
 	}
+	return t.remembered()
+}
+
+func (t *trusted) remembered() (*remembered, error) {
 	if t.Version != trustedVersion {
 		return nil, fmt.Errorf("version %d, want %d", t.Version, trustedVersion)
 	}
@@ -78,17 +82,26 @@ func (r *remembered) save(path string) error {
 	if old, err := load(path); err == nil && old != nil && old.trust.String() == r.trust.String() && old.header.Height >= r.header.Height {
 		return nil
 	}
-	header, err := encodeHeader(r.header)
+	entry, err := r.entry()
 	if err != nil {
 		return err
 	}
-	params, err := chain.Encode(r.params)
-	if err != nil {
-		return fmt.Errorf("encode parameters: %w", err)
-	}
-	raw, err := json.MarshalIndent(trusted{trustedVersion, r.trust.String(), r.header.Height, header, params}, "", "  ")
+	raw, err := json.MarshalIndent(entry, "", "  ")
 	if err != nil {
 		return err
 	}
 	return lifecycle.WriteFile(path, append(raw, '\n'), 0o600)
+}
+
+// entry is what the file says of it.
+func (r *remembered) entry() (*trusted, error) {
+	header, err := encodeHeader(r.header)
+	if err != nil {
+		return nil, err
+	}
+	params, err := chain.Encode(r.params)
+	if err != nil {
+		return nil, fmt.Errorf("encode parameters: %w", err)
+	}
+	return &trusted{trustedVersion, r.trust.String(), r.header.Height, header, params}, nil
 }
