@@ -84,18 +84,22 @@ func (a *API) trades(q *query) (any, error) {
 			return nil, err
 		}
 		return s.Trades(p, func(t *index.Trade) (bool, error) {
-			out := &Trade{Deal: t.Deal, Matched: t.Height, Time: clock(t.Time), Price: t.Price, Size: t.Size, Duration: t.Duration,
-				Total: t.Total, Bid: t.Bid, Ask: t.Ask, Miner: q.minerText(t.Miner), Client: q.addressBytes(t.Client), SelfTrade: t.Self}
-			switch {
-			case t.Renewal:
-				out.Cause = "renewal"
-			case t.Repair:
-				out.Cause = "repair"
-			}
-			add(out)
+			add(q.tradeOf(t))
 			return true, nil
 		})
 	})
+}
+
+func (n names) tradeOf(t *index.Trade) *Trade {
+	out := &Trade{Deal: t.Deal, Matched: t.Height, Time: clock(t.Time), Price: t.Price, Size: t.Size, Duration: t.Duration,
+		Total: t.Total, Bid: t.Bid, Ask: t.Ask, Miner: n.minerText(t.Miner), Client: n.addressBytes(t.Client), SelfTrade: t.Self}
+	switch {
+	case t.Renewal:
+		out.Cause = "renewal"
+	case t.Repair:
+		out.Cause = "repair"
+	}
+	return out
 }
 
 // symbol is what the one book of the chain trades: storage of a GiB for a
