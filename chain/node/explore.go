@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/compat"
 	"github.com/perdure/perdure/chain/explorer/access"
 	"github.com/perdure/perdure/chain/explorer/page"
 	"github.com/perdure/perdure/chain/index"
@@ -87,6 +88,10 @@ func explore(n *Node) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", api.Handler())
 	mux.Handle("/health/", api.Handler())
+	foreign := compat.New(api, headers{n})
+	for _, path := range compat.Paths {
+		mux.Handle(path, foreign)
+	}
 	mux.Handle("/", pages)
 	return mux, nil
 }
