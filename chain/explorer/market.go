@@ -41,7 +41,7 @@ func (a *API) marketRoutes() []route {
 		{path: "/v1/market/book", query: []string{"depth"}, handle: a.book, cost: 2},
 		{path: "/v1/market/asks", query: paged("piece_size", "duration", "collateral", "max_price", "region"), handle: a.asks, indexed: true, cost: 2},
 		{path: "/v1/market/bids", query: paged("price", "state"), handle: a.bids, indexed: true, cost: 2},
-		{path: "/v1/market/trades", query: paged(), handle: a.trades, indexed: true},
+		{path: "/v1/market/trades", query: ordered(), handle: a.trades, indexed: true},
 		{path: "/v1/market/ticker", handle: a.ticker, indexed: true, cost: 2},
 		{path: "/v1/market/candles", query: []string{"interval", "from", "to", "limit"}, handle: a.candles, indexed: true, cost: 2},
 		{path: "/v1/market/prices", query: []string{"days"}, handle: a.prices, indexed: true, cost: 5},
@@ -78,16 +78,7 @@ type Trade struct {
 }
 
 func (a *API) trades(q *query) (any, error) {
-	return listOf(q, func(p index.Page, add func(*Trade)) ([]byte, error) {
-		s, err := q.indexed()
-		if err != nil {
-			return nil, err
-		}
-		return s.Trades(p, func(t *index.Trade) (bool, error) {
-			add(q.tradeOf(t))
-			return true, nil
-		})
-	})
+	return history(q, 12, (*index.Snapshot).Trades, func(t *index.Trade) (chain.Height, *Trade) { return t.Height, q.tradeOf(t) })
 }
 
 func (n names) tradeOf(t *index.Trade) *Trade {
