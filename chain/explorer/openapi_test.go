@@ -202,7 +202,6 @@ var badPaths = map[string]int{
 	"/v1/market/asks?region=eu,":                      400,
 	"/v1/market/asks?cursor=AAAA":                     400,
 	"/v1/market/bids?state=old":                       400,
-	"/v1/channels":                                    400,
 	"/v1/channels/9":                                  404,
 	"/v1/state/nothing/00":                            400,
 	"/v1/state/deal/00":                               400,
