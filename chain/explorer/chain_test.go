@@ -71,6 +71,9 @@ type network struct {
 	refuse  error
 	syncing bool
 	headers []*types.LightBlock // from height 1
+
+	genesis *consensus.Genesis
+	blocked func() // called after each block; nil: it is not
 }
 
 func seed(name string) []byte {
@@ -98,6 +101,7 @@ func newNetwork(t testing.TB, change ...func(*consensus.Params)) *network {
 		g.Accounts = append(g.Accounts, consensus.GenesisAccount{Address: chain.FormatAddress(addressOf(t, name), p.Network), Balance: chain.PDR(10_000)})
 	}
 	g.Validators = []consensus.GenesisValidator{{PubKey: seed("val"), Power: 10, Reward: g.Accounts[0].Address}}
+	n.genesis = g
 	u, err := consensus.GenesisUpdate(g)
 	must(t, err)
 	n.store, err = state.Open(state.Config{Dir: "state", Params: p, FS: vfs.NewMem(), Cache: 1 << 20})
@@ -158,6 +162,9 @@ func (n *network) block(messages ...[]byte) *consensus.Update {
 	_, err = n.store.Stage(u)
 	must(n.t, err)
 	must(n.t, n.store.Commit())
+	if n.blocked != nil {
+		n.blocked()
+	}
 	return u
 }
 

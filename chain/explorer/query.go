@@ -284,10 +284,10 @@ func (q *query) height() (chain.Height, error) {
 // miner reads a miner's address, t01000, from the path.
 func (q *query) miner() (chain.MinerID, error) { return q.parseMiner("miner", q.r.PathValue("miner")) }
 
-func (q *query) parseMiner(name, s string) (chain.MinerID, error) {
+func (n names) parseMiner(name, s string) (chain.MinerID, error) {
 	id, err := chain.ParseMiner(s)
 	if err != nil || id > 1<<63 {
-		return 0, badRequest("%s %q: want the form %s", name, clip(s), q.minerText(chain.FirstMinerID))
+		return 0, badRequest("%s %q: want the form %s", name, clip(s), n.minerText(chain.FirstMinerID))
 	}
 	return id, nil
 }
