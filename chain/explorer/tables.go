@@ -2,7 +2,6 @@ package explorer
 
 import (
 	"context"
-	"errors"
 	"math"
 	"reflect"
 	"slices"
@@ -15,14 +14,6 @@ import (
 
 // exportPath answers with whole tables.
 const exportPath = "/v1/export/{table}"
-
-// HistoricEvent is an event with its place in the chain.
-type HistoricEvent struct {
-	Height chain.Height `json:"height"`
-	Time   string       `json:"time"`  // of that block, RFC 3339
-	Index  uint32       `json:"index"` // among the block's events; those that the index derives follow the chain's
-	*Event
-}
 
 // table is a table that is exported whole. Its rows are what lists and details of
 // the API answer with, in the order of their heights or IDs.
@@ -38,7 +29,7 @@ var tables = []table{
 	{"blocks", reflect.TypeFor[*Block](), true, (*query).blockRows},
 	{"channels", reflect.TypeFor[*Channel](), true, (*query).channelRows},
 	{"deals", reflect.TypeFor[*Deal](), true, (*query).dealRows},
-	{"events", reflect.TypeFor[*HistoricEvent](), true, (*query).eventRows},
+	{"events", reflect.TypeFor[*Happening](), true, (*query).eventRows},
 	{"messages", reflect.TypeFor[*Message](), true, (*query).messageRows},
 	{"miners", reflect.TypeFor[*Miner](), true, (*query).minerRows},
 	{"orders", reflect.TypeFor[*Order](), true, (*query).orderRows},
@@ -200,48 +191,36 @@ func (q *query) sectorRows(within heights) rows {
 	})
 }
 
-// byHeight are the rows of a list whose keys begin with heights, in a range of
-// them. rowsOf adds those of an item.
-func byHeight[T any](within heights, width int, read func(index.Page, func(T) (bool, error)) ([]byte, error), at func(T) chain.Height,
-	rowsOf func(ctx context.Context, v T, add func(any) error) error) rows {
+// byHeight are the rows of a list whose keys begin with heights, in a range of them.
+func byHeight[V any](within heights, width int, read func(index.Page, func(V) (bool, error)) ([]byte, error), at func(V) chain.Height,
+	row func(V) any) rows {
 	return func(ctx context.Context, add func(any) error) error {
-		err := through(ctx, within.begin(index.Page{Limit: bulkPage, Upward: true}, width), func(p index.Page) ([]byte, error) {
-			return read(p, func(v T) (bool, error) {
+		return through(ctx, within.begin(index.Page{Limit: bulkPage, Upward: true}, width), func(p index.Page) ([]byte, error) {
+			return ended(read(p, func(v V) (bool, error) {
 				if !within.has(at(v)) {
 					return false, errBeyond
 				}
-				return true, rowsOf(ctx, v, add)
-			})
+				return true, add(row(v))
+			}))
 		})
-		if errors.Is(err, errBeyond) {
-			return nil
-		}
-		return err
 	}
 }
 
-func heightOf(b *index.Block) chain.Height { return b.Height }
-
 func (q *query) blockRows(within heights) rows {
-	return byHeight(within, 8, q.snap.Blocks, heightOf, func(_ context.Context, b *index.Block, add func(any) error) error { return add(blockOf(b)) })
+	return byHeight(within, 8, q.snap.Blocks, func(b *index.Block) chain.Height { return b.Height }, func(b *index.Block) any { return blockOf(b) })
 }
 
 func (q *query) messageRows(within heights) rows {
-	return byHeight(within, 12, q.snap.Messages, func(m *index.Message) chain.Height { return m.Height },
-		func(_ context.Context, m *index.Message, add func(any) error) error { return add(q.messageOf(m)) })
+	return byHeight(within, 12, q.snap.Messages, func(m *index.Message) chain.Height { return m.Height }, func(m *index.Message) any { return q.messageOf(m) })
 }
 
 func (q *query) tradeRows(within heights) rows {
-	return byHeight(within, 12, q.snap.Trades, func(t *index.Trade) chain.Height { return t.Height },
-		func(_ context.Context, t *index.Trade, add func(any) error) error { return add(q.tradeOf(t)) })
+	return byHeight(within, 12, q.snap.Trades, func(t *index.Trade) chain.Height { return t.Height }, func(t *index.Trade) any { return q.tradeOf(t) })
 }
 
 func (q *query) eventRows(within heights) rows {
-	return byHeight(within, 8, q.snap.Blocks, heightOf, func(ctx context.Context, b *index.Block, add func(any) error) error {
-		return through(ctx, index.Page{Limit: bulkPage, Upward: true}, func(p index.Page) ([]byte, error) {
-			return q.snap.BlockEvents(b.Height, p, func(e *index.Event) (bool, error) {
-				return true, add(&HistoricEvent{e.Height, clock(b.Time), e.Index, q.eventOf(&e.Event)})
-			})
-		})
+	times := q.times()
+	return byHeight(within, 12, q.snap.AllEvents, func(e *index.Event) chain.Height { return e.Height }, func(e *index.Event) any {
+		return &Happening{e.Height, times(e.Height), e.Index, q.eventOf(&e.Event)}
 	})
 }
