@@ -65,7 +65,7 @@ func TestPageClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, least := range map[string]int{"/deal/1": 22, "/order/1": 16, "/miner/t01000": 14, "/sector/t01000/7": 12, "/channel/1": 6,
+	for path, least := range map[string]int{"/deal/1": 22, "/order/1": 16, "/miner/t01000": 13, "/sector/t01000/7": 12, "/channel/1": 6,
 		"/account/" + v.(*explorer.DealDetail).Client: 3, "/supply": 6, "/params": 70} {
 		w := fetch(h, path)
 		page := claimsOf(w.Body.String())
