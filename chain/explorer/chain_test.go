@@ -309,7 +309,7 @@ func (n *network) channels() {
 // serve starts the API over a network and waits until its index is at the tip.
 func serve(t testing.TB, n *network, change ...func(*Config)) (*API, *httptest.Server) {
 	t.Helper()
-	x, err := index.Open(index.Config{Dir: "index", FS: vfs.NewMem(), ChainID: n.params.ChainID})
+	x, err := index.Open(index.Config{Dir: "index", FS: vfs.NewMem(), ChainID: n.params.ChainID, Params: n.params})
 	must(t, err)
 	c := Config{Backend: n, Index: x, NodeID: "0badc0de", Listen: []string{"0badc0de@127.0.0.1:26656"},
 		Version: "test", Registry: prometheus.NewRegistry(), Limits: Limits{PerSecond: 1e6, Burst: 1e6}}

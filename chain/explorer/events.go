@@ -3,6 +3,7 @@ package explorer
 import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
 )
 
 // Event is something that happened in a block. What its kind does not speak
@@ -39,7 +40,7 @@ type Event struct {
 
 // eventOf writes an event with the meaning that its kind gives the fields.
 func (n names) eventOf(e *consensus.Event) *Event {
-	out := &Event{Kind: e.Kind.String(), Order: e.Order, Deal: e.Deal, Channel: e.Channel,
+	out := &Event{Kind: index.KindName(e.Kind), Order: e.Order, Deal: e.Deal, Channel: e.Channel,
 		From: n.addressBytes(e.From), To: n.addressBytes(e.To), Reason: e.Reason}
 	if e.Message > 0 {
 		i := e.Message - 1

@@ -47,6 +47,9 @@ func (g *generation) apply(c Committed) error {
 	if err == nil {
 		err = b.read()
 	}
+	if err == nil {
+		err = b.derive()
+	}
 	if err != nil {
 		return fmt.Errorf("index block %d: %w", u.Height, err)
 	}
@@ -87,7 +90,7 @@ func newBlock(g *generation, u *consensus.Update) *block {
 // steps are what a block does to the index. Each sees the records as they were
 // before the block and after it (block.changes), and the messages.
 var steps = []func(*block, *pebble.Batch) error{
-	(*block).mirror, (*block).history, (*block).touched, (*block).market,
+	(*block).mirror, (*block).history, (*block).lists, (*block).touched, (*block).windows, (*block).market,
 }
 
 // scanSteps are what the records of a scanned state do to the index: all

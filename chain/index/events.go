@@ -32,7 +32,10 @@ func (b *block) writeEvents(batch *pebble.Batch) error {
 	return nil
 }
 
-var errEvents = errors.New("row of events is cut off")
+var (
+	errEvents = errors.New("row of events is cut off")
+	errWindow = errors.New("row of a window is cut off")
+)
 
 // eachEvent goes through a row of events until f says false.
 func eachEvent(row []byte, f func(raw []byte) (bool, error)) error {

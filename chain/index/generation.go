@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 )
 
 // generation is one database with the whole index in it. Readers use the live
@@ -23,9 +24,10 @@ type generation struct {
 	number uint64
 	fs     vfs.FS
 	dir    string
-	chain  string         // ID
-	keep   *atomic.Uint64 // heights of history that are kept
-	loose  bool           // nothing is logged: what a crash leaves is nothing, until the generation is settled
+	chain  string            // ID
+	params *consensus.Params // of genesis
+	keep   *atomic.Uint64    // heights of history that are kept
+	loose  bool              // nothing is logged: what a crash leaves is nothing, until the generation is settled
 
 	db    *pebble.DB
 	fatal *fatalLog

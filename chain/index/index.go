@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 )
 
 // Errors of the index.
@@ -47,11 +48,12 @@ func (e *GapError) Error() string {
 
 // Config is what Open needs.
 type Config struct {
-	Dir     string       // directory of the databases
-	ChainID string       // an index of another chain is refused
-	FS      vfs.FS       // nil: the disk
-	Keep    uint64       // heights of history that are kept; 0: all
-	Log     *slog.Logger // nil: none
+	Dir     string            // directory of the databases
+	ChainID string            // an index of another chain is refused
+	Params  *consensus.Params // of genesis; nil: what follows from them, such as missed windows, is not derived
+	FS      vfs.FS            // nil: the disk
+	Keep    uint64            // heights of history that are kept; 0: all
+	Log     *slog.Logger      // nil: none
 }
 
 // Index is the live generation and what becomes of it. All methods may be
@@ -121,7 +123,7 @@ func (x *Index) open() error {
 
 // generation is one that is not open yet.
 func (x *Index) generation(number uint64) *generation {
-	return &generation{number: number, fs: x.config.FS, dir: generationDir(x.config.Dir, number), chain: x.config.ChainID,
+	return &generation{number: number, fs: x.config.FS, dir: generationDir(x.config.Dir, number), chain: x.config.ChainID, params: x.config.Params,
 		keep: &x.keep, fatal: new(fatalLog), moved: x.move}
 }
 

@@ -118,7 +118,8 @@ func (w *world) block() {
 	u := w.update(h)
 	pick := func(n uint64) uint64 { return w.r.Uint64N(n) }
 	miner := chain.FirstMinerID + pick(miners)
-	d := &chain.Deal{ID: w.next, Miner: miner, Client: clientOf(w.t, pick(clients)), PayloadRoot: rootOf(pick(roots)), PieceCID: rootOf(100 + pick(roots))}
+	d := &chain.Deal{ID: w.next, Miner: miner, Client: clientOf(w.t, pick(clients)), PayloadRoot: rootOf(pick(roots)), PieceCID: rootOf(100 + pick(roots)),
+		State: chain.DealMatched, Unspent: chain.Atto(7), Collateral: chain.Atto(3)}
 	w.deals[d.ID] = w.encode(d)
 	writes(u, chain.DealKey(d.ID), w.deals[d.ID])
 	u.Events = append(u.Events, consensus.Event{Kind: consensus.EventDealMatched, Deal: d.ID, Miner: miner})
@@ -137,6 +138,7 @@ func (w *world) block() {
 	sector := w.encode(&chain.Sector{Miner: miner, Number: w.next})
 	writes(u, chain.SectorKey(miner, w.next), sector)
 	w.next++
+	w.lives(u)
 	w.messages(u)
 	slices.SortFunc(u.Changes, func(a, b consensus.Change) int {
 		if a.Key().Less(b.Key()) {
@@ -147,6 +149,36 @@ func (w *world) block() {
 	_, err := w.store.Stage(u)
 	must(w.t, err)
 	must(w.t, w.store.Commit())
+}
+
+// lives moves a deal on, proves and misses windows of a partition of each miner,
+// and writes an account and a miner.
+func (w *world) lives(u *consensus.Update) {
+	if id := w.r.Uint64N(w.next) + 1; w.deals[id] != nil && id != w.next-1 {
+		d := new(chain.Deal)
+		must(w.t, chain.Decode(w.deals[id], d))
+		if d.State = min(d.State+1, chain.DealCompleted); d.State == chain.DealCompleted {
+			d.Unspent = chain.Amount{}
+			u.Events = append(u.Events, consensus.Event{Kind: consensus.EventDealEnded, Deal: id, Miner: d.Miner, Reason: "completed"})
+		}
+		w.deals[id] = w.encode(d)
+		writes(u, chain.DealKey(id), w.deals[id])
+	}
+	const window = 4
+	p := chain.Partition{Sectors: []uint64{0, 1}, Live: 3, Closes: (u.Height/window + 1) * window}
+	if old, err := w.store.View().Record(chain.PartitionKey(chain.FirstMinerID, 0, 0)); err == nil && old != nil {
+		must(w.t, chain.Decode(old, &p))
+	}
+	if w.r.Uint64N(3) == 0 {
+		p.ProvenThrough, p.Earning = u.Height, 1+w.r.Uint64N(3)
+	}
+	if u.Height == p.Closes {
+		p.Closes += window
+	}
+	writes(u, chain.PartitionKey(chain.FirstMinerID, 0, 0), w.encode(&p))
+	writes(u, chain.AccountKey(clientOf(w.t, 0)), w.encode(&chain.Account{Nonce: uint64(u.Height), Balance: chain.Atto(uint64(u.Height))}))
+	writes(u, chain.MinerKey(chain.FirstMinerID), w.encode(&chain.Miner{ID: chain.FirstMinerID, Power: uint64(u.Height),
+		Keys: chain.Keys{Owner: clientOf(w.t, uint64(u.Height)%clients), Worker: clientOf(w.t, 0), Beneficiary: clientOf(w.t, 0)}}))
 }
 
 // messages adds a transfer that succeeds, twice, so that the second has no
@@ -182,7 +214,9 @@ func (w *world) source() Source {
 
 func open(t testing.TB, fs vfs.FS, chainID string) *Index {
 	t.Helper()
-	x, err := Open(Config{Dir: "index", ChainID: chainID, FS: fs})
+	p := consensus.Devnet()
+	p.Deadlines, p.Window = 1, 4
+	x, err := Open(Config{Dir: "index", ChainID: chainID, Params: p, FS: fs})
 	must(t, err)
 	return x
 }

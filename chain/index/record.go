@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 )
 
 // Record is a record of the state as the index mirrors it. Orders, channels,
@@ -83,6 +84,8 @@ func mirrored(t chain.Table) chain.CBOR {
 		return new(chain.Proposal)
 	case chain.TableServed:
 		return new(chain.Served)
+	case chain.TableParams:
+		return new(consensus.Params)
 	}
 	return nil
 }

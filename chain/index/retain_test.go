@@ -42,8 +42,8 @@ func (w *world) endChannel(id uint64) {
 // those of an index that was made where the history starts.
 func TestRetention(t *testing.T) {
 	w := newWorld(t, 1000)
-	x, err := Open(Config{Dir: "index", ChainID: "index-test", FS: vfs.NewMem(), Keep: 10})
-	must(t, err)
+	x := open(t, vfs.NewMem(), "index-test")
+	x.Keep(10)
 	compare := func(kept chain.Height) {
 		t.Helper()
 		follow(t, x, w.source())

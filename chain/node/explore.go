@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/compat"
 	"github.com/perdure/perdure/chain/explorer/access"
 	"github.com/perdure/perdure/chain/explorer/page"
 	"github.com/perdure/perdure/chain/index"
@@ -23,7 +24,7 @@ var _ explorer.Backend = (*Node)(nil)
 // aside: it is made from the state and its Updates, and must not keep a validator
 // from its votes.
 func openIndex(n *Node) (*index.Index, error) {
-	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Keep: n.keeper.index.most, Log: n.log.With("part", "index")}
+	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Params: n.params, Keep: n.keeper.index.most, Log: n.log.With("part", "index")}
 	x, err := index.Open(c)
 	var stranger *index.StrangerError
 	aside := c.Dir
@@ -87,6 +88,10 @@ func explore(n *Node) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", api.Handler())
 	mux.Handle("/health/", api.Handler())
+	foreign := compat.New(api, headers{n})
+	for _, path := range compat.Paths {
+		mux.Handle(path, foreign)
+	}
 	mux.Handle("/", pages)
 	return mux, nil
 }

@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import test from "node:test";
 import { api, base } from "../site.mjs";
 
-const documents = ["openapi.yaml"];
+const documents = ["openapi.yaml", "openapi-compat.yaml"];
 
 // tool runs a program of the packages and returns what it printed.
 function tool(name, ...args) {
