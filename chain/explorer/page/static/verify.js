@@ -56,7 +56,7 @@ function textOf(v) {
 
 // mark says of a value whether it is proven.
 function mark(e, state, why) {
-  e.parentElement.querySelectorAll(`:scope > .proof[data-of="${e.dataset.f}"]`).forEach((old) => old.remove());
+  if (e.nextElementSibling?.classList.contains("proof")) e.nextElementSibling.remove();
   const sign = document.createElement("span");
   sign.className = `proof ${state}`;
   sign.dataset.of = e.dataset.f;
@@ -96,6 +96,7 @@ function say(state, text, more = "") {
   verdict.textContent = text;
   details.textContent = more;
   panel.dataset.state = state;
+  if (state === "bad") document.getElementById("content").before(panel); // not to be overlooked
 }
 
 // conclude sums up what was found of the page's values.
