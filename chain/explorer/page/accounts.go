@@ -17,7 +17,7 @@ func account(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &document{Kicker: "Account", Title: short(a.Address), Name: a.Address}
+	d := &document{Kicker: "Account", Title: short(a.Address), Name: a.Address, Live: "address:" + a.Address}
 	if who, err := chain.ParseAddress(given); err == nil {
 		d.Claim = claimOf(path, "account", chain.AccountKey(who), a.Height)
 	}

@@ -82,7 +82,7 @@ func sectorPage(v *visit) (*document, error) {
 		}
 		t.row(only(hash(p.PieceCID, "")), only(bytesOf(p.PaddedSize)), of)
 	}
-	d := &document{Kicker: "Sector", Title: s.Miner + " / " + group(s.Number), Sections: []section{{Facts: facts(about...)}, {Title: "Pieces", Table: t}}}
+	d := &document{Kicker: "Sector", Title: s.Miner + " / " + group(s.Number), Live: sectorTopic(s.Miner, s.Number), Sections: []section{{Facts: facts(about...)}, {Title: "Pieces", Table: t}}}
 	if id, err := chain.ParseMiner(v.r.PathValue("miner")); err == nil {
 		d.Claim = claimOf(path, "sector", chain.SectorKey(id, s.Number), s.Height)
 	}

@@ -96,7 +96,10 @@ function say(state, text, more = "") {
   verdict.textContent = text;
   details.textContent = more;
   panel.dataset.state = state;
-  if (state === "bad") document.getElementById("content").before(panel); // not to be overlooked
+  if (state === "bad") {
+    verdict.setAttribute("role", "alert");
+    document.getElementById("content").before(panel); // not to be overlooked
+  } else verdict.removeAttribute("role");
 }
 
 // conclude sums up what was found of the page's values.
