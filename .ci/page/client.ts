@@ -10,18 +10,18 @@ const client = createClient<paths>({ baseUrl: process.argv[2] ?? "" });
 async function main(): Promise<void> {
   const status = await client.GET("/v1/status");
   if (!status.data) throw new Error(status.error.detail);
-  const active: Deal[] = [];
+  const deals: Deal[] = [];
   for (let cursor: string | undefined; ; ) {
-    const page = await client.GET("/v1/deals", { params: { query: { state: "active", limit: 1, cursor } } });
+    const page = await client.GET("/v1/deals", { params: { query: { limit: 1, cursor } } });
     if (!page.data) throw new Error(page.error.detail);
-    active.push(...page.data.items);
+    deals.push(...page.data.items);
     cursor = page.data.next;
     if (!cursor) break;
   }
-  const locked: bigint = active.reduce((sum, d) => sum + BigInt(d.unspent), 0n);
+  const locked: bigint = deals.reduce((sum, d) => sum + BigInt(d.unspent), 0n);
   const none = await client.GET("/v1/deals/{deal}", { params: { path: { deal: 999_999 } } });
   if (none.data || none.error.status !== 404) throw new Error("deal 999999 is there");
-  console.log(JSON.stringify({ chainId: status.data.chainId, deals: active.map((d) => d.id), locked: locked.toString() }));
+  console.log(JSON.stringify({ chainId: status.data.chainId, deals: deals.map((d) => d.id), locked: locked.toString() }));
 }
 
 await main();

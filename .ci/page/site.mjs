@@ -33,7 +33,7 @@ export function patternOf(path) {
 // things finds one of each kind of thing that the demo made.
 export async function things() {
   const first = async (path) => (await api(path)).items[0];
-  const [deal] = (await api("/v1/deals?state=active")).items;
+  const deal = await first("/v1/deals");
   const message = await first("/v1/messages");
   const sector = await first(`/v1/miners/${deal.miner}/sectors`);
   const channel = await first(`/v1/channels?address=${deal.client}`);

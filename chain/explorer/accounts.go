@@ -15,7 +15,7 @@ type Account struct {
 }
 
 func (a *API) accountRoutes() []route {
-	return []route{{path: "/v1/accounts/{address}", query: proofQuery(), handle: a.account}}
+	return []route{{path: "/v1/accounts/{address}", query: proofQuery(), handle: a.account, indexed: true}}
 }
 
 func (a *API) account(q *query) (any, error) {
@@ -36,9 +36,9 @@ func (a *API) account(q *query) (any, error) {
 	if out, ok, err := q.prove(answerAccount, chain.AccountKey(who), &r, show); ok {
 		return out, err
 	}
-	ok, err := q.load(chain.AccountKey(who), &r)
+	known, err := q.recall(chain.AccountKey(who), &r)
 	if err != nil {
 		return nil, err
 	}
-	return show(ok, q.asOf(), nil)
+	return show(known != nil, q.asOf(), nil)
 }

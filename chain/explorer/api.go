@@ -15,6 +15,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/explorer/access"
+	"github.com/perdure/perdure/chain/explorer/live"
 	"github.com/perdure/perdure/chain/hints"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/state"
@@ -62,6 +63,7 @@ type Config struct {
 	Registry prometheus.Registerer // nil: no metrics
 	Log      *slog.Logger          // nil: none
 	Limits   Limits                // zero fields: DefaultLimits
+	Live     live.Limits           // of streams; the zero value: live.DefaultLimits
 }
 
 // Limits bound what callers may ask for.
@@ -111,6 +113,7 @@ type API struct {
 	recent  answers
 	epoch   string // of this process, in tags
 	metrics *metrics
+	live    *live.Hub
 	handler http.Handler
 	calls   *http.ServeMux // of Call
 }
@@ -130,7 +133,10 @@ func New(c Config) (*API, error) {
 			return nil, err
 		}
 	}
-	a.handler = a.wrap(a.mux())
+	if err := a.openStreams(); err != nil {
+		return nil, err
+	}
+	a.handler = a.beside(a.wrap(a.mux()))
 	a.calls = a.callMux()
 	return a, nil
 }
@@ -146,5 +152,9 @@ func (a *API) Run(ctx context.Context) error {
 	return a.index.Run(ctx, index.Source{Store: a.node.Store(), Messages: a.node.Messages})
 }
 
-// Close closes the index. Requests that come later are answered with 503.
-func (a *API) Close() error { return a.index.Close() }
+// Close ends the streams and closes the index. Requests that come later are
+// answered with 503.
+func (a *API) Close() error {
+	a.live.Close()
+	return a.index.Close()
+}

@@ -154,41 +154,6 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// TestPaging goes through lists by pages of one and gets what one page shows.
-func TestPaging(t *testing.T) {
-	n := newNetwork(t)
-	n.populate()
-	api, _ := serve(t, n)
-	client := chain.FormatAddress(addressOf(t, "client"), n.params.Network)
-	for _, path := range []string{"/v1/blocks?", "/v1/messages?", "/v1/messages?address=" + client + "&", "/v1/orders?state=all&",
-		"/v1/orders?state=all&side=bid&", "/v1/miners/t01000/sectors?", "/v1/channels?address=" + client + "&", "/v1/deals?",
-		"/v1/blocks/2/messages?", "/v1/blocks/2/events?", "/v1/miners?", "/v1/deals?root=" + rootCID(t).String() + "&"} {
-		whole := decode[List[json.RawMessage]](t, api.Handler(), path+"limit=500")
-		if whole.Next != "" || len(whole.Items) == 0 {
-			t.Fatalf("%s: %d items, next %q", path, len(whole.Items), whole.Next)
-		}
-		var items []json.RawMessage
-		cursor := ""
-		for {
-			l := decode[List[json.RawMessage]](t, api.Handler(), path+"limit=1"+cursor)
-			items = append(items, l.Items...)
-			if l.Next == "" {
-				break
-			}
-			cursor = "&cursor=" + l.Next
-		}
-		if !slices.EqualFunc(items, whole.Items, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
-			t.Errorf("%s: pages of one give %d items, one page %d, or others", path, len(items), len(whole.Items))
-		}
-	}
-	next := decode[List[json.RawMessage]](t, api.Handler(), "/v1/blocks?limit=1").Next
-	for _, path := range []string{"/v1/messages?cursor=", "/v1/deals?cursor=", "/v1/blocks?cursor=A"} {
-		if code, body := get(t, api.Handler(), path+next); code != http.StatusBadRequest {
-			t.Errorf("cursor of another list at %s: %d %s", path, code, body)
-		}
-	}
-}
-
 // TestProof verifies a record and an absence as a light client would.
 func TestProof(t *testing.T) {
 	n := newNetwork(t)

@@ -43,7 +43,7 @@ const inBlock = 100
 
 func (a *API) blockRoutes() []route {
 	return []route{
-		{path: "/v1/blocks", query: paged(), handle: a.blocks, indexed: true},
+		{path: "/v1/blocks", query: ordered(), handle: a.blocks, indexed: true},
 		{path: "/v1/blocks/{height}", handle: a.block, indexed: true},
 		{path: "/v1/blocks/{height}/messages", query: paged(), handle: a.blockMessages, indexed: true},
 		{path: "/v1/blocks/{height}/events", query: paged(), handle: a.blockEvents, indexed: true},
@@ -51,16 +51,7 @@ func (a *API) blockRoutes() []route {
 }
 
 func (a *API) blocks(q *query) (any, error) {
-	return listOf(q, func(p index.Page, add func(*Block)) ([]byte, error) {
-		s, err := q.indexed()
-		if err != nil {
-			return nil, err
-		}
-		return s.Blocks(p, func(b *index.Block) (bool, error) {
-			add(blockOf(b))
-			return true, nil
-		})
-	})
+	return history(q, 8, (*index.Snapshot).Blocks, func(b *index.Block) (chain.Height, *Block) { return b.Height, blockOf(b) })
 }
 
 // indexedBlock finds the block that the path names.
@@ -100,6 +91,7 @@ func (a *API) block(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.settle(b.Height, b.Time)
 	out := &BlockDetail{Block: blockOf(b), MessageList: []*Message{}, EventList: []*Event{}}
 	out.Beacon, out.BeaconSkip, out.AppHash = hexText(b.Beacon[:]), b.Skipped, hexText(b.AppHash)
 	page := index.Page{Limit: inBlock, Upward: true}

@@ -71,6 +71,9 @@ type network struct {
 	refuse  error
 	syncing bool
 	headers []*types.LightBlock // from height 1
+
+	genesis *consensus.Genesis
+	blocked func() // called after each block; nil: it is not
 }
 
 func seed(name string) []byte {
@@ -98,6 +101,7 @@ func newNetwork(t testing.TB, change ...func(*consensus.Params)) *network {
 		g.Accounts = append(g.Accounts, consensus.GenesisAccount{Address: chain.FormatAddress(addressOf(t, name), p.Network), Balance: chain.PDR(10_000)})
 	}
 	g.Validators = []consensus.GenesisValidator{{PubKey: seed("val"), Power: 10, Reward: g.Accounts[0].Address}}
+	n.genesis = g
 	u, err := consensus.GenesisUpdate(g)
 	must(t, err)
 	n.store, err = state.Open(state.Config{Dir: "state", Params: p, FS: vfs.NewMem(), Cache: 1 << 20})
@@ -158,6 +162,9 @@ func (n *network) block(messages ...[]byte) *consensus.Update {
 	_, err = n.store.Stage(u)
 	must(n.t, err)
 	must(n.t, n.store.Commit())
+	if n.blocked != nil {
+		n.blocked()
+	}
 	return u
 }
 
@@ -361,7 +368,7 @@ func paths(n *network) []string {
 		"/v1/blocks/2/messages", "/v1/blocks/2/events", "/v1/messages", "/v1/messages?address=" + client, "/v1/messages?address=t01000",
 		"/v1/messages/" + hash, "/v1/accounts/" + client, "/v1/miners", "/v1/miners/t01000", "/v1/miners/t01000/sectors",
 		"/v1/miners/t01000/sectors?state=active", "/v1/miners/t01000/deadlines", "/v1/miners/t01000/deadlines?deadline=1",
-		"/v1/sectors/t01000/7", "/v1/sectors/t01000/8", "/v1/deals", "/v1/deals?root=" + root.String(),
+		"/v1/sectors/t01000/7", "/v1/sectors", "/v1/sectors?state=active,faulty&miner=t01000", "/v1/blocks?minHeight=2&maxHeight=4&sortDesc=false", "/v1/orders?state=filled,cancelled", "/v1/sectors/t01000/8", "/v1/deals", "/v1/deals?root=" + root.String(),
 		"/v1/deals?root=" + cid.NewCidV0(root.Hash()).String() + "&state=active&miner=t01000&client=" + client, "/v1/deals/1",
 		"/v1/orders", "/v1/orders?state=all", "/v1/orders?side=bid&owner=" + client, "/v1/orders?miner=t01000", "/v1/orders/1",
 		"/v1/orders/2", "/v1/orders/3", "/v1/validators", "/v1/market/book", "/v1/market/book?depth=1", "/v1/market/trades",

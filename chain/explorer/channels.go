@@ -48,22 +48,42 @@ func (n names) channelOf(c *chain.Channel, r *index.Record) *Channel {
 
 func (a *API) channelRoutes() []route {
 	return []route{
-		{path: "/v1/channels", query: paged("address"), handle: a.channels, indexed: true},
+		{path: "/v1/channels", query: ordered("address", "payer", "payee", "state", "ids"), handle: a.channels, indexed: true},
 		{path: "/v1/channels/{channel}", query: proofQuery(), handle: a.channel, indexed: true},
 	}
 }
 
+// channelStates are the states in their order, from 1.
+var channelStates = []string{"open", "settling", "collected"}
+
 func (a *API) channels(q *query) (any, error) {
-	if !q.given("address") {
-		return nil, badRequest("address is missing: whose channels?")
+	var f index.ChannelFilter
+	var err error
+	for _, p := range []struct {
+		name string
+		into *chain.Address
+	}{{"address", &f.Address}, {"payer", &f.Payer}, {"payee", &f.Payee}} {
+		if !q.given(p.name) {
+			continue
+		}
+		if *p.into, err = parseAddress(p.name, q.values.Get(p.name)); err != nil {
+			return nil, err
+		}
 	}
-	who, err := parseAddress("address", q.values.Get("address"))
+	chosen, err := q.several("state", channelStates...)
 	if err != nil {
 		return nil, err
 	}
-	return records(q, index.Channels(index.ChannelFilter{Address: who}), false, func(r *index.Record, c *chain.Channel) (*Channel, error) {
-		return q.channelOf(c, r), nil
-	})
+	l := recordList[chain.Channel, *chain.Channel, *Channel]{table: chain.TableChannel, born: func(c *chain.Channel) chain.Height { return c.Opened },
+		show: func(r *index.Record, c *chain.Channel) (*Channel, error) { return q.channelOf(c, r), nil }}
+	if chosen == nil {
+		chosen = []int{-1}
+	}
+	for _, i := range chosen {
+		f.State = index.ChannelState(i + 1)
+		l.lists = append(l.lists, index.Channels(f))
+	}
+	return l.answer(q)
 }
 
 func (a *API) channel(q *query) (any, error) {

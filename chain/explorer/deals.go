@@ -106,33 +106,39 @@ func (n names) dealOf(d *chain.Deal) *Deal {
 // dealStates are the states in their order, from 1.
 var dealStates = []string{"matched", "accepted", "active", "completed", "void", "lost"}
 
-func (q *query) dealFilter() (f index.DealFilter, err error) {
-	state, err := q.choice("state", dealStates...)
+// dealFilter reads which deals are wanted, and in which states: 0 is any.
+func (q *query) dealFilter() (f index.DealFilter, states []chain.DealState, err error) {
+	chosen, err := q.several("state", dealStates...)
 	if err != nil {
-		return f, err
+		return f, nil, err
 	}
-	f.State = chain.DealState(state + 1)
+	for _, i := range chosen {
+		states = append(states, chain.DealState(i+1))
+	}
+	if states == nil {
+		states = []chain.DealState{0}
+	}
 	if q.given("miner") {
 		if f.Miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
-			return f, err
+			return f, nil, err
 		}
 	}
 	if q.given("client") {
 		if f.Client, err = parseAddress("client", q.values.Get("client")); err != nil {
-			return f, err
+			return f, nil, err
 		}
 	}
 	if q.given("piece") {
 		if f.Piece, err = parsePiece("piece", q.values.Get("piece")); err != nil {
-			return f, err
+			return f, nil, err
 		}
 	}
 	if q.given("root") {
 		if f.Root, err = parseCID("root", q.values.Get("root")); err != nil {
-			return f, err
+			return f, nil, err
 		}
 	}
-	return f, nil
+	return f, states, nil
 }
 
 // parsePiece reads a piece CID of either version and returns it as version 1.
@@ -149,34 +155,34 @@ func parsePiece(name, s string) (cid.Cid, error) {
 
 func (a *API) dealRoutes() []route {
 	return []route{
-		{path: "/v1/deals", query: paged("root", "piece", "miner", "client", "state"), handle: a.deals, indexed: true},
+		{path: "/v1/deals", query: ordered("root", "piece", "miner", "client", "state", "ids"), handle: a.deals, indexed: true},
 		{path: "/v1/deals/{deal}", query: proofQuery(), handle: a.deal, indexed: true},
 	}
 }
 
 func (a *API) deals(q *query) (any, error) {
-	f, err := q.dealFilter()
+	f, states, err := q.dealFilter()
 	if err != nil {
 		return nil, err
 	}
+	l := recordList[chain.Deal, *chain.Deal, *Deal]{table: chain.TableDeal, born: func(d *chain.Deal) chain.Height { return d.Matched },
+		show: func(_ *index.Record, d *chain.Deal) (*Deal, error) { return q.dealOf(d), nil }}
+	for _, state := range states {
+		f.State = state
+		l.lists = append(l.lists, index.Deals(f))
+	}
 	return listOf(q, func(p index.Page, add func(*Deal)) ([]byte, error) {
-		s, err := q.indexed()
-		if err != nil {
-			return nil, err
-		}
-		next, err := s.Records(index.Deals(f), p, func(r *index.Record) (bool, error) {
-			var d chain.Deal
-			if err := r.Decode(&d); err != nil {
-				return false, err
-			}
-			add(q.dealOf(&d))
-			return true, nil
-		})
+		next, err := l.page(q, p, add)
 		if err != nil || next != nil || !f.Root.Defined() || a.config.Hints == nil {
 			return next, err
 		}
 		q.unsteady = true
-		return nil, a.claimed(q, f, add)
+		for _, f.State = range states {
+			if err := a.claimed(q, f, add); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
 	})
 }
 

@@ -41,7 +41,7 @@ func (a *API) marketRoutes() []route {
 		{path: "/v1/market/book", query: []string{"depth"}, handle: a.book, cost: 2},
 		{path: "/v1/market/asks", query: paged("piece_size", "duration", "collateral", "max_price", "region"), handle: a.asks, indexed: true, cost: 2},
 		{path: "/v1/market/bids", query: paged("price", "state"), handle: a.bids, indexed: true, cost: 2},
-		{path: "/v1/market/trades", query: paged(), handle: a.trades, indexed: true},
+		{path: "/v1/market/trades", query: ordered(), handle: a.trades, indexed: true},
 		{path: "/v1/market/ticker", handle: a.ticker, indexed: true, cost: 2},
 		{path: "/v1/market/candles", query: []string{"interval", "from", "to", "limit"}, handle: a.candles, indexed: true, cost: 2},
 		{path: "/v1/market/prices", query: []string{"days"}, handle: a.prices, indexed: true, cost: 5},
@@ -78,24 +78,19 @@ type Trade struct {
 }
 
 func (a *API) trades(q *query) (any, error) {
-	return listOf(q, func(p index.Page, add func(*Trade)) ([]byte, error) {
-		s, err := q.indexed()
-		if err != nil {
-			return nil, err
-		}
-		return s.Trades(p, func(t *index.Trade) (bool, error) {
-			out := &Trade{Deal: t.Deal, Matched: t.Height, Time: clock(t.Time), Price: t.Price, Size: t.Size, Duration: t.Duration,
-				Total: t.Total, Bid: t.Bid, Ask: t.Ask, Miner: q.minerText(t.Miner), Client: q.addressBytes(t.Client), SelfTrade: t.Self}
-			switch {
-			case t.Renewal:
-				out.Cause = "renewal"
-			case t.Repair:
-				out.Cause = "repair"
-			}
-			add(out)
-			return true, nil
-		})
-	})
+	return history(q, 12, (*index.Snapshot).Trades, func(t *index.Trade) (chain.Height, *Trade) { return t.Height, q.tradeOf(t) })
+}
+
+func (n names) tradeOf(t *index.Trade) *Trade {
+	out := &Trade{Deal: t.Deal, Matched: t.Height, Time: clock(t.Time), Price: t.Price, Size: t.Size, Duration: t.Duration,
+		Total: t.Total, Bid: t.Bid, Ask: t.Ask, Miner: n.minerText(t.Miner), Client: n.addressBytes(t.Client), SelfTrade: t.Self}
+	switch {
+	case t.Renewal:
+		out.Cause = "renewal"
+	case t.Repair:
+		out.Cause = "repair"
+	}
+	return out
 }
 
 // symbol is what the one book of the chain trades: storage of a GiB for a

@@ -52,33 +52,24 @@ type MessageDetail struct {
 
 func (a *API) messageRoutes() []route {
 	return []route{
-		{path: "/v1/messages", query: paged("address"), handle: a.messages, indexed: true},
+		{path: "/v1/messages", query: ordered("address"), handle: a.messages, indexed: true},
 		{method: http.MethodPost, path: "/v1/messages", handle: a.submit, cost: 2},
 		{path: "/v1/messages/{hash}", handle: a.message, indexed: true},
 	}
 }
 
 func (a *API) messages(q *query) (any, error) {
-	s, err := q.indexed()
-	if err != nil {
-		return nil, err
-	}
-	read := s.Messages
+	read := (*index.Snapshot).Messages
 	if q.given("address") {
 		who, err := parseAddress("address", q.values.Get("address"))
 		if err != nil {
 			return nil, err
 		}
-		read = func(p index.Page, each func(*index.Message) (bool, error)) ([]byte, error) {
+		read = func(s *index.Snapshot, p index.Page, each func(*index.Message) (bool, error)) ([]byte, error) {
 			return s.MessagesOf(who, p, each)
 		}
 	}
-	return listOf(q, func(p index.Page, add func(*Message)) ([]byte, error) {
-		return read(p, func(m *index.Message) (bool, error) {
-			add(q.messageOf(m))
-			return true, nil
-		})
-	})
+	return history(q, 12, read, func(m *index.Message) (chain.Height, *Message) { return m.Height, q.messageOf(m) })
 }
 
 func (a *API) message(q *query) (any, error) {

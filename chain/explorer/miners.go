@@ -100,7 +100,7 @@ func (n names) minerOf(m *chain.Miner) *Miner {
 
 func (a *API) minerRoutes() []route {
 	return []route{
-		{path: "/v1/miners", query: paged("owner", "worker"), handle: a.miners, indexed: true},
+		{path: "/v1/miners", query: paged("owner", "worker", "sortDesc"), handle: a.miners, indexed: true},
 		{path: "/v1/miners/{miner}", query: proofQuery(), handle: a.miner, indexed: true},
 		{path: "/v1/miners/{miner}/deadlines", query: []string{"deadline"}, handle: a.deadlines, indexed: true, cost: 5},
 	}
@@ -119,12 +119,14 @@ func (a *API) miners(q *query) (any, error) {
 			return nil, err
 		}
 	}
-	return records(q, index.Miners(f), false, func(_ *index.Record, m *chain.Miner) (*Miner, error) {
-		out := q.minerOf(m)
-		var err error
-		out.Served, err = q.servedOf(m.ID)
-		return out, err
-	})
+	l := recordList[chain.Miner, *chain.Miner, *Miner]{lists: []index.List{index.Miners(f)}, table: chain.TableMiner,
+		show: func(_ *index.Record, m *chain.Miner) (*Miner, error) {
+			out := q.minerOf(m)
+			var err error
+			out.Served, err = q.servedOf(m.ID)
+			return out, err
+		}}
+	return l.answer(q)
 }
 
 // loadMiner reads the miner that the path names.

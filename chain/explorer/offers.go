@@ -131,7 +131,7 @@ func (q *query) offers(bids bool, find func(chain.Place, int) *orderbook.Found, 
 		orders = orders[:p.Limit]
 		found.More, found.Last = true, orderbook.PlaceOf(orders[p.Limit-1])
 	}
-	out := &Offers{Items: []*Order{}, Cut: !all || found.More && len(orders) < p.Limit, AsOf: q.asOf()}
+	out := &Offers{Items: []*Order{}, Cut: !all || found.More && len(orders) < p.Limit, AsOf: q.present}
 	for _, o := range orders {
 		out.Items = append(out.Items, q.orderOf(o, new(index.Record)))
 	}

@@ -49,6 +49,9 @@ func TestOpenAPIRoutes(t *testing.T) {
 		slices.Sort(names)
 		served[documented(r.pattern())] = names
 	}
+	for _, r := range api.streams() {
+		served["GET "+r.path] = slices.Sorted(slices.Values(r.query))
+	}
 	inDoc := map[string]bool{}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
@@ -160,7 +163,8 @@ func TestOpenAPIAnswers(t *testing.T) {
 	check(http.MethodPost, "/v1/index/rebuild", "", "", http.StatusUnauthorized)
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
-			if !asked[op] && !slices.Contains(beside, method+" "+path) {
+			streamed := slices.ContainsFunc(api.streams(), func(s stream) bool { return s.path == path }) // TestLive reads them
+			if !asked[op] && !streamed && !slices.Contains(beside, method+" "+path) {
 				t.Errorf("no answer of %s %s was checked", method, path)
 			}
 		}
@@ -204,7 +208,6 @@ var badPaths = map[string]int{
 	"/v1/market/asks?region=eu,":                      400,
 	"/v1/market/asks?cursor=AAAA":                     400,
 	"/v1/market/bids?state=old":                       400,
-	"/v1/channels":                                    400,
 	"/v1/channels/9":                                  404,
 	"/v1/state/nothing/00":                            400,
 	"/v1/state/deal/00":                               400,

@@ -1,6 +1,8 @@
 package explorer
 
 import (
+	"slices"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/index"
 )
@@ -95,33 +97,64 @@ func (n names) orderOf(o *chain.Order, r *index.Record) *Order {
 
 func (a *API) orderRoutes() []route {
 	return []route{
-		{path: "/v1/orders", query: paged("owner", "side", "state", "miner"), handle: a.orders, indexed: true},
+		{path: "/v1/orders", query: ordered("owner", "side", "state", "miner", "ids"), handle: a.orders, indexed: true},
 		{path: "/v1/orders/{order}", query: proofQuery(), handle: a.order, indexed: true},
 	}
 }
 
+// orderStates are what a list of orders can be asked for: those that are not
+// over, all, or those in some states.
+var orderStates = []string{"live", "all", "waiting", "searching", "resting", "filled", "cancelled", "expired", "ended"}
+
 func (a *API) orders(q *query) (any, error) {
+	filters, err := q.orderFilters()
+	if err != nil {
+		return nil, err
+	}
+	l := recordList[chain.Order, *chain.Order, *Order]{table: chain.TableOrder, born: func(o *chain.Order) chain.Height { return o.Placed },
+		show: func(r *index.Record, o *chain.Order) (*Order, error) { return q.orderOf(o, r), nil }}
+	for _, f := range filters {
+		l.lists = append(l.lists, index.Orders(f))
+	}
+	return l.answer(q)
+}
+
+// orderFilters reads which orders are wanted, by state.
+func (q *query) orderFilters() (filters []index.OrderFilter, err error) {
+	var f index.OrderFilter
 	side, err := q.choice("side", "bid", "ask")
 	if err != nil {
 		return nil, err
 	}
-	life, err := q.choice("state", "live", "all")
-	if err != nil {
-		return nil, err
-	}
-	var miner chain.MinerID
+	f.Side = []index.Side{index.AnySide, index.BidSide, index.AskSide}[side+1]
 	if q.given("miner") {
-		if miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
+		if f.Miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
 			return nil, err
 		}
 	}
-	f := index.OrderFilter{Live: life != 1, Side: []index.Side{index.AnySide, index.BidSide, index.AskSide}[side+1], Miner: miner}
 	if q.given("owner") {
 		if f.Owner, err = parseAddress("owner", q.values.Get("owner")); err != nil {
 			return nil, err
 		}
 	}
-	return records(q, index.Orders(f), false, func(r *index.Record, o *chain.Order) (*Order, error) { return q.orderOf(o, r), nil })
+	chosen, err := q.several("state", orderStates...)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case slices.Contains(chosen, 1):
+		return []index.OrderFilter{f}, nil
+	case chosen == nil:
+		chosen = []int{0}
+	}
+	for _, i := range chosen {
+		one := f
+		if one.Live = i == 0; i > 0 {
+			one.State, _ = index.ParseOrderState(orderStates[i])
+		}
+		filters = append(filters, one)
+	}
+	return filters, nil
 }
 
 func (a *API) order(q *query) (any, error) {

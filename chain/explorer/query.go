@@ -31,9 +31,10 @@ type query struct {
 	values url.Values
 	names
 	view   *state.View     // nil before genesis
-	global *chain.Global   // of view
+	global *chain.Global   // of snap, if the answer is from there; else of view
 	snap   *index.Snapshot // nil while the index is built or off
 
+	present  AsOf // of view
 	syncing  bool
 	unsteady bool // the answer depends on more than the chain
 	final    bool // the address has this answer for ever
@@ -80,9 +81,16 @@ func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*quer
 		if of.indexed {
 			a.awaitIndex(r.Context(), q.view.Height())
 		}
+		q.present = q.at(q.global.Height, q.global.Time)
 	}
 	if q.snap, err = a.index.Snapshot(); err != nil && !errors.Is(err, index.ErrBuilding) && !errors.Is(err, index.ErrOff) && of.indexed {
 		return nil, err
+	}
+	if q.view != nil && of.indexed {
+		if err := q.reflect(); err != nil {
+			q.close()
+			return nil, err
+		}
 	}
 	return q, nil
 }
@@ -109,11 +117,11 @@ func (q *query) indexed() (*index.Snapshot, error) {
 
 // An answer waits for the index to reach the state that it is given from, so
 // that what a receipt has told is found in lists. It takes milliseconds; an index
-// that is further behind than a few blocks does not follow but catches up, and
+// that is much further behind does not follow but catches up, and
 // nobody waits for it.
 const (
 	indexPatience = time.Second
-	indexNear     = 3 // blocks
+	indexNear     = 100 // blocks
 )
 
 func (a *API) awaitIndex(ctx context.Context, h chain.Height) {
@@ -178,6 +186,24 @@ func (q *query) asOf() AsOf {
 		return q.at(0, 0)
 	}
 	return q.at(q.global.Height, q.global.Time)
+}
+
+// reflect makes the answer one of the index alone, as of its height: what is
+// shown of the chain as a whole, and as time, is of there, too.
+func (q *query) reflect() error {
+	if q.snap == nil {
+		return nil
+	}
+	g := new(chain.Global)
+	r, err := q.snap.Load(chain.GlobalKey(), g)
+	if err == nil && r == nil {
+		err = errors.New("the index has no global record")
+	}
+	if err != nil {
+		return err
+	}
+	q.global = g
+	return nil
 }
 
 // settle says that the answer is one for ever, of a block that the address
@@ -261,10 +287,10 @@ func (q *query) height() (chain.Height, error) {
 // miner reads a miner's address, t01000, from the path.
 func (q *query) miner() (chain.MinerID, error) { return q.parseMiner("miner", q.r.PathValue("miner")) }
 
-func (q *query) parseMiner(name, s string) (chain.MinerID, error) {
+func (n names) parseMiner(name, s string) (chain.MinerID, error) {
 	id, err := chain.ParseMiner(s)
 	if err != nil || id > 1<<63 {
-		return 0, badRequest("%s %q: want the form %s", name, clip(s), q.minerText(chain.FirstMinerID))
+		return 0, badRequest("%s %q: want the form %s", name, clip(s), n.minerText(chain.FirstMinerID))
 	}
 	return id, nil
 }
@@ -362,55 +388,4 @@ func (q *query) cursor(next []byte) string {
 		return ""
 	}
 	return base64.RawURLEncoding.EncodeToString(append(q.mark(), next...))
-}
-
-// List is a page of a list.
-type List[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty"` // cursor of the next page; absent at the end
-	AsOf
-}
-
-// listOf answers with a page; read calls add for each of its items.
-func listOf[T any](q *query, read func(p index.Page, add func(T)) (next []byte, err error)) (any, error) {
-	if err := q.ready(); err != nil {
-		return nil, err
-	}
-	p, err := q.page()
-	if err != nil {
-		return nil, err
-	}
-	items := []T{}
-	next, err := read(p, func(v T) { items = append(items, v) })
-	if err != nil {
-		return nil, err
-	}
-	return &List[T]{items, q.cursor(next), q.asOf()}, nil
-}
-
-// records answers with a page of a list of records; item makes one of each, or
-// none.
-func records[V any, T any, P interface {
-	*V
-	chain.CBOR
-}](q *query, l index.List, upward bool, item func(*index.Record, P) (*T, error)) (any, error) {
-	return listOf(q, func(p index.Page, add func(*T)) ([]byte, error) {
-		s, err := q.indexed()
-		if err != nil {
-			return nil, err
-		}
-		p.Upward = upward
-		return s.Records(l, p, func(r *index.Record) (bool, error) {
-			v := P(new(V))
-			if err := r.Decode(v); err != nil {
-				return false, err
-			}
-			out, err := item(r, v)
-			if out == nil || err != nil {
-				return false, err
-			}
-			add(out)
-			return true, nil
-		})
-	})
 }

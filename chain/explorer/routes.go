@@ -45,6 +45,9 @@ func (r *route) mayStream(v url.Values) bool { return r.stream != nil && r.strea
 // perCost is how many items of a list cost as much as the first ones.
 const perCost = 100
 
+// proofCost is what an answer with its proof costs.
+const proofCost = 5
+
 // rules are those of a request. A list costs more, the more of it is wanted.
 func (r *route) rules(req *http.Request) *Rules {
 	rules := &Rules{Name: r.pattern(), Cost: max(r.cost, 1), Scope: r.scope}
@@ -53,6 +56,9 @@ func (r *route) rules(req *http.Request) *Rules {
 	}
 	values := req.URL.Query()
 	rules.Stream = r.mayStream(values)
+	if values.Get("proof") == "true" {
+		rules.Cost = max(rules.Cost, proofCost)
+	}
 	if n, err := strconv.Atoi(values.Get("limit")); err == nil && n > perCost {
 		rules.Cost *= 1 + min(n, 5*perCost)/perCost
 	}

@@ -71,22 +71,45 @@ var sectorStates = []string{"preCommitted", "active", "faulty", "expired", "drop
 
 func (a *API) sectorRoutes() []route {
 	return []route{
-		{path: "/v1/miners/{miner}/sectors", query: paged("state"), handle: a.sectors, indexed: true},
+		{path: "/v1/sectors", query: paged("miner", "state", "sortDesc"), handle: a.sectors, indexed: true},
+		{path: "/v1/miners/{miner}/sectors", query: paged("state", "sortDesc"), handle: a.sectors, indexed: true},
 		{path: "/v1/sectors/{miner}/{number}", query: proofQuery(), handle: a.sector, indexed: true},
 	}
 }
 
+// sectors lists those of the miner that the path or the query names, or all.
 func (a *API) sectors(q *query) (any, error) {
-	m, err := q.loadMiner()
+	var f index.SectorFilter
+	var err error
+	switch {
+	case q.r.PathValue("miner") != "":
+		m, err := q.loadMiner()
+		if err != nil {
+			return nil, err
+		}
+		f.Miner = m.ID
+	case q.given("miner"):
+		if f.Miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
+			return nil, err
+		}
+	}
+	chosen, err := q.several("state", sectorStates...)
 	if err != nil {
 		return nil, err
 	}
-	state, err := q.choice("state", sectorStates...)
-	if err != nil {
-		return nil, err
+	l := recordList[chain.Sector, *chain.Sector, *Sector]{table: chain.TableSector, upward: true,
+		show: func(_ *index.Record, s *chain.Sector) (*Sector, error) { return q.sectorOf(s, q.params()), nil }}
+	if f.Miner != 0 {
+		l.owner = 8
 	}
-	f := index.SectorFilter{Miner: m.ID, State: chain.SectorState(state + 1)}
-	return records(q, index.Sectors(f), true, func(_ *index.Record, s *chain.Sector) (*Sector, error) { return q.sectorOf(s, q.params()), nil })
+	if chosen == nil {
+		chosen = []int{-1}
+	}
+	for _, i := range chosen {
+		f.State = chain.SectorState(i + 1)
+		l.lists = append(l.lists, index.Sectors(f))
+	}
+	return l.answer(q)
 }
 
 func (a *API) sector(q *query) (any, error) {

@@ -100,7 +100,7 @@ func newBlock(u *consensus.Update) *block {
 // steps are what a block does to the index. Each sees the records as they were
 // before the block and after it (block.changes), and the messages.
 var steps = []func(*block, *pebble.Batch) error{
-	(*block).mirror, (*block).history, (*block).lists, (*block).touched, (*block).windows, (*block).market,
+	(*block).mirror, (*block).history, (*block).lists, (*block).touched, (*block).windows, (*block).market, (*block).levels,
 }
 
 // scanSteps are what the records of a scanned state do to the index: all

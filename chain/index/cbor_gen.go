@@ -1333,3 +1333,162 @@ func (t *Candle) UnmarshalCBOR(r io.Reader) (err error) {
 	}
 	return nil
 }
+
+var lengthBufLevel = []byte{134}
+
+func (t *Level) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufLevel); err != nil {
+		return err
+	}
+
+	// t.Bid (bool) (bool)
+	if err := cbg.WriteBool(w, t.Bid); err != nil {
+		return err
+	}
+
+	// t.Price (chain.Amount) (struct)
+	if err := t.Price.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Added (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Added)); err != nil {
+		return err
+	}
+
+	// t.Removed (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Removed)); err != nil {
+		return err
+	}
+
+	// t.OrdersAdded (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.OrdersAdded)); err != nil {
+		return err
+	}
+
+	// t.OrdersRemoved (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.OrdersRemoved)); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *Level) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Level{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 6 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Bid (bool) (bool)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	if maj != cbg.MajOther {
+		return fmt.Errorf("booleans must be major type 7")
+	}
+	switch extra {
+	case 20:
+		t.Bid = false
+	case 21:
+		t.Bid = true
+	default:
+		return fmt.Errorf("booleans are either major type 7, value 20 or 21 (got %d)", extra)
+	}
+	// t.Price (chain.Amount) (struct)
+
+	{
+
+		if err := t.Price.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Price: %w", err)
+		}
+
+	}
+	// t.Added (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Added = uint64(extra)
+
+	}
+	// t.Removed (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Removed = uint64(extra)
+
+	}
+	// t.OrdersAdded (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.OrdersAdded = uint64(extra)
+
+	}
+	// t.OrdersRemoved (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.OrdersRemoved = uint64(extra)
+
+	}
+	return nil
+}

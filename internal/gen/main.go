@@ -48,7 +48,7 @@ var packages = []struct {
 		consensus.Params{}, consensus.Change{}, consensus.Event{}, consensus.Receipt{}, consensus.Update{},
 	}},
 	{"chain/state/proof/cbor_gen.go", "proof", []any{proof.Header{}, proof.Bundle{}}},
-	{"chain/index/cbor_gen.go", "index", []any{index.Block{}, index.Message{}, index.Trade{}, index.Candle{}}},
+	{"chain/index/cbor_gen.go", "index", []any{index.Block{}, index.Message{}, index.Trade{}, index.Candle{}, index.Level{}}},
 	{"chain/state/snapshot/cbor_gen.go", "snapshot", []any{snapshot.Manifest{}}},
 	{"retrieval/cbor_gen.go", "retrieval", []any{
 		retrieval.Ask{}, retrieval.Offer{}, retrieval.Pay{}, retrieval.Standing{}, retrieval.Run{}, retrieval.Want{},

@@ -35,6 +35,7 @@ type frame struct {
 	Height uint64          `json:"height"`
 	Time   string          `json:"time"`
 	Data   json.RawMessage `json:"data"`
+	Tip    uint64          `json:"tip"`
 
 	raw string
 }

@@ -3,6 +3,9 @@
 //
 //	{"cursor": "...", "topic": "miner:t01000", "type": "event", "height": 12, "time": "2026-01-02T03:04:05Z", "data": {...}}
 //
+// Frames "subscribed" and "heartbeat" are of no block: they have the cursor, the
+// node's tip and, the first, the topics.
+//
 // A block is a list of items whose order is fixed by the block alone, so the
 // place of each has a name that every node knows and that lasts: its cursor
 // says what comes after it. Who comes back with the last cursor that it saw

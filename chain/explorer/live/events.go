@@ -23,6 +23,9 @@ const eventBytes = 32 << 10
 // frames and whose IDs the cursors. What is wrong with the request is an HTTP
 // error; what ends the stream later is an event "close".
 func (h *Hub) Events(w http.ResponseWriter, r *http.Request) {
+	if !h.readable(w, r) {
+		return
+	}
 	asked, err := h.asked(r)
 	if err == nil && asked == nil {
 		err = errors.New("topics are missing")

@@ -35,6 +35,7 @@ type chainOf struct {
 	built      bool
 	changed    chan struct{}
 	reads      int
+	gap        chain.Height // that it lacks
 }
 
 func newChain(make func(chain.Height) []Item) *chainOf {
@@ -58,6 +59,9 @@ func (c *chainOf) Block(_ context.Context, h chain.Height) (*Block, error) {
 	c.reads++
 	if h < c.first || h > c.tip {
 		return nil, ErrGone
+	}
+	if h == c.gap {
+		return nil, &GapError{h + 1}
 	}
 	return &Block{Time: time.Unix(int64(h), 0).UTC().Format(time.RFC3339), Items: c.make(h)}, nil
 }
@@ -108,8 +112,8 @@ func serve(t testing.TB, f Feed, change ...func(*Config)) (*Hub, *httptest.Serve
 	h, err := New(c)
 	must(t, err)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/live", h.Socket)
-	mux.HandleFunc("GET /v1/events/stream", h.Events)
+	mux.HandleFunc("/v1/live", h.Socket)
+	mux.HandleFunc("/v1/events/stream", h.Events)
 	s := httptest.NewUnstartedServer(mux)
 	s.Listener = narrow{s.Listener}
 	s.Start()

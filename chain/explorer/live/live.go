@@ -14,7 +14,6 @@ import (
 // Limits bound what readers may cost.
 type Limits struct {
 	Streams   int           // at once
-	PerCaller int           // of them, of one caller
 	Topics    int           // of one stream
 	Request   int           // bytes of what a WebSocket's reader may send at once
 	Lag       chain.Height  // heights that a reader who was at the head may fall behind it
@@ -26,7 +25,7 @@ type Limits struct {
 
 // DefaultLimits are what a node streams with.
 func DefaultLimits() Limits {
-	return Limits{Streams: 4000, PerCaller: 20, Topics: 64, Request: 16 << 10, Lag: 100, Ring: 128, RingBytes: 16 << 20,
+	return Limits{Streams: 4000, Topics: 64, Request: 16 << 10, Lag: 100, Ring: 128, RingBytes: 16 << 20,
 		Write: 10 * time.Second, Heartbeat: 15 * time.Second}
 }
 
@@ -35,9 +34,6 @@ type Config struct {
 	Feed    Feed
 	ChainID string
 	Limits  Limits // the zero value: DefaultLimits
-	// Caller says whose stream a request opens, and whether its streams are
-	// counted. nil: all are one caller's, which are not counted.
-	Caller func(*http.Request) (who string, counted bool)
 	// Refuse answers a request that does not become a stream. oldest is the
 	// oldest height that is kept if something older was asked for.
 	Refuse   func(w http.ResponseWriter, r *http.Request, status int, oldest chain.Height, detail string)
@@ -50,14 +46,12 @@ type Hub struct {
 	feed    Feed
 	mark    marker
 	limits  Limits
-	caller  func(*http.Request) (string, bool)
 	refuse  func(http.ResponseWriter, *http.Request, int, chain.Height, string)
 	log     *slog.Logger
 	ring    *ring
 	metrics *metrics
 
 	mu       sync.Mutex
-	callers  map[string]int
 	streams  int
 	stopping bool
 	stop     chan struct{}
@@ -66,13 +60,10 @@ type Hub struct {
 
 // New makes a hub. In the end it is closed.
 func New(c Config) (*Hub, error) {
-	h := &Hub{feed: c.Feed, mark: newMarker(c.ChainID), limits: c.Limits, caller: c.Caller, refuse: c.Refuse, log: c.Log,
-		metrics: newMetrics(), callers: map[string]int{}, stop: make(chan struct{})}
+	h := &Hub{feed: c.Feed, mark: newMarker(c.ChainID), limits: c.Limits, refuse: c.Refuse, log: c.Log,
+		metrics: newMetrics(), stop: make(chan struct{})}
 	if h.limits == (Limits{}) {
 		h.limits = DefaultLimits()
-	}
-	if h.caller == nil {
-		h.caller = func(*http.Request) (string, bool) { return "", false }
 	}
 	if h.refuse == nil {
 		h.refuse = func(w http.ResponseWriter, _ *http.Request, status int, _ chain.Height, detail string) {
@@ -102,9 +93,9 @@ func (h *Hub) Close() {
 	h.open.Wait()
 }
 
-// enter counts a stream that a request opens, or refuses the request.
+// enter counts a stream that a request opens, or refuses the request. How many
+// of them are one caller's is not counted here.
 func (h *Hub) enter(w http.ResponseWriter, r *http.Request, transport string) (leave func(), ok bool) {
-	who, counted := h.caller(r)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -114,27 +105,25 @@ func (h *Hub) enter(w http.ResponseWriter, r *http.Request, transport string) (l
 	case h.streams >= h.limits.Streams:
 		h.refuse(w, r, http.StatusServiceUnavailable, 0, "the node has no room for another stream")
 		return nil, false
-	case counted && h.callers[who] >= h.limits.PerCaller:
-		w.Header().Set("Retry-After", "10")
-		h.refuse(w, r, http.StatusTooManyRequests, 0, "too many streams from one address")
-		return nil, false
 	}
 	h.streams++
-	if counted {
-		h.callers[who]++
-	}
 	h.open.Add(1)
 	h.metrics.streams.WithLabelValues(transport).Inc()
 	return func() {
 		h.mu.Lock()
 		h.streams--
-		if counted {
-			if h.callers[who]--; h.callers[who] == 0 {
-				delete(h.callers, who)
-			}
-		}
 		h.mu.Unlock()
 		h.metrics.streams.WithLabelValues(transport).Dec()
 		h.open.Done()
 	}, true
+}
+
+// readable refuses what is no GET.
+func (h *Hub) readable(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return true
+	}
+	w.Header().Set("Allow", "GET, HEAD")
+	h.refuse(w, r, http.StatusMethodNotAllowed, 0, "streams are only read")
+	return false
 }

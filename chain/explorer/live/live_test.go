@@ -169,6 +169,21 @@ func TestPruned(t *testing.T) {
 	}
 }
 
+// TestGap comes to blocks that the feed never took in.
+func TestGap(t *testing.T) {
+	c := newChain(story)
+	c.gap = 3
+	c.set(1, 5)
+	_, s := serve(t, c)
+	for name, open := range transports {
+		r := open(t, s.URL, "topics=block&from=1")
+		take(t, r, 2)
+		if _, end := r.next(); end == nil || end.code != CodePruned || !strings.Contains(end.text, "oldest height is 4") {
+			t.Errorf("%s: closed with %+v", name, end)
+		}
+	}
+}
+
 // TestRefused asks for what has no meaning, of both transports.
 func TestRefused(t *testing.T) {
 	c := newChain(story)
@@ -260,7 +275,7 @@ func TestHeartbeat(t *testing.T) {
 		}
 		at, err := h.mark.parse(f.Cursor)
 		must(t, err)
-		if f.Topic == "heartbeat" && f.Height == 1000 && at == (Cursor{Height: 1001}) {
+		if f.Topic == "heartbeat" && f.Tip == 1000 && at == (Cursor{Height: 1001}) {
 			return
 		}
 	}
@@ -363,35 +378,37 @@ func TestStuckIsCut(t *testing.T) {
 	}
 }
 
-// TestCounted bounds the streams of one caller and of all.
+// TestCounted bounds the streams.
 func TestCounted(t *testing.T) {
 	c := newChain(story)
 	c.set(1, 3)
-	_, s := serve(t, c, func(c *Config) {
-		c.Limits.PerCaller, c.Limits.Streams = 2, 3
-		c.Caller = func(r *http.Request) (string, bool) { return r.URL.Query().Get("from"), true }
-	})
-	status := func(who string) int {
+	h, s := serve(t, c, func(c *Config) { c.Limits.Streams = 2 })
+	status := func(method string) int {
 		t.Helper()
-		resp, err := http.Get(s.URL + "/v1/events/stream?topics=block&from=" + who)
+		req, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/v1/events/stream?topics=block", nil)
+		must(t, err)
+		resp, err := http.DefaultClient.Do(req)
 		must(t, err)
 		resp.Body.Close()
 		return resp.StatusCode
 	}
-	a := openSocket(t, s.URL, "topics=block&from=1")
-	b := openEvents(t, s.URL, "topics=block&from=1")
+	a, b := openSocket(t, s.URL, "topics=block&from=1"), openEvents(t, s.URL, "topics=block&from=1")
 	take(t, a, 1)
 	take(t, b, 1)
-	if got := status("1"); got != http.StatusTooManyRequests {
-		t.Errorf("third stream of a caller: %d", got)
+	for _, transport := range []string{transportSocket, transportEvents} {
+		if got := testutil.ToFloat64(h.metrics.streams.WithLabelValues(transport)); got != 1 {
+			t.Errorf("%v streams by %s", got, transport)
+		}
 	}
-	take(t, openEvents(t, s.URL, "topics=block&from=2"), 1)
-	if got := status("3"); got != http.StatusServiceUnavailable {
-		t.Errorf("fourth stream of all: %d", got)
+	if got := status(http.MethodGet); got != http.StatusServiceUnavailable {
+		t.Errorf("third stream: %d", got)
+	}
+	if got := status(http.MethodPost); got != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", got)
 	}
 	a.close()
 	b.close()
-	for status("1") != http.StatusOK {
+	for status(http.MethodHead) != http.StatusOK {
 		runtime.Gosched() // until the node has noticed
 	}
 }

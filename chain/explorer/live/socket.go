@@ -17,6 +17,9 @@ import (
 // Socket serves GET /v1/live: a WebSocket on which the reader asks for topics,
 // unless its URL did, and gets one frame a message.
 func (h *Hub) Socket(w http.ResponseWriter, r *http.Request) {
+	if !h.readable(w, r) {
+		return
+	}
 	asked, err := h.asked(r)
 	switch {
 	case err != nil:

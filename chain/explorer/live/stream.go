@@ -47,8 +47,8 @@ func (c *closing) reason() string {
 // sink is what takes the frames of a stream. What put is given is used again
 // after it.
 type sink interface {
-	// put takes a frame, and may hold it back until flush. control names a
-	// frame that is none of the topics'.
+	// put takes a frame, and may hold it back until flush. control names one
+	// that is of no topic.
 	put(control string, cursor, frame []byte) error
 	flush() error
 }
@@ -93,7 +93,7 @@ func (s *stream) run(ctx context.Context, first *change) error {
 		behind := s.begun && ok && s.at.Height <= tip
 		switch {
 		case s.begun && ok && s.at.Height < oldest:
-			return &closing{code: CodePruned, why: cutPruned, text: fmt.Sprintf("not kept; the oldest height is %d", oldest), oldest: oldest}
+			return pruned(oldest)
 		case behind && s.live && s.sent > 0 && tip-s.at.Height >= s.hub.limits.Lag:
 			return &closing{code: CodeSlow, why: cutSlow, text: "too slow", cursor: s.place()}
 		case behind:
@@ -123,6 +123,11 @@ func (s *stream) run(ctx context.Context, first *change) error {
 			}
 		}
 	}
+}
+
+// pruned tells from which height on a stream could go on.
+func pruned(oldest chain.Height) error {
+	return &closing{code: CodePruned, why: cutPruned, text: fmt.Sprintf("not kept; the oldest height is %d", oldest), oldest: oldest}
 }
 
 func (s *stream) stopping() error {
@@ -176,7 +181,8 @@ func (s *stream) begin(tip chain.Height) {
 	s.at, s.begun, s.waits = Cursor{Height: tip + 1}, true, false
 }
 
-// control sends a frame about the stream itself, which says where it stands.
+// control sends a frame about the stream itself: where it and the chain stand.
+// It has no height, since it is of no block.
 func (s *stream) control(name string, data []byte) error {
 	if !s.begun {
 		s.cursor = s.cursor[:0]
@@ -187,7 +193,7 @@ func (s *stream) control(name string, data []byte) error {
 	s.open(strconv.AppendQuote(nil, name))
 	s.frame = append(s.frame, `"type":"`...)
 	s.frame = append(s.frame, name...)
-	s.frame = append(s.frame, `","height":`...)
+	s.frame = append(s.frame, `","tip":`...)
 	s.frame = strconv.AppendUint(s.frame, uint64(tip), 10)
 	if data != nil {
 		s.frame = append(append(s.frame, ','), data...)
@@ -221,7 +227,10 @@ func (s *stream) hand(control string, flush bool) error {
 func (s *stream) block(ctx context.Context, tip chain.Height) error {
 	h := s.at.Height
 	b, err := s.hub.ring.get(ctx, h, tip)
+	var gap *GapError
 	switch {
+	case errors.As(err, &gap):
+		return pruned(gap.Next)
 	case err != nil && ctx.Err() != nil, errors.Is(err, ErrGone) && !s.kept(h):
 		return nil // the next look says what to do
 	case err != nil:
