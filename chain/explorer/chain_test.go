@@ -368,7 +368,7 @@ func paths(n *network) []string {
 		"/v1/blocks/2/messages", "/v1/blocks/2/events", "/v1/messages", "/v1/messages?address=" + client, "/v1/messages?address=t01000",
 		"/v1/messages/" + hash, "/v1/accounts/" + client, "/v1/miners", "/v1/miners/t01000", "/v1/miners/t01000/sectors",
 		"/v1/miners/t01000/sectors?state=active", "/v1/miners/t01000/deadlines", "/v1/miners/t01000/deadlines?deadline=1",
-		"/v1/sectors/t01000/7", "/v1/sectors", "/v1/sectors?state=active,faulty&miner=t01000", "/v1/blocks?minHeight=2&maxHeight=4&sortDesc=false", "/v1/orders?state=filled,cancelled", "/v1/sectors/t01000/8", "/v1/deals", "/v1/deals?root=" + root.String(),
+		"/v1/sectors/t01000/7", "/v1/sectors", "/v1/sectors?state=active,faulty&miner=t01000", "/v1/blocks?minHeight=2&maxHeight=4&sortDesc=false", "/v1/orders?state=filled,cancelled", "/v1/sectors/t01000/8", "/v1/events", "/v1/events?kind=dealPaid", "/v1/events?kind=pledgeLocked&sortDesc=false", "/v1/accounts/" + client + "/events", "/v1/miners/t01000/events", "/v1/sectors/t01000/7/events", "/v1/sectors/t01000/7/proofs", "/v1/deals/1/events", "/v1/deals/1/proofs", "/v1/deals/1/payments", "/v1/orders/2/events", "/v1/channels/1/events", "/v1/deals", "/v1/deals?root=" + root.String(),
 		"/v1/deals?root=" + cid.NewCidV0(root.Hash()).String() + "&state=active&miner=t01000&client=" + client, "/v1/deals/1",
 		"/v1/orders", "/v1/orders?state=all", "/v1/orders?side=bid&owner=" + client, "/v1/orders?miner=t01000", "/v1/orders/1",
 		"/v1/orders/2", "/v1/orders/3", "/v1/validators", "/v1/market/book", "/v1/market/book?depth=1", "/v1/market/trades",

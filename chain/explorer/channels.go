@@ -97,12 +97,23 @@ func (a *API) channel(q *query) (any, error) {
 	}); ok {
 		return out, err
 	}
-	r, err := q.recall(chain.ChannelKey(id), c)
+	r, c, err := q.loadChannel()
 	if err != nil {
 		return nil, err
 	}
-	if r == nil {
-		return nil, notFound("there is no channel %d, or it was over before the index began", id)
-	}
 	return &ChannelDetail{q.channelOf(c, r), q.asOf(), nil}, nil
+}
+
+// loadChannel reads the channel that the path names.
+func (q *query) loadChannel() (*index.Record, *chain.Channel, error) {
+	id, err := q.number("channel")
+	if err != nil {
+		return nil, nil, err
+	}
+	v := new(chain.Channel)
+	r, err := q.recall(chain.ChannelKey(id), v)
+	if err == nil && r == nil {
+		err = notFound("there is no channel %d, or it was over before the index began", id)
+	}
+	return r, v, err
 }

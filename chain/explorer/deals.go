@@ -231,12 +231,23 @@ func (a *API) deal(q *query) (any, error) {
 	}); ok {
 		return out, err
 	}
-	r, err := q.recall(chain.DealKey(id), &d)
+	_, is, err := q.loadDeal()
 	if err != nil {
 		return nil, err
 	}
-	if r == nil {
-		return nil, notFound("there is no deal %d, or its record went before the index began", id)
+	return &DealDetail{q.dealOf(is), q.asOf(), nil}, nil
+}
+
+// loadDeal reads the deal that the path names.
+func (q *query) loadDeal() (*index.Record, *chain.Deal, error) {
+	id, err := q.number("deal")
+	if err != nil {
+		return nil, nil, err
 	}
-	return &DealDetail{q.dealOf(&d), q.asOf(), nil}, nil
+	v := new(chain.Deal)
+	r, err := q.recall(chain.DealKey(id), v)
+	if err == nil && r == nil {
+		err = notFound("there is no deal %d, or its record went before the index began", id)
+	}
+	return r, v, err
 }

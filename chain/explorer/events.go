@@ -1,6 +1,8 @@
 package explorer
 
 import (
+	"strconv"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/index"
@@ -23,6 +25,7 @@ type Event struct {
 	Lane       *uint64       `json:"lane,omitempty"`
 	Part       *uint64       `json:"part,omitempty"` // of a sector's openings
 	Line       *uint64       `json:"deadline,omitempty"`
+	Partition  *uint64       `json:"partition,omitempty"`
 	Period     *uint64       `json:"period,omitempty"`     // proving period of the miner
 	Expiration chain.Height  `json:"expiration,omitempty"` // of an extended sector
 	Proposal   uint64        `json:"proposal,omitempty"`
@@ -55,8 +58,13 @@ func (n names) eventOf(e *consensus.Event) *Event {
 	sector := func() { out.Sector = &e.Sector }
 	switch e.Kind {
 	case consensus.EventSectorCommitted, consensus.EventSectorFaulty, consensus.EventSectorRecovered,
-		consensus.EventSectorEnded, consensus.EventDealActive:
+		consensus.EventSectorEnded, consensus.EventDealActive, index.DepositLocked, index.PledgeLocked, index.PledgeReturned,
+		index.RecoveryDeclared:
 		sector()
+	case index.WindowMissed:
+		line, part := e.Index>>32, e.Index&(1<<32-1)
+		out.Line, out.Partition, out.Amount = &line, &part, nil
+		out.Sectors, _ = strconv.ParseUint(e.Amount.String(), 10, 64) // a count, of at most 32
 	case consensus.EventSectorExtended:
 		sector()
 		out.Expiration = chain.Height(e.Index)

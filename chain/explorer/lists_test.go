@@ -54,6 +54,9 @@ func lists(n *network) map[string]int {
 		"/v1/channels": 10, "/v1/channels?state=open": 8, "/v1/channels?state=settling,collected": 2, "/v1/channels?address=" + worker: 10, "/v1/channels?payer=" + client: 6,
 		"/v1/channels?payee=" + client: 0, "/v1/channels?payer=" + owner + "&state=open": 4, "/v1/channels?ids=1": 1, "/v1/channels?sortDesc=false&minHeight=70": 8,
 		"/v1/market/trades": 3, fmt.Sprintf("/v1/market/trades?sortDesc=false&minHeight=%d", tip-4): 2,
+		"/v1/events": -1, "/v1/events?sortDesc=false&minHeight=3": -1, "/v1/events?maxHeight=2": -1, "/v1/events?kind=orderPlaced": 14, "/v1/events?kind=orderPlaced&maxHeight=2&sortDesc=false": 4, "/v1/events?kind=sectorCommitted": 6,
+		"/v1/accounts/" + client + "/events": -1, "/v1/miners/t01000/events": -1, "/v1/sectors/t01000/7/events": -1, "/v1/deals/1/events": -1, "/v1/orders/2/events": -1,
+		"/v1/channels/1/events": 2, "/v1/channels/3/events": 2, "/v1/sectors/t01000/7/proofs": -1, "/v1/deals/1/proofs": -1, "/v1/deals/1/payments": -1, "/v1/sectors/t01000/8/proofs": 0,
 		"/v1/market/asks": 5, "/v1/market/bids": -1,
 	}
 }

@@ -168,12 +168,23 @@ func (a *API) order(q *query) (any, error) {
 	}); ok {
 		return out, err
 	}
-	r, err := q.recall(chain.OrderKey(id), o)
+	r, o, err := q.loadOrder()
 	if err != nil {
 		return nil, err
 	}
-	if r == nil {
-		return nil, notFound("there is no order %d, or it was over before the index began", id)
-	}
 	return &OrderDetail{q.orderOf(o, r), q.asOf(), nil}, nil
+}
+
+// loadOrder reads the order that the path names.
+func (q *query) loadOrder() (*index.Record, *chain.Order, error) {
+	id, err := q.number("order")
+	if err != nil {
+		return nil, nil, err
+	}
+	v := new(chain.Order)
+	r, err := q.recall(chain.OrderKey(id), v)
+	if err == nil && r == nil {
+		err = notFound("there is no order %d, or it was over before the index began", id)
+	}
+	return r, v, err
 }

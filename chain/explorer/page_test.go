@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -189,6 +190,33 @@ func TestPages(t *testing.T) {
 		if !met[kind] {
 			t.Errorf("no link led to a page of kind %q; met %v", kind, met)
 		}
+	}
+}
+
+// TestPageTopics checks that pages which renew themselves follow topics that the
+// node streams, and that a list does so at its beginning alone.
+func TestPageTopics(t *testing.T) {
+	api := explorer.Populated(t)
+	h := pages(t, api, api)
+	for path, want := range map[string]string{"/": "block", "/blocks": "block", "/messages": "message", "/market": "book,trades",
+		"/deal/1": "deal:1,sector:t01000/7", "/miner/t01000": "miner:t01000", "/sector/t01000/8": "sector:t01000/8", "/params": "", "/block/2": ""} {
+		_, rest, live := strings.Cut(fetch(h, path).Body.String(), `data-topics="`)
+		topics, _, _ := strings.Cut(rest, `"`)
+		if topics != want || live != (want != "") {
+			t.Errorf("%s follows %q, want %q", path, topics, want)
+		}
+		if !live {
+			continue
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/v1/events/stream?topics="+url.QueryEscape(topics), nil))
+		if w.Code != http.StatusOK {
+			t.Errorf("%s follows %q: %d %s", path, topics, w.Code, w.Body)
+		}
+	}
+	older := regexp.MustCompile(`href="(/blocks\?cursor=[^"]*)"`).FindStringSubmatch(fetch(h, "/blocks").Body.String())
+	if older == nil || strings.Contains(fetch(h, older[1]).Body.String(), "data-topics") {
+		t.Errorf("a list renews itself past its beginning: %v", older)
 	}
 }
 

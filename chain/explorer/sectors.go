@@ -127,12 +127,27 @@ func (a *API) sector(q *query) (any, error) {
 	}); ok {
 		return out, err
 	}
-	r, err := q.recall(chain.SectorKey(miner, number), &s)
+	_, is, err := q.loadSector()
 	if err != nil {
 		return nil, err
 	}
-	if r == nil {
-		return nil, notFound("miner %s has no sector %d, or its record went before the index began", q.minerText(miner), number)
+	return &SectorDetail{q.sectorOf(is, q.params()), q.asOf(), nil}, nil
+}
+
+// loadSector reads the sector that the path names.
+func (q *query) loadSector() (*index.Record, *chain.Sector, error) {
+	miner, err := q.miner()
+	if err != nil {
+		return nil, nil, err
 	}
-	return &SectorDetail{q.sectorOf(&s, q.params()), q.asOf(), nil}, nil
+	number, err := q.number("number")
+	if err != nil {
+		return nil, nil, err
+	}
+	s := new(chain.Sector)
+	r, err := q.recall(chain.SectorKey(miner, number), s)
+	if err == nil && r == nil {
+		err = notFound("miner %s has no sector %d, or its record went before the index began", q.minerText(miner), number)
+	}
+	return r, s, err
 }

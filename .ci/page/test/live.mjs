@@ -31,3 +31,46 @@ test("the home page renews itself", async () => {
     await context.close();
   }
 });
+
+test("it is a WebSocket that tells, until the page is paused", async () => {
+  const { context, page, wrongs } = await open(browser, "/params"); // which does not renew itself
+  try {
+    const opened = page.waitForEvent("websocket");
+    await page.goto(new URL("/", page.url()).href);
+    const socket = await opened;
+    assert.match(socket.url(), /^ws:.*\/v1\/live\?topics=block$/);
+    const closed = socket.waitForEvent("close");
+    await rise(page, await height(page));
+    assert.equal(await page.locator("#news").getAttribute("role"), "status");
+    await page.locator("#live").click();
+    await closed;
+    assert.equal(await page.locator("#news").textContent(), "Paused");
+    const again = page.waitForEvent("websocket");
+    await page.locator("#live").click();
+    assert.match((await again).url(), /&cursor=/, "it goes on from its cursor");
+    assert.deepEqual(wrongs, []);
+  } finally {
+    await context.close();
+  }
+});
+
+test("without WebSockets the page renews itself by server-sent events", async () => {
+  const { context, page, wrongs } = await open(browser, "/params");
+  try {
+    await page.addInitScript(() => {
+      window.WebSocket = class {
+        constructor() {
+          throw new Error("none here");
+        }
+      };
+    });
+    const streamed = page.waitForRequest(/\/v1\/events\/stream\?topics=block$/);
+    await page.goto(new URL("/", page.url()).href);
+    await streamed;
+    await rise(page, await rise(page, await height(page)));
+    await page.locator("#live").click();
+    assert.deepEqual(wrongs, []);
+  } finally {
+    await context.close();
+  }
+});

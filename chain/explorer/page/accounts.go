@@ -16,7 +16,7 @@ func account(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &document{Kicker: "Account", Title: short(a.Address), Name: a.Address}
+	d := &document{Kicker: "Account", Title: short(a.Address), Name: a.Address, Live: "address:" + a.Address}
 	about := section{Tiles: []tile{{"Balance", only(amount(a.Balance)), nil}, {"Next nonce", only(number(a.Nonce)), nil},
 		{"No-shows", only(number(a.NoShows)), only(faint("recent"))}}}
 	if !a.Exists {

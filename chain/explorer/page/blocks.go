@@ -25,7 +25,7 @@ func home(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &document{Title: "The network now", Kicker: s.Network, Live: true}
+	d := &document{Title: "The network now", Kicker: s.Network, Live: "block"}
 	d.Sections = []section{
 		{Note: sentence(s.Notice), Tiles: v.glance(s, t)},
 		{Title: "Newest blocks", Table: v.blockTable("Newest blocks", newest.Items), Links: []anchor{{"All blocks", "/blocks"}}},
@@ -66,7 +66,7 @@ func blocks(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Blocks", Sections: []section{{Table: v.blockTable("Blocks, newest first", l.Items), Links: v.pager(l.Next)}}}, nil
+	return &document{Title: "Blocks", Live: v.live("block"), Sections: []section{{Table: v.blockTable("Blocks, newest first", l.Items), Links: v.pager(l.Next)}}}, nil
 }
 
 func block(v *visit) (*document, error) {

@@ -47,7 +47,7 @@ func deal(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &document{Kicker: "Deal", Title: "#" + group(d.ID), Sections: []section{
+	out := &document{Kicker: "Deal", Title: "#" + group(d.ID), Live: dealTopics(d.Deal), Sections: []section{
 		{Tiles: v.dealTiles(d.Deal)}, {Title: "Life", Chart: v.progress(d.Deal), Facts: v.dealLife(d.Deal)},
 		{Title: "Money", Facts: v.dealMoney(d.Deal)}, {Title: "Content and parties", Facts: v.dealParties(d.Deal)}}}
 	if s := v.succession(d.Succeeds); s != nil {

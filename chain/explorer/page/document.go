@@ -15,7 +15,7 @@ type document struct {
 	Title    string
 	Kicker   string // above the title: what kind of thing it is
 	Name     string // beside the title: the name of the thing, whole
-	Live     bool   // it is renewed as blocks come
+	Live     string // topics of the stream by which it is renewed; empty: it is not
 	Sections []section
 }
 

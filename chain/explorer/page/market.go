@@ -178,7 +178,7 @@ func market(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Market", Live: v.param("cursor") == "", Sections: []section{
+	return &document{Title: "Market", Live: v.live("book,trades"), Sections: []section{
 		{Note: pricesAre, Tiles: v.marketTiles(t)}, *prices,
 		{Title: "Order book", Chart: v.depth(b), Tables: []table{*v.levelTable("Bids, the highest first", "No bids.", b.Bids), *v.levelTable("Asks, the lowest first", "No asks.", b.Asks)},
 			Links: []anchor{{"Orders one by one", "/orders"}}},

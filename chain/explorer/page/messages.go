@@ -86,7 +86,7 @@ func messages(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Messages", Sections: []section{{
+	return &document{Title: "Messages", Live: v.live("message"), Sections: []section{{
 		Form:  &form{"/messages", []field{{Name: "address", Label: "Account or miner", Value: who, Hint: "t1…, t01000"}}, "Show"},
 		Table: v.messageTable("Messages, newest first", l.Items, true), Links: v.pager(l.Next, "address", who)}}}, nil
 }

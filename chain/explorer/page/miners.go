@@ -41,7 +41,7 @@ func minerPage(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &document{Kicker: "Miner", Title: m.Miner.Miner, Sections: []section{
+	d := &document{Kicker: "Miner", Title: m.Miner.Miner, Live: "miner:" + m.Miner.Miner, Sections: []section{
 		{Tiles: v.minerTiles(m.Miner, total.PowerBytes)}, v.calendar(days), v.minerFacts(m.Miner)}}
 	lists, err := v.minerLists(m.Miner.Miner)
 	d.Sections = append(d.Sections, lists...)

@@ -80,5 +80,5 @@ func sectorPage(v *visit) (*document, error) {
 		}
 		t.row(only(hash(p.PieceCID, "")), only(bytesOf(p.PaddedSize)), of)
 	}
-	return &document{Kicker: "Sector", Title: s.Miner + " / " + group(s.Number), Sections: []section{{Facts: facts(about...)}, {Title: "Pieces", Table: t}}}, nil
+	return &document{Kicker: "Sector", Title: s.Miner + " / " + group(s.Number), Live: sectorTopic(s.Miner, s.Number), Sections: []section{{Facts: facts(about...)}, {Title: "Pieces", Table: t}}}, nil
 }

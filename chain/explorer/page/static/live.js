@@ -1,23 +1,64 @@
-// Renews the page as blocks come: it asks for the height, and when that has
-// grown, for the page itself, of which it takes the content as the node drew it.
+// Renews the page as blocks come. The node says over a stream that something of
+// the page's topics has happened (docs/api.md, "As it happens"); then the page
+// asks for itself and takes the content as the node drew it. The stream is a
+// WebSocket, or server-sent events where none can be had. It stands still while
+// the page is hidden or paused, and goes on from its cursor.
 const pause = document.getElementById("live");
-const every = 2000; // milliseconds
-let shown = document.querySelector("#asof data")?.value;
-let paused = false;
+const news = document.getElementById("news");
+const topics = encodeURIComponent(pause.dataset.topics);
+const least = 1000; // milliseconds between two renewals
+const quiet = 30000; // and between two announcements
+const gone = 4010; // close code: what the cursor names is no longer kept
+const refused = 4000; // close code: the node knows no such topics
 
-async function renew() {
-  if (paused || document.hidden || busy()) return;
-  const status = await (await fetch("/v1/node/id")).json();
-  if (String(status.height) === shown) return;
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (!answer.ok) return;
-  const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const id of ["content", "asof"]) {
-    const from = next.getElementById(id);
-    const to = document.getElementById(id);
-    if (from && to) to.replaceChildren(...document.importNode(from, true).childNodes);
+let shown = Number(document.querySelector("#asof data")?.value ?? 0);
+let paused = false;
+let stream; // what closes the open one; undefined: none is open
+let cursor = "";
+let wait = 1000; // milliseconds before the next try
+let retry; // timer of the next try
+let sockets = true; // none has failed before it said anything
+let wanted = 0; // height that the page should show
+let timer; // of the next renewal
+let renewed = 0; // when that was last
+let announced = Date.now();
+
+// heard takes a frame of the stream.
+function heard(text) {
+  const frame = JSON.parse(text);
+  cursor = frame.cursor || cursor;
+  wait = 1000;
+  if (frame.height > wanted) {
+    wanted = frame.height;
+    plan();
   }
-  shown = String(status.height);
+}
+
+function plan() {
+  timer ??= setTimeout(renew, Math.max(0, renewed + least - Date.now()));
+}
+
+// renew replaces the content, unless the reader is in the middle of it.
+async function renew() {
+  timer = undefined;
+  renewed = Date.now();
+  if (paused || document.hidden || wanted <= shown) return;
+  if (busy()) return plan();
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!answer.ok) return;
+    const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (paused || busy()) return plan();
+    for (const id of ["content", "asof"]) {
+      const from = next.getElementById(id);
+      const to = document.getElementById(id);
+      if (from && to) to.replaceChildren(...document.importNode(from, true).childNodes);
+    }
+    shown = Math.max(wanted, Number(next.querySelector("#asof data")?.value ?? 0));
+    announce();
+  } catch {
+    // the node is away; the stream will tell when it is back
+  }
 }
 
 // busy reports whether the reader is in the middle of what would be replaced:
@@ -32,18 +73,100 @@ function busy() {
   );
 }
 
-async function loop() {
+// announce tells a screen reader, now and then, that the page has changed.
+function announce() {
+  if (Date.now() - announced < quiet) return;
+  announced = Date.now();
+  news.textContent = "Renewed as of block " + shown;
+}
+
+// open begins a stream where the last one ended.
+function open() {
+  retry = undefined;
+  if (stream || paused || document.hidden) return;
+  const path = (name) => name + "?topics=" + topics + (cursor && "&cursor=" + cursor);
+  stream = sockets ? socket(path("/v1/live")) : events(path("/v1/events/stream"));
+}
+
+function close() {
+  clearTimeout(retry);
+  retry = undefined;
+  stream?.();
+  stream = undefined;
+}
+
+// ended has a stream that broke off followed by another, later each time.
+function ended(code) {
+  stream = undefined;
+  if (code === refused) return;
+  if (code === gone) cursor = "";
+  if (paused || document.hidden) return;
+  retry = setTimeout(open, wait);
+  wait = Math.min(2 * wait, 30000);
+}
+
+function socket(path) {
+  let ws;
   try {
-    await renew();
+    ws = new WebSocket(location.origin.replace(/^http/, "ws") + path);
   } catch {
-    // the node is away; it is asked again
+    sockets = false;
+    return events(path.replace("/v1/live", "/v1/events/stream"));
   }
-  setTimeout(loop, every);
+  let said = false;
+  ws.onmessage = (m) => {
+    said = true;
+    heard(m.data);
+  };
+  ws.onclose = (e) => {
+    if (!said && e.code === 1006) sockets = false; // a proxy on the way may let none through
+    ended(e.code);
+  };
+  return () => {
+    ws.onclose = null;
+    ws.close();
+  };
+}
+
+function events(path) {
+  const source = new EventSource(path);
+  source.onmessage = (m) => heard(m.data);
+  source.addEventListener("subscribed", (m) => heard(m.data));
+  source.addEventListener("heartbeat", (m) => heard(m.data));
+  const over = (code) => {
+    source.close();
+    ended(code);
+  };
+  source.addEventListener("close", (m) => over(JSON.parse(m.data).code));
+  source.onerror = () => {
+    sockets = true; // the node may have been away: both are tried in turn
+    over(0);
+  };
+  return () => source.close();
 }
 
 pause.hidden = false;
 pause.addEventListener("click", () => {
   paused = !paused;
   pause.textContent = paused ? "Go on" : "Pause";
+  news.textContent = paused ? "Paused" : "Going on";
+  if (paused) close();
+  else follow();
 });
-setTimeout(loop, every);
+
+// follow goes on after the page was hidden or paused.
+function follow() {
+  wait = 1000;
+  open();
+  if (wanted > shown) plan();
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) close();
+  else follow();
+});
+addEventListener("pagehide", close);
+addEventListener("pageshow", (e) => {
+  if (e.persisted) follow();
+});
+open();
