@@ -84,6 +84,7 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, rules *Rules, h http
 		refuse(err)
 		return
 	}
+	r = r.WithContext(who.With(r.Context()))
 	if rules.Stream {
 		done, ok := a.callers.Stream(who, start)
 		if !ok {

@@ -73,11 +73,12 @@ type Limits struct {
 	Streams   int           // of one IP address at once
 	Time      time.Duration // of one answer
 	Page      int           // items of a list at most
+	Rows      int           // of a list that is read as a whole, without a token that allows export
 }
 
 // DefaultLimits are generous for people and programs, not for floods.
 func DefaultLimits() Limits {
-	return Limits{PerSecond: 100, Burst: 400, Streams: 20, Time: 20 * time.Second, Page: 500}
+	return Limits{PerSecond: 100, Burst: 400, Streams: 20, Time: 20 * time.Second, Page: 500, Rows: 100_000}
 }
 
 func (l Limits) orDefault() Limits {
@@ -96,6 +97,9 @@ func (l Limits) orDefault() Limits {
 	}
 	if l.Page <= 0 {
 		l.Page = d.Page
+	}
+	if l.Rows <= 0 {
+		l.Rows = d.Rows
 	}
 	return l
 }

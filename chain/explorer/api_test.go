@@ -3,6 +3,7 @@ package explorer
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/explorer/export"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/state/proof"
 )
@@ -415,6 +417,16 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 		case w.Code/100 == 3: // the router cleans paths
 		case w.Code == 200 && content == "application/yaml":
+		case w.Code == 200 && content == export.ContentCSV:
+			if _, err := csv.NewReader(w.Body).ReadAll(); err != nil {
+				t.Fatalf("answer is not CSV: %v", err)
+			}
+		case w.Code == 200 && content == export.ContentNDJSON:
+			for line := range strings.Lines(w.Body.String()) {
+				if !json.Valid([]byte(line)) {
+					t.Fatalf("line is not JSON: %s", line)
+				}
+			}
 		case w.Code == 200 && content != contentJSON, w.Code != 200 && content != contentProblem:
 			t.Fatalf("%d of type %q", w.Code, content)
 		case !json.Valid(w.Body.Bytes()):

@@ -381,5 +381,6 @@ func paths(n *network) []string {
 		"/v1/orders/1?proof=true", "/v1/channels/1?proof=true", "/v1/supply?proof=true", "/v1/params?proof=true", "/v1/deals/1?proof=true&height=60",
 		"/v1/state/global/?proof=true", "/v1/state/deal/0000000000000001?proof=true", "/v1/state/deal/0000000000000001?height=3",
 		"/v1/state/miner/00000000000003e8", "/v1/state/order/0000000000000001", "/v1/state/channel/0000000000000001",
-		"/v1/state/sector/00000000000003e80000000000000007", "/health/livez", "/health/readyz", "/v1/openapi.yaml"}
+		"/v1/state/sector/00000000000003e80000000000000007", "/health/livez", "/health/readyz", "/v1/openapi.yaml",
+		"/v1/export/deals?from=1&to=90&format=csv"}
 }

@@ -178,7 +178,7 @@ func TestCompatAnswers(t *testing.T) {
 		"/cosmos/staking/v1beta1/validators": 200, "/cosmos/staking/v1beta1/validators?status=BOND_STATUS_UNBONDED": 200, "/cosmos/staking/v1beta1/validators/t01000": 404,
 		"/cosmos/staking/v1beta1/pool": 200, "/cosmos/tx/v1beta1/txs": 200, "/cosmos/tx/v1beta1/txs?events=tx.height%3D2&limit=1": 200,
 		"/cosmos/tx/v1beta1/txs?query=message.sender%3D'" + client + "'&page=2&limit=2": 200, "/cosmos/tx/v1beta1/txs?query=message.action%3D'x'": 400,
-		"/cosmos/tx/v1beta1/txs?order_by=ORDER_BY_ASC": 501, "/cosmos/tx/v1beta1/txs?page=0": 400, "/cosmos/tx/v1beta1/txs?page=9999&limit=100": 400,
+		"/cosmos/tx/v1beta1/txs?order_by=ORDER_BY_ASC": 200, "/cosmos/tx/v1beta1/txs?events=tx.height%3E%3D9&events=tx.height%3C%3D3": 200, "/cosmos/tx/v1beta1/txs?page=0": 400, "/cosmos/tx/v1beta1/txs?page=9999&limit=100": 400,
 		"/cosmos/tx/v1beta1/txs/" + strings.ToUpper(m.Hash): 200, "/cosmos/tx/v1beta1/txs/" + strings.Repeat("A", 64): 404,
 		bank + "/balances/" + client: 200, bank + "/balances/t01000": 200, bank + "/balances/nobody": 400, bank + "/balances/" + client + "/by_denom?denom=uatom": 200,
 		bank + "/supply": 200, bank + "/supply/by_denom?denom=attopdr": 200, bank + "/denoms_metadata": 200,
@@ -336,6 +336,8 @@ func TestCosmos(t *testing.T) {
 		}
 	}
 	same(t, "messages of a sender", object{got}, mine)
+	oldest := read(t, h, "/cosmos/tx/v1beta1/txs?order_by=ORDER_BY_ASC&limit=1&query="+url.QueryEscape("message.sender='"+m.From+"'"), 200)
+	same(t, "the oldest message of a sender", oldest.at("tx_responses", 0, "txhash"), mine[len(mine)-1])
 	of := read(t, h, fmt.Sprintf("/cosmos/tx/v1beta1/txs?events=%s", url.QueryEscape(fmt.Sprintf("tx.height=%d", m.Height))), 200)
 	same(t, "messages of a height", of.at("total"), fmt.Sprint(call[explorer.BlockDetail](t, api, fmt.Sprintf("/v1/blocks/%d", m.Height)).Messages))
 

@@ -249,7 +249,10 @@ func (a *API) payments(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Payments{*l.(*List[*Happening]), d.Total, d.Unspent, accrued}, nil
+	if page, ok := l.(*List[*Happening]); ok {
+		return &Payments{*page, d.Total, d.Unspent, accrued}, nil
+	}
+	return l, nil // it is read as a whole
 }
 
 // accrued is what a deal would pay if it were settled now: chain/consensus,

@@ -33,6 +33,12 @@ func listOf[T any](q *query, read func(p index.Page, add func(T)) (next []byte, 
 	if err := q.ready(); err != nil {
 		return nil, err
 	}
+	if form, err := q.bulk(); err != nil || form != nil {
+		if err != nil {
+			return nil, err
+		}
+		return whole(q, form, read)
+	}
 	p, err := q.page()
 	if err != nil {
 		return nil, err
@@ -119,7 +125,10 @@ func history[V, T any](q *query, width int, read func(*index.Snapshot, index.Pag
 	if err != nil {
 		return nil, err
 	}
-	l := out.(*List[T])
+	l, paged := out.(*List[T])
+	if !paged { // it is read as a whole
+		return out, nil
+	}
 	for _, g := range s.Gaps {
 		l.Gaps = append(l.Gaps, Gap(g))
 	}

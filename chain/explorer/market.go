@@ -39,8 +39,8 @@ const maxDepth = 500
 func (a *API) marketRoutes() []route {
 	return []route{
 		{path: "/v1/market/book", query: []string{"depth"}, handle: a.book, cost: 2},
-		{path: "/v1/market/asks", query: paged("piece_size", "duration", "collateral", "max_price", "region"), handle: a.asks, indexed: true, cost: 2},
-		{path: "/v1/market/bids", query: paged("price", "state"), handle: a.bids, indexed: true, cost: 2},
+		{path: "/v1/market/asks", query: []string{"piece_size", "duration", "collateral", "max_price", "region", "limit", "cursor"}, handle: a.asks, indexed: true, cost: 2},
+		{path: "/v1/market/bids", query: []string{"price", "state", "limit", "cursor"}, handle: a.bids, indexed: true, cost: 2},
 		{path: "/v1/market/trades", query: ordered(), handle: a.trades, indexed: true},
 		{path: "/v1/market/ticker", handle: a.ticker, indexed: true, cost: 2},
 		{path: "/v1/market/candles", query: []string{"interval", "from", "to", "limit"}, handle: a.candles, indexed: true, cost: 2},

@@ -2,7 +2,6 @@ package explorer
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 
@@ -17,19 +16,18 @@ type route struct {
 	query  []string // names of the query parameters that it knows
 	handle func(*query) (any, error)
 
-	indexed bool                  // answered from the index, too
-	cost    int                   // requests that it counts as; 0: 1
-	stream  func(url.Values) bool // whether the answer to these parameters is a *Stream; nil: never
-	scope   access.Scope          // that a token has to have; empty: none is needed
+	indexed bool         // answered from the index, too
+	cost    int          // requests that it counts as; 0: 1
+	scope   access.Scope // that a token has to have; empty: none is needed
 }
 
-// paged are the query parameters of every list.
-func paged(names ...string) []string { return append(names, "limit", "cursor") }
+// paged are the query parameters of every list that is also read as a whole.
+func paged(names ...string) []string { return append(names, "limit", "cursor", "format") }
 
 // routes are those of each noun, whose file has one line an operation.
 func (a *API) routes() []route {
 	return slices.Concat(a.nodeRoutes(), a.indexRoutes(), a.blockRoutes(), a.messageRoutes(), a.lifeRoutes(), a.accountRoutes(), a.minerRoutes(), a.sectorRoutes(),
-		a.dealRoutes(), a.orderRoutes(), a.validatorRoutes(), a.marketRoutes(), a.channelRoutes(), a.recordRoutes())
+		a.dealRoutes(), a.orderRoutes(), a.validatorRoutes(), a.marketRoutes(), a.channelRoutes(), a.recordRoutes(), a.exportRoutes())
 }
 
 // pattern is how a router names the route.
@@ -40,7 +38,10 @@ func (r *route) pattern() string {
 	return r.method + " " + r.path
 }
 
-func (r *route) mayStream(v url.Values) bool { return r.stream != nil && r.stream(v) }
+// streams reports whether the answer to a request is a *Stream.
+func (r *route) streams(req *http.Request) bool {
+	return r.path == exportPath || r.isList() && formOf(req) != nil
+}
 
 // perCost is how many items of a list cost as much as the first ones.
 const perCost = 100
@@ -51,11 +52,14 @@ const proofCost = 5
 // rules are those of a request. A list costs more, the more of it is wanted.
 func (r *route) rules(req *http.Request) *Rules {
 	rules := &Rules{Name: r.pattern(), Cost: max(r.cost, 1), Scope: r.scope}
+	if rules.Stream = r.streams(req); rules.Stream {
+		rules.Cost = bulkCost
+		return rules
+	}
 	if req.URL.RawQuery == "" {
 		return rules
 	}
 	values := req.URL.Query()
-	rules.Stream = r.mayStream(values)
 	if values.Get("proof") == "true" {
 		rules.Cost = max(rules.Cost, proofCost)
 	}

@@ -79,7 +79,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
 	}
 	defer q.close()
 	tag := ""
-	if of.method == "" {
+	if of.method == "" && !of.streams(r) {
 		tag = q.tag()
 		w.Header().Set("Cache-Control", keepAsked)
 	}
@@ -101,7 +101,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
 
 // recall is run, or what the same question got since the newest block.
 func (a *API) recall(q *query, of *route, tag string) (*Delivery, *Stream, error) {
-	if tag == "" || of.mayStream(q.values) {
+	if tag == "" {
 		return run(q, of, tag)
 	}
 	place := a.recent.place(q.view.Height(), tag, q.r.URL.RequestURI())

@@ -25,9 +25,9 @@ func newBenchCommand(g *globals) *cobra.Command {
 	for _, b := range bench.All() {
 		commands = append(commands, newBench(g, b))
 	}
-	commands = append(commands, newBenchLayers(g), newBenchRetrieval(g), newBenchSeller())
-	return newGroup("bench", "Measure the sealing engine and retrieval beside references",
-		`Measure parts of the sealing engine, and retrieval. Each figure of the engine is taken in
+	commands = append(commands, newBenchLayers(g), newBenchRetrieval(g), newBenchSeller(), newBenchExplorer(g), newBenchExplorerProcess())
+	return newGroup("bench", "Measure the sealing engine, retrieval and the explorer beside references",
+		`Measure parts of the sealing engine, retrieval, and the explorer. Each figure of the engine is taken in
 slices that alternate with slices of a reference that does the same work, in the same
 process: what counts is the ratio. Given are the median of the rounds, the least and the
 greatest.`, commands...)

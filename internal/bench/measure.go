@@ -139,3 +139,8 @@ func perSecond(ns float64) float64 { return 1e9 / ns }
 func megabytes(bytes int) func(float64) float64 {
 	return func(ns float64) float64 { return float64(bytes) / ns * 1e3 }
 }
+
+// plain is a row of one figure that is compared with nothing.
+func plain(name, unit string, value float64) Row {
+	return Row{Name: name, Unit: unit, Figure: Figure{value, value, value}}
+}

@@ -2,14 +2,15 @@
 // whoever a deal entitles to them for nothing.
 //
 // A session is one stream. Three goroutines share it: one reads what the buyer
-// says, one makes ticks durable, and the one that called Serve sends. The
-// sender asks before each chunk whether the session has credit left:
+// says, and notes each tick before it counts; one syncs the notes; and the one that
+// called Serve sends. The sender asks before each chunk whether all of these hold:
 //
-//	sent - paid < retrieval.Window(paid, credit, owed)   over all sessions of the channel
-//	ticks accepted - ticks durable < retrieval.MaxCredit
-//	ticks used + chunks unpaid < ticks that the channel covers
+//	unpaid in the session < retrieval.Window(paid in it, credit, owed)
+//	unpaid in all sessions of the channel + owed < credit
+//	ticks used + unpaid < ticks that the channel covers
 //
-// so that a buyer that stops paying, and a crash of this process, each cost at
-// most one credit window. Redeemer takes the vouchers to the chain, well before
-// they expire.
+// so that a buyer that stops paying costs at most one credit window, and the end of
+// this process nothing beside. A crash of the machine may cost the ticks of the last
+// 20 ms as well, until the buyer comes back. Redeemer takes the vouchers to the chain,
+// well before they expire.
 package seller

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -30,7 +31,22 @@ const maxCallers = 100_000
 type Caller struct {
 	Key   string // an IPv4 address, a network of IPv6 addresses, or a token
 	Local bool   // on the same machine, by no proxy
+	Scope Scope  // of the token that it shows; empty: none
 	token bool
+}
+
+// callerIn is the key of a Caller in a context.
+type callerIn struct{}
+
+// With tells what answers a request who asks.
+func (c Caller) With(ctx context.Context) context.Context {
+	return context.WithValue(ctx, callerIn{}, c)
+}
+
+// From says who asks; a caller in the same process is not known.
+func From(ctx context.Context) (c Caller, known bool) {
+	c, known = ctx.Value(callerIn{}).(Caller)
+	return c, known
 }
 
 // Callers counts what each caller asks for.
@@ -79,7 +95,7 @@ func (c *Callers) Of(r *http.Request) Caller {
 }
 
 // OfToken is the caller that shows a token, wherever it asks from.
-func OfToken(t *Token) Caller { return Caller{Key: "token " + t.Hash, token: true} }
+func OfToken(t *Token) Caller { return Caller{Key: "token " + t.Hash, Scope: t.Scope, token: true} }
 
 func (c *Callers) trusts(a netip.Addr) bool {
 	for _, p := range c.proxies {

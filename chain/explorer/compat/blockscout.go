@@ -329,8 +329,8 @@ type scoutFind struct {
 	Priority    int           `json:"priority"`
 }
 
-// find is what a text names: a block by height or hash, a message, an address.
-func (v *visit) find(q string) ([]*scoutFind, error) {
+// named is what a text names: a block by height or hash, a message, an address.
+func (v *visit) named(q string) ([]*scoutFind, error) {
 	var out []*scoutFind
 	try := func(f *scoutFind, err error) error {
 		if err == nil {
@@ -372,7 +372,7 @@ func (v *visit) find(q string) ([]*scoutFind, error) {
 }
 
 func scoutSearch(v *visit) (any, error) {
-	found, err := v.find(v.param("q"))
+	found, err := v.named(v.param("q"))
 	if err != nil {
 		return nil, err
 	}
@@ -387,7 +387,7 @@ type scoutWay struct {
 }
 
 func scoutRedirect(v *visit) (any, error) {
-	found, err := v.find(v.param("q"))
+	found, err := v.named(v.param("q"))
 	if err != nil || len(found) != 1 {
 		return &scoutWay{}, err
 	}

@@ -2,11 +2,9 @@ package compat
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/explorer"
 )
@@ -133,30 +131,16 @@ func scanList(v *visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, last, err := v.scanRange()
-	if err != nil {
-		return nil, err
-	}
-	query := []string{"address", v.param("address")}
 	if v.param("address") == "" {
 		return nil, refusal(http.StatusBadRequest, "address is missing")
 	}
-	skip, take := (page-1)*size, size
-	oldestFirst := v.param("sort") != "desc"
-	if oldestFirst { // lists begin at the newest: all that fit are read, and turned around
-		skip, take = 0, mostSkip
-	}
-	list, err := v.walk(skip, take, "/v1/messages", query, within(first, last))
-	if err != nil {
+	s := &search{touched: v.param("address"), oldestFirst: v.param("sort") != "desc"}
+	if err := v.scanRange(s); err != nil {
 		return nil, err
 	}
-	if oldestFirst {
-		if len(list) == mostSkip {
-			return nil, refusal(http.StatusBadRequest, "that are %d messages or more: narrow startblock and endblock, or want sort=desc", mostSkip)
-		}
-		slices.Reverse(list)
-		from := min((page-1)*size, len(list))
-		list = list[from:min(from+size, len(list))]
+	list, err := v.find(s, (page-1)*size, size)
+	if err != nil {
+		return nil, err
 	}
 	return v.scannedAll(list)
 }
@@ -185,17 +169,20 @@ func (v *visit) scannedAll(list []*explorer.Message) ([]*scannedMessage, error) 
 }
 
 // scanRange reads startblock and endblock.
-func (v *visit) scanRange() (first, last chain.Height, err error) {
-	last = 1<<63 - 1
-	if s := v.param("startblock"); s != "" {
-		if first, err = parseHeight("startblock", s); err != nil {
-			return 0, 0, err
+func (v *visit) scanRange(s *search) error {
+	if text := v.param("startblock"); text != "" {
+		h, err := parseHeight("startblock", text)
+		if err != nil {
+			return err
 		}
+		s.first = h
 	}
-	if s := v.param("endblock"); s != "" && s != "latest" {
-		if last, err = parseHeight("endblock", s); err != nil {
-			return 0, 0, err
+	if text := v.param("endblock"); text != "" && text != "latest" {
+		h, err := parseHeight("endblock", text)
+		if err != nil {
+			return err
 		}
+		s.until(h)
 	}
-	return first, last, nil
+	return nil
 }

@@ -12,7 +12,7 @@ import (
 const (
 	mostItems = 100
 	mostSkip  = 10_000
-	apiPage   = 500
+	apiPage   = 500 // items of a page of the API at most
 )
 
 // transfer is what a message does in the terms of other chains.
@@ -56,45 +56,77 @@ func (v *visit) contents(all []*explorer.Message) ([]*explorer.MessageDetail, er
 	return out, nil
 }
 
-// walk reads a list of messages from its beginning, and returns take of those
-// that fit after the first skip of them. It ends early where each says that
-// nothing can follow.
-func (v *visit) walk(skip, take int, path string, query []string, fits func(*explorer.Message) (fit, more bool)) ([]*explorer.Message, error) {
+// search says which messages are wanted, and in which order.
+type search struct {
+	first, last chain.Height // last 0: to the newest
+	touched     string       // address that sent them or that they touched; empty: any
+	sender      string       // address that sent them; empty: any
+	oldestFirst bool
+}
+
+// until bounds the heights from above.
+func (s *search) until(h chain.Height) {
+	switch {
+	case h == 0: // no message is so old
+		s.first, s.last = 2, 1
+	case s.last == 0 || h < s.last:
+		s.last = h
+	}
+}
+
+// list is the list of the API in which they are, with its parameters.
+func (v *visit) list(s *search) (path string, query []string, err error) {
+	if s.first > 0 && s.first == s.last && s.touched == s.sender {
+		return "/v1/blocks/" + decimal(s.first) + "/messages", nil, nil
+	}
+	query = []string{"address", s.touched}
+	if s.last > 0 {
+		query = append(query, "maxHeight", decimal(s.last))
+	}
+	if s.oldestFirst {
+		query = append(query, "sortDesc", "false")
+	}
+	status, err := ask[explorer.Status](v, "/v1/status")
+	if err != nil {
+		return "", nil, err
+	}
+	if s.first > status.Index.First { // else all that are kept
+		query = append(query, "minHeight", decimal(s.first))
+	}
+	return "/v1/messages", query, nil
+}
+
+// find returns take of the messages that are searched for, after the first skip
+// of them.
+func (v *visit) find(s *search, skip, take int) ([]*explorer.Message, error) {
 	if skip > mostSkip {
 		return nil, refusal(http.StatusBadRequest, "want at most %d before the page: narrow the heights", mostSkip)
 	}
+	path, query, err := v.list(s)
+	if err != nil || s.last > 0 && s.first > s.last {
+		return nil, err
+	}
 	var out []*explorer.Message
-	for cursor, seen := "", 0; ; {
-		l, err := ask[explorer.List[*explorer.Message]](v, path, append(query, "limit", decimal(apiPage), "cursor", cursor)...)
+	for cursor, read := "", 0; read < mostSkip+mostItems; {
+		l, err := ask[explorer.List[*explorer.Message]](v, path, append(query, "limit", decimal(min(skip+take, apiPage)), "cursor", cursor)...)
 		if err != nil {
 			return nil, err
 		}
 		for _, m := range l.Items {
-			fit, more := fits(m)
-			if !more {
-				return out, nil
-			}
-			if seen++; seen > mostSkip+mostItems {
-				return nil, refusal(http.StatusBadRequest, "more than %d messages would have to be read: narrow the heights", mostSkip)
-			}
-			if !fit {
-				continue
-			}
-			if skip > 0 {
+			switch {
+			case s.sender != "" && m.From != s.sender:
+			case skip > 0:
 				skip--
-				continue
-			}
-			if out = append(out, m); len(out) == take {
-				return out, nil
+			default:
+				if out = append(out, m); len(out) == take {
+					return out, nil
+				}
 			}
 		}
 		if cursor = l.Next; cursor == "" {
 			return out, nil
 		}
+		read += len(l.Items)
 	}
-}
-
-// within is for walk: messages of heights from first to last, newest first.
-func within(first, last chain.Height) func(*explorer.Message) (bool, bool) {
-	return func(m *explorer.Message) (bool, bool) { return m.Height <= last, m.Height >= first }
+	return nil, refusal(http.StatusBadRequest, "more than %d messages would have to be read: narrow the heights", mostSkip)
 }

@@ -66,12 +66,13 @@ func TestShare(t *testing.T) {
 
 // TestConditions reads searches for messages.
 func TestConditions(t *testing.T) {
-	for text, want := range map[string]txSearch{
+	for text, want := range map[string]search{
 		"tx.height=5":                                   {first: 5, last: 5},
+		"tx.height<=9 AND tx.height=0":                  {first: 2, last: 1},
 		"tx.height>='5' AND tx.height<='9'":             {first: 5, last: 9},
-		"message.sender='t1abc'":                        {last: 1<<63 - 1, sender: "t1abc", touched: "t1abc"},
+		"message.sender='t1abc'":                        {sender: "t1abc", touched: "t1abc"},
 		"transfer.recipient = 't1abc' AND tx.height<=3": {last: 3, touched: "t1abc"},
-		"": {last: 1<<63 - 1},
+		"": {},
 	} {
 		got, err := searchOf(strings.Split(text, " AND "))
 		if err != nil || *got != want {

@@ -128,14 +128,8 @@ type cosmosTxList struct {
 // condition is one of a search: tx.height=5, message.sender='t1...'.
 var condition = regexp.MustCompile(`^\s*([a-z_.]+)\s*(=|>=|<=)\s*'?([^'\s]*)'?\s*$`)
 
-// txSearch is what the conditions of a search say together.
-type txSearch struct {
-	first, last     chain.Height
-	sender, touched string // addresses
-}
-
 // searched reads the conditions: "query" of newer clients, "events" of older ones.
-func (v *visit) searched() (*txSearch, error) {
+func (v *visit) searched() (*search, error) {
 	var all []string
 	for _, part := range append(v.r.URL.Query()["query"], v.r.URL.Query()["events"]...) {
 		all = append(all, strings.Split(part, " AND ")...)
@@ -143,8 +137,8 @@ func (v *visit) searched() (*txSearch, error) {
 	return searchOf(all)
 }
 
-func searchOf(conditions []string) (*txSearch, error) {
-	s := &txSearch{last: 1<<63 - 1}
+func searchOf(conditions []string) (*search, error) {
+	s := &search{}
 	for _, one := range conditions {
 		if strings.TrimSpace(one) == "" {
 			continue
@@ -156,7 +150,7 @@ func searchOf(conditions []string) (*txSearch, error) {
 	return s, nil
 }
 
-func (s *txSearch) add(text string) error {
+func (s *search) add(text string) error {
 	m := condition.FindStringSubmatch(text)
 	if m == nil {
 		return refusal(http.StatusBadRequest, "condition %.80q: want KEY='VALUE'", text)
@@ -171,7 +165,7 @@ func (s *txSearch) add(text string) error {
 			s.first = max(s.first, h)
 		}
 		if op != ">=" {
-			s.last = min(s.last, h)
+			s.until(h)
 		}
 	case op != "=":
 		return refusal(http.StatusBadRequest, "condition %.80q: only tx.height is compared", text)
@@ -193,7 +187,7 @@ func parseHeight(name, s string) (chain.Height, error) {
 	return chain.Height(h), nil
 }
 
-// cosmosTxs lists messages, newest first.
+// cosmosTxs lists messages, newest first unless the other order is wanted.
 func cosmosTxs(v *visit) (any, error) {
 	s, err := v.searched()
 	if err != nil {
@@ -207,19 +201,8 @@ func cosmosTxs(v *visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o := v.param("order_by"); o == "ORDER_BY_ASC" || o == "1" {
-		return nil, refusal(http.StatusNotImplemented, "messages are listed newest first: want ORDER_BY_DESC")
-	}
-	near := within(s.first, s.last)
-	fits := func(m *explorer.Message) (bool, bool) {
-		fit, more := near(m)
-		return fit && (s.sender == "" || m.From == s.sender), more
-	}
-	path, query := "/v1/messages", []string{"address", s.touched}
-	if s.first == s.last && s.touched == s.sender {
-		path, query = "/v1/blocks/"+decimal(s.first)+"/messages", nil
-	}
-	list, err := v.walk((page-1)*limit, limit, path, query, fits)
+	s.oldestFirst = v.param("order_by") == "ORDER_BY_ASC" || v.param("order_by") == "1"
+	list, err := v.find(s, (page-1)*limit, limit)
 	if err != nil {
 		return nil, err
 	}

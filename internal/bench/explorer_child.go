@@ -1,0 +1,80 @@
+package bench
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// child is a process that runs RunExplorerChild.
+type child struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+// startChild starts a process and tells it what to do. before stands before its
+// command line: another program that runs it.
+func startChild(command []string, env []string, c *childConfig) (*child, error) {
+	p := &child{cmd: exec.Command(command[0], command[1:]...)}
+	p.cmd.Stderr = os.Stderr
+	p.cmd.Env = append(os.Environ(), env...)
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.out = bufio.NewScanner(out)
+	p.out.Buffer(nil, 64<<20)
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", command[0], err)
+	}
+	if err := json.NewEncoder(p.in).Encode(c); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// read reads the next line that the process writes.
+func (p *child) read(v any) error {
+	if !p.out.Scan() {
+		return errors.Join(errors.New("the other process is gone"), p.out.Err())
+	}
+	return json.Unmarshal(p.out.Bytes(), v)
+}
+
+// close ends the process: it stops when its input does.
+func (p *child) close() error { return errors.Join(p.in.Close(), p.cmd.Wait()) }
+
+// memory is the most memory that a running process has had resident, in bytes; 0
+// where the system does not say.
+func (p *child) memory() uint64 {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(raw), "VmHWM:")
+	line, _, _ := strings.Cut(rest, "\n")
+	kib, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(line), "kB")), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kib << 10
+}
+
+// askChild runs a process that does one thing and ends.
+func askChild(command []string, c *childConfig, v any) error {
+	p, err := startChild(command, nil, c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.read(v), p.close())
+}

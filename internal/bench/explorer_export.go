@@ -1,0 +1,46 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// exports measures the export of all deals, from the process that serves them to
+// a file, by another.
+func (e *explorerBench) exports(ctx context.Context) (rows []Row, err error) {
+	server, open, err := e.serve(0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, server.close()) }()
+	dir, err := os.MkdirTemp(e.Dir, "export-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	for _, format := range []string{"csv", "parquet"} {
+		e.Log("exporting %d deals as %s", e.Size.Deals, format)
+		path := filepath.Join(dir, "deals."+format)
+		cmd := exec.CommandContext(ctx, e.Export[0], append(e.Export[1:], "--node", open.URL, "--table", "deals", "--format", format, "--out", path)...)
+		cmd.Stderr = os.Stderr
+		began := time.Now()
+		if err := cmd.Run(); err != nil {
+			return rows, fmt.Errorf("export as %s: %w", format, err)
+		}
+		took := time.Since(began)
+		info, err := os.Stat(path)
+		if err != nil {
+			return rows, err
+		}
+		name := fmt.Sprintf("export of %d deals as %s", e.Size.Deals, format)
+		rows = append(rows, plain(name, "s", took.Seconds()), plain(name+": file", "MiB", mebibytes(uint64(info.Size()))),
+			plain(name+": processor time of the command", "s", used(cmd)), plain(name+": resident at most, the command", "MiB", mebibytes(residentOf(cmd))),
+			plain(name+": resident at most, the server", "MiB", mebibytes(server.memory())))
+	}
+	return rows, nil
+}

@@ -1,0 +1,146 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/internal/bench/scale"
+)
+
+// followBlocks is how many blocks are executed, and then indexed, at a time.
+const followBlocks = 50
+
+// taken is what some work took: by the clock, and of the processors.
+type taken struct{ clock, processor time.Duration }
+
+// take measures some work.
+func take(work func() error) (taken, error) {
+	began, used := time.Now(), processorTime()
+	err := work()
+	return taken{time.Since(began), processorTime() - used}, err
+}
+
+// per is nanoseconds of the processors a block.
+func (t taken) per(blocks int) float64 { return float64(t.processor.Nanoseconds()) / float64(blocks) }
+
+// Following measures what the index of a big chain takes for blocks of each mix
+// beside what executing and committing the same blocks takes, in turn.
+func (e *explorerBench) following(ctx context.Context) (rows []Row, err error) {
+	chain, err := scale.Open(ctx, e.dir("chain"), e.Size, e.Log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, chain.Close()) }()
+	x, err := openIndex(e.dir("chain"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, x.Close()) }()
+	behind := chain.Store.View().Height()
+	if _, h, ok := x.Tip(); ok {
+		behind -= h
+	}
+	first, err := take(func() error { return indexAll(ctx, x, chain) })
+	if err != nil {
+		return nil, err
+	}
+	if behind > chain.Base()/2 {
+		rows = append(rows, plain(fmt.Sprintf("index of %d deals and sectors, from nothing", e.Size.Deals), "s", first.clock.Seconds()))
+	}
+	for _, mix := range scale.Mixes() {
+		e.Log("following blocks: %s", mix)
+		var times [2][]float64
+		for range e.Rounds {
+			executed, followed, err := e.round(ctx, x, chain, mix, followBlocks)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", mix, err)
+			}
+			times[0], times[1] = append(times[0], followed.per(followBlocks)), append(times[1], executed.per(followBlocks))
+		}
+		rows = append(rows, versus("index follows a block: "+string(mix), "µs", "executing it", times, microseconds))
+	}
+	return rows, nil
+}
+
+func microseconds(ns float64) float64 { return ns / 1e3 }
+
+// round executes so many blocks, then has the index follow them.
+func (e *explorerBench) round(ctx context.Context, x *index.Index, c *scale.Chain, mix scale.Mix, blocks int) (executed, followed taken, err error) {
+	for range blocks {
+		messages, err := c.Messages(mix, e.Messages)
+		if err != nil {
+			return executed, followed, err
+		}
+		one, err := take(func() error { return c.Play(ctx, messages) })
+		if err != nil {
+			return executed, followed, err
+		}
+		executed.clock += one.clock
+		executed.processor += one.processor
+	}
+	followed, err = take(func() error { return indexAll(ctx, x, c) })
+	return executed, followed, err
+}
+
+// indexAll has an index take in all of a chain, as a node's does.
+func indexAll(ctx context.Context, x *index.Index, c *scale.Chain) error {
+	stop := follow(ctx, x, c)
+	err := reach(ctx, x, c)
+	return errors.Join(err, stop())
+}
+
+// rebuildSize is of the chain whose index is rebuilt: what its blocks need, and no more,
+// so that it is they that are measured.
+var rebuildSize = scale.Size{Deals: 1000, Sectors: 1000, Miners: 10, Orders: 1000, Accounts: 1000, Channels: 1000}
+
+// rebuilding measures making an index from the Updates of blocks beside executing
+// and committing these blocks.
+func (e *explorerBench) rebuilding(ctx context.Context) (rows []Row, err error) {
+	var times [2][]float64
+	for n := range e.Rounds {
+		e.Log("rebuilding an index: %d of %d", n+1, e.Rounds)
+		executed, rebuilt, err := e.rebuild(ctx)
+		if err != nil {
+			return nil, err
+		}
+		times[0], times[1] = append(times[0], rebuilt.per(e.Blocks)), append(times[1], executed.per(e.Blocks))
+	}
+	return []Row{versus("index rebuilt from Updates, a mixed block", "µs", "executing it", times, microseconds)}, nil
+}
+
+func (e *explorerBench) rebuild(ctx context.Context) (executed, rebuilt taken, err error) {
+	dir, err := os.MkdirTemp(e.Dir, "rebuild-*")
+	if err != nil {
+		return executed, rebuilt, err
+	}
+	defer os.RemoveAll(dir)
+	chain, err := scale.Open(ctx, filepath.Join(dir, "chain"), rebuildSize, func(string, ...any) {})
+	if err != nil {
+		return executed, rebuilt, err
+	}
+	defer func() { err = errors.Join(err, chain.Close()) }()
+	for range e.Blocks {
+		messages, err := chain.Messages(scale.Mixed, e.Messages)
+		if err != nil {
+			return executed, rebuilt, err
+		}
+		one, err := take(func() error { return chain.Play(ctx, messages) })
+		if err != nil {
+			return executed, rebuilt, err
+		}
+		executed.clock += one.clock
+		executed.processor += one.processor
+	}
+	x, err := openIndex(dir)
+	if err != nil {
+		return executed, rebuilt, err
+	}
+	defer func() { err = errors.Join(err, x.Close()) }()
+	rebuilt, err = take(func() error { return indexAll(ctx, x, chain) })
+	return executed, rebuilt, err
+}

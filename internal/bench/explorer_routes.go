@@ -1,0 +1,162 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/internal/bench/scale"
+)
+
+// instead are patterns, and what of the samples takes the place of parts of them.
+var instead = []struct{ part, sample string }{
+	{"{miner}/{number}", "sector"}, {"{table}/{key}", "record"}, {"{table}/{$}", ""}, {"blocks/{height}", "block"},
+}
+
+// asked are the forms in which routes are asked beside their bare path: with the
+// filters that people use, and what they require.
+var asked = map[string][]string{
+	"/v1/deals":                  {"client={address}", "miner={miner}", "root={root}", "piece={piece}", "state=active", "state=void", "miner={miner}&state=lost"},
+	"/v1/messages":               {"address={address}", "address={miner}"},
+	"/v1/miners":                 {"owner={address}", "worker={address}"},
+	"/v1/miners/{miner}/sectors": {"state=active", "state=faulty"},
+	"/v1/orders":                 {"owner={address}", "side=bid", "miner={miner}", "state=all"},
+	"/v1/channels":               {"address={address}"},
+	"/v1/market/asks":            {"piece_size=1048576&duration=10000&collateral=0"},
+	"/v1/market/candles":         {"interval=1h"},
+	"/v1/search":                 {"q={deal}", "q={address}", "q={root}", "q={hash}", "q={miner}"},
+}
+
+// unmeasured are GETs that are neither a list nor a detail.
+var unmeasured = []string{"/v1/openapi.yaml", "/v1/live", "/v1/events/stream", "/v1/export/{table}", "/v1/state/{table}/", "/health/livez", "/health/readyz"}
+
+// routesOf makes the load of all lists and details from the API's routes: each
+// with paths for names drawn by chance.
+func routesOf(names scale.Samples) (out []LoadRoute) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, pattern := range explorer.Paths() {
+		if slices.Contains(unmeasured, pattern) {
+			continue
+		}
+		for _, query := range append([]string{""}, asked[pattern]...) {
+			r := LoadRoute{Name: pattern}
+			if query != "" {
+				r.Name += "?" + query
+			}
+			template := r.Name
+			for range samplesOf {
+				path := fill(template, names, random)
+				r.Paths = append(r.Paths, path)
+				if path == template { // nothing to choose
+					break
+				}
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// fill puts names into a pattern. What there is no name for stays.
+func fill(pattern string, names scale.Samples, random *rand.Rand) string {
+	draw := func(kind string) string {
+		if len(names[kind]) == 0 {
+			return ""
+		}
+		return names[kind][random.IntN(len(names[kind]))]
+	}
+	for _, i := range instead {
+		before, after, ok := strings.Cut(pattern, i.part)
+		if ok && i.sample == "block" {
+			pattern = before + "blocks/" + draw("block") + after
+		} else if ok && i.sample != "" {
+			pattern = before + draw(i.sample) + after
+		}
+	}
+	for from := 0; ; {
+		start := strings.Index(pattern[from:], "{")
+		if start < 0 {
+			return pattern
+		}
+		start += from
+		end := start + strings.Index(pattern[start:], "}")
+		name := draw(pattern[start+1 : end])
+		if name == "" {
+			from = end
+			continue
+		}
+		pattern = pattern[:start] + name + pattern[end+1:]
+		from = start + len(name)
+	}
+}
+
+// answering asks one path of each route and keeps those that answer 200, lists
+// also at pages behind the first; log is told of the others.
+func answering(ctx context.Context, base string, routes []LoadRoute, log func(string, ...any)) (out []LoadRoute, err error) {
+	for _, r := range routes {
+		status, body, err := fetch(ctx, base+r.Paths[0])
+		if err != nil {
+			return nil, err
+		}
+		if status != http.StatusOK {
+			log("not measured: %s: %d: %.120s", r.Paths[0], status, body)
+			continue
+		}
+		if r.Paths, err = deeper(ctx, base, r.Paths, body); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// pagesDeep is how many further pages of a list are asked.
+const pagesDeep = 20
+
+// deeper adds the pages that follow the first one of a list without a name in its path.
+func deeper(ctx context.Context, base string, paths []string, body string) ([]string, error) {
+	if len(paths) > 1 {
+		return paths, nil
+	}
+	first := paths[0]
+	for range pagesDeep {
+		_, rest, ok := strings.Cut(body, `"next":"`)
+		if !ok {
+			break
+		}
+		cursor, _, _ := strings.Cut(rest, `"`)
+		separator := "?"
+		if strings.Contains(first, "?") {
+			separator = "&"
+		}
+		path := first + separator + "cursor=" + cursor
+		status, next, err := fetch(ctx, base+path)
+		if err != nil {
+			return nil, err
+		}
+		if status != http.StatusOK {
+			return nil, fmt.Errorf("%s: %d: %.120s", path, status, next)
+		}
+		paths, body = append(paths, path), next
+	}
+	return paths, nil
+}
+
+func fetch(ctx context.Context, url string) (status int, body string, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer answer.Body.Close()
+	raw, err := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(raw), err
+}
