@@ -114,7 +114,9 @@ func channel(v *visit) (*document, error) {
 		fact{Label: "Opened", Values: firstOf("opened", v.heightAt(c.Opened))},
 		fact{Label: "Can be collected from", Values: firstOf("settleAt", v.heightAt(c.SettleAt))},
 		fact{Label: "Collected", Values: v.heightAt(c.Ended)})
-	return &document{Kicker: "Payment channel", Title: "#" + group(c.ID), Claim: claimOf(path, "channel", chain.ChannelKey(c.ID), c.Height), Sections: []section{{Facts: about}, {Title: "Lanes", Table: t}}}, nil
+	d := &document{Kicker: "Payment channel", Title: "#" + group(c.ID), Sections: []section{{Facts: about}, {Title: "Lanes", Table: t}}}
+	d.claims(claimOf(path, "channel", chain.ChannelKey(c.ID), c.Height), c.Ended)
+	return d, nil
 }
 
 // missing reports whether an error says that there is no such thing.

@@ -20,6 +20,7 @@ type document struct {
 	Name     string // beside the title: the name of the thing, whole
 	Live     string // topics of the stream by which it is renewed; empty: it is not
 	Claim    *claim // answer of the API that can be proven; nil: none
+	Over     bool   // there is none any more: the record has left the state
 	Sections []section
 }
 
@@ -74,6 +75,14 @@ type claim struct {
 	Kind   string // of the answer, as explorer.Proof has it
 	Key    string // of the record, hexadecimal
 	Height chain.Height
+}
+
+// claims makes an answer the document's claim, unless the thing is over and its
+// record has left the state.
+func (d *document) claims(c *claim, ended chain.Height) {
+	if d.Over = ended != 0; !d.Over {
+		d.Claim = c
+	}
 }
 
 func claimOf(path, kind string, k chain.Key, at chain.Height) *claim {

@@ -68,7 +68,8 @@ func order(v *visit) (*document, error) {
 	if o.Ask != nil {
 		about = append(about, v.askFacts(o.Ask)...)
 	}
-	d := &document{Kicker: title(o.Side), Title: "#" + group(o.ID), Claim: claimOf(path, "order", chain.OrderKey(o.ID), o.Height), Sections: []section{{Facts: facts(about...)}}}
+	d := &document{Kicker: title(o.Side), Title: "#" + group(o.ID), Sections: []section{{Facts: facts(about...)}}}
+	d.claims(claimOf(path, "order", chain.OrderKey(o.ID), o.Height), o.Ended)
 	if s := v.succession(o.Succeeds); s != nil {
 		d.Sections = append(d.Sections, *s)
 	}
