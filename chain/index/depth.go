@@ -113,7 +113,7 @@ func (c *checker) levels() error {
 	err = c.rows([]byte{'l'}, func(key, value []byte) error {
 		c.report.Rows++
 		size, orders := parseDepth(value)
-		if sums[string(key)] != (level{size, orders}) {
+		if l, ok := sums[string(key)]; !ok || l != (level{size, orders}) {
 			c.wrong("the level %x of the book has %d bytes in %d orders, its orders are others", key, size, orders)
 		}
 		delete(sums, string(key))
