@@ -46,10 +46,10 @@ type Hints interface {
 	Of(root cid.Cid, limit int) []hints.Hint
 }
 
-// Config is what New needs; Backend and Index are required.
+// Config is what New needs; Backend is required.
 type Config struct {
 	Backend Backend
-	Index   *index.Index // the API feeds it and closes it
+	Index   *index.Index // the API feeds it and closes it; nil: it is off
 
 	Hints Hints // nil: none
 

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -392,5 +393,28 @@ func TestLiveCrash(t *testing.T) {
 	t.Logf("%d frames over %d crashes, after %d of which the index was behind", len(want), crashes, lost)
 	if crashes < 10 {
 		t.Errorf("%d crashes", crashes)
+	}
+}
+
+// TestStreams bounds the live streams of one caller, by whichever path.
+func TestStreams(t *testing.T) {
+	api, _ := serve(t, newNetwork(t), func(c *Config) { c.Limits = Limits{PerSecond: 1e6, Burst: 1e6, Streams: 1} })
+	ask := func(ctx context.Context, method string) int {
+		w := httptest.NewRecorder()
+		api.Handler().ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, "/v1/events/stream?topics=block", nil))
+		return w.Code
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() { done <- ask(ctx, http.MethodGet) }()
+	for ask(t.Context(), http.MethodHead) != http.StatusTooManyRequests {
+		runtime.Gosched() // until the first is open
+	}
+	cancel()
+	if code := <-done; code != http.StatusOK {
+		t.Errorf("the first stream: %d", code)
+	}
+	if code := ask(t.Context(), http.MethodHead); code != http.StatusOK {
+		t.Errorf("after it: %d", code)
 	}
 }

@@ -20,10 +20,13 @@ import (
 
 var _ explorer.Backend = (*Node)(nil)
 
-// openIndex opens the index. One that is damaged, or of another chain, is set
+// openIndex opens the index, nil if it is switched off. One that is damaged, or of another chain, is set
 // aside: it is made from the state and its Updates, and must not keep a validator
 // from its votes.
 func openIndex(n *Node) (*index.Index, error) {
+	if n.config.Index.Off {
+		return nil, nil
+	}
 	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Params: n.params, Keep: n.keeper.index.most, Log: n.log.With("part", "index")}
 	x, err := index.Open(c)
 	var stranger *index.StrangerError

@@ -284,3 +284,16 @@ func FuzzReadUpdate(f *testing.F) {
 		}
 	})
 }
+
+// TestAnyOrigin: any web page may read what there is to verify with, and none
+// may send.
+func TestAnyOrigin(t *testing.T) {
+	h := Handler(&fake{updates: make([][]byte, 8)})
+	for _, c := range []struct{ method, path, want string }{{"GET", PathHeaders + "5", "*"}, {"GET", PathBlocks + "none", "*"}, {"POST", PathMessages, ""}} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(c.method, c.path, strings.NewReader("")))
+		if have := w.Header().Get("Access-Control-Allow-Origin"); have != c.want {
+			t.Errorf("%s %s allows the origin %q, want %q", c.method, c.path, have, c.want)
+		}
+	}
+}

@@ -72,6 +72,7 @@ func TestDevnet(t *testing.T) {
 	s := &session{t: t, ctx: ctx, node: w.Nodes[0].API(), home: w.Wallet}
 	root := s.storeAndFetch()
 	s.look(root)
+	s.answers(w)
 	s.trade(w)
 	s.light(w, root)
 }

@@ -13,6 +13,7 @@ const root = process.env.PERDURE_ROOT ?? fileURLToPath(new URL("../../../", impo
 const scripts = new URL("../../../chain/explorer/page/static/", import.meta.url);
 const { Trust, available, parseTrust, verify } = await import(new URL("answer.js", scripts));
 const { fromBase64, fromHex, toBase58 } = await import(new URL("bytes.js", scripts));
+const { shown } = await import(new URL("format.js", scripts));
 const { parse } = await import(new URL("record.js", scripts));
 const { decode, open } = await import(new URL("tree.js", scripts));
 
@@ -146,6 +147,21 @@ async function earlier(height) {
   await trust.first(header, rootOf(await trust.block(header.appHash)));
   return store;
 }
+
+// The same as in chain/explorer/page/format_test.go: scripts write for people as the node does.
+test("values for people", () => {
+  const amounts = {
+    0: "0 PDR", 1: "1 attoPDR", 999999: "999,999 attoPDR", 1000000: "1 pPDR", 1234567: "1.235 pPDR", 100000000: "100 pPDR", 2500000000: "2.5 nPDR",
+    1000000000000: "1 µPDR", 999999999999999: "1,000 µPDR", 1000000000000000: "0.001 PDR", "1250000000000000000": "1.25 PDR", "99999940000000000000": "99.9999 PDR",
+    "123456789000000000000000": "123,456.79 PDR", "10000000000000000000000000": "10 M PDR", "340282366920938463463374607431768211455": "340,282,366,920,938.46 M PDR",
+  };
+  for (const [exact, text] of Object.entries(amounts)) assert.equal(shown(exact, "atto"), text);
+  const sizes = { 0: "0 B", 1023: "1,023 B", 1024: "1 KiB", 1536: "1.5 KiB", 2047: "2 KiB", "5772436045824": "5.25 TiB", "18446744073709551615": "16 EiB" };
+  for (const [exact, text] of Object.entries(sizes)) assert.equal(shown(exact, "bytes"), text);
+  assert.equal(shown("1234567", "count"), "1,234,567");
+  assert.equal(shown("1234", "price"), "1,234 attoPDR per GiB per block");
+  assert.equal(shown("t01000", "count"), "t01000");
+});
 
 test("texts", () => {
   assert.deepEqual(parse('{"a":12345678901234567890,"b":"1","c":[-1.5e3,true],"d\\"1":"\\u00e9 2"}'), {

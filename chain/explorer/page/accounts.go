@@ -12,13 +12,17 @@ func account(v *visit) (*document, error) {
 	if _, err := chain.ParseMiner(given); err == nil {
 		return nil, redirect(minerPath(given))
 	}
-	a, err := ask[explorer.Account](v, "/v1/accounts/"+v.part("address"))
+	path := "/v1/accounts/" + v.part("address")
+	a, err := ask[explorer.Account](v, path)
 	if err != nil {
 		return nil, err
 	}
 	d := &document{Kicker: "Account", Title: short(a.Address), Name: a.Address, Live: "address:" + a.Address}
-	about := section{Tiles: []tile{{"Balance", only(amount(a.Balance)), nil}, {"Next nonce", only(number(a.Nonce)), nil},
-		{"No-shows", only(number(a.NoShows)), only(faint("recent"))}}}
+	if who, err := chain.ParseAddress(given); err == nil {
+		d.Claim = claimOf(path, "account", chain.AccountKey(who), a.Height)
+	}
+	about := section{Tiles: []tile{{"Balance", only(amount(a.Balance).of("balance")), nil}, {"Next nonce", only(number(a.Nonce).of("nonce")), nil},
+		{"No-shows", only(number(a.NoShows).of("noShows")), only(faint("recent"))}}}
 	if !a.Exists {
 		about.Note = "This account was never used."
 	}
@@ -92,7 +96,8 @@ func channels(v *visit) (*document, error) {
 }
 
 func channel(v *visit) (*document, error) {
-	c, err := ask[explorer.ChannelDetail](v, "/v1/channels/"+v.part("channel"))
+	path := "/v1/channels/" + v.part("channel")
+	c, err := ask[explorer.ChannelDetail](v, path)
 	if err != nil {
 		return nil, err
 	}
@@ -101,15 +106,17 @@ func channel(v *visit) (*document, error) {
 		t.row(only(number(l.Lane)), only(number(l.Nonce)), only(number(l.Ticks)), only(amount(l.Redeemed)))
 	}
 	about := facts(
-		fact{Label: "State", Values: only(badge(c.State))},
-		fact{Label: "Payer", Values: only(wholeAddress(c.Payer))},
-		fact{Label: "Payee", Values: only(wholeAddress(c.Payee))},
-		fact{Label: "Locked", Values: only(amount(c.Balance)), Help: "and not redeemed"},
-		fact{Label: "Redeemed", Values: only(amount(c.Redeemed)), Help: "paid to the payee so far"},
-		fact{Label: "Opened", Values: v.heightAt(c.Opened)},
-		fact{Label: "Can be collected from", Values: v.heightAt(c.SettleAt)},
+		fact{Label: "State", Values: only(badge(c.State).of("state"))},
+		fact{Label: "Payer", Values: only(wholeAddress(c.Payer).of("payer"))},
+		fact{Label: "Payee", Values: only(wholeAddress(c.Payee).of("payee"))},
+		fact{Label: "Locked", Values: only(amount(c.Balance).of("balance")), Help: "and not redeemed"},
+		fact{Label: "Redeemed", Values: only(amount(c.Redeemed).of("redeemed")), Help: "paid to the payee so far"},
+		fact{Label: "Opened", Values: firstOf("opened", v.heightAt(c.Opened))},
+		fact{Label: "Can be collected from", Values: firstOf("settleAt", v.heightAt(c.SettleAt))},
 		fact{Label: "Collected", Values: v.heightAt(c.Ended)})
-	return &document{Kicker: "Payment channel", Title: "#" + group(c.ID), Sections: []section{{Facts: about}, {Title: "Lanes", Table: t}}}, nil
+	d := &document{Kicker: "Payment channel", Title: "#" + group(c.ID), Sections: []section{{Facts: about}, {Title: "Lanes", Table: t}}}
+	d.claims(claimOf(path, "channel", chain.ChannelKey(c.ID), c.Height), c.Ended)
+	return d, nil
 }
 
 // missing reports whether an error says that there is no such thing.

@@ -43,11 +43,12 @@ func deals(v *visit) (*document, error) {
 }
 
 func deal(v *visit) (*document, error) {
-	d, err := ask[explorer.DealDetail](v, "/v1/deals/"+v.part("deal"))
+	path := "/v1/deals/" + v.part("deal")
+	d, err := ask[explorer.DealDetail](v, path)
 	if err != nil {
 		return nil, err
 	}
-	out := &document{Kicker: "Deal", Title: "#" + group(d.ID), Live: dealTopics(d.Deal), Sections: []section{
+	out := &document{Kicker: "Deal", Title: "#" + group(d.ID), Live: dealTopics(d.Deal), Claim: claimOf(path, "deal", chain.DealKey(d.ID), d.Height), Sections: []section{
 		{Tiles: v.dealTiles(d.Deal)}, {Title: "Life", Chart: v.progress(d.Deal), Facts: v.dealLife(d.Deal)},
 		{Title: "Money", Facts: v.dealMoney(d.Deal)}, {Title: "Content and parties", Facts: v.dealParties(d.Deal)}}}
 	if s := v.succession(d.Succeeds); s != nil {
@@ -58,35 +59,35 @@ func deal(v *visit) (*document, error) {
 
 func (v *visit) dealTiles(d *explorer.Deal) []tile {
 	return []tile{
-		{"State", only(badge(d.State)), nil},
-		{"Miner", only(miner(d.Miner)), nil},
-		{"Size", only(bytesOf(d.PaddedSize)), only(faint("padded"))},
-		{"Duration", only(v.blocks(d.Duration)), nil},
-		{"Price", only(v.price(d.Price)), only(faint("for a TiB and 30 days"))},
-		{"Total", only(amount(d.Total)), only(faint("for the whole term"))},
+		{"State", only(badge(d.State).of("state")), nil},
+		{"Miner", only(miner(d.Miner).of("miner")), nil},
+		{"Size", only(bytesOf(d.PaddedSize).of("paddedSize")), only(faint("padded"))},
+		{"Duration", only(v.blocks(d.Duration).of("duration")), nil},
+		{"Price", only(v.price(d.Price).of("price")), only(faint("for a TiB and 30 days"))},
+		{"Total", only(amount(d.Total).of("total")), only(faint("for the whole term"))},
 	}
 }
 
 func (v *visit) dealLife(d *explorer.Deal) []fact {
 	all := []fact{
-		{Label: "Bid", Values: only(numbered("order", d.Bid))},
-		{Label: "Ask", Values: only(numbered("order", d.Ask))},
-		{Label: "Matched", Values: v.heightAt(d.Matched)},
-		{Label: "Miner has the data", Values: v.heightAt(d.Accepted)},
-		{Label: "Active", Values: v.heightAt(d.Activated), Help: "sealed and proven"},
-		{Label: "Paid through", Values: v.heightAt(d.PaidThrough), Help: "settled so far"},
-		{Label: "Ends", Values: v.heightAt(d.End)},
-		{Label: "Not paid", Values: only(v.faultBlocks(d.FaultBlocks)), Help: "because of faults"},
-		{Label: "Renewed at", Values: v.heightAt(d.RenewAt)},
+		{Label: "Bid", Values: only(numbered("order", d.Bid).of("bid"))},
+		{Label: "Ask", Values: only(numbered("order", d.Ask).of("ask"))},
+		{Label: "Matched", Values: firstOf("matched", v.heightAt(d.Matched))},
+		{Label: "Miner has the data", Values: firstOf("accepted", v.heightAt(d.Accepted))},
+		{Label: "Active", Values: firstOf("activated", v.heightAt(d.Activated)), Help: "sealed and proven"},
+		{Label: "Paid through", Values: firstOf("paidThrough", v.heightAt(d.PaidThrough)), Help: "settled so far"},
+		{Label: "Ends", Values: firstOf("end", v.heightAt(d.End))},
+		{Label: "Not paid", Values: only(v.faultBlocks(d.FaultBlocks).of("faultBlocks")), Help: "because of faults"},
+		{Label: "Renewed at", Values: firstOf("renewAt", v.heightAt(d.RenewAt))},
 	}
 	if d.Sector != nil {
 		all = append(all, fact{Label: "Sector", Values: only(sector(d.Miner, *d.Sector))})
 	}
 	switch d.State {
 	case "matched":
-		all = append(all, fact{Label: "Void unless accepted by", Values: v.heightAt(d.FetchBy)})
+		all = append(all, fact{Label: "Void unless accepted by", Values: firstOf("fetchBy", v.heightAt(d.FetchBy))})
 	case "accepted":
-		all = append(all, fact{Label: "Void unless active by", Values: v.heightAt(d.ActivateBy)})
+		all = append(all, fact{Label: "Void unless active by", Values: firstOf("activateBy", v.heightAt(d.ActivateBy))})
 	}
 	return facts(all...)
 }
@@ -100,27 +101,27 @@ func (v *visit) faultBlocks(n uint64) value {
 
 func (v *visit) dealMoney(d *explorer.Deal) []fact {
 	return facts(
-		fact{Label: "Price", Values: []value{v.price(d.Price), faint("for a TiB and 30 days:"), amount(d.Price), faint("per GiB per block")}},
-		fact{Label: "Total", Values: only(amount(d.Total))},
-		fact{Label: "Unspent", Values: only(amount(d.Unspent)), Help: "of the total, still locked"},
-		fact{Label: "Collateral", Values: only(amount(d.Collateral)), Help: "of the miner, still locked"},
-		fact{Label: "Client's deposit", Values: only(some(&d.ClientDeposit))},
-		fact{Label: "Miner's deposit", Values: only(some(&d.MinerDeposit))},
-		fact{Label: "Retrieval price", Values: perGiB(d.Retrieval), Help: "announced by the miner"},
-		fact{Label: "Unsealing price", Values: perGiB(d.Unseal), Help: "announced by the miner"},
+		fact{Label: "Price", Values: []value{v.price(d.Price).of("price"), faint("for a TiB and 30 days:"), amount(d.Price).of("price"), faint("per GiB per block")}},
+		fact{Label: "Total", Values: only(amount(d.Total).of("total"))},
+		fact{Label: "Unspent", Values: only(amount(d.Unspent).of("unspent")), Help: "of the total, still locked"},
+		fact{Label: "Collateral", Values: only(amount(d.Collateral).of("collateral")), Help: "of the miner, still locked"},
+		fact{Label: "Client's deposit", Values: only(some(&d.ClientDeposit).of("clientDeposit"))},
+		fact{Label: "Miner's deposit", Values: only(some(&d.MinerDeposit).of("minerDeposit"))},
+		fact{Label: "Retrieval price", Values: firstOf("retrievalPrice", perGiB(d.Retrieval)), Help: "announced by the miner"},
+		fact{Label: "Unsealing price", Values: firstOf("unsealPrice", perGiB(d.Unseal)), Help: "announced by the miner"},
 	)
 }
 
 func (v *visit) dealParties(d *explorer.Deal) []fact {
 	return facts(
-		fact{Label: "Content", Values: only(value{Kind: "code", Text: d.PayloadRoot, Href: at("/deals", "root", d.PayloadRoot)}), Help: "root CID: all its deals"},
-		fact{Label: "Part", Values: []value{number(d.Part + 1), faint("of"), number(d.Parts)}},
-		fact{Label: "Piece", Values: only(code(d.PieceCID))},
+		fact{Label: "Content", Values: only(value{Kind: "code", Text: d.PayloadRoot, Field: "payloadRoot", Href: at("/deals", "root", d.PayloadRoot)}), Help: "root CID: all its deals"},
+		fact{Label: "Part", Values: []value{number(d.Part + 1), faint("of"), number(d.Parts).of("parts")}},
+		fact{Label: "Piece", Values: only(code(d.PieceCID).of("pieceCid"))},
 		fact{Label: "Public", Values: public(d.Public)},
-		fact{Label: "Client", Values: only(wholeAddress(d.Client))},
-		fact{Label: "Client's peer", Values: only(code(d.ClientPeer))},
-		fact{Label: "Miner", Values: only(miner(d.Miner))},
-		fact{Label: "Region", Values: only(text(d.ClaimedRegion)), Help: "claimed by the miner"},
+		fact{Label: "Client", Values: only(wholeAddress(d.Client).of("client"))},
+		fact{Label: "Client's peer", Values: only(code(d.ClientPeer).of("clientPeer"))},
+		fact{Label: "Miner", Values: only(miner(d.Miner).of("miner"))},
+		fact{Label: "Region", Values: only(text(d.ClaimedRegion).of("claimedRegion")), Help: "claimed by the miner"},
 		fact{Label: "Both sides one party's", Values: only(selfTrade(d.SelfTrade))},
 		fact{Label: "Renewals left", Values: v.renewal(d.Renew)},
 	)

@@ -98,6 +98,20 @@ func (f *files) url(name string) (string, error) {
 	return "/static/" + hashed, nil
 }
 
+// foreign is an origin whose API a page may ask: a name or an address of IPv4,
+// and a port. Nothing in it can end a directive of the policy.
+var foreign = regexp.MustCompile(`^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+
+// policyFor is the policy of the page of a request: with ?api=ORIGIN its script
+// may ask that origin as well, and no other.
+func policyFor(r *http.Request) string {
+	api := strings.TrimSuffix(r.URL.Query().Get("api"), "/")
+	if !foreign.MatchString(api) {
+		return policy
+	}
+	return strings.Replace(policy, "connect-src 'self'", "connect-src 'self' "+api, 1)
+}
+
 // static serves a file.
 func (p *Page) static(w http.ResponseWriter, r *http.Request) {
 	f := p.files.byName[r.PathValue("name")]

@@ -2,12 +2,15 @@ package page
 
 import (
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"html/template"
 	"maps"
 	"reflect"
 	"slices"
 	"strconv"
+
+	"github.com/perdure/perdure/chain"
 )
 
 // document is what a page shows.
@@ -16,6 +19,8 @@ type document struct {
 	Kicker   string // above the title: what kind of thing it is
 	Name     string // beside the title: the name of the thing, whole
 	Live     string // topics of the stream by which it is renewed; empty: it is not
+	Claim    *claim // answer of the API that can be proven; nil: none
+	Over     bool   // there is none any more: the record has left the state
 	Sections []section
 }
 
@@ -45,6 +50,43 @@ type value struct {
 	Title string // shown on hover
 	Href  string
 	Tone  string // of a badge: good, due, bad, or nothing
+	Field string // of the answer that the page's claim is about; empty: none
+	Unit  string // of Exact, so that a script can write it for people: atto, price, bytes, count, or nothing
+}
+
+// of says which field of the page's claim a value is.
+func (v value) of(field string) value {
+	v.Field = field
+	return v
+}
+
+// firstOf says it of the first of several values.
+func firstOf(field string, all []value) []value {
+	if len(all) > 0 {
+		all[0].Field = field
+	}
+	return all
+}
+
+// claim is an answer of the API that a page shows and that the page's script
+// verifies by its proof.
+type claim struct {
+	Path   string // of the API
+	Kind   string // of the answer, as explorer.Proof has it
+	Key    string // of the record, hexadecimal
+	Height chain.Height
+}
+
+// claims makes an answer the document's claim, unless the thing is over and its
+// record has left the state.
+func (d *document) claims(c *claim, ended chain.Height) {
+	if d.Over = ended != 0; !d.Over {
+		d.Claim = c
+	}
+}
+
+func claimOf(path, kind string, k chain.Key, at chain.Height) *claim {
+	return &claim{path, kind, hex.EncodeToString([]byte(k.ID)), at}
 }
 
 // tile is a figure at a glance.

@@ -47,19 +47,20 @@ func orders(v *visit) (*document, error) {
 }
 
 func order(v *visit) (*document, error) {
-	o, err := ask[explorer.OrderDetail](v, "/v1/orders/"+v.part("order"))
+	path := "/v1/orders/" + v.part("order")
+	o, err := ask[explorer.OrderDetail](v, path)
 	if err != nil {
 		return nil, err
 	}
 	about := []fact{
-		{Label: "State", Values: only(badge(o.State))},
-		{Label: "Owner", Values: only(wholeAddress(o.Owner))},
-		{Label: "Placed", Values: v.heightAt(o.Placed)},
-		{Label: "Matches from", Values: v.heightAt(o.Matchable)},
+		{Label: "State", Values: only(badge(o.State).of("state"))},
+		{Label: "Owner", Values: only(wholeAddress(o.Owner).of("owner"))},
+		{Label: "Placed", Values: firstOf("placed", v.heightAt(o.Placed))},
+		{Label: "Matches from", Values: firstOf("matchable", v.heightAt(o.Matchable))},
 		{Label: "Ended", Values: v.heightAt(o.Ended)},
-		{Label: "Locked", Values: only(amount(o.Locked))},
-		{Label: "Deposit", Values: only(some(&o.Deposit)), Help: "burned if it is cancelled before it rests in the book"},
-		{Label: "No-shows", Values: only(number(o.NoShows)), Help: "recent ones of its side when it was placed"},
+		{Label: "Locked", Values: only(amount(o.Locked).of("locked"))},
+		{Label: "Deposit", Values: only(some(&o.Deposit).of("deposit")), Help: "burned if it is cancelled before it rests in the book"},
+		{Label: "No-shows", Values: only(number(o.NoShows).of("noShows")), Help: "recent ones of its side when it was placed"},
 	}
 	if o.Bid != nil {
 		about = append(about, v.bidFacts(o.Bid)...)
@@ -68,6 +69,7 @@ func order(v *visit) (*document, error) {
 		about = append(about, v.askFacts(o.Ask)...)
 	}
 	d := &document{Kicker: title(o.Side), Title: "#" + group(o.ID), Sections: []section{{Facts: facts(about...)}}}
+	d.claims(claimOf(path, "order", chain.OrderKey(o.ID), o.Height), o.Ended)
 	if s := v.succession(o.Succeeds); s != nil {
 		d.Sections = append(d.Sections, *s)
 	}
@@ -76,38 +78,38 @@ func order(v *visit) (*document, error) {
 
 func (v *visit) bidFacts(b *explorer.Bid) []fact {
 	return []fact{
-		{Label: "Price at most", Values: []value{v.price(b.MaxPrice), faint("for a TiB and 30 days")}},
-		{Label: "Size", Values: only(bytesOf(b.PaddedSize)), Help: "padded"},
-		{Label: "Duration", Values: only(v.blocks(b.Duration))},
-		{Label: "Copies", Values: []value{number(b.Copies), faint("wanted,"), number(b.CopiesLeft), faint("left")}},
+		{Label: "Price at most", Values: []value{v.price(b.MaxPrice).of("bid.maxPrice"), faint("for a TiB and 30 days")}},
+		{Label: "Size", Values: only(bytesOf(b.PaddedSize).of("bid.paddedSize")), Help: "padded"},
+		{Label: "Duration", Values: only(v.blocks(b.Duration).of("bid.duration"))},
+		{Label: "Copies", Values: []value{number(b.Copies).of("bid.copies"), faint("wanted,"), number(b.CopiesLeft).of("bid.copiesLeft"), faint("left")}},
 		{Label: "Copies at", Values: minersOf(b.Miners)},
-		{Label: "Expires", Values: v.heightAt(b.Expiry)},
-		{Label: "Collateral at least", Values: perGiB(b.MinCollateral)},
-		{Label: "Content", Values: only(value{Kind: "code", Text: b.PayloadRoot, Href: at("/deals", "root", b.PayloadRoot)}), Help: "root CID: all its deals"},
-		{Label: "Part", Values: []value{number(b.Part + 1), faint("of"), number(b.Parts)}},
-		{Label: "Piece", Values: only(code(b.PieceCID))},
+		{Label: "Expires", Values: firstOf("bid.expiry", v.heightAt(b.Expiry))},
+		{Label: "Collateral at least", Values: firstOf("bid.minCollateral", perGiB(b.MinCollateral))},
+		{Label: "Content", Values: only(value{Kind: "code", Text: b.PayloadRoot, Field: "bid.payloadRoot", Href: at("/deals", "root", b.PayloadRoot)}), Help: "root CID: all its deals"},
+		{Label: "Part", Values: []value{number(b.Part + 1), faint("of"), number(b.Parts).of("bid.parts")}},
+		{Label: "Piece", Values: only(code(b.PieceCID).of("bid.pieceCid"))},
 		{Label: "Public", Values: public(b.Public)},
 		{Label: "Only miners", Values: minersOf(b.Allow)},
 		{Label: "Not miners", Values: minersOf(b.Deny)},
 		{Label: "Only regions", Values: texts(b.Regions)},
 		{Label: "Renewals", Values: v.renewal(b.Renew)},
-		{Label: "Client's peer", Values: only(code(b.ClientPeer))},
+		{Label: "Client's peer", Values: only(code(b.ClientPeer).of("bid.clientPeer"))},
 	}
 }
 
 func (v *visit) askFacts(a *explorer.Ask) []fact {
 	return []fact{
-		{Label: "Miner", Values: only(miner(a.Miner))},
-		{Label: "Price", Values: []value{v.price(a.Price), faint("for a TiB and 30 days")}},
-		{Label: "Capacity", Values: []value{bytesOf(a.Free), faint("free of"), bytesOf(a.Capacity)}},
-		{Label: "Pieces", Values: []value{bytesOf(a.MinPiece), faint("to"), bytesOf(a.MaxPiece)}},
-		{Label: "Duration", Values: []value{v.blocks(a.MinDuration), faint("to"), v.blocks(a.MaxDuration)}},
-		{Label: "Collateral", Values: perGiB(a.Collateral)},
-		{Label: "Expires", Values: v.heightAt(a.Expiry)},
-		{Label: "Placed again", Values: only(number(a.Refresh)), Help: "so often when it expires or is sold out"},
-		{Label: "Region", Values: only(text(a.ClaimedRegion)), Help: "claimed by the miner"},
-		{Label: "Retrieval price", Values: perGiB(a.Retrieval), Help: "announced by the miner"},
-		{Label: "Unsealing price", Values: perGiB(a.Unseal), Help: "announced by the miner"},
+		{Label: "Miner", Values: only(miner(a.Miner).of("ask.miner"))},
+		{Label: "Price", Values: []value{v.price(a.Price).of("ask.price"), faint("for a TiB and 30 days")}},
+		{Label: "Capacity", Values: []value{bytesOf(a.Free).of("ask.free"), faint("free of"), bytesOf(a.Capacity).of("ask.capacity")}},
+		{Label: "Pieces", Values: []value{bytesOf(a.MinPiece).of("ask.minPiece"), faint("to"), bytesOf(a.MaxPiece).of("ask.maxPiece")}},
+		{Label: "Duration", Values: []value{v.blocks(a.MinDuration).of("ask.minDuration"), faint("to"), v.blocks(a.MaxDuration).of("ask.maxDuration")}},
+		{Label: "Collateral", Values: firstOf("ask.collateral", perGiB(a.Collateral))},
+		{Label: "Expires", Values: firstOf("ask.expiry", v.heightAt(a.Expiry))},
+		{Label: "Placed again", Values: only(number(a.Refresh).of("ask.refresh")), Help: "so often when it expires or is sold out"},
+		{Label: "Region", Values: only(text(a.ClaimedRegion).of("ask.claimedRegion")), Help: "claimed by the miner"},
+		{Label: "Retrieval price", Values: firstOf("ask.retrievalPrice", perGiB(a.Retrieval)), Help: "announced by the miner"},
+		{Label: "Unsealing price", Values: firstOf("ask.unsealPrice", perGiB(a.Unseal)), Help: "announced by the miner"},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer"
 )
 
@@ -41,60 +42,69 @@ func minerPage(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &document{Kicker: "Miner", Title: m.Miner.Miner, Live: "miner:" + m.Miner.Miner, Sections: []section{
+	d := &document{Kicker: "Miner", Title: m.Miner.Miner, Live: "miner:" + m.Miner.Miner, Claim: v.minerClaim(path, m.Height), Sections: []section{
 		{Tiles: v.minerTiles(m.Miner, total.PowerBytes)}, v.calendar(days), v.minerFacts(m.Miner)}}
 	lists, err := v.minerLists(m.Miner.Miner)
 	d.Sections = append(d.Sections, lists...)
 	return d, err
 }
 
+// minerClaim is about the miner that the page's path names.
+func (v *visit) minerClaim(path string, at chain.Height) *claim {
+	id, err := chain.ParseMiner(v.r.PathValue("miner"))
+	if err != nil {
+		return nil // there is no answer about such a one
+	}
+	return claimOf(path, "miner", chain.MinerKey(id), at)
+}
+
 func (v *visit) minerTiles(m *explorer.Miner, total uint64) []tile {
 	return []tile{
-		{"Proven power", only(bytesOf(m.PowerBytes)), only(faint(share(m.PowerBytes, total) + " of the network"))},
-		{"Sectors", only(value{Kind: "data", Text: group(m.Sectors), Exact: strconv.FormatUint(m.Sectors, 10), Href: at("/sectors", "miner", m.Miner)}),
-			only(faint("of "), bytesOf(m.SectorSize))},
-		{"Faulty", only(badTone(m.Faulty)), only(faint("sectors"))},
-		{"Pledge", only(amount(m.Pledge)), only(faint("locked for its sectors"))},
-		{"Free", only(amount(m.Balance)), only(faint("can be withdrawn"))},
+		{"Proven power", only(bytesOf(m.PowerBytes).of("powerBytes")), only(faint(share(m.PowerBytes, total) + " of the network"))},
+		{"Sectors", only(value{Kind: "data", Text: group(m.Sectors), Exact: strconv.FormatUint(m.Sectors, 10), Unit: "count", Field: "sectors", Href: at("/sectors", "miner", m.Miner)}),
+			only(faint("of "), bytesOf(m.SectorSize).of("sectorSize"))},
+		{"Faulty", only(badTone(m.Faulty).of("faulty")), only(faint("sectors"))},
+		{"Pledge", only(amount(m.Pledge).of("pledge")), only(faint("locked for its sectors"))},
+		{"Free", only(amount(m.Balance).of("balance")), only(faint("can be withdrawn"))},
 	}
 }
 
 func (v *visit) minerFacts(m *explorer.Miner) section {
 	all := []fact{
 		{Label: "Votes", Values: only(yes(m.Voting))},
-		{Label: "Guilty since", Values: v.heightAt(m.Guilty), Help: "of equivocation: it never votes again"},
-		{Label: "Deposits", Values: only(amount(m.Deposits)), Help: "of pre-commits"},
-		{Label: "Bound pledge", Values: only(some(&m.Bound)), Help: "of ended sectors, until what it voted for is beyond dispute"},
-		{Label: "Debt", Values: only(some(&m.Debt)), Help: "fines not paid yet"},
-		{Label: "No-shows", Values: only(number(m.NoShows)), Help: "recent deals that went void before they were active"},
-		{Label: "Since", Values: v.heightAt(m.Created)},
-		{Label: "Peer", Values: only(code(m.Peer.ID))},
+		{Label: "Guilty since", Values: firstOf("guilty", v.heightAt(m.Guilty)), Help: "of equivocation: it never votes again"},
+		{Label: "Deposits", Values: only(amount(m.Deposits).of("deposits")), Help: "of pre-commits"},
+		{Label: "Bound pledge", Values: only(some(&m.Bound).of("bound")), Help: "of ended sectors, until what it voted for is beyond dispute"},
+		{Label: "Debt", Values: only(some(&m.Debt).of("debt")), Help: "fines not paid yet"},
+		{Label: "No-shows", Values: only(number(m.NoShows).of("noShows")), Help: "recent deals that went void before they were active"},
+		{Label: "Since", Values: firstOf("created", v.heightAt(m.Created))},
+		{Label: "Peer", Values: only(code(m.Peer.ID).of("peer.id"))},
 	}
 	for _, a := range m.Peer.Addrs {
 		all = append(all, fact{Label: "Address", Values: only(code(a))})
 	}
-	all = append(all, keyFacts("", &m.Keys)...)
+	all = append(all, keyFacts("", "keys.", &m.Keys)...)
 	if m.PendingKeys != nil {
-		all = append(all, fact{Label: "New keys act at", Values: v.heightAt(m.PendingAt)})
-		all = append(all, keyFacts("New ", m.PendingKeys)...)
+		all = append(all, fact{Label: "New keys act at", Values: firstOf("pendingAt", v.heightAt(m.PendingAt))})
+		all = append(all, keyFacts("New ", "pendingKeys.", m.PendingKeys)...)
 	}
 	return section{Title: "About", Facts: facts(all...)}
 }
 
-func keyFacts(prefix string, k *explorer.Keys) []fact {
+func keyFacts(prefix, field string, k *explorer.Keys) []fact {
 	label := func(s string) string {
 		if prefix == "" {
 			return title(s)
 		}
 		return prefix + s
 	}
-	all := []fact{{Label: label("owner"), Values: only(wholeAddress(k.Owner))}, {Label: label("worker"), Values: only(wholeAddress(k.Worker))}}
+	all := []fact{{Label: label("owner"), Values: only(wholeAddress(k.Owner).of(field + "owner"))}, {Label: label("worker"), Values: only(wholeAddress(k.Worker).of(field + "worker"))}}
 	for _, p := range k.Provers {
 		all = append(all, fact{Label: label("prover"), Values: only(wholeAddress(p))})
 	}
-	return append(all, fact{Label: label("beneficiary"), Values: only(wholeAddress(k.Beneficiary))},
-		fact{Label: label("consensus key"), Values: only(code(k.ConsensusKey)), Help: "ed25519"},
-		fact{Label: label("beacon key"), Values: only(code(k.BeaconKey)), Help: "BLS12-381"})
+	return append(all, fact{Label: label("beneficiary"), Values: only(wholeAddress(k.Beneficiary).of(field + "beneficiary"))},
+		fact{Label: label("consensus key"), Values: only(code(k.ConsensusKey).of(field + "consensusKey")), Help: "ed25519"},
+		fact{Label: label("beacon key"), Values: only(code(k.BeaconKey).of(field + "beaconKey")), Help: "BLS12-381"})
 }
 
 // minerLists are the beginnings of the lists of a miner.

@@ -31,15 +31,15 @@ func supply(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Supply", Sections: []section{
+	return &document{Title: "Supply", Claim: claimOf("/v1/supply", "supply", chain.GlobalKey(), s.Height), Sections: []section{
 		{Note: "All money, at every height: minted = in accounts + locked + burned.",
 			Tiles: []tile{
-				{"Minted", only(amount(s.Minted)), nil},
-				{"In accounts", only(amount(s.Accounts)), only(faint("free, of accounts and miners"))},
-				{"Locked", only(amount(s.Locked)), only(faint("in orders, deals, pledge, deposits, channels"))},
-				{"Burned", only(amount(s.Burned)), nil},
-				{"Next block issues", only(amount(s.Emission)), only(faint("at most"))},
-				{"Still to be issued", only(amount(s.Unissued)), nil}},
+				{"Minted", only(amount(s.Minted).of("minted")), nil},
+				{"In accounts", only(amount(s.Accounts).of("accounts")), only(faint("free, of accounts and miners"))},
+				{"Locked", only(amount(s.Locked).of("locked")), only(faint("in orders, deals, pledge, deposits, channels"))},
+				{"Burned", only(amount(s.Burned).of("burned")), nil},
+				{"Next block issues", only(amount(s.Emission).of("emission")), only(faint("at most"))},
+				{"Still to be issued", only(amount(s.Unissued).of("unissued")), nil}},
 			Chart: bar("Where the money is", []part{{"in accounts", "good", s.Accounts.Big()}, {"locked", "due", s.Locked.Big()}, {"burned", "bad", s.Burned.Big()}})},
 	}}, nil
 }
@@ -61,14 +61,14 @@ func params(v *visit) (*document, error) {
 	fields := reflect.ValueOf(p.Params).Elem()
 	for i := range fields.NumField() {
 		name, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("json"), ",")
-		t.row(only(text(name)), parameter(fields.Field(i).Interface()), only(yes(can[name])))
+		t.row(only(text(name)), firstOf(name, parameter(fields.Field(i).Interface())), only(yes(can[name])))
 	}
 	var sizes []value
 	for _, n := range p.SectorSizes {
 		sizes = append(sizes, bytesOf(n))
 	}
 	t.row(only(text("sectorSizes")), sizes, only(yes(false)))
-	return &document{Title: "Parameters", Sections: []section{{Title: "Proposals", Table: v.proposalTable(all.Items)}, {Title: "In force", Table: t}}}, nil
+	return &document{Title: "Parameters", Claim: claimOf("/v1/params", "params", chain.GlobalKey(), p.Height), Sections: []section{{Title: "Proposals", Table: v.proposalTable(all.Items)}, {Title: "In force", Table: t}}}, nil
 }
 
 func parameter(v any) []value {

@@ -153,7 +153,7 @@ func (p *Page) send(w http.ResponseWriter, r *http.Request, status int, f *frame
 		panic(fmt.Errorf("draw %s: %w", r.URL.Path, err)) // a mistake of ours
 	}
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", policyFor(r))
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer"
 )
 
@@ -47,31 +48,32 @@ func sectors(v *visit) (*document, error) {
 }
 
 func sectorPage(v *visit) (*document, error) {
-	s, err := ask[explorer.SectorDetail](v, "/v1/sectors/"+v.part("miner")+"/"+v.part("number"))
+	path := "/v1/sectors/" + v.part("miner") + "/" + v.part("number")
+	s, err := ask[explorer.SectorDetail](v, path)
 	if err != nil {
 		return nil, err
 	}
 	about := []fact{
-		{Label: "State", Values: only(badge(s.State))},
-		{Label: "Faulty since", Values: v.heightAt(s.FaultSince)},
-		{Label: "Miner", Values: only(miner(s.Miner))},
-		{Label: "Size", Values: only(bytesOf(s.SectorSize))},
-		{Label: "Pre-committed", Values: v.heightAt(s.PreCommitted)},
-		{Label: "Seed", Values: v.heightAt(s.SeedHeight), Help: "height whose beacon draws the openings of its seal"},
-		{Label: "Openings proven", Values: []value{number(uint64(s.PartsProven)), faint("of"), number(s.Parts), faint("parts")}},
-		{Label: "Activated", Values: v.heightAt(s.Activated)},
-		{Label: "Expires", Values: v.heightAt(s.Expiration)},
-		{Label: "Deal pay settled to", Values: v.heightAt(s.PaidThrough)},
-		{Label: "Pledge", Values: only(amount(s.Pledge))},
-		{Label: "Deposit", Values: only(some(&s.Deposit)), Help: "until it is active"},
+		{Label: "State", Values: only(badge(s.State).of("state"))},
+		{Label: "Faulty since", Values: firstOf("faultSince", v.heightAt(s.FaultSince))},
+		{Label: "Miner", Values: only(miner(s.Miner).of("miner"))},
+		{Label: "Size", Values: only(bytesOf(s.SectorSize).of("sectorSize"))},
+		{Label: "Pre-committed", Values: firstOf("preCommitted", v.heightAt(s.PreCommitted))},
+		{Label: "Seed", Values: firstOf("seedHeight", v.heightAt(s.SeedHeight)), Help: "height whose beacon draws the openings of its seal"},
+		{Label: "Openings proven", Values: []value{number(uint64(s.PartsProven)).of("partsProven"), faint("of"), number(s.Parts), faint("parts")}},
+		{Label: "Activated", Values: firstOf("activated", v.heightAt(s.Activated))},
+		{Label: "Expires", Values: firstOf("expiration", v.heightAt(s.Expiration))},
+		{Label: "Deal pay settled to", Values: firstOf("paidThrough", v.heightAt(s.PaidThrough))},
+		{Label: "Pledge", Values: only(amount(s.Pledge).of("pledge"))},
+		{Label: "Deposit", Values: only(some(&s.Deposit).of("deposit")), Help: "until it is active"},
 	}
 	if s.Deadline != nil && s.Partition != nil && s.Slot != nil {
 		about = append(about, fact{Label: "Proven in", Values: []value{faint("deadline"),
 			{Kind: "data", Text: strconv.FormatUint(*s.Deadline, 10), Exact: strconv.FormatUint(*s.Deadline, 10), Href: at(minerPath(s.Miner), "deadline", strconv.FormatUint(*s.Deadline, 10))},
 			faint("partition"), number(*s.Partition), faint("slot"), number(*s.Slot)}})
 	}
-	about = append(about, fact{Label: "Sealed CID", Values: only(code(s.SealedCID)), Help: "commits to the replica (CommR)"},
-		fact{Label: "Unsealed CID", Values: only(code(s.UnsealedCID)), Help: "commits to the data (CommD)"}, fact{Label: "Ticket", Values: only(code(s.Ticket))})
+	about = append(about, fact{Label: "Sealed CID", Values: only(code(s.SealedCID).of("sealedCid")), Help: "commits to the replica (CommR)"},
+		fact{Label: "Unsealed CID", Values: only(code(s.UnsealedCID).of("unsealedCid")), Help: "commits to the data (CommD)"}, fact{Label: "Ticket", Values: only(code(s.Ticket).of("ticket"))})
 	t := newTable("Pieces in their order", "No pieces: capacity without data.", "Piece", ">Size", "Deal")
 	for _, p := range s.Pieces {
 		of := only(numbered("deal", p.Deal))
@@ -80,5 +82,9 @@ func sectorPage(v *visit) (*document, error) {
 		}
 		t.row(only(hash(p.PieceCID, "")), only(bytesOf(p.PaddedSize)), of)
 	}
-	return &document{Kicker: "Sector", Title: s.Miner + " / " + group(s.Number), Live: sectorTopic(s.Miner, s.Number), Sections: []section{{Facts: facts(about...)}, {Title: "Pieces", Table: t}}}, nil
+	d := &document{Kicker: "Sector", Title: s.Miner + " / " + group(s.Number), Live: sectorTopic(s.Miner, s.Number), Sections: []section{{Facts: facts(about...)}, {Title: "Pieces", Table: t}}}
+	if id, err := chain.ParseMiner(v.r.PathValue("miner")); err == nil {
+		d.Claim = claimOf(path, "sector", chain.SectorKey(id, s.Number), s.Height)
+	}
+	return d, nil
 }

@@ -24,11 +24,11 @@ func hash(s, href string) value {
 }
 
 func number(n uint64) value {
-	return value{Kind: "data", Text: group(n), Exact: strconv.FormatUint(n, 10)}
+	return value{Kind: "data", Text: group(n), Exact: strconv.FormatUint(n, 10), Unit: "count"}
 }
 
 func amount(a chain.Amount) value {
-	return value{Kind: "data", Text: pdr(a.Big()), Exact: a.String(), Title: a.String() + " attoPDR"}
+	return value{Kind: "data", Text: pdr(a.Big()), Exact: a.String(), Title: a.String() + " attoPDR", Unit: "atto"}
 }
 
 // some is an amount that may be absent or nothing.
@@ -40,7 +40,7 @@ func some(a *chain.Amount) value {
 }
 
 func bytesOf(n uint64) value {
-	return value{Kind: "data", Text: size(n), Exact: strconv.FormatUint(n, 10), Title: group(n) + " bytes"}
+	return value{Kind: "data", Text: size(n), Exact: strconv.FormatUint(n, 10), Title: group(n) + " bytes", Unit: "bytes"}
 }
 
 // clock is a time that the API wrote.
@@ -66,7 +66,7 @@ func blockPath(h chain.Height) string { return fmt.Sprintf("/block/%d", h) }
 // height is a height of the past, with a link, or of the future, with when it
 // comes. Height 0 is the time before there was a block.
 func (v *visit) height(h chain.Height) value {
-	out := value{Kind: "data", Text: group(uint64(h)), Exact: strconv.FormatUint(uint64(h), 10)}
+	out := value{Kind: "data", Text: group(uint64(h)), Exact: strconv.FormatUint(uint64(h), 10), Unit: "count"}
 	switch {
 	case h > v.tip:
 		out.Title = "in about " + span(v.lasting(uint64(h-v.tip)))
@@ -108,7 +108,7 @@ const (
 func (v *visit) price(a chain.Amount) value {
 	scaled := new(big.Int).Mul(a.Big(), new(big.Int).SetUint64(gibPerTiB*monthMillis))
 	scaled.Quo(scaled, new(big.Int).SetUint64(max(v.millis, 1)))
-	return value{Kind: "data", Text: pdr(scaled), Exact: a.String(), Title: a.String() + " attoPDR per GiB per block"}
+	return value{Kind: "data", Text: pdr(scaled), Exact: a.String(), Title: a.String() + " attoPDR per GiB per block", Unit: "price"}
 }
 
 // perGiB is an amount for each GiB.
@@ -172,7 +172,7 @@ func badge(state string) value {
 	if state == "" {
 		return value{}
 	}
-	return value{Kind: "badge", Text: words(state), Tone: tones[state]}
+	return value{Kind: "badge", Text: words(state), Exact: state, Tone: tones[state]}
 }
 
 // outcome is a message's code: whatever is neither ok nor failed had no effect.

@@ -157,7 +157,7 @@ func (p Pins) read() (*pinsFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read pinned headers %s: %w (remove the file to trust anew)", p.File, err)
 	}
-	if out.Version != trustedVersion || out.Chains == nil {
+	if out.Version != trustedVersion {
 		return nil, fmt.Errorf("read pinned headers %s: version %d, want %d (remove the file to trust anew)", p.File, out.Version, trustedVersion)
 	}
 	return out, nil
