@@ -118,6 +118,7 @@ type API struct {
 	limits  Limits
 	callers *access.Callers
 	recent  answers
+	over    daysOver
 	epoch   string // of this process, in tags
 	metrics *metrics
 	live    *live.Hub
