@@ -30,6 +30,7 @@ for (const path of ["/", "/market", "miner"]) {
     const { context, page, wrongs } = await open(browser, path === "miner" ? `/miner/${t.miner}` : path);
     try {
       await page.evaluate(() => document.getElementById("live")?.click()); // pauses: what is counted must not be replaced
+      if (await page.locator("#claim").count()) await page.locator("#proof[data-state]").waitFor(); // it brings a button
       const want = await page.evaluate(focusable);
       const met = new Set();
       for (let i = 0; i < want + 2; i++) {
