@@ -264,6 +264,11 @@ func writeCurrent(fs vfs.FS, dir string, number uint64) error {
 	if err := fs.Rename(name+tempSuffix, name); err != nil {
 		return err
 	}
+	return errors.Join(syncDir(fs, dir), syncDir(fs, fs.PathDir(dir)))
+}
+
+// syncDir makes durable which files a directory has.
+func syncDir(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return err
