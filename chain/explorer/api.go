@@ -53,6 +53,9 @@ type Config struct {
 
 	Hints Hints // nil: none
 
+	// HeightOf finds the block that has a hash of the engine's; nil: none is found.
+	HeightOf func(hash []byte) (chain.Height, bool)
+
 	NodeID  string   // of the node's key, in hexadecimal
 	Listen  []string // ID@host:port, by which peers dial the node
 	Version string   // of the program
