@@ -53,6 +53,7 @@ type Config struct {
 	Params  *consensus.Params // of genesis; nil: what follows from them, such as missed windows, is not derived
 	FS      vfs.FS            // nil: the disk
 	Keep    uint64            // heights of history that are kept; 0: all
+	Series  Retention         // of points; what is zero: DefaultRetention
 	Log     *slog.Logger      // nil: none
 }
 
@@ -75,6 +76,8 @@ func Open(c Config) (*Index, error) {
 	if c.FS == nil {
 		c.FS = vfs.Default
 	}
+	c.Series.Minutes = cmp.Or(c.Series.Minutes, DefaultRetention().Minutes)
+	c.Series.Hours = cmp.Or(c.Series.Hours, DefaultRetention().Hours)
 	x := &Index{config: c, log: c.Log, moved: make(chan struct{})}
 	if x.log == nil {
 		x.log = slog.New(slog.DiscardHandler)
@@ -123,7 +126,7 @@ func (x *Index) open() error {
 
 // generation is one that is not open yet.
 func (x *Index) generation(number uint64) *generation {
-	return &generation{number: number, fs: x.config.FS, dir: generationDir(x.config.Dir, number), chain: x.config.ChainID, params: x.config.Params,
+	return &generation{number: number, fs: x.config.FS, dir: generationDir(x.config.Dir, number), chain: x.config.ChainID, params: x.config.Params, series: x.config.Series,
 		keep: &x.keep, fatal: new(fatalLog), moved: x.move}
 }
 
