@@ -69,6 +69,8 @@ func (a *API) problemOf(err error) (*Problem, bool) {
 		return problem(http.StatusBadRequest, "cursor is not of this list"), true
 	case errors.Is(err, index.ErrBuilding):
 		return problem(http.StatusServiceUnavailable, "the index is being built, ask again in a moment"), true
+	case errors.Is(err, index.ErrOff):
+		return problem(http.StatusServiceUnavailable, "the index is off: this node answers what the state alone tells"), true
 	case errors.Is(err, index.ErrStopped):
 		return problem(http.StatusServiceUnavailable, "the index has stopped; the node's log says why"), true
 	case errors.Is(err, index.ErrClosed), errors.Is(err, state.ErrClosed):

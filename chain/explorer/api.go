@@ -49,13 +49,16 @@ type Hints interface {
 	Of(root cid.Cid, limit int) []hints.Hint
 }
 
-// Config is what New needs; Backend and Index are required.
+// Config is what New needs; Backend is required.
 type Config struct {
 	Backend Backend
-	Index   *index.Index // the API feeds it and closes it
+	Index   *index.Index // the API feeds it and closes it; nil: it is off
 
 	Genesis *consensus.Params // parameters of genesis; nil: those of Backend
 	Hints   Hints             // nil: none
+
+	// HeightOf finds the block that has a hash of the engine's; nil: none is found.
+	HeightOf func(hash []byte) (chain.Height, bool)
 
 	NodeID  string   // of the node's key, in hexadecimal
 	Listen  []string // ID@host:port, by which peers dial the node

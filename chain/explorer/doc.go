@@ -22,6 +22,10 @@
 // it is absent at the end. A page may hold fewer items than the limit, even
 // none, and still have a next, if a filter took out most of what it looked at.
 //
+// With ?proof=true an answer about one thing is made from a state whose app hash
+// stands in a header, and carries the proof of its record; [Compare] tells which
+// of its fields the record bears out.
+//
 // Errors are RFC 9457 problems whose detail is one clear line. A query
 // parameter that a path does not know is an error, not ignored.
 package explorer

@@ -22,13 +22,6 @@ var (
 	openAPI = slices.Concat(described, examples)
 )
 
-// IndexStatus says how far the index is.
-type IndexStatus struct {
-	Ready  bool         `json:"ready"`
-	First  chain.Height `json:"first"`  // first height of its history
-	Height chain.Height `json:"height"` // up to which it is complete
-}
-
 // Status is the state of the network and of this node.
 type Status struct {
 	ChainID      string       `json:"chainId"`
@@ -91,7 +84,8 @@ func (a *API) status(q *query) (any, error) {
 	if slices.ContainsFunc(q.params().SealProofs, small) {
 		s.Notice = smallSectors
 	}
-	s.Index.First, s.Index.Height, s.Index.Ready = a.index.Tip()
+	at := a.index.Status()
+	s.Index = indexStatusOf(&at)
 	return s, nil
 }
 
@@ -169,9 +163,11 @@ func (a *API) readyz(q *query) (any, error) {
 		return nil, err
 	}
 	_, indexed, built := a.index.Tip()
+	off := a.index == nil
 	switch {
 	case !a.node.Synced():
 		return nil, problem(http.StatusServiceUnavailable, "the node is syncing, at height %d", q.view.Height())
+	case off:
 	case !built:
 		return nil, problem(http.StatusServiceUnavailable, "the index is being built")
 	case indexed+maxLag < q.view.Height():

@@ -159,6 +159,8 @@ func TestOpenAPIAnswers(t *testing.T) {
 	check(http.MethodPost, "/v1/messages", "text/plain", "raw", http.StatusUnsupportedMediaType)
 	n.refuse = &consensus.Refusal{Code: consensus.CodeBadNonce, Text: "nonce 1, the account's next is 2"}
 	check(http.MethodPost, "/v1/messages", "application/cbor", "raw", http.StatusUnprocessableEntity)
+	check(http.MethodPost, "/v1/index/check", "", "", http.StatusUnauthorized)
+	check(http.MethodPost, "/v1/index/rebuild", "", "", http.StatusUnauthorized)
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			streamed := slices.ContainsFunc(api.streams(), func(s stream) bool { return s.path == path }) // TestLive reads them

@@ -65,6 +65,12 @@ func TestPageClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for path, over := range map[string]bool{"/order/1": false, "/order/3": true, "/channel/1": false, "/channel/2": true} {
+		body := fetch(h, path).Body.String()
+		if page := claimsOf(body); (page.claim == nil) != over || page.script == over || strings.Contains(body, "its record has left the state") != over {
+			t.Errorf("%s: over %t, claim %v", path, over, page.claim)
+		}
+	}
 	for path, least := range map[string]int{"/deal/1": 22, "/order/1": 16, "/miner/t01000": 13, "/sector/t01000/7": 12, "/channel/1": 6,
 		"/account/" + v.(*explorer.DealDetail).Client: 3, "/supply": 6, "/params": 70} {
 		w := fetch(h, path)

@@ -83,7 +83,7 @@ func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*quer
 		}
 		q.present = q.at(q.global.Height, q.global.Time)
 	}
-	if q.snap, err = a.index.Snapshot(); err != nil && !errors.Is(err, index.ErrBuilding) && of.indexed {
+	if q.snap, err = a.index.Snapshot(); err != nil && !errors.Is(err, index.ErrBuilding) && !errors.Is(err, index.ErrOff) && of.indexed {
 		return nil, err
 	}
 	if q.view != nil && of.indexed {
@@ -106,10 +106,13 @@ func (q *query) close() {
 
 // indexed returns the index as it is for this answer.
 func (q *query) indexed() (*index.Snapshot, error) {
-	if q.snap == nil {
-		return nil, index.ErrBuilding
+	switch {
+	case q.snap != nil:
+		return q.snap, nil
+	case q.api.index == nil:
+		return nil, index.ErrOff
 	}
-	return q.snap, nil
+	return nil, index.ErrBuilding
 }
 
 // An answer waits for the index to reach the state that it is given from, so

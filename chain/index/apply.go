@@ -25,43 +25,53 @@ func (x *Index) Apply(c Committed) error {
 		return err
 	}
 	defer done()
-	return g.apply(c)
+	b, err := prepare(&c)
+	if err != nil {
+		return err
+	}
+	return g.apply(b)
 }
 
-func (g *generation) apply(c Committed) error {
+// prepare reads a block as far as that needs nothing of the index: it may run
+// beside the writing of the block before.
+func prepare(c *Committed) (*block, error) {
 	u := new(consensus.Update)
 	if err := parse(c.Update, u); err != nil {
-		return fmt.Errorf("index: decode update: %w", err)
+		return nil, fmt.Errorf("index: decode update: %w", err)
 	}
+	b := newBlock(u)
+	b.hash, b.appHash, b.commit = sha256.Sum256(c.Update), c.AppHash, c.Votes
+	if err := b.decode(c.Messages); err != nil {
+		return nil, fmt.Errorf("index block %d: %w", u.Height, err)
+	}
+	return b, nil
+}
+
+func (g *generation) apply(b *block) error {
 	at := g.at()
 	if at == nil || at.pending {
 		return ErrBuilding
 	}
-	if u.Height != at.height+1 {
-		return &GapError{Tip: at.height, Got: u.Height}
+	if b.u.Height != at.height+1 {
+		return &GapError{Tip: at.height, Got: b.u.Height}
 	}
-	next := &tip{height: u.Height, update: sha256.Sum256(c.Update), chainID: at.chainID}
-	next.first, next.gaps = g.firstKept(at, u.Height)
-	b := newBlock(g, u)
-	b.hash, b.appHash, b.commit = next.update, c.AppHash, c.Votes
-	err := b.decode(c.Messages)
-	if err == nil {
-		err = b.read()
-	}
+	next := &tip{height: b.u.Height, update: b.hash, chainID: at.chainID}
+	next.first, next.gaps = g.firstKept(at, b.u.Height)
+	b.g = g
+	err := b.read()
 	if err == nil {
 		err = b.derive()
 	}
-	if err != nil {
-		return fmt.Errorf("index block %d: %w", u.Height, err)
+	if err == nil {
+		err = g.write(next, func(batch *pebble.Batch) error {
+			if err := g.pruneTo(batch, at, next); err != nil {
+				return err
+			}
+			return b.fill(batch)
+		})
 	}
-	err = g.write(next, func(batch *pebble.Batch) error {
-		if err := g.pruneTo(batch, at, next); err != nil {
-			return err
-		}
-		return b.fill(batch)
-	})
 	if err != nil {
-		return fmt.Errorf("index block %d: %w", u.Height, err)
+		return fmt.Errorf("index block %d: %w", b.u.Height, err)
 	}
 	return nil
 }
@@ -85,8 +95,8 @@ type block struct {
 	subjects map[string]struct{} // prefixes under which the block has rows that go with it
 }
 
-func newBlock(g *generation, u *consensus.Update) *block {
-	return &block{g: g, u: u, events: u.Events, subjects: map[string]struct{}{}}
+func newBlock(u *consensus.Update) *block {
+	return &block{u: u, events: u.Events, subjects: map[string]struct{}{}}
 }
 
 // steps are what a block does to the index. Each sees the records as they were

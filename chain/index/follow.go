@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/minio/sha256-simd"
 
@@ -22,30 +23,50 @@ type Source struct {
 	Votes func(context.Context, chain.Height) (*Commit, error)
 }
 
-// Run follows a chain until ctx ends. Readers see each block whole.
+// Run follows a chain until ctx ends, and does the jobs that it is asked for
+// meanwhile. Readers see each block whole. Run of an index that is off waits.
 func (x *Index) Run(ctx context.Context, src Source) error {
+	if x == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var jobs sync.WaitGroup
+	defer jobs.Wait()
+	defer cancel()
 	checked := false
 	for {
 		changed := src.Store.Changed() // before the tip is read, so that no commit is missed
 		if view := src.Store.Visit(); view != nil {
+			var err error
 			if !checked {
-				var err error
-				if checked, err = x.belongs(src.Store, view.Height()); err != nil {
-					return err
-				}
+				checked, err = x.belongs(src.Store, view.Height())
 			}
-			if checked {
-				if err := x.current().catchUp(ctx, src); err != nil {
-					return err
-				}
+			if checked && err == nil {
+				err = x.follow(ctx, src)
+			}
+			if err != nil && !x.harmed.Load() {
+				return err
+			}
+			if x.harmed.Load() {
+				_ = x.ask(job{kind: Rebuilding, force: true}) // one that is asked for already does as well
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
+		case j := <-x.jobs:
+			jobs.Go(func() { x.do(ctx, src, j) })
 		}
 	}
+}
+
+// follow brings the live generation to the tip of the store.
+func (x *Index) follow(ctx context.Context, src Source) error {
+	x.turn.Lock()
+	defer x.turn.Unlock()
+	return x.current().catchUp(ctx, src)
 }
 
 // belongs makes sure that the index is of the store's chain; one that is not is
@@ -91,10 +112,11 @@ func (g *generation) catchUp(ctx context.Context, src Source) error {
 			}
 			continue
 		}
-		if at.height >= src.Store.View().Height() {
+		tip := src.Store.View().Height()
+		if at.height >= tip {
 			return nil
 		}
-		err := g.follow(ctx, src, src.Store, at.height+1)
+		err := g.takeIn(ctx, src, src.Store, tip)
 		if errors.Is(err, state.ErrPruned) {
 			err = g.begin(ctx, src)
 		}
@@ -111,21 +133,61 @@ type past interface {
 	AppHashAt(chain.Height) ([]byte, error)
 }
 
-// follow takes in one block.
-func (g *generation) follow(ctx context.Context, src Source, from past, h chain.Height) error {
-	if err := ctx.Err(); err != nil {
-		return err
+// ahead is how many blocks are read ahead of the one that is written.
+const ahead = 8
+
+// takeIn takes in the blocks behind the index through a height. While one is
+// written the next are read.
+func (g *generation) takeIn(ctx context.Context, src Source, from past, through chain.Height) error {
+	h := g.at().height + 1
+	if h == through {
+		b, err := readBlock(ctx, src, from, h)
+		if err != nil {
+			return err
+		}
+		return g.apply(b)
 	}
-	c, err := committed(ctx, src, from, h)
-	if err != nil {
-		return err
+	ctx, cancel := context.WithCancel(ctx)
+	type result struct {
+		b   *block
+		err error
 	}
-	return g.apply(*c)
+	blocks := make(chan result, ahead)
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		defer close(blocks)
+		for ; h <= through; h++ {
+			b, err := readBlock(ctx, src, from, h)
+			select {
+			case blocks <- result{b, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	defer reader.Wait()
+	defer cancel()
+	for r := range blocks {
+		if r.err != nil {
+			return r.err
+		}
+		if err := g.apply(r.b); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
-// committed reads a block.
-func committed(ctx context.Context, src Source, from past, h chain.Height) (c *Committed, err error) {
-	c = new(Committed)
+// readBlock reads and prepares a block.
+func readBlock(ctx context.Context, src Source, from past, h chain.Height) (*block, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var c Committed
+	var err error
 	if c.Update, err = from.Update(h); err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
@@ -142,13 +204,14 @@ func committed(ctx context.Context, src Source, from past, h chain.Height) (c *C
 			return nil, fmt.Errorf("index: read votes on block %d: %w", h-1, err)
 		}
 	}
-	return c, nil
+	return prepare(&c)
 }
 
 // begin makes the mirror anew from the oldest state that the store keeps, and
 // takes in all blocks that it kept when this began, however long that takes. The
 // history that the index has stays, with a gap behind it.
 func (g *generation) begin(ctx context.Context, src Source) (err error) {
+	tip := src.Store.View().Height()
 	var e *state.Export
 	for {
 		if e, err = src.Store.Export(src.Store.Oldest()); !errors.Is(err, state.ErrPruned) { // else it was pruned just now
@@ -162,11 +225,8 @@ func (g *generation) begin(ctx context.Context, src Source) (err error) {
 	if err := g.scan(ctx, e); err != nil {
 		return err
 	}
-	for h := e.Height + 1; ; h++ {
-		if err := g.follow(ctx, src, e, h); errors.Is(err, state.ErrFuture) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	if tip <= e.Height {
+		return nil
 	}
+	return g.takeIn(ctx, src, e, tip)
 }

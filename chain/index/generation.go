@@ -40,7 +40,11 @@ type generation struct {
 	closed bool
 	tip    *tip // nil: nothing built
 	moved  func()
+	harmed func(error) // called when a file turns out to be damaged
 }
+
+// looseTable is the size of a memtable while a generation is filled, in bytes.
+const looseTable = 32 << 20
 
 // cacheSize is how much of a database is kept in memory, in bytes.
 const cacheSize = 16 << 20
@@ -52,7 +56,11 @@ func (g *generation) open() error {
 	}
 	cache := pebble.NewCache(cacheSize)
 	defer cache.Unref()
-	opts := &pebble.Options{FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest, DisableWAL: g.loose}
+	opts := &pebble.Options{FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest, DisableWAL: g.loose,
+		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { g.harmed(i.Details) }}}
+	if g.loose {
+		opts.MemTableSize = looseTable
+	}
 	err := g.fatal.guard(func() (err error) {
 		g.db, err = pebble.Open(g.dir, opts)
 		return err
@@ -67,9 +75,9 @@ func (g *generation) open() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: read tip: %w", ErrDamaged, err), g.close())
 	}
-	if t := parseTip(b); t != nil {
-		g.tip = t
-	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tip = parseTip(b)
 	return nil
 }
 
@@ -90,6 +98,16 @@ func (g *generation) close() error {
 	}
 	g.users.Wait()
 	return g.fatal.guard(g.db.Close)
+}
+
+// settle ends the filling of a generation: all of it is on the disk, and what
+// comes next is logged.
+func (g *generation) settle() error {
+	if err := g.fatal.guard(func() error { return errors.Join(g.db.Flush(), g.db.Close()) }); err != nil {
+		return fmt.Errorf("flush index: %w", err)
+	}
+	g.loose = false
+	return g.open()
 }
 
 // use keeps the database open until done is called.

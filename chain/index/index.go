@@ -28,6 +28,10 @@ var (
 	ErrDamaged = errors.New("the index is damaged")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("index is closed")
+	// ErrOff is returned by a nil Index, which is one that is switched off.
+	ErrOff = errors.New("the index is off")
+	// ErrBusy is returned while another job runs.
+	ErrBusy = errors.New("the index is being checked or rebuilt")
 )
 
 // StrangerError is returned by Open for an index of another chain.
@@ -58,17 +62,24 @@ type Config struct {
 }
 
 // Index is the live generation and what becomes of it. All methods may be
-// called from many goroutines; Run, Apply and Scan by one.
+// called from many goroutines; Run, Apply and Scan by one. A nil Index is one that
+// is switched off: it has no tip, and every read of it says ErrOff.
 type Index struct {
 	config Config
 	lock   *pebble.Lock // of the directory
 	log    *slog.Logger
 	keep   atomic.Uint64 // heights of history that are kept
 
-	mu     sync.RWMutex
-	live   *generation
-	closed bool
-	moved  chan struct{} // closed when the tip moves
+	turn   sync.Mutex  // of who writes into the live generation, or exchanges it
+	jobs   chan job    // asked for, one at most
+	harmed atomic.Bool // a file of the live generation is damaged
+
+	mu       sync.RWMutex
+	live     *generation
+	building *generation // by a rebuild
+	closed   bool
+	moved    chan struct{} // closed when the tip moves
+	work     work
 }
 
 // Open opens or creates an index.
@@ -78,7 +89,7 @@ func Open(c Config) (*Index, error) {
 	}
 	c.Series.Minutes = cmp.Or(c.Series.Minutes, DefaultRetention().Minutes)
 	c.Series.Hours = cmp.Or(c.Series.Hours, DefaultRetention().Hours)
-	x := &Index{config: c, log: c.Log, moved: make(chan struct{})}
+	x := &Index{config: c, log: c.Log, moved: make(chan struct{}), jobs: make(chan job, 1)}
 	if x.log == nil {
 		x.log = slog.New(slog.DiscardHandler)
 	}
@@ -124,15 +135,41 @@ func (x *Index) open() error {
 	return nil
 }
 
-// generation is one that is not open yet.
+// harm notes that the live generation is damaged: what can still be read is
+// read, until another one takes its place.
+func (x *Index) harm(err error) {
+	if !x.harmed.Swap(true) {
+		x.log.Error("a file of the index is damaged, the index is made anew", "error", err)
+		select {
+		case x.jobs <- job{kind: Rebuilding, force: true}:
+		default: // Run asks for it
+		}
+	}
+}
+
+// generation is one that is not open yet. What happens in it concerns the index
+// while it is the live one.
 func (x *Index) generation(number uint64) *generation {
-	return &generation{number: number, fs: x.config.FS, dir: generationDir(x.config.Dir, number), chain: x.config.ChainID, params: x.config.Params, series: x.config.Series,
-		keep: &x.keep, fatal: new(fatalLog), moved: x.move}
+	g := &generation{number: number, fs: x.config.FS, dir: generationDir(x.config.Dir, number), chain: x.config.ChainID,
+		params: x.config.Params, series: x.config.Series, keep: &x.keep, fatal: new(fatalLog)}
+	g.moved = func() {
+		if x.current() == g {
+			x.move()
+		}
+	}
+	g.harmed = func(err error) {
+		if x.current() == g {
+			x.harm(err)
+		}
+	}
+	return g
 }
 
 // renew makes an empty generation the live one. The one before is set aside:
 // its directory is renamed.
 func (x *Index) renew() error {
+	x.turn.Lock()
+	defer x.turn.Unlock()
 	old := x.current()
 	g := x.generation(old.number + 1)
 	if err := g.open(); err != nil {
@@ -141,9 +178,14 @@ func (x *Index) renew() error {
 	if err := x.swap(g); err != nil {
 		return errors.Join(err, g.close())
 	}
+	return x.setAside(old)
+}
+
+// setAside moves a generation that was the live one out of the index.
+func (x *Index) setAside(old *generation) error {
 	aside := fmt.Sprintf("%s.aside-%d", x.config.Dir, old.number)
-	err := errors.Join(old.close(), x.config.FS.RemoveAll(aside), x.config.FS.Rename(old.dir, aside))
-	if err != nil {
+	x.log.Warn("the index of before is set aside", "directory", aside)
+	if err := errors.Join(old.close(), x.config.FS.RemoveAll(aside), x.config.FS.Rename(old.dir, aside)); err != nil {
 		return fmt.Errorf("set the index aside: %w", err)
 	}
 	return nil
@@ -172,6 +214,9 @@ func (x *Index) move() {
 
 // Close closes the database.
 func (x *Index) Close() error {
+	if x == nil {
+		return nil
+	}
 	x.mu.Lock()
 	was := x.closed
 	x.closed = true
@@ -188,6 +233,9 @@ func (x *Index) Close() error {
 
 // use returns the live generation and keeps it open until done is called.
 func (x *Index) use() (g *generation, done func(), err error) {
+	if x == nil {
+		return nil, nil, ErrOff
+	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if x.closed {
@@ -207,6 +255,9 @@ func (x *Index) current() *generation {
 // Tip returns the height up to which the index is complete, and the first
 // height of its history. It reports false while nothing is built.
 func (x *Index) Tip() (first, height chain.Height, ok bool) {
+	if x == nil {
+		return 0, 0, false
+	}
 	t := x.current().at()
 	if t == nil || t.pending {
 		return 0, 0, false
@@ -217,6 +268,9 @@ func (x *Index) Tip() (first, height chain.Height, ok bool) {
 // Wait returns when the index is at a height or beyond, when ctx ends, or at
 // once while nothing is built.
 func (x *Index) Wait(ctx context.Context, h chain.Height) {
+	if x == nil {
+		return
+	}
 	for {
 		moved := x.Moved()
 		if _, height, ok := x.Tip(); !ok || height >= h {
@@ -232,6 +286,9 @@ func (x *Index) Wait(ctx context.Context, h chain.Height) {
 
 // Moved returns a channel that is closed when the tip moves next, or the index closes.
 func (x *Index) Moved() <-chan struct{} {
+	if x == nil {
+		return nil
+	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.moved

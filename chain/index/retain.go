@@ -24,12 +24,23 @@ func (x *Index) Keep(heights uint64) { x.keep.Store(heights) }
 
 // Size is the space that the databases take on the disk, in bytes.
 func (x *Index) Size() uint64 {
-	g, done, err := x.use()
-	if err != nil {
+	if x == nil {
 		return 0
 	}
-	defer done()
-	return g.db.Metrics().DiskSpaceUsage()
+	x.mu.RLock()
+	all := []*generation{x.live, x.building}
+	x.mu.RUnlock()
+	sum := uint64(0)
+	for _, g := range all {
+		if g == nil {
+			continue
+		}
+		if done, err := g.use(); err == nil {
+			sum += g.db.Metrics().DiskSpaceUsage()
+			done()
+		}
+	}
+	return sum
 }
 
 // Compact gives back the space of what was deleted. It reads and writes all

@@ -114,8 +114,8 @@ func (s *scanner) table(ctx context.Context, table chain.Table) error {
 // write mirrors some records; nil values have gone.
 func (s *scanner) write(rows []scanned, again bool) error {
 	return s.g.write(nil, func(batch *pebble.Batch) error {
-		b := newBlock(s.g, &consensus.Update{Height: s.e.Height})
-		b.scan, b.again, b.at = true, again, map[chain.Key]int{}
+		b := newBlock(&consensus.Update{Height: s.e.Height})
+		b.g, b.scan, b.again, b.at = s.g, true, again, map[chain.Key]int{}
 		for _, r := range rows {
 			if err := b.note(r.key, r.value); err != nil {
 				return err

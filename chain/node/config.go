@@ -33,6 +33,7 @@ type Config struct {
 
 	Mempool   MempoolConfig   `toml:"mempool"`
 	Retention RetentionConfig `toml:"retention"`
+	Index     IndexConfig     `toml:"index"`
 	Snapshots SnapshotConfig  `toml:"snapshots"`
 	Hints     HintsConfig     `toml:"hints"`
 	Access    AccessConfig    `toml:"access"`
@@ -55,6 +56,12 @@ type RetentionConfig struct {
 	// Disk is the space that all three and the snapshots may take, such as
 	// "200GiB"; the largest is kept shorter while they take more. Empty: any.
 	Disk string `toml:"disk"`
+}
+
+// IndexConfig says whether the node keeps what the explorer's lists and history
+// are made of; for how long [retention] says.
+type IndexConfig struct {
+	Off bool `toml:"off"` // no lists, no history: a validator that nobody reads from
 }
 
 // SnapshotConfig says which snapshots the node writes for others to start from.

@@ -22,10 +22,13 @@ import (
 
 var _ explorer.Backend = (*Node)(nil)
 
-// openIndex opens the index. One that is damaged, or of another chain, is set
+// openIndex opens the index, nil if it is switched off. One that is damaged, or of another chain, is set
 // aside: it is made from the state and its Updates, and must not keep a validator
 // from its votes.
 func openIndex(n *Node) (*index.Index, error) {
+	if n.config.Index.Off {
+		return nil, nil
+	}
 	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Params: n.params, Keep: n.keeper.index.most, Log: n.log.With("part", "index")}
 	x, err := index.Open(c)
 	var stranger *index.StrangerError
@@ -72,7 +75,7 @@ func explore(n *Node) (http.Handler, error) {
 	}
 	bounds := n.config.Access.connections()
 	config := explorer.Config{Genesis: n.params, Tokens: tokens, Proxies: bounds.Proxies, Limits: n.config.Access.limits(),
-		Backend: n, Index: x, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
+		Backend: n, Index: x, HeightOf: headers{n}.Find, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
 		Version: version(), Registry: n.registry, Log: n.log.With("part", "explorer")}
 	if !n.config.Hints.Off {
 		n.hints = n.newHints()

@@ -1,10 +1,18 @@
 package node
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/chain/state"
 )
 
 // TestDamagedIndex starts a node whose index cannot be read: it makes blocks,
@@ -60,4 +68,62 @@ func TestUnreadableBlock(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestIndexOfAnotherChain starts a node in whose home is an index of another
+// chain: it is set aside, whole, and never in place of one that was before.
+func TestIndexOfAnotherChain(t *testing.T) {
+	home, c := newHome(t)
+	for range 2 {
+		must(t, os.RemoveAll(indexDir(home)))
+		x, err := index.Open(index.Config{Dir: indexDir(home), ChainID: "another"})
+		must(t, err)
+		store, err := state.Open(state.Config{Dir: "state", Params: consensus.Devnet(), FS: vfs.NewMem()})
+		must(t, err)
+		raw, err := chain.Encode(&chain.Global{RuleVersion: 1})
+		must(t, err)
+		_, err = store.Genesis(&consensus.Update{Version: 1, Changes: []consensus.Change{{Table: chain.TableGlobal, Value: raw}}})
+		must(t, err)
+		e, err := store.Export(0)
+		must(t, err)
+		must(t, errors.Join(x.Scan(t.Context(), e), e.Close(), store.Close(), x.Close()))
+		reach(t, Options{Home: home, Config: c, Pace: Pace{Commit: time.Millisecond, Hasty: true}}, 2)
+	}
+	for _, aside := range []string{".of-another-chain", ".of-another-chain-2"} {
+		x, err := index.Open(index.Config{Dir: indexDir(home) + aside, ChainID: "another"})
+		if err != nil {
+			t.Errorf("the index that was set aside: %v", err)
+			continue
+		}
+		if _, _, ok := x.Tip(); !ok {
+			t.Error("the index that was set aside is empty")
+		}
+		must(t, x.Close())
+	}
+	report, err := CheckIndex(t.Context(), home) // of the node's own, while it is stopped
+	if err != nil || !report.OK() || report.Blocks < 2 || !report.Compared {
+		t.Errorf("check: %+v, %v", report, err)
+	}
+}
+
+// TestIndexOff runs a node that keeps no index.
+func TestIndexOff(t *testing.T) {
+	home, c := newHome(t)
+	c.Index.Off = true
+	n, stop := run(t, Options{Home: home, Config: c, Pace: Pace{Commit: time.Millisecond, Hasty: true}})
+	awaitHeight(n, 3)
+	if n.index != nil {
+		t.Error("it has one")
+	}
+	if _, err := os.Stat(indexDir(home)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("directory of the index: %v", err)
+	}
+	must(t, stop())
 }

@@ -117,6 +117,17 @@ func (c *Client) JSON(ctx context.Context, path string, v any) error {
 	return json.NewDecoder(io.LimitReader(body, maxUpdate)).Decode(v)
 }
 
+// Order has the node do something, by a POST without a body, and reads its
+// JSON answer into v.
+func (c *Client) Order(ctx context.Context, path string, v any) error {
+	body, err := c.do(ctx, http.MethodPost, path, nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return json.NewDecoder(io.LimitReader(body, maxUpdate)).Decode(v)
+}
+
 // Text reads an answer of the node as it is, of at most so many bytes.
 func (c *Client) Text(ctx context.Context, path string, most int64) ([]byte, error) { return c.read(ctx, path, most) }
 

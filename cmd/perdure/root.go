@@ -85,6 +85,7 @@ standard output; progress and errors go to standard error.`)
 		newStatusCommand,
 		newNodeCommand,
 		newAuthCommand,
+		newIndexCommand,
 		newDemoCommand,
 		newDevnetCommand,
 		newVersionCommand,

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
@@ -155,6 +156,7 @@ func New(cfg Config) (*Host, error) {
 		secured(), muxed(),
 		libp2p.DisableMetrics(),
 		libp2p.UserAgent("perdure"), libp2p.WithDialTimeout(cfg.DialTimeout),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
 		libp2p.AddrsFactory(func(listening []ma.Multiaddr) []ma.Multiaddr {
 			if len(announce) > 0 {
 				return announce

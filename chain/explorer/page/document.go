@@ -20,6 +20,7 @@ type document struct {
 	Name     string // beside the title: the name of the thing, whole
 	Live     string // topics of the stream by which it is renewed; empty: it is not
 	Claim    *claim // answer of the API that can be proven; nil: none
+	Over     bool   // there is none any more: the record has left the state
 	Sections []section
 }
 
@@ -31,9 +32,11 @@ type section struct {
 	Form    *form
 	Tiles   []tile
 	Facts   []fact
-	Strip   []window
-	Choices []entry // of what the chart shows
+	Choices []entry // of what the chart shows, or the list lists
 	Chart   *chart
+	Grid    *grid
+	Panels  []panel // small charts beside each other
+	Life    []*turn // in the order of time
 	Table   *table
 	Tables  []table // side by side
 	Tree    []node  // content of a message
@@ -76,6 +79,14 @@ type claim struct {
 	Height chain.Height
 }
 
+// claims makes an answer the document's claim, unless the thing is over and its
+// record has left the state.
+func (d *document) claims(c *claim, ended chain.Height) {
+	if d.Over = ended != 0; !d.Over {
+		d.Claim = c
+	}
+}
+
 func claimOf(path, kind string, k chain.Key, at chain.Height) *claim {
 	return &claim{path, kind, hex.EncodeToString([]byte(k.ID)), at}
 }
@@ -85,6 +96,27 @@ type tile struct {
 	Label  string
 	Values []value
 	Note   []value
+}
+
+// panel is a small chart with its newest figure.
+type panel struct {
+	Label  string
+	Values []value
+	Chart  *chart
+	Links  []anchor
+}
+
+// grid is a calendar: a row for each time that its columns come round.
+type grid struct {
+	Caption string
+	Columns []string
+	Rows    []gridRow
+	Legend  []legend
+}
+
+type gridRow struct {
+	Label []value
+	Cells []window
 }
 
 // fact is a line of a description.
@@ -124,18 +156,32 @@ type anchor struct{ Text, Href string }
 type form struct {
 	Action string
 	Fields []field
+	More   []field // folded away
+	Open   bool    // or not
 	Submit string
 }
 
 // field is a choice among words, if there are any, otherwise a text.
 type field struct {
 	Name, Label, Value, Hint string
-	Words                    []string
+	Words                    []option
+}
+
+// option is a word to choose; an empty value is what is usual.
+type option struct{ Value, Text string }
+
+// anyOf are options of which none need be chosen.
+func anyOf(values ...string) []option {
+	out := []option{{"", "any"}}
+	for _, v := range values {
+		out = append(out, option{v, words(v)})
+	}
+	return out
 }
 
 // window is a deadline in a miner's calendar.
 type window struct {
-	Text, Title, Tone string
+	Mark, Title, Tone string
 	Href              string
 }
 

@@ -1,0 +1,350 @@
+package index
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/minio/sha256-simd"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/state"
+)
+
+// Report is what a check of the index found.
+type Report struct {
+	First, Height chain.Height // of the history that was checked
+	Gaps          []Gap        // of it: known, no problem of the rows
+	Blocks        uint64
+	Updates       uint64   // of them, held against the store's Update
+	Unkept        uint64   // of them, whose messages were not kept: what only those tell is missing
+	Records       uint64   // of the mirror
+	Compared      bool     // the mirror was held against the state
+	Rows          uint64   // of lists
+	Problems      []string // the first ones; none: the index is whole
+	More          uint64   // problems that are not listed
+	Took          time.Duration
+}
+
+// OK reports that nothing is wrong.
+func (r *Report) OK() bool { return len(r.Problems) == 0 }
+
+// maxProblems bounds what a report lists.
+const maxProblems = 100
+
+// checker holds the index as of one height against itself and the store.
+type checker struct {
+	*Snapshot
+	ctx    context.Context
+	store  *state.Store // nil: only against itself
+	report *Report
+	first  chain.Height
+	blocks []counts // by height from first on
+}
+
+// counts are how many rows a block has.
+type counts struct{ messages, events uint32 }
+
+func (c *checker) wrong(format string, args ...any) {
+	if len(c.report.Problems) == maxProblems {
+		c.report.More++
+		return
+	}
+	c.report.Problems = append(c.report.Problems, fmt.Sprintf(format, args...))
+}
+
+// checks are what a check looks at, in this order.
+var checks = []func(*checker) error{
+	(*checker).history, (*checker).subjects, (*checker).records, (*checker).listed, (*checker).mirror,
+}
+
+// Check looks for gaps and doubles: that heights follow each other and blocks
+// have the rows that they count, that the Updates were the store's, as far as it
+// keeps them, that each row of a list names something that is there, and that the
+// mirror is the state. It reads a snapshot while the index goes on. store may be nil.
+func (x *Index) Check(ctx context.Context, store *state.Store) (report *Report, err error) {
+	began := time.Now()
+	s, err := x.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("check index: %w", err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	c := &checker{Snapshot: s, ctx: ctx, store: store, first: s.First, report: &Report{First: s.First, Height: s.Height, Gaps: s.Gaps}}
+	for _, check := range checks {
+		if err := check(c); err != nil {
+			return nil, fmt.Errorf("check index: %w", err)
+		}
+	}
+	c.report.Took = time.Since(began)
+	return c.report, nil
+}
+
+// rows goes through the rows under a prefix.
+func (c *checker) rows(prefix []byte, each func(key, value []byte) error) error {
+	n := 0
+	return eachRow(c.snap, bounds(prefix, true, nil), func(key, value []byte) error {
+		if n++; n%1000 == 0 {
+			if err := c.ctx.Err(); err != nil {
+				return err
+			}
+		}
+		return each(key, value)
+	})
+}
+
+// history checks the blocks, and the messages and events of each.
+func (c *checker) history() error {
+	want := c.First
+	c.blocks = make([]counts, c.Height+1-min(c.First, c.Height+1))
+	err := c.rows([]byte{'b'}, func(key, value []byte) error {
+		h := height(key[1:])
+		var b Block
+		if err := parse(value, &b); err != nil || b.Height != h || h < c.First || h > c.Height {
+			c.wrong("row of block %d holds block %d, history is %d to %d (%v)", h, b.Height, c.First, c.Height, err)
+			return nil
+		}
+		if gap := c.InGap(want); gap != nil {
+			want = gap.To + 1
+		}
+		if h != want {
+			c.wrong("blocks %d to %d are missing", want, h-1)
+		}
+		want = h + 1
+		c.report.Blocks++
+		return c.block(&b)
+	})
+	if err != nil {
+		return err
+	}
+	if gap := c.InGap(want); gap != nil {
+		want = gap.To + 1
+	}
+	if want != c.Height+1 {
+		c.wrong("blocks %d to %d are missing", want, c.Height)
+	}
+	return c.strays()
+}
+
+// block checks the rows of a block.
+func (c *checker) block(b *Block) error {
+	n := &c.blocks[b.Height-c.first]
+	err := c.rows(number([]byte{'m'}, uint64(b.Height)), func(key, value []byte) error {
+		var m Message
+		if err := parse(value, &m); err != nil || m.Height != b.Height || m.Index != uint64(be32(key[9:])) || m.Index != uint64(n.messages) {
+			c.wrong("message row %d of block %d: message %d of block %d (%v)", be32(key[9:]), b.Height, m.Index, m.Height, err)
+			return nil
+		}
+		n.messages++
+		at, err := c.get(hashKey(m.Receipt.Hash))
+		if p, ok := place(at); err == nil && (!ok || m.Effect() && (p != Place{b.Height, uint32(m.Index)})) {
+			c.wrong("message %x of block %d is not found by its hash", m.Receipt.Hash, b.Height)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	chunk := uint32(0)
+	err = c.rows(number([]byte{'e'}, uint64(b.Height)), func(key, value []byte) error {
+		if at := be32(key[9:]); at != chunk {
+			c.wrong("events of block %d: chunk %d, want %d", b.Height, at, chunk)
+		}
+		chunk++
+		return eachEvent(value, func([]byte) (bool, error) { n.events++; return true, nil })
+	})
+	if err != nil {
+		return err
+	}
+	if uint64(n.messages) != b.Messages || uint64(n.events) != b.Events+b.Derived {
+		c.wrong("block %d has rows of %d messages and %d events, want %d and %d", b.Height, n.messages, n.events, b.Messages, b.Events+b.Derived)
+	}
+	if b.Messages > 0 && b.Bytes == 0 {
+		c.report.Unkept++
+	}
+	return c.update(b)
+}
+
+// update holds a block against the store's Update of its height.
+func (c *checker) update(b *Block) error {
+	if c.store == nil {
+		return nil
+	}
+	raw, err := c.store.Update(b.Height)
+	switch {
+	case errors.Is(err, state.ErrPruned):
+		return nil
+	case err != nil:
+		return err
+	}
+	if c.report.Updates++; sha256.Sum256(raw) != b.Update {
+		c.wrong("block %d was made of another Update than the store has", b.Height)
+	}
+	return nil
+}
+
+// strays finds rows of blocks that the history has not, and hashes that name no
+// message.
+func (c *checker) strays() error {
+	for _, table := range []byte{'m', 'e', 'x', 'j', 'z'} {
+		err := c.rows([]byte{table}, func(key, _ []byte) error {
+			if h := height(key[1:]); c.at(h) == nil && !(table == 'z' && c.InGap(h) != nil) {
+				c.wrong("row %c of height %d, which is not in the history", table, h)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return c.rows([]byte{'h'}, func(key, value []byte) error {
+		p, ok := place(value)
+		if n := c.at(p.Height); !ok || n == nil || p.Index >= n.messages {
+			c.wrong("hash %x names message %d of block %d, which is not there", key[1:], p.Index, p.Height)
+		}
+		return nil
+	})
+}
+
+// at are the counts of a block, nil if the history does not have it.
+func (c *checker) at(h chain.Height) *counts {
+	if h < c.first || h > c.Height || c.InGap(h) != nil {
+		return nil
+	}
+	return &c.blocks[h-c.first]
+}
+
+// subjects checks that what lists by subject name is there.
+func (c *checker) subjects() error {
+	named := func(table byte, rest int, count func(*counts) uint32) error {
+		return c.rows([]byte{table}, func(key, _ []byte) error {
+			c.report.Rows++
+			at := key[len(key)-rest:]
+			n := c.at(height(at))
+			if n == nil || count != nil && be32(at[8:]) >= count(n) {
+				c.wrong("row %x names what is not there", key)
+			}
+			return nil
+		})
+	}
+	return errors.Join(
+		named('E', 12, func(n *counts) uint32 { return n.events }),
+		named('a', 12, func(n *counts) uint32 { return n.messages }),
+		named('P', 8, nil))
+}
+
+// records checks that the records of the mirror stand in their lists.
+func (c *checker) records() error {
+	return c.rows([]byte{'R'}, func(key, value []byte) error {
+		k := chain.Key{Table: chain.Table(key[1]), ID: string(key[2:])}
+		r, err := parseRecord(k, value)
+		v := mirrored(k.Table)
+		if err == nil && v != nil {
+			err = r.Decode(v)
+		}
+		if err != nil || v == nil {
+			c.wrong("record %s %x cannot be read (%v)", k.Table, k.ID, err)
+			return nil
+		}
+		c.report.Records++
+		for _, row := range rowsOf(r, v) {
+			if there, err := has(c.snap, row); err != nil {
+				return err
+			} else if !there {
+				c.wrong("%s %x does not stand in the list %q", k.Table, k.ID, row[:2])
+			}
+		}
+		if r.Gone == 0 {
+			return nil
+		}
+		there, err := has(c.snap, append(append(gonePrefix(r.Gone), byte(k.Table)), k.ID...))
+		if err == nil && !there {
+			c.wrong("%s %x is gone since %d and would stay for ever", k.Table, k.ID, r.Gone)
+		}
+		return err
+	})
+}
+
+func has(r pebble.Reader, key []byte) (bool, error) {
+	_, closer, err := r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read index: %w", err)
+	}
+	return true, closer.Close()
+}
+
+// listTables are the tables of the lists of records, and of which table of the
+// state each lists records.
+var listTables = map[byte]chain.Table{'D': chain.TableDeal, 'S': chain.TableSector, 'O': chain.TableOrder, 'C': chain.TableChannel, 'M': chain.TableMiner}
+
+// listed checks that what stands in lists is a record which stands there.
+func (c *checker) listed() error {
+	for _, t := range []byte{'D', 'S', 'O', 'C', 'M'} {
+		table, width := listTables[t], All(listTables[t]).width
+		err := c.rows([]byte{t}, func(key, _ []byte) error {
+			c.report.Rows++
+			k := chain.Key{Table: table, ID: string(key[len(key)-width:])}
+			v := mirrored(table)
+			r, err := c.Load(k, v)
+			if err != nil {
+				return err
+			}
+			if r == nil || !among(rowsOf(r, v), key) {
+				c.wrong("the list %q names %s %x, which does not belong there", key[:2], table, k.ID)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mirror holds the mirror against the state of the same height.
+func (c *checker) mirror() (err error) {
+	if c.store == nil {
+		return nil
+	}
+	e, err := c.store.Export(c.Height)
+	if errors.Is(err, state.ErrPruned) || errors.Is(err, state.ErrFuture) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	for _, table := range mirroredTables() {
+		live := 0
+		err := e.ForEach(table, func(id string, value []byte) error {
+			live++
+			r, err := c.Record(chain.Key{Table: table, ID: id})
+			if err == nil && (r == nil || r.Gone != 0 || !bytes.Equal(r.Value, value)) {
+				c.wrong("%s %x is another one in the state", table, id)
+			}
+			return errors.Join(err, c.ctx.Err())
+		})
+		if err != nil {
+			return err
+		}
+		err = c.rows([]byte{'R', byte(table)}, func(key, value []byte) error {
+			if r, err := parseRecord(chain.Key{Table: table}, value); err == nil && r.Gone == 0 {
+				live--
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if live != 0 {
+			c.wrong("the state has %d records of %s more than the index", live, table)
+		}
+	}
+	c.report.Compared = true
+	return nil
+}
