@@ -38,9 +38,9 @@ func shareOf(part, whole uint64) float64 {
 
 // The units of series.
 const (
-	inCount = "count"
-	inBytes = "bytes"
-	inAtto  = "attoPDR"
+	unitCount = "count"
+	unitBytes = "bytes"
+	unitAtto  = "attoPDR"
 )
 
 // series is a figure of the network over time.
@@ -52,44 +52,44 @@ type series struct {
 
 // allSeries are those that points hold, in the order of answers.
 var allSeries = []series{
-	{"power", inBytes, false, func(p *index.Point) any { return p.Levels.Power }},
-	{"stored", inBytes, false, func(p *index.Point) any { return p.Levels.Stored }},
-	{"served", inBytes, true, func(p *index.Point) any { return p.Flows.Served }},
-	{"dealsActive", inCount, false, func(p *index.Point) any { return p.Levels.ActiveDeals }},
-	{"dealsOpen", inCount, false, func(p *index.Point) any { return p.Levels.Matched + p.Levels.Accepted }},
-	{"dealsMatched", inCount, true, func(p *index.Point) any { return p.Flows.Matched }},
-	{"dealsActivated", inCount, true, func(p *index.Point) any { return p.Flows.Activated }},
-	{"dealsEnded", inCount, true, func(p *index.Point) any { return p.Flows.Ended }},
-	{"dealPay", inAtto, true, func(p *index.Point) any { return p.Flows.DealPay }},
-	{"proofs", inCount, true, func(p *index.Point) any { return p.Flows.Proofs }},
-	{"faults", inCount, true, func(p *index.Point) any { return p.Flows.Faults }},
-	{"recoveries", inCount, true, func(p *index.Point) any { return p.Flows.Recovered }},
-	{"fines", inAtto, true, func(p *index.Point) any { return p.Flows.Fines }},
-	{"sectorsPreCommitted", inCount, false, func(p *index.Point) any { return p.Levels.PreCommitted }},
-	{"sectorsActive", inCount, false, func(p *index.Point) any { return p.Levels.Active }},
-	{"sectorsFaulty", inCount, false, func(p *index.Point) any { return p.Levels.Faulty }},
-	{"blocks", inCount, true, func(p *index.Point) any { return p.Flows.Blocks }},
-	{"messages", inCount, true, func(p *index.Point) any { return p.Flows.Messages }},
-	{"failed", inCount, true, func(p *index.Point) any { return p.Flows.Failed }},
-	{"fees", inAtto, true, func(p *index.Point) any { return p.Flows.Fees }},
-	{"feesBurned", inAtto, true, func(p *index.Point) any { return less(p.Flows.Fees, p.Flows.Tips) }},
-	{"tips", inAtto, true, func(p *index.Point) any { return p.Flows.Tips }},
-	{"baseFee", inAtto, false, func(p *index.Point) any { return p.Levels.BaseFee }},
-	{"blockRewards", inAtto, true, func(p *index.Point) any { return p.Flows.BlockRewards }},
-	{"powerRewards", inAtto, true, func(p *index.Point) any { return p.Flows.PowerRewards }},
-	{"minted", inAtto, false, func(p *index.Point) any { return p.Levels.Supply.Minted }},
-	{"burned", inAtto, false, func(p *index.Point) any { return p.Levels.Supply.Burned }},
-	{"locked", inAtto, false, func(p *index.Point) any { return p.Levels.Supply.Locked }},
-	{"circulating", inAtto, false, func(p *index.Point) any { return p.Levels.Supply.Accounts }},
-	{"unissued", inAtto, false, func(p *index.Point) any { return p.Levels.Unissued }},
-	{"accounts", inCount, false, func(p *index.Point) any { return p.Levels.Accounts }},
-	{"miners", inCount, false, func(p *index.Point) any { return p.Levels.Miners }},
-	{"orders", inCount, false, func(p *index.Point) any { return p.Levels.Orders }},
-	{"channels", inCount, false, func(p *index.Point) any { return p.Levels.Channels }},
+	{"power", unitBytes, false, func(p *index.Point) any { return p.Levels.Power }},
+	{"stored", unitBytes, false, func(p *index.Point) any { return p.Levels.Stored }},
+	{"served", unitBytes, true, func(p *index.Point) any { return p.Flows.Served }},
+	{"dealsActive", unitCount, false, func(p *index.Point) any { return p.Levels.ActiveDeals }},
+	{"dealsOpen", unitCount, false, func(p *index.Point) any { return p.Levels.Matched + p.Levels.Accepted }},
+	{"dealsMatched", unitCount, true, func(p *index.Point) any { return p.Flows.Matched }},
+	{"dealsActivated", unitCount, true, func(p *index.Point) any { return p.Flows.Activated }},
+	{"dealsEnded", unitCount, true, func(p *index.Point) any { return p.Flows.Ended }},
+	{"dealPay", unitAtto, true, func(p *index.Point) any { return p.Flows.DealPay }},
+	{"proofs", unitCount, true, func(p *index.Point) any { return p.Flows.Proofs }},
+	{"faults", unitCount, true, func(p *index.Point) any { return p.Flows.Faults }},
+	{"recoveries", unitCount, true, func(p *index.Point) any { return p.Flows.Recovered }},
+	{"fines", unitAtto, true, func(p *index.Point) any { return p.Flows.Fines }},
+	{"sectorsPreCommitted", unitCount, false, func(p *index.Point) any { return p.Levels.PreCommitted }},
+	{"sectorsActive", unitCount, false, func(p *index.Point) any { return p.Levels.Active }},
+	{"sectorsFaulty", unitCount, false, func(p *index.Point) any { return p.Levels.Faulty }},
+	{"blocks", unitCount, true, func(p *index.Point) any { return p.Flows.Blocks }},
+	{"messages", unitCount, true, func(p *index.Point) any { return p.Flows.Messages }},
+	{"failed", unitCount, true, func(p *index.Point) any { return p.Flows.Failed }},
+	{"fees", unitAtto, true, func(p *index.Point) any { return p.Flows.Fees }},
+	{"feesBurned", unitAtto, true, func(p *index.Point) any { return less(p.Flows.Fees, p.Flows.Tips) }},
+	{"tips", unitAtto, true, func(p *index.Point) any { return p.Flows.Tips }},
+	{"baseFee", unitAtto, false, func(p *index.Point) any { return p.Levels.BaseFee }},
+	{"blockRewards", unitAtto, true, func(p *index.Point) any { return p.Flows.BlockRewards }},
+	{"powerRewards", unitAtto, true, func(p *index.Point) any { return p.Flows.PowerRewards }},
+	{"minted", unitAtto, false, func(p *index.Point) any { return p.Levels.Supply.Minted }},
+	{"burned", unitAtto, false, func(p *index.Point) any { return p.Levels.Supply.Burned }},
+	{"locked", unitAtto, false, func(p *index.Point) any { return p.Levels.Supply.Locked }},
+	{"circulating", unitAtto, false, func(p *index.Point) any { return p.Levels.Supply.Accounts }},
+	{"unissued", unitAtto, false, func(p *index.Point) any { return p.Levels.Unissued }},
+	{"accounts", unitCount, false, func(p *index.Point) any { return p.Levels.Accounts }},
+	{"miners", unitCount, false, func(p *index.Point) any { return p.Levels.Miners }},
+	{"orders", unitCount, false, func(p *index.Point) any { return p.Levels.Orders }},
+	{"channels", unitCount, false, func(p *index.Point) any { return p.Levels.Channels }},
 }
 
 // The series that follow from trades. Intervals without a trade have none of them.
-var tradeSeries = []series{{"price", inAtto, false, nil}, {"trades", inCount, true, nil}, {"tradedBytes", inBytes, true, nil}}
+var tradeSeries = []series{{"price", unitAtto, false, nil}, {"trades", unitCount, true, nil}, {"tradedBytes", unitBytes, true, nil}}
 
 // SeriesInfo says what a series is.
 type SeriesInfo struct {

@@ -51,6 +51,7 @@
 //	k SECONDS TIME    Candle of the trades of a minute, an hour or a day (SECONDS has 4 bytes) from a time on
 //	v DAY S D         Candle of a day's trades of about 2^S bytes for about 2^D blocks (Class)
 //	L H N             Level
+//	l SIDE PRICE      what stands in the book at a price: padded bytes, orders; the best price of a side first
 //	F                 Now: the Point of the present minute, and what else there is one of
 //	f SECONDS TIME    Point of the blocks of a minute, an hour or a day that is over
 //	r A               Ledger of a miner or of the reward address of a genesis validator
