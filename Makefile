@@ -67,6 +67,7 @@ bench:
 
 # What docs/benchmarks.md quotes, in its order. Nothing else should run meanwhile.
 COUNT   ?= 5
+EXPLORER ?=
 PAGE    := $(GO) test -timeout 30m -run '^$$' -count $(COUNT)
 
 bench-page:
@@ -82,6 +83,7 @@ bench-page:
 	$(PAGE) -bench '^BenchmarkOffers$$' -benchtime 2000x ./chain/orderbook
 	PERDURE_BENCH_SIZE=1GiB $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkDryRun$$' -benchtime 5x ./cmd/perdure # if PERDURE_KUBO names an ipfs program
 	$(GO) run ./cmd/perdure bench retrieval --rounds $(COUNT)
+	$(GO) run ./cmd/perdure bench explorer --rounds $(COUNT) --dir '$(EXPLORER)' # which keeps the big chain, if it is given
 	PERDURE_BENCH_STATE=1000000 $(GO) test -timeout 30m -run '^$$' -bench '^BenchmarkSnapshot$$' -benchtime 1x ./chain/state/snapshot
 	TMPDIR=/dev/shm PERDURE_BENCH_BLOCKS=100000 $(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkRestart$$' -benchtime 3x ./chain/node
 	$(PAGE) -bench '^BenchmarkUnits$$' ./chain/consensus

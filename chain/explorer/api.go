@@ -53,6 +53,9 @@ type Config struct {
 
 	Hints Hints // nil: none
 
+	// HeightOf finds the block that has a hash of the engine's; nil: none is found.
+	HeightOf func(hash []byte) (chain.Height, bool)
+
 	NodeID  string   // of the node's key, in hexadecimal
 	Listen  []string // ID@host:port, by which peers dial the node
 	Version string   // of the program
@@ -63,7 +66,7 @@ type Config struct {
 	Registry prometheus.Registerer // nil: no metrics
 	Log      *slog.Logger          // nil: none
 	Limits   Limits                // zero fields: DefaultLimits
-	Live     live.Limits           // of streams; the zero value: live.DefaultLimits
+	Live     live.Limits           // of streams; zero fields: live.DefaultLimits
 }
 
 // Limits bound what callers may ask for.
@@ -115,6 +118,7 @@ type API struct {
 	limits  Limits
 	callers *access.Callers
 	recent  answers
+	over    daysOver
 	epoch   string // of this process, in tags
 	metrics *metrics
 	live    *live.Hub

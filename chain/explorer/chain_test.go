@@ -364,7 +364,7 @@ func paths(n *network) []string {
 	root := rootCID(n.t)
 	client, worker := chain.FormatAddress(addressOf(n.t, "client"), n.params.Network), chain.FormatAddress(addressOf(n.t, "worker"), n.params.Network)
 	hash := chain.HashBytes(n.blocks[1][0]).String()
-	return []string{"/v1/status", "/v1/index", "/v1/params", "/v1/supply", "/v1/proposals", "/v1/supply?height=3", "/v1/node/id", "/v1/blocks", "/v1/blocks/latest", "/v1/blocks/2",
+	return []string{"/v1/status", "/v1/index", "/v1/params", "/v1/supply", "/v1/proposals", "/v1/supply?height=3", "/v1/node/id", "/v1/search?q=1", "/v1/search/suggest?q=t01", "/v1/blocks", "/v1/blocks/latest", "/v1/blocks/2",
 		"/v1/blocks/2/messages", "/v1/blocks/2/events", "/v1/messages", "/v1/messages?address=" + client, "/v1/messages?address=t01000",
 		"/v1/messages/" + hash, "/v1/accounts/" + client, "/v1/miners", "/v1/miners/t01000", "/v1/miners/t01000/sectors",
 		"/v1/miners/t01000/sectors?state=active", "/v1/miners/t01000/deadlines", "/v1/miners/t01000/deadlines?deadline=1",

@@ -147,10 +147,15 @@ func parsePiece(name, s string) (cid.Cid, error) {
 	if err != nil {
 		return c, err
 	}
+	return pieceOf(c), nil
+}
+
+// pieceOf is a piece's CID of version 1, given either.
+func pieceOf(c cid.Cid) cid.Cid {
 	if info, err := piece.ParseCIDv2(c); err == nil {
-		return info.CID, nil
+		return info.CID
 	}
-	return c, nil
+	return c
 }
 
 func (a *API) dealRoutes() []route {

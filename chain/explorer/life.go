@@ -2,6 +2,8 @@ package explorer
 
 import (
 	"math"
+	"slices"
+	"sync"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -105,6 +107,11 @@ func (a *API) events(q *query) (any, error) {
 	}
 	return q.happenings(index.OfKind(kind))
 }
+
+// EventKinds are the kinds of events that a list of them can be narrowed to.
+var EventKinds = sync.OnceValue(func() []string {
+	return slices.DeleteFunc(index.Kinds(), func(name string) bool { return name == consensus.EventSectorProven.String() })
+})
 
 // happenings lists the events of a subject.
 func (q *query) happenings(of index.Subject) (any, error) {

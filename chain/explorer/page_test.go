@@ -154,7 +154,8 @@ func TestPages(t *testing.T) {
 	h := pages(t, api, api)
 	met := map[string]bool{}
 	queue := []string{"/", "/orders?state=all", "/channel/1", "/channel/2", "/block/2/messages", "/block/2/events", "/search", "/sectors?miner=t01000",
-		"/deals?state=active", "/market?interval=1m", "/orders?side=bid&state=all", "/search?q=2"}
+		"/deals?state=active", "/market?interval=1m", "/orders?side=bid&state=all", "/search?q=2", "/events?kind=dealMatched&sortDesc=false",
+		"/events?sector=t01000/7", "/events?channel=1&minHeight=1", "/blocks?maxHeight=5&sortDesc=false"}
 	for seen := map[string]bool{}; len(queue) > 0; queue = queue[1:] {
 		path := queue[0]
 		if seen[path] {
@@ -185,7 +186,7 @@ func TestPages(t *testing.T) {
 			return
 		}
 	}
-	for _, kind := range []string{"", "blocks", "block", "block/messages", "block/events", "messages", "message", "account", "miners", "miner", "sectors", "sector",
+	for _, kind := range []string{"", "blocks", "block", "block/messages", "block/events", "events", "messages", "message", "account", "miners", "miner", "sectors", "sector",
 		"deals", "deal", "orders", "order", "market", "channels", "channel", "validators", "supply", "params", "status", "search"} {
 		if !met[kind] {
 			t.Errorf("no link led to a page of kind %q; met %v", kind, met)
@@ -249,20 +250,23 @@ func TestPageSays(t *testing.T) {
 	api := explorer.Populated(t)
 	h := pages(t, api, api)
 	for path, want := range map[string][]string{
-		"/":                  {"The network now", "explorer-test", "Newest blocks", "which can be sealed again within a window"},
-		"/deal/1":            {"#1", "active", "t01000", "Paid through", "Term of the deal"},
-		"/miner/t01000":      {"Calendar of deadlines", "2 KiB", "100 % of the network", "/ip4/127.0.0.1/tcp/4001"},
-		"/sector/t01000/8":   {"pre committed", "No pieces: capacity without data."},
-		"/market":            {"Depth of the order book", "Asks, the lowest first", "Figures of the price chart"},
-		"/order/3":           {"Bid", "cancelled"},
-		"/channel/1":         {"open", "Lanes"},
-		"/params":            {"blockMillis", "500", "orderDeposit", "0.001 PDR", "No proposals."},
-		"/supply":            {"Minted", "Where the money is"},
-		"/validators":        {"100 %", "genesis"},
-		"/channels":          {"Whose?"},
-		"/orders?state=all":  {"All orders, newest first", "expired"},
-		"/deals?state=void":  {"No deals."},
-		"/messages?address=": {"Messages, newest first"},
+		"/":                        {"The network now", "explorer-test", "Newest blocks", "which can be sealed again within a window"},
+		"/deal/1":                  {"#1", "active", "t01000", "Paid through", "Term of the deal"},
+		"/miner/t01000":            {"Calendar of deadlines", "2 KiB", "100 % of the network", "/ip4/127.0.0.1/tcp/4001"},
+		"/sector/t01000/8":         {"pre committed", "No pieces: capacity without data."},
+		"/market":                  {"Depth of the order book", "Asks, the lowest first", "Figures of the price chart"},
+		"/order/3":                 {"Bid", "cancelled"},
+		"/channel/1":               {"open", "Lanes"},
+		"/params":                  {"blockMillis", "500", "orderDeposit", "0.001 PDR", "No proposals."},
+		"/supply":                  {"Minted", "Where the money is"},
+		"/validators":              {"100 %", "genesis"},
+		"/channels":                {"#2", "collected"},
+		"/sectors":                 {"t01000", "pre committed"},
+		"/orders?state=all":        {"Orders", "expired"},
+		"/events?kind=dealMatched": {"Deal matched", "deal #1"},
+		"/events?deal=1":           {"Deal 1", "Deal active"},
+		"/deals?state=void":        {"No deals."},
+		"/messages?address=":       {"Messages", "All as CSV"},
 	} {
 		w := fetch(h, path)
 		s := inspect(t, path, w.Body.String())
@@ -303,7 +307,7 @@ func TestPageErrors(t *testing.T) {
 func TestPageGenesis(t *testing.T) {
 	api := explorer.Fresh(t)
 	h := pages(t, api, api)
-	for _, path := range []string{"/", "/blocks", "/messages", "/miners", "/sectors", "/deals", "/orders", "/market", "/channels", "/validators", "/supply", "/params", "/status"} {
+	for _, path := range []string{"/", "/blocks", "/messages", "/events", "/miners", "/sectors", "/deals", "/orders", "/market", "/channels", "/validators", "/supply", "/params", "/status"} {
 		if w := fetch(h, path); w.Code != http.StatusOK {
 			t.Errorf("%s: %d", path, w.Code)
 		} else {
@@ -329,7 +333,7 @@ func TestPageSearch(t *testing.T) {
 	root := d.(*explorer.DealDetail).PayloadRoot
 	for q, want := range map[string]string{"5": "/block/5", "deal 1": "/deal/1", "Order #2": "/order/2", "channel 2": "/channel/2", "1,000": "/miner/t01000",
 		" t01000 ": "/miner/t01000", "t01000/7": "/sector/t01000/7", first.Hash: "/message/" + first.Hash, "0x" + first.Hash: "/message/" + first.Hash,
-		first.From: "/account/" + first.From, root: "/deals?root=" + root} {
+		first.From: "/account/" + first.From, root: "/deals?root=" + root, "t010": "/miner/t01000", first.Hash[:10]: "/message/" + first.Hash} {
 		w := fetch(h, "/search?q="+url.QueryEscape(q))
 		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
 			t.Errorf("%q: %d %q, want %q", q, w.Code, w.Header().Get("Location"), want)
@@ -495,7 +499,7 @@ func TestPageInert(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := v.(*explorer.BlockDetail).MessageList[0]
-	for _, path := range []string{"/", "/blocks", "/block/2", "/block/2/messages", "/block/2/events", "/messages", "/message/" + sent.Hash, "/account/" + sent.From,
+	for _, path := range []string{"/", "/blocks", "/block/2", "/block/2/messages", "/block/2/events", "/messages", "/events", "/events?deal=1", "/message/" + sent.Hash, "/account/" + sent.From,
 		"/miners", "/miner/t01000", "/sectors?miner=t01000", "/sector/t01000/7", "/deals", "/deal/1", "/orders?state=all", "/order/1", "/order/2", "/market",
 		"/channels?address=" + sent.From, "/channel/1", "/validators", "/supply", "/params", "/status"} {
 		w := fetch(evil, path)
@@ -527,7 +531,7 @@ func TestPageInert(t *testing.T) {
 func FuzzPage(f *testing.F) {
 	api := explorer.Populated(f)
 	h := pages(f, api, api)
-	for _, s := range []string{"/", "/block/latest", "/block/..%2f1", "/deal/1?cursor=x", "/search?q=%00", "/sectors?miner=..&state=%ff", "/market?interval=1h&cursor=A",
+	for _, s := range []string{"/", "/events?sector=../x&kind=%00", "/block/latest", "/block/..%2f1", "/deal/1?cursor=x", "/search?q=%00", "/sectors?miner=..&state=%ff", "/market?interval=1h&cursor=A",
 		"/static/..", "/miner/t01000?deadline=9", "/search?q=deal+18446744073709551616", "/account/%2e%2e", "//", "/search?q=0x" + strings.Repeat("a", 64)} {
 		f.Add(s)
 	}

@@ -51,6 +51,16 @@ func KindOf(name string) (consensus.EventKind, bool) {
 	return 0, false
 }
 
+// Kinds are the names of all kinds of events, in the order of their numbers.
+func Kinds() (names []string) {
+	for k := range consensus.EventKind(2000) {
+		if name := KindName(k); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // derive adds the derived events, in the order of the changed keys.
 func (b *block) derive() error {
 	d := deriver{b: b, paid: map[uint64]chain.Amount{}, escrow: map[uint64]chain.Amount{}, back: map[uint64]chain.Amount{}, burned: map[chain.Key]chain.Amount{}}

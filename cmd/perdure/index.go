@@ -24,7 +24,7 @@ func newIndexCommand(g *globals) *cobra.Command {
 	return newGroup("index", "Look after the index behind the explorer's lists and history", `Look after what a node keeps for the explorer: lists by every filter, and the history
 of blocks, messages and events. It is made of the state and its Updates, and can be
 made anew from what the node still keeps of them.`,
-		newIndexStatus(g), newIndexCheck(g), newIndexRebuild(g))
+		newIndexStatus(g), newIndexCheck(g), newIndexRebuild(g), newIndexExport(g))
 }
 
 // newIndexStatus returns the command that shows how an index is.

@@ -109,6 +109,7 @@ func (e *explorerBench) answers(ctx context.Context) (rows []Row, err error) {
 		return nil, err
 	}
 	e.Log("%d routes, %d callers at once", len(routes), e.Callers)
+	server.fresh()
 	load := &Load{URL: open.URL, Callers: e.Callers, Warm: e.Time / 5, Time: e.Time, Routes: routes, Seed: uint64(time.Now().UnixNano())}
 	var loaded []Loaded
 	if err := askChild(e.Process, &childConfig{Load: load}, &loaded); err != nil {

@@ -54,10 +54,10 @@ func (p *child) read(v any) error {
 // close ends the process: it stops when its input does.
 func (p *child) close() error { return errors.Join(p.in.Close(), p.cmd.Wait()) }
 
-// memory is the most memory that a running process has had resident, in bytes; 0
-// where the system does not say.
+// memory is the most memory that a running process has had resident, in bytes,
+// since it was started or fresh was called; 0 where the system does not say.
 func (p *child) memory() uint64 {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	raw, err := os.ReadFile(p.proc("status"))
 	if err != nil {
 		return 0
 	}
@@ -69,6 +69,18 @@ func (p *child) memory() uint64 {
 	}
 	return kib << 10
 }
+
+// fresh forgets what memory the process has had resident, and returns what it has
+// now, in bytes.
+func (p *child) fresh() uint64 {
+	const peak = "5" // of what can be reset: the peak of the resident memory
+	if err := os.WriteFile(p.proc("clear_refs"), []byte(peak), 0); err != nil {
+		return 0
+	}
+	return p.memory()
+}
+
+func (p *child) proc(file string) string { return fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file) }
 
 // askChild runs a process that does one thing and ends.
 func askChild(command []string, c *childConfig, v any) error {

@@ -28,7 +28,7 @@ func (e *explorerBench) exports(ctx context.Context) (rows []Row, err error) {
 		path := filepath.Join(dir, "deals."+format)
 		cmd := exec.CommandContext(ctx, e.Export[0], append(e.Export[1:], "--node", open.URL, "--table", "deals", "--format", format, "--out", path)...)
 		cmd.Stderr = os.Stderr
-		began := time.Now()
+		before, began := server.fresh(), time.Now()
 		if err := cmd.Run(); err != nil {
 			return rows, fmt.Errorf("export as %s: %w", format, err)
 		}
@@ -40,7 +40,7 @@ func (e *explorerBench) exports(ctx context.Context) (rows []Row, err error) {
 		name := fmt.Sprintf("export of %d deals as %s", e.Size.Deals, format)
 		rows = append(rows, plain(name, "s", took.Seconds()), plain(name+": file", "MiB", mebibytes(uint64(info.Size()))),
 			plain(name+": processor time of the command", "s", used(cmd)), plain(name+": resident at most, the command", "MiB", mebibytes(residentOf(cmd))),
-			plain(name+": resident at most, the server", "MiB", mebibytes(server.memory())))
+			plain(name+": resident at most, the server", "MiB", mebibytes(server.memory())), plain(name+": resident before it, the server", "MiB", mebibytes(before)))
 	}
 	return rows, nil
 }

@@ -36,7 +36,7 @@ func (e *explorerBench) following(ctx context.Context) (rows []Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, chain.Close()) }()
-	x, err := openIndex(e.dir("chain"))
+	x, err := openIndex(e.dir("chain"), chain)
 	if err != nil {
 		return nil, err
 	}
@@ -136,11 +136,38 @@ func (e *explorerBench) rebuild(ctx context.Context) (executed, rebuilt taken, e
 		executed.clock += one.clock
 		executed.processor += one.processor
 	}
-	x, err := openIndex(dir)
+	x, err := openIndex(dir, chain)
 	if err != nil {
 		return executed, rebuilt, err
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
-	rebuilt, err = take(func() error { return indexAll(ctx, x, chain) })
+	stop := follow(ctx, x, chain)
+	defer func() { err = errors.Join(err, stop()) }()
+	if err := reach(ctx, x, chain); err != nil {
+		return executed, rebuilt, err
+	}
+	rebuilt, err = take(func() error { return anew(ctx, x, chain) })
 	return executed, rebuilt, err
+}
+
+// anew has an index that runs make itself anew, and waits for it.
+func anew(ctx context.Context, x *index.Index, c *scale.Chain) error {
+	if err := x.Ask(index.Rebuilding, c.Store.Oldest(), false); err != nil {
+		return err
+	}
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for {
+		if last := x.Status().Last; last != nil {
+			if last.Error != "" {
+				return errors.New(last.Error)
+			}
+			return nil
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

@@ -45,7 +45,7 @@ func runServer(ctx context.Context, c *serverConfig, lines *bufio.Scanner, out *
 		return err
 	}
 	defer func() { err = errors.Join(err, chain.Close()) }()
-	x, err := openIndex(c.Dir)
+	x, err := openIndex(c.Dir, chain)
 	if err != nil {
 		return err
 	}
@@ -84,9 +84,9 @@ func runServer(ctx context.Context, c *serverConfig, lines *bufio.Scanner, out *
 	return err
 }
 
-// openIndex opens the index of a big chain, which lies in its directory.
-func openIndex(dir string) (*index.Index, error) {
-	return index.Open(index.Config{Dir: filepath.Join(dir, "index"), ChainID: scale.ChainID})
+// openIndex opens the index of a big chain in a directory.
+func openIndex(dir string, c *scale.Chain) (*index.Index, error) {
+	return index.Open(index.Config{Dir: filepath.Join(dir, "index"), ChainID: scale.ChainID, Params: c.Params})
 }
 
 // source is a chain as an index follows it.

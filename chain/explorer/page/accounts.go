@@ -27,8 +27,15 @@ func account(v *visit) (*document, error) {
 		about.Note = "This account was never used."
 	}
 	lists, err := v.accountLists(a.Address)
-	d.Sections = append([]section{about}, lists...)
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	happened, err := v.newestEvents(path+"/events", "account", a.Address)
+	if err != nil {
+		return nil, err
+	}
+	d.Sections = append(append([]section{about}, lists...), *happened)
+	return d, nil
 }
 
 // accountLists are the beginnings of the lists of an account, without those
@@ -55,18 +62,18 @@ func (v *visit) accountLists(a string) ([]section, error) {
 		return nil, err
 	}
 	out := []section{{Title: "Messages", Table: v.messageTable("Messages that touched the account, newest first", sent.Items, true),
-		Links: rest(sent.Next, "All messages", at("/messages", "address", a))}}
+		Links: rest(sent.Next, "All messages", "/messages", "address", a)}}
 	if len(owned.Items) > 0 {
-		out = append(out, section{Title: "Miners", Table: v.minerTable("Miners that it owns", owned.Items), Links: rest(owned.Next, "All its miners", at("/miners", "owner", a))})
+		out = append(out, section{Title: "Miners", Table: v.minerTable("Miners that it owns", owned.Items), Links: rest(owned.Next, "All its miners", "/miners", "owner", a)})
 	}
 	if len(bought.Items) > 0 {
-		out = append(out, section{Title: "Deals", Table: v.dealTable("Deals as client, newest first", bought.Items), Links: rest(bought.Next, "All its deals", at("/deals", "client", a))})
+		out = append(out, section{Title: "Deals", Table: v.dealTable("Deals as client, newest first", bought.Items), Links: rest(bought.Next, "All its deals", "/deals", "client", a)})
 	}
 	if len(placed.Items) > 0 {
-		out = append(out, section{Title: "Orders", Table: v.orderTable("Orders, newest first", placed.Items), Links: rest(placed.Next, "All its orders", at("/orders", "owner", a, "state", "all"))})
+		out = append(out, section{Title: "Orders", Table: v.orderTable("Orders, newest first", placed.Items), Links: rest(placed.Next, "All its orders", "/orders", "owner", a, "state", "all")})
 	}
 	if len(open.Items) > 0 {
-		out = append(out, section{Title: "Channels", Table: v.channelTable(open.Items), Links: rest(open.Next, "All its channels", at("/channels", "address", a))})
+		out = append(out, section{Title: "Channels", Table: v.channelTable(open.Items), Links: rest(open.Next, "All its channels", "/channels", "address", a)})
 	}
 	return out, nil
 }
@@ -80,19 +87,17 @@ func (v *visit) channelTable(all []*explorer.Channel) *table {
 	return t
 }
 
+// channelList is the list of payment channels.
+var channelList = &list{page: "/channels", api: "/v1/channels", ranged: true, order: byTime, filters: []field{{Name: "address", Label: "Payer or payee", Hint: "t1…"},
+	{Name: "state", Label: "State", Words: anyOf("open", "settling", "collected")}}}
+
 func channels(v *visit) (*document, error) {
-	who := v.param("address")
-	s := section{Form: &form{"/channels", []field{{Name: "address", Label: "Account", Value: who, Hint: "t1…"}}, "Show"}}
-	if who == "" {
-		s.Note = "Payment channels are listed by payer or payee. Whose?"
-		return &document{Title: "Channels", Sections: []section{s}}, nil
-	}
-	l, err := ask[explorer.List[*explorer.Channel]](v, "/v1/channels", "address", who, "cursor", v.param("cursor"))
+	n := v.narrow(channelList)
+	l, err := ask[explorer.List[*explorer.Channel]](v, "/v1/channels", n.asked(v)...)
 	if err != nil {
 		return nil, err
 	}
-	s.Table, s.Links = v.channelTable(l.Items), v.pager(l.Next, "address", who)
-	return &document{Title: "Channels", Sections: []section{s}}, nil
+	return &document{Title: "Channels", Sections: []section{{Form: n.form, Table: v.channelTable(l.Items), Links: n.links(v, l.Next)}}}, nil
 }
 
 func channel(v *visit) (*document, error) {
@@ -114,7 +119,15 @@ func channel(v *visit) (*document, error) {
 		fact{Label: "Opened", Values: firstOf("opened", v.heightAt(c.Opened))},
 		fact{Label: "Can be collected from", Values: firstOf("settleAt", v.heightAt(c.SettleAt))},
 		fact{Label: "Collected", Values: v.heightAt(c.Ended)})
-	d := &document{Kicker: "Payment channel", Title: "#" + group(c.ID), Sections: []section{{Facts: about}, {Title: "Lanes", Table: t}}}
+	all, links, err := v.happenings(path+"/events", "channel", v.r.PathValue("channel"), "channel")
+	if err != nil {
+		return nil, err
+	}
+	life := v.sumUp(all)
+	if c.SettleAt > v.tip {
+		life = append(life, v.coming(c.SettleAt, "Can be collected"))
+	}
+	d := &document{Kicker: "Payment channel", Title: "#" + group(c.ID), Sections: []section{{Facts: about}, {Title: "Life", Life: life, Links: links}, {Title: "Lanes", Table: t}}}
 	d.claims(claimOf(path, "channel", chain.ChannelKey(c.ID), c.Height), c.Ended)
 	return d, nil
 }

@@ -61,12 +61,17 @@ func (v *visit) blockTable(caption string, all []*explorer.Block) *table {
 	return t
 }
 
+// blockList is the list of blocks.
+var blockList = &list{page: "/blocks", api: "/v1/blocks", ranged: true, order: byTime}
+
 func blocks(v *visit) (*document, error) {
-	l, err := ask[explorer.List[*explorer.Block]](v, "/v1/blocks", "cursor", v.param("cursor"))
+	n := v.narrow(blockList)
+	l, err := ask[explorer.List[*explorer.Block]](v, "/v1/blocks", n.asked(v)...)
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Blocks", Live: v.live("block"), Sections: []section{{Table: v.blockTable("Blocks, newest first", l.Items), Links: v.pager(l.Next)}}}, nil
+	return &document{Title: "Blocks", Live: n.live(v, "block"), Sections: []section{{Form: n.form, Note: v.gaps(l.Gaps),
+		Table: v.blockTable("Blocks", l.Items), Links: n.links(v, l.Next)}}}, nil
 }
 
 func block(v *visit) (*document, error) {
@@ -122,7 +127,7 @@ func blockMessages(v *visit) (*document, error) {
 		return nil, err
 	}
 	return &document{Kicker: "Block " + v.r.PathValue("height"), Title: "Messages", Sections: []section{
-		{Table: v.messageTable("Messages of the block", l.Items, false), Links: v.pager(l.Next)}}}, nil
+		{Table: v.messageTable("Messages of the block", l.Items, false), Links: append(v.pager(l.Next), asCSV("/v1/blocks/"+v.part("height")+"/messages"))}}}, nil
 }
 
 func blockEvents(v *visit) (*document, error) {
@@ -131,5 +136,5 @@ func blockEvents(v *visit) (*document, error) {
 		return nil, err
 	}
 	return &document{Kicker: "Block " + v.r.PathValue("height"), Title: "Events", Sections: []section{
-		{Table: v.eventTable(l.Items), Links: v.pager(l.Next)}}}, nil
+		{Table: v.eventTable(l.Items), Links: append(v.pager(l.Next), asCSV("/v1/blocks/"+v.part("height")+"/events"))}}}, nil
 }

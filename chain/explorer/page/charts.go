@@ -13,7 +13,8 @@ import (
 // chart is a drawing. It is stretched to the place that it gets, so it holds no
 // text: its scales stand around it.
 type chart struct {
-	Kind          string // depth, candles, bar
+	Kind          string // depth, candles, bar, line, columns, spark
+	Name          string // tells it from others of its kind on the page
 	Title, Desc   string // for those who do not see it
 	Width, Height int
 	Shapes        []shape
@@ -22,6 +23,9 @@ type chart struct {
 	Legend        []legend
 	Table         *table // the same figures
 }
+
+// ID is the prefix of the names of its parts.
+func (c *chart) ID() string { return c.Kind + c.Name }
 
 type legend struct{ Text, Tone string }
 

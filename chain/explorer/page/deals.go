@@ -1,7 +1,10 @@
 package page
 
 import (
+	"fmt"
 	"math/big"
+	"net/url"
+	"strconv"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer"
@@ -29,17 +32,18 @@ func (v *visit) dealTable(caption string, all []*explorer.Deal) *table {
 // pricesAre says in which unit prices are shown.
 const pricesAre = "Prices are in " + priceUnit + "; the exact one, in attoPDR per GiB per block, stands behind each."
 
+// dealList is the list of deals.
+var dealList = &list{page: "/deals", api: "/v1/deals", ranged: true, order: byTime, filters: []field{{Name: "root", Label: "Content", Hint: "root CID"},
+	{Name: "piece", Label: "Piece", Hint: "piece CID"}, {Name: "miner", Label: "Miner", Hint: "t01000"}, {Name: "client", Label: "Client", Hint: "t1…"},
+	{Name: "state", Label: "State", Words: anyOf(dealStates...)}}}
+
 func deals(v *visit) (*document, error) {
-	root, piece, miner, client, state := v.param("root"), v.param("piece"), v.param("miner"), v.param("client"), v.param("state")
-	filter := []string{"root", root, "piece", piece, "miner", miner, "client", client, "state", state}
-	l, err := ask[explorer.List[*explorer.Deal]](v, "/v1/deals", append(filter, "cursor", v.param("cursor"))...)
+	n := v.narrow(dealList)
+	l, err := ask[explorer.List[*explorer.Deal]](v, "/v1/deals", n.asked(v)...)
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Deals", Sections: []section{{
-		Form: &form{"/deals", []field{{Name: "root", Label: "Content", Value: root, Hint: "root CID"}, {Name: "piece", Label: "Piece", Value: piece, Hint: "piece CID"}, {Name: "miner", Label: "Miner", Value: miner, Hint: "t01000"},
-			{Name: "client", Label: "Client", Value: client, Hint: "t1…"}, {Name: "state", Label: "State", Value: state, Words: dealStates}}, "Show"},
-		Note: pricesAre, Table: v.dealTable("Deals, newest first", l.Items), Links: v.pager(l.Next, filter...)}}}, nil
+	return &document{Title: "Deals", Sections: []section{{Form: n.form, Note: pricesAre, Table: v.dealTable("Deals", l.Items), Links: n.links(v, l.Next)}}}, nil
 }
 
 func deal(v *visit) (*document, error) {
@@ -48,8 +52,12 @@ func deal(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
+	life, err := v.lifeOfDeal(d.Deal)
+	if err != nil {
+		return nil, err
+	}
 	out := &document{Kicker: "Deal", Title: "#" + group(d.ID), Live: dealTopics(d.Deal), Claim: claimOf(path, "deal", chain.DealKey(d.ID), d.Height), Sections: []section{
-		{Tiles: v.dealTiles(d.Deal)}, {Title: "Life", Chart: v.progress(d.Deal), Facts: v.dealLife(d.Deal)},
+		{Tiles: v.dealTiles(d.Deal)}, *life, {Title: "Heights and orders", Facts: v.dealLife(d.Deal)},
 		{Title: "Money", Facts: v.dealMoney(d.Deal)}, {Title: "Content and parties", Facts: v.dealParties(d.Deal)}}}
 	if s := v.succession(d.Succeeds); s != nil {
 		out.Sections = append(out.Sections, *s)
@@ -171,4 +179,87 @@ func (v *visit) progress(d *explorer.Deal) *chart {
 	paid := min(uint64(d.PaidThrough-min(d.Activated, d.PaidThrough)), term)
 	return bar("Term of the deal", []part{{"paid", "good", new(big.Int).SetUint64(paid)}, {"gone, not settled yet", "due", new(big.Int).SetUint64(gone - min(paid, gone))},
 		{"to come", "rest", new(big.Int).SetUint64(term - max(gone, paid))}})
+}
+
+// lifeOfDeal tells a deal's life from its bid to its last proof, and what is to
+// come.
+func (v *visit) lifeOfDeal(d *explorer.Deal) (*section, error) {
+	id := strconv.FormatUint(d.ID, 10)
+	all, links, err := v.happenings("/v1/deals/"+id+"/events", "deal", id, "deal", "miner")
+	if err != nil {
+		return nil, err
+	}
+	for _, order := range []struct {
+		id   uint64
+		what string
+	}{{d.Ask, "Ask placed"}, {d.Bid, "Bid placed"}} {
+		placed, err := v.placing(order.id, order.what)
+		if err != nil {
+			return nil, err
+		}
+		all = append(placed, all...)
+	}
+	proofs, err := v.proofTurns("/v1/deals/" + id + "/proofs")
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, proofs...)
+	sealing, err := v.sealing(d)
+	if err != nil {
+		return nil, err
+	}
+	out := v.sumUp(append(all, sealing...))
+	switch {
+	case d.State == "matched":
+		out = append(out, v.coming(d.FetchBy, "Void unless the miner has the data by then"))
+	case d.State == "accepted":
+		out = append(out, v.coming(d.ActivateBy, "Void unless it is active by then"))
+	case d.State == "active":
+		out = append(out, v.coming(d.End, "Its term ends"))
+	}
+	links = append(links, asCSV("/v1/deals/"+id+"/proofs").named("Its proofs as CSV"), asCSV("/v1/deals/"+id+"/payments").named("Its payments as CSV"))
+	return &section{Title: "Life", Chart: v.progress(d), Life: out, Links: links}, nil
+}
+
+// placing is the turn in which an order of a deal was placed. An order that the
+// history does not know any more has none.
+func (v *visit) placing(order uint64, what string) ([]*turn, error) {
+	if order == 0 {
+		return nil, nil
+	}
+	l, err := ask[explorer.List[*explorer.Happening]](v, "/v1/orders/"+strconv.FormatUint(order, 10)+"/events", "sortDesc", "false", "limit", "1")
+	if err != nil && !missing(err) {
+		return nil, err
+	}
+	if err != nil || len(l.Items) == 0 || l.Items[0].Kind != "orderPlaced" {
+		return nil, nil
+	}
+	t := v.turnOf(l.Items[0], "miner")
+	t.What = what
+	return []*turn{t}, nil
+}
+
+// inDeal are the kinds of events of a sector that belong to the life of the
+// deals in it.
+var inDeal = map[string]bool{"sectorCommitted": true, "sectorPart": true, "sectorFaulty": true, "recoveryDeclared": true, "sectorRecovered": true, "sectorEnded": true}
+
+// sealing is what happened to a deal's sector during the deal.
+func (v *visit) sealing(d *explorer.Deal) ([]*turn, error) {
+	if d.Sector == nil {
+		return nil, nil
+	}
+	l, err := ask[explorer.List[*explorer.Happening]](v, fmt.Sprintf("/v1/sectors/%s/%d/events", url.PathEscape(d.Miner), *d.Sector), "sortDesc", "false", "limit", lifeLimit)
+	switch {
+	case err != nil && missing(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	var out []*turn
+	for _, e := range l.Items {
+		if inDeal[e.Kind] && e.Height >= d.Matched && (d.End == 0 || e.Height <= d.End) {
+			out = append(out, v.turnOf(e, "miner", "deal"))
+		}
+	}
+	return out, nil
 }

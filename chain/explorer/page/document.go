@@ -32,9 +32,11 @@ type section struct {
 	Form    *form
 	Tiles   []tile
 	Facts   []fact
-	Strip   []window
-	Choices []entry // of what the chart shows
+	Choices []entry // of what the chart shows, or the list lists
 	Chart   *chart
+	Grid    *grid
+	Panels  []panel // small charts beside each other
+	Life    []*turn // in the order of time
 	Table   *table
 	Tables  []table // side by side
 	Tree    []node  // content of a message
@@ -96,6 +98,27 @@ type tile struct {
 	Note   []value
 }
 
+// panel is a small chart with its newest figure.
+type panel struct {
+	Label  string
+	Values []value
+	Chart  *chart
+	Links  []anchor
+}
+
+// grid is a calendar: a row for each time that its columns come round.
+type grid struct {
+	Caption string
+	Columns []string
+	Rows    []gridRow
+	Legend  []legend
+}
+
+type gridRow struct {
+	Label []value
+	Cells []window
+}
+
 // fact is a line of a description.
 type fact struct {
 	Label  string
@@ -133,18 +156,32 @@ type anchor struct{ Text, Href string }
 type form struct {
 	Action string
 	Fields []field
+	More   []field // folded away
+	Open   bool    // or not
 	Submit string
 }
 
 // field is a choice among words, if there are any, otherwise a text.
 type field struct {
 	Name, Label, Value, Hint string
-	Words                    []string
+	Words                    []option
+}
+
+// option is a word to choose; an empty value is what is usual.
+type option struct{ Value, Text string }
+
+// anyOf are options of which none need be chosen.
+func anyOf(values ...string) []option {
+	out := []option{{"", "any"}}
+	for _, v := range values {
+		out = append(out, option{v, words(v)})
+	}
+	return out
 }
 
 // window is a deadline in a miner's calendar.
 type window struct {
-	Text, Title, Tone string
+	Mark, Title, Tone string
 	Href              string
 }
 

@@ -29,21 +29,19 @@ func (v *visit) orderTable(caption string, all []*explorer.Order) *table {
 
 func side(s string) value { return value{Kind: "badge", Text: s, Tone: s} }
 
+// orderList is the list of orders.
+var orderList = &list{page: "/orders", api: "/v1/orders", ranged: true, order: byTime, filters: []field{{Name: "owner", Label: "Owner", Hint: "t1…"},
+	{Name: "miner", Label: "Miner", Hint: "t01000"}, {Name: "side", Label: "Side", Words: anyOf("bid", "ask")},
+	{Name: "state", Label: "State", Words: []option{{"", "in the book"}, {"all", "all"}, {"waiting", "waiting"}, {"searching", "searching"}, {"resting", "resting"},
+		{"filled", "filled"}, {"cancelled", "cancelled"}, {"expired", "expired"}, {"ended", "ended"}}}}}
+
 func orders(v *visit) (*document, error) {
-	owner, side, state, miner := v.param("owner"), v.param("side"), v.param("state"), v.param("miner")
-	filter := []string{"owner", owner, "side", side, "state", state, "miner", miner}
-	l, err := ask[explorer.List[*explorer.Order]](v, "/v1/orders", append(filter, "cursor", v.param("cursor"))...)
+	n := v.narrow(orderList)
+	l, err := ask[explorer.List[*explorer.Order]](v, "/v1/orders", n.asked(v)...)
 	if err != nil {
 		return nil, err
 	}
-	caption := "Orders in the book, newest first"
-	if state == "all" {
-		caption = "All orders, newest first"
-	}
-	return &document{Title: "Orders", Sections: []section{{
-		Form: &form{"/orders", []field{{Name: "owner", Label: "Owner", Value: owner, Hint: "t1…"}, {Name: "miner", Label: "Miner", Value: miner, Hint: "t01000"},
-			{Name: "side", Label: "Side", Value: side, Words: []string{"bid", "ask"}}, {Name: "state", Label: "Which", Value: state, Words: []string{"live", "all"}}}, "Show"},
-		Note: pricesAre, Table: v.orderTable(caption, l.Items), Links: v.pager(l.Next, filter...)}}}, nil
+	return &document{Title: "Orders", Live: n.live(v, "book"), Sections: []section{{Form: n.form, Note: pricesAre, Table: v.orderTable("Orders", l.Items), Links: n.links(v, l.Next)}}}, nil
 }
 
 func order(v *visit) (*document, error) {
@@ -70,6 +68,11 @@ func order(v *visit) (*document, error) {
 	}
 	d := &document{Kicker: title(o.Side), Title: "#" + group(o.ID), Sections: []section{{Facts: facts(about...)}}}
 	d.claims(claimOf(path, "order", chain.OrderKey(o.ID), o.Height), o.Ended)
+	all, links, err := v.happenings(path+"/events", "order", v.r.PathValue("order"), "order")
+	if err != nil {
+		return nil, err
+	}
+	d.Sections = append(d.Sections, section{Title: "Life", Life: v.sumUp(all), Links: links})
 	if s := v.succession(o.Succeeds); s != nil {
 		d.Sections = append(d.Sections, *s)
 	}
@@ -186,7 +189,7 @@ func market(v *visit) (*document, error) {
 			Links: []anchor{{"Orders one by one", "/orders"}}},
 		{Title: "Best asks", Table: v.orderTable("Best asks", asks.Items)},
 		{Title: "Best bids", Table: v.orderTable("Best bids", bids.Items)},
-		{Title: "Deals made", Table: v.tradeTable(trades.Items), Links: v.pager(trades.Next, "interval", v.param("interval"))},
+		{Title: "Deals made", Table: v.tradeTable(trades.Items), Links: append(v.pager(trades.Next, "interval", v.param("interval")), asCSV("/v1/market/trades"))},
 		{Title: "Prices by size and duration", Table: v.classTable(classes)},
 	}}, nil
 }
@@ -224,7 +227,7 @@ func (v *visit) priceSection() (*section, error) {
 		s.Note = "No trades in the last " + span(shownCandles*intervals[i].length) + "."
 	}
 	for k, one := range intervals {
-		s.Choices = append(s.Choices, entry{anchor{one.name, at("/market", "interval", one.name)}, k == i})
+		s.Choices = append(s.Choices, choice(one.name, at("/market", "interval", one.name), k == i))
 	}
 	return s, nil
 }

@@ -1,6 +1,8 @@
 package page
 
 import (
+	"slices"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer"
 )
@@ -30,16 +32,16 @@ func (v *visit) messageTable(caption string, all []*explorer.Message, several bo
 func (v *visit) eventTable(all []*explorer.Event) *table {
 	t := newTable("Events in their order", "No events.", "Event", "About", "From", "To", ">Amount", "More")
 	for _, e := range all {
-		t.row(only(text(title(e.Kind))), v.subjects(e), only(address(e.From)), only(address(e.To)), only(some(e.Amount)), v.details(e))
+		t.row(only(kindLink(e.Kind)), v.subjects(e), only(address(e.From)), only(address(e.To)), only(some(e.Amount)), v.details(e))
 	}
 	return t
 }
 
-// subjects are what an event is about.
-func (v *visit) subjects(e *explorer.Event) []value {
+// subjects are what an event is about, but for those of some kinds.
+func (v *visit) subjects(e *explorer.Event, but ...string) []value {
 	var out []value
 	add := func(label string, one value) {
-		if one.Text != "" {
+		if one.Text != "" && !slices.Contains(but, label) {
 			out = append(out, faint(label), one)
 		}
 	}
@@ -80,15 +82,18 @@ func (v *visit) details(e *explorer.Event) []value {
 	return out
 }
 
+// messageList is the list of messages.
+var messageList = &list{page: "/messages", api: "/v1/messages", ranged: true, order: byTime,
+	filters: []field{{Name: "address", Label: "Account or miner", Hint: "t1…, t01000"}}}
+
 func messages(v *visit) (*document, error) {
-	who := v.param("address")
-	l, err := ask[explorer.List[*explorer.Message]](v, "/v1/messages", "address", who, "cursor", v.param("cursor"))
+	n := v.narrow(messageList)
+	l, err := ask[explorer.List[*explorer.Message]](v, "/v1/messages", n.asked(v)...)
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Messages", Live: v.live("message"), Sections: []section{{
-		Form:  &form{"/messages", []field{{Name: "address", Label: "Account or miner", Value: who, Hint: "t1…, t01000"}}, "Show"},
-		Table: v.messageTable("Messages, newest first", l.Items, true), Links: v.pager(l.Next, "address", who)}}}, nil
+	return &document{Title: "Messages", Live: n.live(v, "message"), Sections: []section{{Form: n.form, Note: v.gaps(l.Gaps),
+		Table: v.messageTable("Messages", l.Items, true), Links: n.links(v, l.Next)}}}, nil
 }
 
 func messagePage(v *visit) (*document, error) {

@@ -17,15 +17,17 @@ func (v *visit) minerTable(caption string, all []*explorer.Miner) *table {
 	return t
 }
 
+// minerList is the list of miners.
+var minerList = &list{page: "/miners", api: "/v1/miners", order: []option{{"", "newest first"}, {"false", "oldest first"}},
+	filters: []field{{Name: "owner", Label: "Owner", Hint: "t1…"}, {Name: "worker", Label: "Worker", Hint: "t1…"}}}
+
 func miners(v *visit) (*document, error) {
-	owner := v.param("owner")
-	l, err := ask[explorer.List[*explorer.Miner]](v, "/v1/miners", "owner", owner, "cursor", v.param("cursor"))
+	n := v.narrow(minerList)
+	l, err := ask[explorer.List[*explorer.Miner]](v, "/v1/miners", n.asked(v)...)
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Miners", Sections: []section{{
-		Form:  &form{"/miners", []field{{Name: "owner", Label: "Owner", Value: owner, Hint: "t1…"}}, "Show"},
-		Table: v.minerTable("Miners, newest first", l.Items), Links: v.pager(l.Next, "owner", owner)}}}, nil
+	return &document{Title: "Miners", Sections: []section{{Form: n.form, Table: v.minerTable("Miners", l.Items), Links: n.links(v, l.Next)}}}, nil
 }
 
 func minerPage(v *visit) (*document, error) {
@@ -45,8 +47,15 @@ func minerPage(v *visit) (*document, error) {
 	d := &document{Kicker: "Miner", Title: m.Miner.Miner, Live: "miner:" + m.Miner.Miner, Claim: v.minerClaim(path, m.Height), Sections: []section{
 		{Tiles: v.minerTiles(m.Miner, total.PowerBytes)}, v.calendar(days), v.minerFacts(m.Miner)}}
 	lists, err := v.minerLists(m.Miner.Miner)
-	d.Sections = append(d.Sections, lists...)
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	happened, err := v.newestEvents(path+"/events", "miner", v.r.PathValue("miner"))
+	if err != nil {
+		return nil, err
+	}
+	d.Sections = append(append(d.Sections, lists...), *happened)
+	return d, nil
 }
 
 // minerClaim is about the miner that the page's path names.
@@ -127,40 +136,47 @@ func (v *visit) minerLists(m string) ([]section, error) {
 	}
 	return []section{
 		{Title: "Asks", Table: v.orderTable("Asks in the order book", asks.Items)},
-		{Title: "Sectors", Table: v.sectorTable("Sectors by number", held.Items), Links: rest(held.Next, "All sectors", at("/sectors", "miner", m))},
-		{Title: "Deals", Table: v.dealTable("Deals, newest first", kept.Items), Links: rest(kept.Next, "All deals", at("/deals", "miner", m))},
-		{Title: "Messages", Table: v.messageTable("Messages, newest first", sent.Items, true), Links: rest(sent.Next, "All messages", at("/messages", "address", m))},
+		{Title: "Sectors", Table: v.sectorTable("Sectors by number", held.Items), Links: rest(held.Next, "All sectors", "/sectors", "miner", m)},
+		{Title: "Deals", Table: v.dealTable("Deals, newest first", kept.Items), Links: rest(kept.Next, "All deals", "/deals", "miner", m)},
+		{Title: "Messages", Table: v.messageTable("Messages, newest first", sent.Items, true), Links: rest(sent.Next, "All messages", "/messages", "address", m)},
 	}, nil
 }
 
 // rest links the whole of a list whose beginning is shown.
-func rest(next, label, href string) []anchor {
+func rest(next, label, path string, query ...string) []anchor {
+	csv := asCSV("/v1"+path, query...)
 	if next == "" {
-		return nil
+		return []anchor{csv}
 	}
-	return []anchor{{label, href}}
+	return []anchor{{label, at(path, query...)}, csv}
 }
 
 // calendar shows a miner's deadlines: each is open now or opens next.
 func (v *visit) calendar(c *explorer.Deadlines) section {
 	s := section{Title: "Deadlines", Note: fmt.Sprintf("Each sector is proven once in about %s, in a window of about %s. Each deadline is shown as it is open now or opens next.",
 		span(v.lasting(c.Period)), span(v.lasting(c.Window)))}
+	s.Grid = &grid{Caption: "Deadlines in their order", Rows: []gridRow{{Label: only(text("now or next"))}}}
 	s.Table = newTable("Calendar of deadlines", "No deadlines.", "Deadline", "State", "Opens", "Closes", ">Sectors", "Partitions", "Proven last")
 	for i := range c.Items {
 		d := &c.Items[i]
 		state, tone := windowState(d, c.Listed)
 		name := strconv.FormatUint(d.Deadline, 10)
-		s.Strip = append(s.Strip, window{Text: name, Tone: tone, Title: fmt.Sprintf("Deadline %d, %s: %s, %s sectors", d.Deadline, state, v.when(d), group(d.Sectors)),
+		s.Grid.Columns = append(s.Grid.Columns, name)
+		s.Grid.Rows[0].Cells = append(s.Grid.Rows[0].Cells, window{Mark: marks[state], Tone: tone, Title: fmt.Sprintf("Deadline %d, %s: %s, %s sectors", d.Deadline, state, v.when(d), group(d.Sectors)),
 			Href: at(minerPath(c.Miner), "deadline", name)})
 		partitions, last := v.partitions(d)
 		s.Table.row([]value{number(d.Deadline)}, []value{{Kind: "badge", Text: state, Tone: tone}}, v.heightAt(d.Opens), v.heightAt(d.Closes),
 			only(number(d.Sectors)), partitions, last)
 	}
 	if v.param("deadline") != "" {
-		s.Strip, s.Links = nil, []anchor{{"All deadlines", minerPath(c.Miner)}}
+		s.Grid, s.Links = nil, []anchor{{"All deadlines", minerPath(c.Miner)}}
 	}
 	return s
 }
+
+// marks are the signs of the states of windows, for those who do not tell
+// colours apart.
+var marks = map[string]string{"proven": "✓", "missed": "✗", "partial": "½", "faulty": "✗", "due": "!", "open": "!", "upcoming": "·", "empty": "–", "unknown": "?"}
 
 // when says how far off an opening is.
 func (v *visit) when(d *explorer.Deadline) string {

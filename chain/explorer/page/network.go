@@ -121,20 +121,44 @@ func status(v *visit) (*document, error) {
 		fact{Label: "Validators", Values: only(number(uint64(s.Validators)))},
 		fact{Label: "App hash", Values: only(code(s.AppHash))},
 	)
-	index := badge("pending")
-	if s.Index.Ready {
-		index = value{Kind: "badge", Text: "ready", Tone: "good"}
-	}
 	node := facts(
 		fact{Label: "Version", Values: only(text(s.Version))},
 		fact{Label: "Follows the chain's head", Values: only(yes(s.Synced))},
 		fact{Label: "Peers", Values: only(number(uint64(s.Peers)))},
 		fact{Label: "Node", Values: only(code(s.NodeID))},
 		fact{Label: "States kept from", Values: v.heightAt(s.OldestHeight)},
-		fact{Label: "Index", Values: []value{index, faint("heights"), number(uint64(s.Index.First)), faint("to"), number(uint64(s.Index.Height))}},
 	)
-	return &document{Title: "Status", Sections: []section{{Note: sentence(s.Notice)}, {Title: "Network", Facts: network}, {Title: "This node", Facts: node,
-		Links: []anchor{{"Description of the API", "/v1/openapi.yaml"}, {"Status for programs", "/v1/status"}}}}}, nil
+	return &document{Title: "Status", Sections: []section{{Note: sentence(s.Notice)}, {Title: "Network", Facts: network}, {Title: "This node", Facts: node},
+		{Title: "Index", Note: indexNote, Facts: v.indexFacts(&s.Index),
+			Links: []anchor{{"Description of the API", "/v1/openapi.yaml"}, {"Status for programs", "/v1/status"}}}}}, nil
+}
+
+const indexNote = "The index holds what this node knows of the history: every list and chart is read from it."
+
+// indexFacts say how far the index is and whether it is sound.
+func (v *visit) indexFacts(i *explorer.IndexStatus) []fact {
+	if i.Off {
+		return facts(fact{Label: "State", Values: only(text("switched off by the node's settings"))})
+	}
+	state := badge("pending")
+	if i.Ready {
+		state = value{Kind: "badge", Text: "ready", Tone: "good"}
+	}
+	all := []fact{{Label: "State", Values: only(state)}, {Label: "History from", Values: v.heightAt(i.First)}, {Label: "Complete to", Values: v.heightAt(i.Height)}}
+	for _, g := range i.Gaps {
+		all = append(all, fact{Label: "Never seen", Values: []value{v.height(g.From), faint("to"), v.height(g.To)}, Help: "the index was off while the node had them"})
+	}
+	if i.Job != "" {
+		all = append(all, fact{Label: "Runs now", Values: only(text(title(i.Job)))}, fact{Label: "Has come to", Values: v.heightAt(i.Through)})
+	}
+	if c := i.Check; c != nil {
+		found := value{Kind: "badge", Text: "no problems", Tone: "good"}
+		if !c.OK {
+			found = value{Kind: "badge", Text: group(c.Problems) + " problems", Tone: "bad"}
+		}
+		all = append(all, fact{Label: "Last check", Values: []value{found, faint("at height"), v.height(c.Height)}})
+	}
+	return facts(all...)
 }
 
 func (v *visit) upgrade(u *explorer.Upgrade) []value {

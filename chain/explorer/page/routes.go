@@ -8,6 +8,7 @@ var routes = map[string]func(*visit) (*document, error){
 	"/block/{height}/messages": blockMessages,
 	"/block/{height}/events":   blockEvents,
 	"/messages":                messages,
+	"/events":                  events,
 	"/message/{hash}":          messagePage,
 	"/account/{address}":       account,
 	"/miners":                  miners,

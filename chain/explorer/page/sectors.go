@@ -1,7 +1,6 @@
 package page
 
 import (
-	"net/url"
 	"strconv"
 
 	"github.com/perdure/perdure/chain"
@@ -11,7 +10,7 @@ import (
 var sectorStates = []string{"preCommitted", "active", "faulty", "expired", "dropped", "lost", "terminated"}
 
 func (v *visit) sectorTable(caption string, all []*explorer.Sector) *table {
-	t := newTable(caption, "No sectors.", "Sector", "State", ">Size", ">Deals", "Deadline", "Activated", "Expires", ">Pledge", "Sealed CID")
+	t := newTable(caption, "No sectors.", "Sector", "Miner", "State", ">Size", ">Deals", "Deadline", "Activated", "Expires", ">Pledge", "Sealed CID")
 	for _, s := range all {
 		deals := uint64(0)
 		for _, p := range s.Pieces {
@@ -23,28 +22,23 @@ func (v *visit) sectorTable(caption string, all []*explorer.Sector) *table {
 		if s.Deadline != nil {
 			line = only(number(*s.Deadline))
 		}
-		t.row(only(sector(s.Miner, s.Number)), only(badge(s.State)), only(bytesOf(s.SectorSize)), only(number(deals)), line,
+		t.row(only(sector(s.Miner, s.Number)), only(miner(s.Miner)), only(badge(s.State)), only(bytesOf(s.SectorSize)), only(number(deals)), line,
 			v.past(s.Activated), only(v.height(s.Expiration)), only(amount(s.Pledge)), only(hash(s.SealedCID, "")))
 	}
 	return t
 }
 
-// sectors lists those of a miner; the chain numbers them by miner.
+// sectorList is the list of sectors.
+var sectorList = &list{page: "/sectors", api: "/v1/sectors", order: byNumber, filters: []field{{Name: "miner", Label: "Miner", Hint: "t01000"},
+	{Name: "state", Label: "State", Words: anyOf(sectorStates...)}}}
+
 func sectors(v *visit) (*document, error) {
-	m, state := v.param("miner"), v.param("state")
-	s := section{Form: &form{"/sectors", []field{{Name: "miner", Label: "Miner", Value: m, Hint: "t01000"},
-		{Name: "state", Label: "State", Value: state, Words: sectorStates}}, "Show"}}
-	if m == "" {
-		s.Note = "Sectors are numbered by their miners. Whose?"
-		return &document{Title: "Sectors", Sections: []section{s}}, nil
-	}
-	l, err := ask[explorer.List[*explorer.Sector]](v, "/v1/miners/"+url.PathEscape(m)+"/sectors", "state", state, "cursor", v.param("cursor"))
+	n := v.narrow(sectorList)
+	l, err := ask[explorer.List[*explorer.Sector]](v, "/v1/sectors", n.asked(v)...)
 	if err != nil {
 		return nil, err
 	}
-	s.Table, s.Links = v.sectorTable("Sectors by number", l.Items), v.pager(l.Next, "miner", m, "state", state)
-	s.Links = append(s.Links, anchor{"Miner " + m, minerPath(m)})
-	return &document{Kicker: "Miner " + m, Title: "Sectors", Sections: []section{s}}, nil
+	return &document{Title: "Sectors", Sections: []section{{Form: n.form, Table: v.sectorTable("Sectors by miner and number", l.Items), Links: n.links(v, l.Next)}}}, nil
 }
 
 func sectorPage(v *visit) (*document, error) {
@@ -82,9 +76,31 @@ func sectorPage(v *visit) (*document, error) {
 		}
 		t.row(only(hash(p.PieceCID, "")), only(bytesOf(p.PaddedSize)), of)
 	}
-	d := &document{Kicker: "Sector", Title: s.Miner + " / " + group(s.Number), Live: sectorTopic(s.Miner, s.Number), Sections: []section{{Facts: facts(about...)}, {Title: "Pieces", Table: t}}}
+	life, err := v.lifeOfSector(path, s.Sector)
+	if err != nil {
+		return nil, err
+	}
+	d := &document{Kicker: "Sector", Title: s.Miner + " / " + group(s.Number), Live: sectorTopic(s.Miner, s.Number),
+		Sections: []section{{Facts: facts(about...)}, *life, {Title: "Pieces", Table: t}}}
 	if id, err := chain.ParseMiner(v.r.PathValue("miner")); err == nil {
 		d.Claim = claimOf(path, "sector", chain.SectorKey(id, s.Number), s.Height)
 	}
 	return d, nil
+}
+
+// lifeOfSector tells a sector's life from its pre-commit to its last proof.
+func (v *visit) lifeOfSector(path string, s *explorer.Sector) (*section, error) {
+	all, links, err := v.happenings(path+"/events", "sector", v.r.PathValue("miner")+"/"+v.r.PathValue("number"), "miner", "sector")
+	if err != nil {
+		return nil, err
+	}
+	proofs, err := v.proofTurns(path + "/proofs")
+	if err != nil {
+		return nil, err
+	}
+	out := v.sumUp(append(all, proofs...))
+	if s.Deadline != nil && s.Expiration > v.tip {
+		out = append(out, v.coming(s.Expiration, "Expires"))
+	}
+	return &section{Title: "Life", Life: out, Links: append(links, asCSV(path+"/proofs").named("Its proofs as CSV"))}, nil
 }

@@ -106,31 +106,22 @@ type frame struct {
 	Height   []value
 	Query    string // what was searched for
 	Sections []section
-	Menu     []entry
+	Syncing  bool    // the node does not follow the head of the chain
+	Groups   []entry // of pages
+	Menu     []entry // the pages of the group that this one is of
 }
-
-type entry struct {
-	anchor
-	Here bool
-}
-
-var menu = []anchor{{"Home", "/"}, {"Blocks", "/blocks"}, {"Messages", "/messages"}, {"Market", "/market"}, {"Deals", "/deals"}, {"Orders", "/orders"},
-	{"Miners", "/miners"}, {"Sectors", "/sectors"}, {"Channels", "/channels"}, {"Validators", "/validators"}, {"Supply", "/supply"},
-	{"Parameters", "/params"}, {"Status", "/status"}}
 
 func (v *visit) frame(d *document) *frame {
 	f := &frame{document: d, Sections: d.Sections, Query: v.param("q")}
 	if v.identity != nil {
-		f.ChainID, f.Known = v.identity.ChainID, true
+		f.ChainID, f.Known, f.Syncing = v.identity.ChainID, true, v.identity.Syncing
 		f.Height = []value{v.height(v.tip), clock(v.identity.Time)}
 	}
 	for i := range f.Sections {
 		if s := &f.Sections[i]; s.Table != nil {
-			s.Table.Quiet = s.Table.Caption == s.Title
+			s.Table.Quiet = s.Table.Caption == s.Title || s.Table.Caption == d.Title
 		}
 	}
-	for _, m := range menu {
-		f.Menu = append(f.Menu, entry{m, m.Href == v.r.URL.Path})
-	}
+	f.Groups, f.Menu = menuAt(v.r.URL.Path)
 	return f
 }

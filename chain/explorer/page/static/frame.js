@@ -18,8 +18,8 @@
   let choice = read();
   show(choice);
   addEventListener("DOMContentLoaded", () => {
-    const here = document.querySelector("nav [aria-current]");
-    if (here) { // by hand: scrollIntoView would have the tabulator begin there, past the link that skips all this
+    // By hand: scrollIntoView would have the tabulator begin there, past the link that skips all this.
+    for (const here of document.querySelectorAll("nav [aria-current]")) {
       const list = here.closest("ul");
       list.scrollLeft += here.getBoundingClientRect().left - list.getBoundingClientRect().left - (list.clientWidth - here.offsetWidth) / 2;
     }
