@@ -66,7 +66,7 @@ type Config struct {
 	Registry prometheus.Registerer // nil: no metrics
 	Log      *slog.Logger          // nil: none
 	Limits   Limits                // zero fields: DefaultLimits
-	Live     live.Limits           // of streams; the zero value: live.DefaultLimits
+	Live     live.Limits           // of streams; zero fields: live.DefaultLimits
 }
 
 // Limits bound what callers may ask for.
