@@ -13,7 +13,8 @@ async function main(): Promise<void> {
   const deals: Deal[] = [];
   for (let cursor: string | undefined; ; ) {
     const page = await client.GET("/v1/deals", { params: { query: { limit: 1, cursor } } });
-    if (!page.data) throw new Error(page.error.detail);
+    if (page.error) throw new Error(page.error.detail);
+    if (typeof page.data === "string") throw new Error("rows as text, though nobody asked for them");
     deals.push(...page.data.items);
     cursor = page.data.next;
     if (!cursor) break;

@@ -39,7 +39,7 @@ export async function things() {
   const channel = await first(`/v1/channels?address=${deal.client}`);
   const validator = await first("/v1/validators");
   return {
-    height: message.height, hash: message.hash, miner: deal.miner, sector: `${sector.miner}/${sector.number}`, deal: deal.id, order: deal.bid,
+    height: message.height, hash: message.hash, miner: deal.miner, sector: `${sector.miner}/${sector.number}`, deal: deal.id, order: deal.bid, ask: deal.ask,
     channel: channel.id, account: deal.client, root: deal.payloadRoot, piece: deal.pieceCid, validator: validator.address,
   };
 }

@@ -66,7 +66,7 @@ type Config struct {
 	Registry prometheus.Registerer // nil: no metrics
 	Log      *slog.Logger          // nil: none
 	Limits   Limits                // zero fields: DefaultLimits
-	Live     live.Limits           // of streams; the zero value: live.DefaultLimits
+	Live     live.Limits           // of streams; zero fields: live.DefaultLimits
 }
 
 // Limits bound what callers may ask for.
@@ -118,6 +118,7 @@ type API struct {
 	limits  Limits
 	callers *access.Callers
 	recent  answers
+	over    daysOver
 	epoch   string // of this process, in tags
 	metrics *metrics
 	live    *live.Hub

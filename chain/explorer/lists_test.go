@@ -215,3 +215,34 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+// TestDepth compares the levels that the index carries with those of the book
+// itself, block by block, and in an index that begins late.
+func TestDepth(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	check := func(api *API) {
+		t.Helper()
+		b := decode[Book](t, api.Handler(), "/v1/market/book?depth=500")
+		book := n.store.View().Book()
+		if b.Height != n.store.View().Height() || !slices.Equal(b.Bids, levels(book.BidLevels(500))) || !slices.Equal(b.Asks, levels(book.AskLevels(500))) {
+			t.Fatalf("height %d: book of height %d: bids %+v, asks %+v", n.store.View().Height(), b.Height, b.Bids, b.Asks)
+		}
+	}
+	check(api)
+	for i := range uint64(8) {
+		n.all(n.message("client", 0, n.bid(1+i%3)), n.message("worker", 0, n.ask(3+i%2)))
+		check(api)
+	}
+	n.all(n.message("client", 0, n.bid(4)), n.message("client", 1, &chain.CancelOrder{Order: 5}))
+	for range n.params.MatchDelay + 2 {
+		n.block()
+		check(api)
+	}
+	late, _ := serve(t, n)
+	check(late)
+	if b := decode[Book](t, late.Handler(), "/v1/market/book?depth=1"); len(b.Bids) != 1 || len(b.Asks) != 1 {
+		t.Errorf("depth 1: %+v", b)
+	}
+}

@@ -2,8 +2,10 @@ package explorer
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/perdure/perdure/chain"
@@ -38,7 +40,7 @@ const maxDepth = 500
 
 func (a *API) marketRoutes() []route {
 	return []route{
-		{path: "/v1/market/book", query: []string{"depth"}, handle: a.book, cost: 2},
+		{path: "/v1/market/book", query: []string{"depth"}, handle: a.book, indexed: true},
 		{path: "/v1/market/asks", query: []string{"piece_size", "duration", "collateral", "max_price", "region", "limit", "cursor"}, handle: a.asks, indexed: true, cost: 2},
 		{path: "/v1/market/bids", query: []string{"price", "state", "limit", "cursor"}, handle: a.bids, indexed: true, cost: 2},
 		{path: "/v1/market/trades", query: ordered(), handle: a.trades, indexed: true},
@@ -56,8 +58,25 @@ func (a *API) book(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := q.view.Book()
-	return &Book{levels(b.BidLevels(depth)), levels(b.AskLevels(depth)), q.asOf()}, nil
+	bids, asks, err := q.depth(depth)
+	if err != nil {
+		return nil, err
+	}
+	return &Book{levels(bids), levels(asks), q.asOf()}, nil
+}
+
+// depth is the best n levels of each side: from the index, or from the book
+// itself, order by order, while there is no index.
+func (q *query) depth(n int) (bids, asks []orderbook.Level, err error) {
+	if q.snap == nil {
+		b := q.view.Book()
+		return b.BidLevels(n), b.AskLevels(n), nil
+	}
+	if bids, err = q.snap.Depth(true, n); err != nil {
+		return nil, nil, err
+	}
+	asks, err = q.snap.Depth(false, n)
+	return bids, asks, err
 }
 
 // Trade is a match as traders see it.
@@ -149,12 +168,15 @@ func (a *API) ticker(q *query) (any, error) {
 	if last != nil {
 		t.Last = &last.Close
 	}
-	b := q.view.Book()
-	if best := b.BidLevels(1); len(best) > 0 {
-		t.Bid = &best[0].Price
+	bids, asks, err := q.depth(1)
+	if err != nil {
+		return nil, err
 	}
-	if best := b.AskLevels(1); len(best) > 0 {
-		t.Ask = &best[0].Price
+	if len(bids) > 0 {
+		t.Bid = &bids[0].Price
+	}
+	if len(asks) > 0 {
+		t.Ask = &asks[0].Price
 	}
 	return t, nil
 }
@@ -198,8 +220,15 @@ type Candles struct {
 	AsOf
 }
 
-// maxCandles is the most intervals that one answer covers.
-const maxCandles = 1500
+// The most intervals that one answer covers, and the most kept candles that it
+// is made of.
+const (
+	maxCandles = 1500
+	maxKept    = 6000
+)
+
+// most is the most intervals of a length that one answer covers.
+func (i *interval) most() int { return int(min(maxCandles, maxKept*i.of/i.seconds)) }
 
 func (a *API) candles(q *query) (any, error) {
 	if err := q.ready(); err != nil {
@@ -248,7 +277,7 @@ func (q *query) span() (of interval, from, to uint64, err error) {
 	if i < 0 {
 		of = intervals[slices.Index(words, "1h")]
 	}
-	limit, err := q.most("limit", 500, maxCandles)
+	limit, err := q.most("limit", 500, of.most())
 	if err != nil {
 		return of, 0, 0, err
 	}
@@ -310,26 +339,59 @@ func (a *API) prices(q *query) (any, error) {
 	}
 	now := q.global.Time
 	today := now - now%index.Day
-	sums := map[index.Class]*index.Candle{}
 	snap, err := q.indexed()
 	if err != nil {
 		return nil, err
 	}
-	err = snap.Classes(today-min(today, uint64(days-1)*index.Day), now+1, func(_ uint64, of index.Class, c *index.Candle) error {
-		if sums[of] == nil {
-			sums[of] = new(index.Candle)
-		}
-		return sums[of].Add(c)
-	})
+	over, err := a.over.sum(snap, today-min(today, uint64(days-1)*index.Day), today)
 	if err != nil {
+		return nil, err
+	}
+	sums := maps.Clone(over)
+	if err := sumClasses(snap, today, now+1, sums); err != nil {
 		return nil, err
 	}
 	out := &ClassPrices{Days: days, Items: []ClassPrice{}, AsOf: q.asOf()}
 	for of, c := range sums {
-		out.Items = append(out.Items, ClassPrice{1 << of.SizeLog, 1 << of.DurationLog, figuresOf(c)})
+		out.Items = append(out.Items, ClassPrice{1 << of.SizeLog, 1 << of.DurationLog, figuresOf(&c)})
 	}
 	slices.SortFunc(out.Items, func(a, b ClassPrice) int {
 		return cmp.Or(cmp.Compare(a.Size, b.Size), cmp.Compare(a.Duration, b.Duration))
 	})
 	return out, nil
+}
+
+// daysOver remembers the sums of days that are over: no block adds to them.
+type daysOver struct {
+	mu    sync.Mutex
+	first chain.Height // of the index that they were read from
+	today uint64       // the day that is not over
+	since map[uint64]map[index.Class]index.Candle
+}
+
+// sum is what was traded from a day on and before today. The caller does not
+// change it.
+func (d *daysOver) sum(s *index.Snapshot, from, today uint64) (map[index.Class]index.Candle, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.since == nil || d.first != s.First || d.today != today {
+		d.first, d.today, d.since = s.First, today, map[uint64]map[index.Class]index.Candle{}
+	}
+	if d.since[from] == nil {
+		sums := map[index.Class]index.Candle{}
+		if err := sumClasses(s, from, today, sums); err != nil {
+			return nil, err
+		}
+		d.since[from] = sums
+	}
+	return d.since[from], nil
+}
+
+func sumClasses(s *index.Snapshot, from, to uint64, sums map[index.Class]index.Candle) error {
+	return s.Classes(from, to, func(_ uint64, of index.Class, c *index.Candle) error {
+		sum := sums[of]
+		err := sum.Add(c)
+		sums[of] = sum
+		return err
+	})
 }

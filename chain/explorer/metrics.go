@@ -16,6 +16,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	streamed prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -25,6 +26,8 @@ func newMetrics() *metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "perdure_api_request_duration_seconds",
 			Help: "Time to answer a request to the explorer API, by route.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)},
 			[]string{"route"}),
+		streamed: prometheus.NewCounter(prometheus.CounterOpts{Name: "perdure_api_export_bytes_total",
+			Help: "Bytes of lists and tables that were sent whole, as CSV or in other forms."}),
 	}
 }
 
@@ -42,7 +45,7 @@ func (m *metrics) took(route string, t time.Duration) {
 }
 
 func (m *metrics) register(r prometheus.Registerer, a *API) error {
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, collector{a}} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.streamed, collector{a}, &gauges{a: a}} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}

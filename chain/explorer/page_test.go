@@ -333,7 +333,7 @@ func TestPageSearch(t *testing.T) {
 	root := d.(*explorer.DealDetail).PayloadRoot
 	for q, want := range map[string]string{"5": "/block/5", "deal 1": "/deal/1", "Order #2": "/order/2", "channel 2": "/channel/2", "1,000": "/miner/t01000",
 		" t01000 ": "/miner/t01000", "t01000/7": "/sector/t01000/7", first.Hash: "/message/" + first.Hash, "0x" + first.Hash: "/message/" + first.Hash,
-		first.From: "/account/" + first.From, root: "/deals?root=" + root} {
+		first.From: "/account/" + first.From, root: "/deals?root=" + root, "t010": "/miner/t01000", first.Hash[:10]: "/message/" + first.Hash} {
 		w := fetch(h, "/search?q="+url.QueryEscape(q))
 		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
 			t.Errorf("%q: %d %q, want %q", q, w.Code, w.Header().Get("Location"), want)

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // mux routes to the operations. Its handlers take a *visit.
@@ -165,7 +167,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, s *Stream) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	if err := s.Write(patient{w, http.NewResponseController(w), a.limits.Time}); err != nil {
+	if err := s.Write(patient{w, http.NewResponseController(w), a.limits.Time, a.metrics.streamed}); err != nil {
 		if r.Context().Err() == nil {
 			a.log.Error("API", "request", w.Header().Get(headerRequestID), "path", r.URL.Path, "error", err)
 		}
@@ -178,10 +180,13 @@ type patient struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	time    time.Duration
+	sum     prometheus.Counter // of what was written
 }
 
 // Write implements io.Writer.
 func (p patient) Write(b []byte) (int, error) {
 	_ = p.control.SetWriteDeadline(time.Now().Add(p.time)) // a recorder knows none
-	return p.w.Write(b)
+	n, err := p.w.Write(b)
+	p.sum.Add(float64(n))
+	return n, err
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer/live"
+	"github.com/perdure/perdure/chain/index"
 )
 
 // stream is a GET whose answer goes on as blocks come.
@@ -35,7 +36,11 @@ func (a *API) openStreams() (err error) {
 func (a *API) beside(others http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	for _, s := range a.streams() {
-		mux.Handle(s.path, a.Admit(Rules{Name: http.MethodGet + " " + s.path, Stream: true, Open: true}, s.handle))
+		handle := s.handle
+		if a.index == nil {
+			handle = func(w http.ResponseWriter, r *http.Request) { a.refuse(w, r, index.ErrOff) }
+		}
+		mux.Handle(s.path, a.Admit(Rules{Name: http.MethodGet + " " + s.path, Stream: true, Open: true}, handle))
 	}
 	mux.Handle("/", others)
 	return mux

@@ -51,6 +51,7 @@
 //	k SECONDS TIME    Candle of the trades of a minute, an hour or a day (SECONDS has 4 bytes) from a time on
 //	v DAY S D         Candle of a day's trades of about 2^S bytes for about 2^D blocks (Class)
 //	L H N             Level
+//	l SIDE PRICE      what stands in the book at a price: padded bytes, orders; the best price of a side first
 //	j H               journal: the subjects under which a height has rows, each behind its length
 //
 // What is older than Keep heights goes with the blocks that come: blocks,

@@ -236,9 +236,10 @@ func TestCheckFinds(t *testing.T) {
 		"a record is too many": func(b *pebble.Batch) {
 			set(b, recordKey(chain.ServedKey(5)), (&Record{Value: w.encode(&chain.Served{})}).bytes())
 		},
-		"a record that went stays":      without(first('z')),
-		"a window of a later block":     func(b *pebble.Batch) { set(b, number(windowPrefix(1000, 0, 0), 41), make([]byte, windowSize)) },
-		"a journal of before the start": func(b *pebble.Batch) { set(b, number([]byte{'j'}, 0), []byte{1, 'a'}) },
+		"a record that went stays":           without(first('z')),
+		"a window of a later block":          func(b *pebble.Batch) { set(b, number(windowPrefix(1000, 0, 0), 41), make([]byte, windowSize)) },
+		"a level of the book without orders": func(b *pebble.Batch) { set(b, depthKey(true, chain.PDR(77)), make([]byte, depthSize)) },
+		"a journal of before the start":      func(b *pebble.Batch) { set(b, number([]byte{'j'}, 0), []byte{1, 'a'}) },
 	} {
 		var undo [][2][]byte
 		b := g.db.NewBatch()

@@ -26,8 +26,20 @@ type Level struct {
 // levelPrefix is of the levels that a block changed, by their place in it.
 var levelPrefix = []byte{'L'}
 
-// levels writes what the block did to the book: bids first, by ascending price.
+// levels writes what the block did to the book.
 func (b *block) levels(batch *pebble.Batch) error {
+	for i, l := range b.moves() {
+		raw, err := chain.Encode(l)
+		if err != nil {
+			return err
+		}
+		b.under(batch, levelPrefix, index32(uint64(i)), raw)
+	}
+	return nil
+}
+
+// moves are the changes of the book's levels: bids first, by ascending price.
+func (b *block) moves() []*Level {
 	type place struct {
 		bid   bool
 		price chain.Amount
@@ -69,14 +81,7 @@ func (b *block) levels(batch *pebble.Batch) error {
 		}
 		return a.Price.Cmp(b.Price)
 	})
-	for i, l := range all {
-		raw, err := chain.Encode(l)
-		if err != nil {
-			return err
-		}
-		b.under(batch, levelPrefix, index32(uint64(i)), raw)
-	}
-	return nil
+	return all
 }
 
 func side(bid bool) int {

@@ -84,11 +84,17 @@ func (c collector) sealing(out scrape) {
 	out.gauge(metricWaiting, float64(s.Waiting))
 	for step, seconds := range s.Seconds {
 		out.count(metricSealSeconds, seconds, string(step))
+		if s.Sectors[step] == 0 { // nobody is in it now
+			out.gauge(metricSealSectors, 0, string(step))
+		}
 	}
 	for step, nodes := range s.Nodes {
 		out.count(metricSealNodes, float64(nodes), string(step))
 	}
 	for step, n := range s.Sectors {
+		if n == 0 {
+			continue
+		}
 		out.gauge(metricSealSectors, float64(n), string(step))
 	}
 }

@@ -52,7 +52,7 @@ for (const path of ["/", "/market", "miner"]) {
 test("search by keyboard alone", async () => {
   const { context, page } = await open(browser, "/");
   try {
-    await page.getByRole("searchbox").focus();
+    await page.getByRole("combobox", { name: "Search" }).focus();
     await page.keyboard.type(t.miner);
     await page.keyboard.press("Enter");
     await page.waitForURL(`**/miner/${t.miner}`);

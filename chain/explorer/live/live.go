@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -29,11 +30,18 @@ func DefaultLimits() Limits {
 		Write: 10 * time.Second, Heartbeat: 15 * time.Second}
 }
 
+func (l Limits) orDefault() Limits {
+	d := DefaultLimits()
+	return Limits{Streams: cmp.Or(l.Streams, d.Streams), Topics: cmp.Or(l.Topics, d.Topics), Request: cmp.Or(l.Request, d.Request),
+		Lag: cmp.Or(l.Lag, d.Lag), Ring: cmp.Or(l.Ring, d.Ring), RingBytes: cmp.Or(l.RingBytes, d.RingBytes),
+		Write: cmp.Or(l.Write, d.Write), Heartbeat: cmp.Or(l.Heartbeat, d.Heartbeat)}
+}
+
 // Config is what New needs; Feed and ChainID are required.
 type Config struct {
 	Feed    Feed
 	ChainID string
-	Limits  Limits // the zero value: DefaultLimits
+	Limits  Limits // zero fields: DefaultLimits
 	// Refuse answers a request that does not become a stream. oldest is the
 	// oldest height that is kept if something older was asked for.
 	Refuse   func(w http.ResponseWriter, r *http.Request, status int, oldest chain.Height, detail string)
@@ -60,11 +68,8 @@ type Hub struct {
 
 // New makes a hub. In the end it is closed.
 func New(c Config) (*Hub, error) {
-	h := &Hub{feed: c.Feed, mark: newMarker(c.ChainID), limits: c.Limits, refuse: c.Refuse, log: c.Log,
+	h := &Hub{feed: c.Feed, mark: newMarker(c.ChainID), limits: c.Limits.orDefault(), refuse: c.Refuse, log: c.Log,
 		metrics: newMetrics(), stop: make(chan struct{})}
-	if h.limits == (Limits{}) {
-		h.limits = DefaultLimits()
-	}
 	if h.refuse == nil {
 		h.refuse = func(w http.ResponseWriter, _ *http.Request, status int, _ chain.Height, detail string) {
 			http.Error(w, detail, status)

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -486,3 +487,45 @@ type nowhere struct{}
 
 func (nowhere) put(string, []byte, []byte) error { return nil }
 func (nowhere) flush() error                     { return nil }
+
+// BenchmarkSubscribers has 1,000 WebSockets take a block of 300 items each time:
+// the time of an operation is until the last of them has the last.
+func BenchmarkSubscribers(b *testing.B) {
+	const readers, items = 1000, 300
+	c := newChain(func(h chain.Height) []Item {
+		out := make([]Item, items)
+		for i := range out {
+			out[i] = Item{"event", fmt.Sprintf("%d.%d %s", h, i, strings.Repeat("x", 200)), []string{"event"}}
+		}
+		return out
+	})
+	c.set(1, 1)
+	_, s := serve(b, c, func(c *Config) { c.Limits.Write = time.Minute })
+	var there, taken sync.WaitGroup
+	for range readers {
+		r := dialSocket(b, s.URL, "topics=event")
+		r.begun()
+		there.Go(func() {
+			for n := 1; ; n++ {
+				if _, _, err := r.conn.Read(b.Context()); err != nil {
+					return
+				}
+				if n%items == 0 {
+					taken.Done()
+				}
+			}
+		})
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		taken.Add(readers)
+		c.set(1, chain.Height(i+2))
+		taken.Wait()
+	}
+	b.StopTimer()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(float64(m.Sys)/(1<<20), "MiB")
+	b.ReportMetric(float64(b.N)*readers*items/b.Elapsed().Seconds(), "frames/s")
+}

@@ -119,7 +119,7 @@ func channel(v *visit) (*document, error) {
 		fact{Label: "Opened", Values: firstOf("opened", v.heightAt(c.Opened))},
 		fact{Label: "Can be collected from", Values: firstOf("settleAt", v.heightAt(c.SettleAt))},
 		fact{Label: "Collected", Values: v.heightAt(c.Ended)})
-	all, links, err := v.happenings(path+"/events", "channel", v.r.PathValue("channel"))
+	all, links, err := v.happenings(path+"/events", "channel", v.r.PathValue("channel"), "channel")
 	if err != nil {
 		return nil, err
 	}

@@ -185,7 +185,7 @@ func (v *visit) progress(d *explorer.Deal) *chart {
 // come.
 func (v *visit) lifeOfDeal(d *explorer.Deal) (*section, error) {
 	id := strconv.FormatUint(d.ID, 10)
-	all, links, err := v.happenings("/v1/deals/"+id+"/events", "deal", id)
+	all, links, err := v.happenings("/v1/deals/"+id+"/events", "deal", id, "deal", "miner")
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func (v *visit) placing(order uint64, what string) ([]*turn, error) {
 	if err != nil || len(l.Items) == 0 || l.Items[0].Kind != "orderPlaced" {
 		return nil, nil
 	}
-	t := v.turnOf(l.Items[0])
+	t := v.turnOf(l.Items[0], "miner")
 	t.What = what
 	return []*turn{t}, nil
 }
@@ -258,7 +258,7 @@ func (v *visit) sealing(d *explorer.Deal) ([]*turn, error) {
 	var out []*turn
 	for _, e := range l.Items {
 		if inDeal[e.Kind] && e.Height >= d.Matched && (d.End == 0 || e.Height <= d.End) {
-			out = append(out, v.turnOf(e))
+			out = append(out, v.turnOf(e, "miner", "deal"))
 		}
 	}
 	return out, nil

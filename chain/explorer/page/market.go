@@ -68,7 +68,7 @@ func order(v *visit) (*document, error) {
 	}
 	d := &document{Kicker: title(o.Side), Title: "#" + group(o.ID), Sections: []section{{Facts: facts(about...)}}}
 	d.claims(claimOf(path, "order", chain.OrderKey(o.ID), o.Height), o.Ended)
-	all, links, err := v.happenings(path+"/events", "order", v.r.PathValue("order"))
+	all, links, err := v.happenings(path+"/events", "order", v.r.PathValue("order"), "order")
 	if err != nil {
 		return nil, err
 	}

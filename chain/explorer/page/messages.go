@@ -1,6 +1,8 @@
 package page
 
 import (
+	"slices"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer"
 )
@@ -35,11 +37,11 @@ func (v *visit) eventTable(all []*explorer.Event) *table {
 	return t
 }
 
-// subjects are what an event is about.
-func (v *visit) subjects(e *explorer.Event) []value {
+// subjects are what an event is about, but for those of some kinds.
+func (v *visit) subjects(e *explorer.Event, but ...string) []value {
 	var out []value
 	add := func(label string, one value) {
-		if one.Text != "" {
+		if one.Text != "" && !slices.Contains(but, label) {
 			out = append(out, faint(label), one)
 		}
 	}

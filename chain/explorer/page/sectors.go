@@ -90,7 +90,7 @@ func sectorPage(v *visit) (*document, error) {
 
 // lifeOfSector tells a sector's life from its pre-commit to its last proof.
 func (v *visit) lifeOfSector(path string, s *explorer.Sector) (*section, error) {
-	all, links, err := v.happenings(path+"/events", "sector", v.r.PathValue("miner")+"/"+v.r.PathValue("number"))
+	all, links, err := v.happenings(path+"/events", "sector", v.r.PathValue("miner")+"/"+v.r.PathValue("number"), "miner", "sector")
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/perdure/perdure/chain"
@@ -16,6 +17,7 @@ type turn struct {
 	About []value
 
 	height chain.Height
+	order  uint32 // among those of a block
 	kind   string // of turns that are summed up if many follow each other
 	sum    *chain.Amount
 	last   value // the message of the last one
@@ -70,9 +72,10 @@ var told = map[string]struct{ what, tone string }{
 // repeated are the kinds of events of which a run is told as one.
 var repeated = map[string]bool{"dealPaid": true, "voucherRedeemed": true, "channelToppedUp": true, "sectorPart": true}
 
-// turnOf tells an event.
-func (v *visit) turnOf(e *explorer.Happening) *turn {
-	t := &turn{What: title(e.Kind), When: v.whenOf(e.Height, e.Time), height: e.Height}
+// turnOf tells an event, without saying that it is about the things of some
+// kinds, which the page is about.
+func (v *visit) turnOf(e *explorer.Happening, own ...string) *turn {
+	t := &turn{What: title(e.Kind), When: v.whenOf(e.Height, e.Time), height: e.Height, order: e.Index}
 	if known, ok := told[e.Kind]; ok {
 		t.What, t.Tone = known.what, known.tone
 	}
@@ -83,7 +86,7 @@ func (v *visit) turnOf(e *explorer.Happening) *turn {
 		t.sum = e.Amount
 		t.About = append(t.About, amount(*e.Amount))
 	}
-	t.About = append(t.About, v.subjects(e.Event)...)
+	t.About = append(t.About, v.subjects(e.Event, own...)...)
 	t.About = append(t.About, v.details(e.Event)...)
 	return t
 }
@@ -94,7 +97,7 @@ func (v *visit) whenOf(h chain.Height, time string) []value {
 
 // proofTurn tells a window of a sector.
 func (v *visit) proofTurn(p *explorer.WindowProof) *turn {
-	t := &turn{When: v.whenOf(p.Height, p.Time), What: "Proven", Tone: "good", height: p.Height,
+	t := &turn{When: v.whenOf(p.Height, p.Time), What: "Proven", Tone: "good", height: p.Height, order: math.MaxUint32,
 		About: only(faint("deadline"), number(p.Deadline), faint("partition"), number(p.Partition))}
 	switch p.State {
 	case "proven":
@@ -113,7 +116,7 @@ func (v *visit) proofTurn(p *explorer.WindowProof) *turn {
 
 // sumUp puts turns in the order of time and tells runs of the same kind as one.
 func (v *visit) sumUp(all []*turn) []*turn {
-	slices.SortStableFunc(all, func(a, b *turn) int { return cmp.Compare(a.height, b.height) })
+	slices.SortStableFunc(all, func(a, b *turn) int { return cmp.Or(cmp.Compare(a.height, b.height), cmp.Compare(a.order, b.order)) })
 	var out []*turn
 	for _, t := range all {
 		if n := len(out); n > 0 && t.kind != "" && out[n-1].kind == t.kind {
@@ -159,14 +162,14 @@ func (v *visit) tellRun(t *turn) {
 
 // happenings asks for the events of a thing, the oldest first, and links the
 // rest if there are more than fit.
-func (v *visit) happenings(path, about, name string) ([]*turn, []anchor, error) {
+func (v *visit) happenings(path, about, name string, own ...string) ([]*turn, []anchor, error) {
 	l, err := ask[explorer.List[*explorer.Happening]](v, path, "sortDesc", "false", "limit", lifeLimit)
 	if err != nil {
 		return nil, nil, err
 	}
 	var out []*turn
 	for _, e := range l.Items {
-		out = append(out, v.turnOf(e))
+		out = append(out, v.turnOf(e, own...))
 	}
 	return out, []anchor{{"Its events one by one", at("/events", about, name)}, asCSV(path)}, nil
 }
@@ -186,5 +189,6 @@ func (v *visit) proofTurns(path string) ([]*turn, error) {
 
 // coming is a turn that is to come at a height.
 func (v *visit) coming(h chain.Height, what string) *turn {
-	return &turn{Tone: "next", What: what, When: v.heightAt(h), height: h, count: 1}
+	when := v.height(h)
+	return &turn{Tone: "next", What: what, When: only(when), About: only(faint(when.Title)), height: h, count: 1}
 }

@@ -119,7 +119,7 @@ func (v *visit) frame(d *document) *frame {
 	}
 	for i := range f.Sections {
 		if s := &f.Sections[i]; s.Table != nil {
-			s.Table.Quiet = s.Table.Caption == s.Title
+			s.Table.Quiet = s.Table.Caption == s.Title || s.Table.Caption == d.Title
 		}
 	}
 	f.Groups, f.Menu = menuAt(v.r.URL.Path)

@@ -1,0 +1,136 @@
+package explorer
+
+import (
+	"errors"
+	"iter"
+	"math/big"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/index"
+	"github.com/perdure/perdure/chain/orderbook"
+)
+
+// Figures of the network and its market, as every node tells them alike.
+var (
+	descBaseFee = prometheus.NewDesc("perdure_chain_base_fee_attopdr", "Base fee per byte and per unit of the next block.", nil, nil)
+	descSupply  = prometheus.NewDesc("perdure_chain_supply_pdr", "Money by where it is: free, locked, burned.", []string{"part"}, nil)
+
+	descDepth     = prometheus.NewDesc("perdure_market_book_bytes", "Padded bytes of the orders in the order book, by side.", []string{"side"}, nil)
+	descBest      = prometheus.NewDesc("perdure_market_best_price_attopdr", "Best price of a side of the order book, per GiB per block.", []string{"side"}, nil)
+	descLast      = prometheus.NewDesc("perdure_market_last_price_attopdr", "Price of the newest trade, per GiB per block.", nil, nil)
+	descDayTrades = prometheus.NewDesc("perdure_market_trades_day", "Trades of the last 24 hours, without those with oneself.", nil, nil)
+	descDayVolume = prometheus.NewDesc("perdure_market_volume_day_bytes", "Padded bytes traded in the last 24 hours.", nil, nil)
+	descDayTotal  = prometheus.NewDesc("perdure_market_turnover_day_pdr", "Total of the trades of the last 24 hours.", nil, nil)
+)
+
+// gaugesTime is for how long figures are told again that take a walk through
+// the book or a day of the index.
+const gaugesTime = 10 * time.Second
+
+// gauges tells the figures of the network and its market.
+type gauges struct {
+	a *API
+
+	mu   sync.Mutex
+	told []prometheus.Metric
+	at   time.Time
+	of   chain.Height
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descBaseFee, descSupply, descDepth, descBest,
+		descLast, descDayTrades, descDayVolume, descDayTotal} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *gauges) Collect(to chan<- prometheus.Metric) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	view := g.a.node.Store().Visit()
+	if view == nil {
+		return
+	}
+	if time.Since(g.at) > gaugesTime || g.of == 0 {
+		g.told, g.at, g.of = nil, time.Now(), view.Height()
+		global, err := view.Global()
+		if err == nil {
+			g.money(global)
+			g.book(view.Book())
+			err = g.indexed(global.Time)
+		}
+		if err != nil && !errors.Is(err, index.ErrBuilding) && !errors.Is(err, index.ErrOff) {
+			to <- prometheus.NewInvalidMetric(descSupply, err)
+			g.of = 0
+			return
+		}
+	}
+	for _, m := range g.told {
+		to <- m
+	}
+}
+
+func (g *gauges) tell(d *prometheus.Desc, v float64, labels ...string) {
+	g.told = append(g.told, prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...))
+}
+
+// inPDR and inAtto are amounts as numbers that are near enough for a chart.
+func inPDR(a chain.Amount) float64 { return inAtto(a) / 1e18 }
+
+func inAtto(a chain.Amount) float64 {
+	f, _ := new(big.Float).SetInt(a.Big()).Float64()
+	return f
+}
+
+func (g *gauges) money(global *chain.Global) {
+	g.tell(descBaseFee, inAtto(global.BaseFee))
+	s := &global.Supply
+	g.tell(descSupply, inPDR(s.Accounts), "free")
+	g.tell(descSupply, inPDR(s.Locked), "locked")
+	g.tell(descSupply, inPDR(s.Burned), "burned")
+}
+
+// book sums up the sides of the order book.
+func (g *gauges) book(b *orderbook.Book) {
+	side := func(name string, orders iter.Seq[*chain.Order], size func(*chain.Order) uint64) {
+		sum, first := 0.0, true
+		for o := range orders {
+			if first {
+				g.tell(descBest, inAtto(orderbook.PlaceOf(o).Price), name)
+				first = false
+			}
+			sum += float64(size(o))
+		}
+		g.tell(descDepth, sum, name)
+	}
+	side("bid", b.Bids(), func(o *chain.Order) uint64 { return o.Bid.PaddedSize * o.Copies })
+	side("ask", b.Asks(), func(o *chain.Order) uint64 { return o.Free })
+}
+
+// indexed tells what only the index counts; time is that of the newest block.
+func (g *gauges) indexed(time uint64) (err error) {
+	s, err := g.a.index.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	var traded index.Candle
+	err = s.Candles(index.Minute, time-min(time, index.Day), time+1, func(_ uint64, c *index.Candle) error { return traded.Add(c) })
+	if err != nil {
+		return err
+	}
+	g.tell(descDayTrades, float64(traded.Trades))
+	g.tell(descDayVolume, float64(traded.Size))
+	g.tell(descDayTotal, inPDR(traded.Total))
+	last, err := s.LastCandle()
+	if last != nil {
+		g.tell(descLast, inAtto(last.Close))
+	}
+	return err
+}
