@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -98,7 +99,7 @@ func (b *block) note(key chain.Key, value []byte) error {
 
 // formerly reads the row of a record before the block.
 func (b *block) formerly(c *change) error {
-	if c.key.Table == chain.TableGlobal { // nothing depends on what it was
+	if b.isNew(c.key) {
 		return nil
 	}
 	row, err := b.g.get(recordKey(c.key))
@@ -110,6 +111,28 @@ func (b *block) formerly(c *change) error {
 	}
 	c.was = mirrored(c.key.Table)
 	return c.old.Decode(c.was)
+}
+
+// isNew reports that there was no record of a key before the block for sure, since
+// the state had not given out its number: most reads would be of such ones.
+func (b *block) isNew(k chain.Key) bool {
+	if len(b.changes) == 0 || b.changes[0].key.Table != chain.TableGlobal {
+		return false
+	}
+	g := formerly[chain.Global](&b.changes[0]) // Global has the first key of all
+	if g == nil || len(k.ID) != 8 {
+		return false
+	}
+	id := binary.BigEndian.Uint64([]byte(k.ID))
+	switch k.Table {
+	case chain.TableOrder:
+		return id >= g.NextOrder && g.NextOrder > 0
+	case chain.TableDeal:
+		return id >= g.NextDeal && g.NextDeal > 0
+	case chain.TableChannel:
+		return id >= g.NextChannel && g.NextChannel > 0
+	}
+	return false
 }
 
 // ends notes when lives end in the block, and why.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/perdure/perdure/chain"
@@ -40,8 +41,14 @@ type generation struct {
 	harmed func(error) // called when a file turns out to be damaged
 }
 
-// looseTable is the size of a memtable while a generation is filled, in bytes.
-const looseTable = 32 << 20
+// The sizes of a memtable in bytes, in use and while a generation is filled. A
+// record that blocks write again and again, and a row that comes and goes, is then
+// written to the disk once; what comes out of it is soon compacted, so it is not
+// compressed.
+const (
+	memTable   = 16 << 20
+	looseTable = 64 << 20
+)
 
 // cacheSize is how much of a database is kept in memory, in bytes.
 const cacheSize = 16 << 20
@@ -55,8 +62,9 @@ func (g *generation) open() error {
 	defer cache.Unref()
 	opts := &pebble.Options{FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest, DisableWAL: g.loose,
 		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { g.harmed(i.Details) }}}
+	opts.MemTableSize, opts.Levels[0].Compression = memTable, func() *sstable.CompressionProfile { return sstable.NoCompression }
 	if g.loose {
-		opts.MemTableSize = looseTable
+		opts.MemTableSize, opts.L0CompactionThreshold, opts.L0StopWritesThreshold = looseTable, 8, 64
 	}
 	err := g.fatal.guard(func() (err error) {
 		g.db, err = pebble.Open(g.dir, opts)
@@ -264,6 +272,11 @@ func writeCurrent(fs vfs.FS, dir string, number uint64) error {
 	if err := fs.Rename(name+tempSuffix, name); err != nil {
 		return err
 	}
+	return errors.Join(syncDir(fs, dir), syncDir(fs, fs.PathDir(dir)))
+}
+
+// syncDir makes durable which files a directory has.
+func syncDir(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return err

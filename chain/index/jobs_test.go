@@ -324,3 +324,42 @@ func TestHarmed(t *testing.T) {
 		t.Errorf("the damaged one: %v", err)
 	}
 }
+
+// TestRebuildCrashes cuts off the power in the middle of a rebuild, and right
+// after the exchange: first the index of before is there, then the new one, whole,
+// and nothing of the other.
+func TestRebuildCrashes(t *testing.T) {
+	w, fs := newWorld(t, 1000), vfs.NewCrashableMem()
+	for range 30 {
+		w.block()
+	}
+	x := open(t, fs, "index-test")
+	defer x.Close()
+	follow(t, x, w.source())
+	crash := func(number uint64, least chain.Height) {
+		t.Helper()
+		y := open(t, fs.CrashClone(vfs.CrashCloneCfg{}), "index-test")
+		defer func() { must(t, y.Close()) }()
+		if y.current().number != number {
+			t.Errorf("generation %d is read, want %d", y.current().number, number)
+		}
+		if _, h, _ := y.Tip(); h < least {
+			t.Errorf("the index is at height %d, want at least %d", h, least)
+		}
+		names, err := y.config.FS.List("index")
+		if err != nil || len(names) != 3 {
+			t.Errorf("files: %v, %v", names, err)
+		}
+		follow(t, y, w.source())
+		w.compare(y, 1)
+		whole(t, y, w)
+	}
+	g := x.generation(2)
+	g.loose = true
+	must(t, g.open())
+	must(t, g.catchUp(t.Context(), w.source()))
+	crash(1, 0)
+	must(t, g.close())
+	must(t, x.rebuild(t.Context(), w.source()))
+	crash(2, 30)
+}
