@@ -2,7 +2,7 @@ package explorer
 
 import (
 	"errors"
-	"iter"
+	"math"
 	"math/big"
 	"sync"
 	"time"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/index"
-	"github.com/perdure/perdure/chain/orderbook"
 )
 
 // Figures of the network and its market, as every node tells them alike.
@@ -28,7 +27,7 @@ var (
 )
 
 // gaugesTime is for how long figures are told again that take a walk through
-// the book or a day of the index.
+// the levels of the book or a day of the index.
 const gaugesTime = 10 * time.Second
 
 // gauges tells the figures of the network and its market.
@@ -62,7 +61,6 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		global, err := view.Global()
 		if err == nil {
 			g.money(global)
-			g.book(view.Book())
 			err = g.indexed(global.Time)
 		}
 		if err != nil && !errors.Is(err, index.ErrBuilding) && !errors.Is(err, index.ErrOff) {
@@ -97,20 +95,22 @@ func (g *gauges) money(global *chain.Global) {
 }
 
 // book sums up the sides of the order book.
-func (g *gauges) book(b *orderbook.Book) {
-	side := func(name string, orders iter.Seq[*chain.Order], size func(*chain.Order) uint64) {
-		sum, first := 0.0, true
-		for o := range orders {
-			if first {
-				g.tell(descBest, inAtto(orderbook.PlaceOf(o).Price), name)
-				first = false
-			}
-			sum += float64(size(o))
+func (g *gauges) book(s *index.Snapshot) error {
+	for _, side := range []string{"bid", "ask"} {
+		levels, err := s.Depth(side == "bid", math.MaxInt)
+		if err != nil {
+			return err
 		}
-		g.tell(descDepth, sum, name)
+		sum := 0.0
+		for i := range levels {
+			sum += float64(levels[i].Size)
+		}
+		g.tell(descDepth, sum, side)
+		if len(levels) > 0 {
+			g.tell(descBest, inAtto(levels[0].Price), side)
+		}
 	}
-	side("bid", b.Bids(), func(o *chain.Order) uint64 { return o.Bid.PaddedSize * o.Copies })
-	side("ask", b.Asks(), func(o *chain.Order) uint64 { return o.Free })
+	return nil
 }
 
 // indexed tells what only the index counts; time is that of the newest block.
@@ -120,6 +120,9 @@ func (g *gauges) indexed(time uint64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := g.book(s); err != nil {
+		return err
+	}
 	var traded index.Candle
 	err = s.Candles(index.Minute, time-min(time, index.Day), time+1, func(_ uint64, c *index.Candle) error { return traded.Add(c) })
 	if err != nil {
