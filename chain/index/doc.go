@@ -36,7 +36,8 @@
 //	e H CHUNK         64 events, the chain's and behind them the derived ones, each behind its length
 //	a A H N           messages that an address sent, that are about it or that touched it
 //	E SUBJECT H N     events of a subject: account (a A), miner (m ID), sector (s MINER NUMBER), deal (d ID), order (o ID),
-//	                  channel (c ID), validator (v A), proposal (p ID), kind of event (k ID)
+//	                  channel (c ID), validator (v A), proposal (p ID)
+//	E k KIND H        the places of a block's events of a kind
 //	P MINER DEADLINE PARTITION H  what became of a partition's window (4 bytes each of DEADLINE and PARTITION)
 //	R table ID        Record: as the state has it or, remembered, as it had it last
 //	z H table ID      records that a block took out of the state and that are remembered
