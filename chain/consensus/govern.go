@@ -69,6 +69,21 @@ func Amendable() []string {
 	return out
 }
 
+// Amendments lists the parameters that governance may change, as they are.
+func (p *Params) Amendments() []chain.ParamValue {
+	var out []chain.ParamValue
+	for _, a := range p.amendable() {
+		v := chain.ParamValue{Name: a.name}
+		if a.amount != nil {
+			v.Value = *a.amount
+		} else {
+			v.Value = chain.Atto(*a.number)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
 // Amended returns the parameters with other values, or why they must not be.
 func (p *Params) Amended(values []chain.ParamValue) (*Params, error) {
 	next := *p

@@ -30,6 +30,9 @@ type Backend interface {
 	// Messages returns the encoded messages of a committed block, in order and
 	// without the beacon's contribution; nil if the block is not kept.
 	Messages(ctx context.Context, h chain.Height) ([][]byte, error)
+	// Votes returns who voted on a committed block, as the next one brought it;
+	// nil if that is not kept.
+	Votes(ctx context.Context, h chain.Height) (*index.Commit, error)
 	// Submit hands a message to the mempool; a *consensus.Refusal says why not.
 	Submit(ctx context.Context, raw []byte) error
 	// Prove returns the proof of a key's record in the state of a height, under
@@ -51,7 +54,8 @@ type Config struct {
 	Backend Backend
 	Index   *index.Index // the API feeds it and closes it; nil: it is off
 
-	Hints Hints // nil: none
+	Genesis *consensus.Params // parameters of genesis; nil: those of Backend
+	Hints   Hints             // nil: none
 
 	// HeightOf finds the block that has a hash of the engine's; nil: none is found.
 	HeightOf func(hash []byte) (chain.Height, bool)
@@ -111,7 +115,9 @@ func (l Limits) orDefault() Limits {
 type API struct {
 	config  Config
 	node    Backend
-	params  *consensus.Params // of genesis, for what never changes
+	params  *consensus.Params // for what never changes
+	genesis *consensus.Params
+	ranks   ranks
 	inForce atomic.Pointer[inForce]
 	index   *index.Index
 	log     *slog.Logger
@@ -132,6 +138,9 @@ func New(c Config) (*API, error) {
 	a := &API{config: c, node: c.Backend, index: c.Index, params: c.Backend.Params(), log: c.Log, limits: c.Limits.orDefault()}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.genesis = c.Genesis; a.genesis == nil {
+		a.genesis = a.params
 	}
 	a.callers = access.NewCallers(access.Limits{PerSecond: a.limits.PerSecond, Burst: a.limits.Burst, Streams: a.limits.Streams}, c.Proxies)
 	a.epoch = rand.Text()
@@ -157,7 +166,7 @@ func (a *API) Index() *index.Index { return a.index }
 
 // Run keeps the index at the chain's head until ctx ends.
 func (a *API) Run(ctx context.Context) error {
-	return a.index.Run(ctx, index.Source{Store: a.node.Store(), Messages: a.node.Messages})
+	return a.index.Run(ctx, index.Source{Store: a.node.Store(), Messages: a.node.Messages, Votes: a.node.Votes})
 }
 
 // Close ends the streams and closes the index. Requests that come later are

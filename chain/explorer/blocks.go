@@ -67,6 +67,11 @@ func (q *query) indexedBlock() (*index.Block, error) {
 	if q.r.PathValue("height") == latest {
 		h = min(h, s.Height) // the index may be a block behind
 	}
+	return blockAt(s, h)
+}
+
+// blockAt reads a block of the history, or tells why it is not there.
+func blockAt(s *index.Snapshot, h chain.Height) (*index.Block, error) {
 	b, err := s.Block(h)
 	switch {
 	case err != nil:

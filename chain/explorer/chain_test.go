@@ -136,6 +136,14 @@ func (n *network) Messages(_ context.Context, h chain.Height) ([][]byte, error) 
 	return n.blocks[h], nil
 }
 
+// Votes lets the only validator miss every fifth block.
+func (n *network) Votes(_ context.Context, h chain.Height) (*index.Commit, error) {
+	if h%5 == 0 {
+		return &index.Commit{Round: 1, Nil: [][]byte{consensus.ConsensusAddress(seed("val"))}}, nil
+	}
+	return &index.Commit{For: [][]byte{consensus.ConsensusAddress(seed("val"))}}, nil
+}
+
 func (n *network) Submit(_ context.Context, raw []byte) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -364,7 +372,11 @@ func paths(n *network) []string {
 	root := rootCID(n.t)
 	client, worker := chain.FormatAddress(addressOf(n.t, "client"), n.params.Network), chain.FormatAddress(addressOf(n.t, "worker"), n.params.Network)
 	hash := chain.HashBytes(n.blocks[1][0]).String()
-	return []string{"/v1/status", "/v1/index", "/v1/params", "/v1/supply", "/v1/proposals", "/v1/supply?height=3", "/v1/node/id", "/v1/search?q=1", "/v1/search/suggest?q=t01", "/v1/blocks", "/v1/blocks/latest", "/v1/blocks/2",
+	return []string{"/v1/status", "/v1/stats", "/v1/series", "/v1/series?name=power,fees,price,trades&interval=1m&limit=9", "/v1/params", "/v1/params/history",
+		"/v1/proposals?state=all", "/v1/blocks/2/votes", "/v1/fees", "/v1/rewards", "/v1/rewards?address=t01000&limit=1", "/v1/faults", "/v1/accounts", "/v1/accounts?limit=1",
+		"/v1/accounts/" + client + "/balances", "/v1/accounts/t01000/balances?limit=2", "/v1/miners/t01000/rewards", "/v1/miners/t01000/rewards?interval=1h&limit=5",
+		"/v1/miners/t01000/faults", "/v1/miners/t01000/calendar", "/v1/miners/t01000/calendar?from=60&to=70", "/v1/validators?height=3", "/v1/validators/" + hexText(consensus.ConsensusAddress(seed("val"))),
+		"/v1/supply", "/v1/proposals", "/v1/supply?height=3", "/v1/node/id", "/v1/index", "/v1/search?q=1", "/v1/search/suggest?q=t01", "/v1/blocks", "/v1/blocks/latest", "/v1/blocks/2",
 		"/v1/blocks/2/messages", "/v1/blocks/2/events", "/v1/messages", "/v1/messages?address=" + client, "/v1/messages?address=t01000",
 		"/v1/messages/" + hash, "/v1/accounts/" + client, "/v1/miners", "/v1/miners/t01000", "/v1/miners/t01000/sectors",
 		"/v1/miners/t01000/sectors?state=active", "/v1/miners/t01000/deadlines", "/v1/miners/t01000/deadlines?deadline=1",

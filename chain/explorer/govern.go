@@ -3,6 +3,7 @@ package explorer
 import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
 )
 
 // Upgrade is a later version of the rules that was agreed on.
@@ -34,30 +35,45 @@ type Proposal struct {
 	Effective   chain.Height `json:"effective"`             // first height with it
 	Approvals   []string     `json:"approvals"`             // who approved
 	Adopted     chain.Height `json:"adopted"`               // when more than two thirds of the votes had approved; 0: not yet
+	Ended       chain.Height `json:"ended,omitempty"`       // block at whose end it took effect or came to nothing; absent: it waits
+	Reason      string       `json:"reason,omitempty"`      // how it ended: in force, not adopted, or what stood against it
 }
 
-// Proposals are all that there are.
+// Proposals are those that wait or, if all are asked for, those that ended, too.
 type Proposals struct {
-	Items     []*Proposal `json:"items"`
+	Items     []*Proposal `json:"items"`     // by ID
 	Amendable []string    `json:"amendable"` // the parameters that may change
 	AsOf
 }
 
+// proposals answers with the proposals that wait for approval or for their
+// height, or with all that the history knows.
 func (a *API) proposals(q *query) (any, error) {
-	if err := q.ready(); err != nil {
+	state, err := q.choice("state", "open", "all")
+	if err != nil {
 		return nil, err
 	}
-	out := &Proposals{Items: []*Proposal{}, Amendable: consensus.Amendable(), AsOf: q.asOf()}
-	err := q.view.ForEach(chain.TableProposal, func(_ string, raw []byte) error {
-		p := new(chain.Proposal)
-		if err := chain.Decode(raw, p); err != nil {
-			return err
-		}
-		out.Items = append(out.Items, q.proposalOf(p))
-		return nil
+	return q.fromIndex(func(s *index.Snapshot, at AsOf) (any, error) {
+		out := &Proposals{Items: []*Proposal{}, Amendable: consensus.Amendable(), AsOf: at}
+		_, err := s.Records(index.All(chain.TableProposal), index.Page{Limit: maxProposals, Upward: true}, func(r *index.Record) (bool, error) {
+			if r.Gone != 0 && state <= 0 {
+				return false, nil
+			}
+			p := new(chain.Proposal)
+			if err := r.Decode(p); err != nil {
+				return false, err
+			}
+			item := q.proposalOf(p)
+			item.Ended, item.Reason = r.Ended, r.Reason
+			out.Items = append(out.Items, item)
+			return true, nil
+		})
+		return out, err
 	})
-	return out, err
 }
+
+// maxProposals is the most proposals that one answer lists.
+const maxProposals = 1000
 
 func (n names) proposalOf(p *chain.Proposal) *Proposal {
 	out := &Proposal{ID: p.ID, Placed: p.Placed, Values: []ParamValue{}, RuleVersion: p.RuleVersion, Effective: p.Effective,
@@ -69,4 +85,51 @@ func (n names) proposalOf(p *chain.Proposal) *Proposal {
 		out.Approvals = append(out.Approvals, n.address(a))
 	}
 	return out
+}
+
+// ParamChange is a parameter that became another.
+type ParamChange struct {
+	Name string       `json:"name"`
+	From chain.Amount `json:"from"` // attoPDR, or a number
+	To   chain.Amount `json:"to"`
+}
+
+// Amendment is a proposal that came into force.
+type Amendment struct {
+	Height      chain.Height  `json:"height"` // first one with what it brought
+	Time        string        `json:"time"`   // of the block before
+	Proposal    uint64        `json:"proposal"`
+	RuleVersion uint64        `json:"ruleVersion,omitempty"` // of the rules from there on; absent: parameters changed
+	Values      []ParamChange `json:"values"`
+}
+
+// paramHistory lists what came into force, the newest first.
+func (a *API) paramHistory(q *query) (any, error) {
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	genesis := a.genesis.Amendments()
+	return listOf(q, func(p index.Page, add func(*Amendment)) ([]byte, error) {
+		return s.Amendments(p, func(m *index.Amendment) (bool, error) {
+			out := &Amendment{m.Height + 1, clock(m.Time), m.Proposal, m.RuleVersion, []ParamChange{}}
+			for _, v := range m.Values {
+				out.Values = append(out.Values, ParamChange{v.Name, valueOf(v.Name, m.Before, genesis), v.Value})
+			}
+			add(out)
+			return true, nil
+		})
+	})
+}
+
+// valueOf is a parameter's value in the first list that has it.
+func valueOf(name string, lists ...[]chain.ParamValue) chain.Amount {
+	for _, list := range lists {
+		for i := range list {
+			if list[i].Name == name {
+				return list[i].Value
+			}
+		}
+	}
+	return chain.Amount{}
 }

@@ -58,6 +58,9 @@ func lists(n *network) map[string]int {
 		"/v1/accounts/" + client + "/events": -1, "/v1/miners/t01000/events": -1, "/v1/sectors/t01000/7/events": -1, "/v1/deals/1/events": -1, "/v1/orders/2/events": -1,
 		"/v1/channels/1/events": 2, "/v1/channels/3/events": 2, "/v1/sectors/t01000/7/proofs": -1, "/v1/deals/1/proofs": -1, "/v1/deals/1/payments": -1, "/v1/sectors/t01000/8/proofs": 0,
 		"/v1/market/asks": 5, "/v1/market/bids": -1,
+		"/v1/rewards": tip, "/v1/rewards?minHeight=5&maxHeight=9&sortDesc=false&address=" + chain.FormatAddress(addressOf(n.t, "val"), n.params.Network): 5, "/v1/rewards?address=t01000": 0,
+		"/v1/fees": tip, "/v1/fees?maxHeight=9": 9, "/v1/faults": 0, "/v1/miners/t01000/faults": 0, "/v1/params/history": 0,
+		"/v1/accounts": 4, "/v1/accounts/" + client + "/balances": -1, "/v1/accounts/t01000/balances?sortDesc=false": -1,
 	}
 }
 

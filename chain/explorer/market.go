@@ -264,7 +264,10 @@ func (a *API) candles(q *query) (any, error) {
 
 // span reads which candles are asked for: whole ones from a time on and before
 // another, the newest ones by default.
-func (q *query) span() (of interval, from, to uint64, err error) {
+func (q *query) span() (of interval, from, to uint64, err error) { return q.spanOf(intervals, "1h") }
+
+// spanOf is span for some intervals, of which one is usual.
+func (q *query) spanOf(intervals []interval, usual string) (of interval, from, to uint64, err error) {
 	words := make([]string, len(intervals))
 	for i := range intervals {
 		words[i] = intervals[i].name
@@ -273,10 +276,10 @@ func (q *query) span() (of interval, from, to uint64, err error) {
 	if err != nil {
 		return of, 0, 0, err
 	}
-	of = intervals[max(i, 0)]
 	if i < 0 {
-		of = intervals[slices.Index(words, "1h")]
+		i = slices.Index(words, usual)
 	}
+	of = intervals[i]
 	limit, err := q.most("limit", 500, of.most())
 	if err != nil {
 		return of, 0, 0, err

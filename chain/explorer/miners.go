@@ -27,28 +27,29 @@ type Peer struct {
 
 // Miner is an actor that owns sectors.
 type Miner struct {
-	Miner       string       `json:"miner"`
-	Keys        Keys         `json:"keys"`
-	PendingKeys *Keys        `json:"pendingKeys,omitempty"`
-	PendingAt   chain.Height `json:"pendingAt,omitempty"` // height at which they act
-	Peer        Peer         `json:"peer"`
-	SealProof   int64        `json:"sealProof"` // registered proof
-	SectorSize  uint64       `json:"sectorSize"`
-	Created     chain.Height `json:"created"`
-	PeriodStart chain.Height `json:"periodStart"` // of its first proving period
-	Balance     chain.Amount `json:"balance"`     // free
-	Pledge      chain.Amount `json:"pledge"`      // locked for its sectors
-	Bound       chain.Amount `json:"bound"`       // pledge of ended sectors, locked until what the miner voted for is beyond dispute
-	Deposits    chain.Amount `json:"deposits"`    // locked for pre-commits
-	Debt        chain.Amount `json:"debt"`        // fines not paid yet
-	Sectors     uint64       `json:"sectors"`     // active or faulty
-	Faulty      uint64       `json:"faulty"`      // of them
-	PowerBytes  uint64       `json:"powerBytes"`
-	Voting      bool         `json:"voting"`             // it is in the newest vote set
-	Guilty      chain.Height `json:"guilty,omitempty"`   // block that brought evidence of equivocation: it never votes again
-	NoShows     uint64       `json:"noShows"`            // recent deals that went void before they were active
-	NoShowAt    chain.Height `json:"noShowAt,omitempty"` // of the last one
-	Served      *Served      `json:"served,omitempty"`   // what the miner says that it served; absent: it says nothing
+	Miner         string       `json:"miner"`
+	Keys          Keys         `json:"keys"`
+	PendingKeys   *Keys        `json:"pendingKeys,omitempty"`
+	PendingAt     chain.Height `json:"pendingAt,omitempty"` // height at which they act
+	Peer          Peer         `json:"peer"`
+	SealProof     int64        `json:"sealProof"` // registered proof
+	SectorSize    uint64       `json:"sectorSize"`
+	Created       chain.Height `json:"created"`
+	PeriodStart   chain.Height `json:"periodStart"` // of its first proving period
+	Balance       chain.Amount `json:"balance"`     // free
+	Pledge        chain.Amount `json:"pledge"`      // locked for its sectors
+	Bound         chain.Amount `json:"bound"`       // pledge of ended sectors, locked until what the miner voted for is beyond dispute
+	Deposits      chain.Amount `json:"deposits"`    // locked for pre-commits
+	Debt          chain.Amount `json:"debt"`        // fines not paid yet
+	Sectors       uint64       `json:"sectors"`     // active or faulty
+	Faulty        uint64       `json:"faulty"`      // of them
+	PowerBytes    uint64       `json:"powerBytes"`
+	Voting        bool         `json:"voting"`             // it is in the newest vote set
+	Guilty        chain.Height `json:"guilty,omitempty"`   // block that brought evidence of equivocation: it never votes again
+	NoShows       uint64       `json:"noShows"`            // recent deals that went void before they were active
+	NoShowAt      chain.Height `json:"noShowAt,omitempty"` // of the last one
+	Served        *Served      `json:"served,omitempty"`   // what the miner says that it served; absent: it says nothing
+	*MinerFigures              // nil: there is no index
 }
 
 // Served is what a miner claims to have served, by receipts of its buyers that it can
@@ -120,13 +121,19 @@ func (a *API) miners(q *query) (any, error) {
 		}
 	}
 	l := recordList[chain.Miner, *chain.Miner, *Miner]{lists: []index.List{index.Miners(f)}, table: chain.TableMiner,
-		show: func(_ *index.Record, m *chain.Miner) (*Miner, error) {
-			out := q.minerOf(m)
-			var err error
-			out.Served, err = q.servedOf(m.ID)
-			return out, err
-		}}
+		show: func(_ *index.Record, m *chain.Miner) (*Miner, error) { return q.minerWith(m) }}
 	return l.answer(q)
+}
+
+// minerWith is a miner with what stands beside its record.
+func (q *query) minerWith(m *chain.Miner) (*Miner, error) {
+	out := q.minerOf(m)
+	var err error
+	if out.Served, err = q.servedOf(m.ID); err != nil || q.snap == nil {
+		return out, err
+	}
+	out.MinerFigures, err = q.minerFigures(q.snap, m)
+	return out, err
 }
 
 // loadMiner reads the miner that the path names.
@@ -158,11 +165,8 @@ func (a *API) miner(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := q.minerOf(m)
-	if out.Served, err = q.servedOf(m.ID); err != nil {
-		return nil, err
-	}
-	return &MinerDetail{out, q.asOf(), nil}, nil
+	out, err := q.minerWith(m)
+	return &MinerDetail{out, q.asOf(), nil}, err
 }
 
 // Deadline is the opening of a deadline that is open or comes next. The next

@@ -186,8 +186,8 @@ func TestPages(t *testing.T) {
 			return
 		}
 	}
-	for _, kind := range []string{"", "blocks", "block", "block/messages", "block/events", "events", "messages", "message", "account", "miners", "miner", "sectors", "sector",
-		"deals", "deal", "orders", "order", "market", "channels", "channel", "validators", "supply", "params", "status", "search"} {
+	for _, kind := range []string{"", "blocks", "block", "block/messages", "block/events", "events", "messages", "message", "account", "account/balances", "accounts", "miners", "miner", "sectors", "sector",
+		"deals", "deal", "orders", "order", "market", "channels", "channel", "validators", "validator", "network", "network/series", "faults", "supply", "params", "status", "search"} {
 		if !met[kind] {
 			t.Errorf("no link led to a page of kind %q; met %v", kind, met)
 		}
@@ -225,8 +225,11 @@ func TestPageTopics(t *testing.T) {
 func kindOf(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	parts := strings.Split(strings.Trim(path, "/"), "/")
-	if len(parts) == 3 && parts[0] == "block" {
-		return "block/" + parts[2]
+	switch {
+	case len(parts) == 3 && (parts[0] == "block" || parts[0] == "account"):
+		return parts[0] + "/" + parts[2]
+	case len(parts) == 2 && parts[0] == "network":
+		return "network/series"
 	}
 	return parts[0]
 }
@@ -252,7 +255,7 @@ func TestPageSays(t *testing.T) {
 	for path, want := range map[string][]string{
 		"/":                        {"The network now", "explorer-test", "Newest blocks", "which can be sealed again within a window"},
 		"/deal/1":                  {"#1", "active", "t01000", "Paid through", "Term of the deal"},
-		"/miner/t01000":            {"Calendar of deadlines", "2 KiB", "100 % of the network", "/ip4/127.0.0.1/tcp/4001"},
+		"/miner/t01000":            {"Windows by proving period and deadline", "Rewards in 24 h", "2 KiB", "100 % of the network", "/ip4/127.0.0.1/tcp/4001"},
 		"/sector/t01000/8":         {"pre committed", "No pieces: capacity without data."},
 		"/market":                  {"Depth of the order book", "Asks, the lowest first", "Figures of the price chart"},
 		"/order/3":                 {"Bid", "cancelled"},
@@ -307,7 +310,7 @@ func TestPageErrors(t *testing.T) {
 func TestPageGenesis(t *testing.T) {
 	api := explorer.Fresh(t)
 	h := pages(t, api, api)
-	for _, path := range []string{"/", "/blocks", "/messages", "/events", "/miners", "/sectors", "/deals", "/orders", "/market", "/channels", "/validators", "/supply", "/params", "/status"} {
+	for _, path := range []string{"/", "/blocks", "/messages", "/events", "/miners", "/sectors", "/deals", "/orders", "/market", "/channels", "/validators", "/network", "/network/price", "/faults", "/accounts", "/supply", "/params", "/status"} {
 		if w := fetch(h, path); w.Code != http.StatusOK {
 			t.Errorf("%s: %d", path, w.Code)
 		} else {
@@ -498,10 +501,10 @@ func TestPageInert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent := v.(*explorer.BlockDetail).MessageList[0]
+	sent, proposer := v.(*explorer.BlockDetail).MessageList[0], v.(*explorer.BlockDetail).Proposer
 	for _, path := range []string{"/", "/blocks", "/block/2", "/block/2/messages", "/block/2/events", "/messages", "/events", "/events?deal=1", "/message/" + sent.Hash, "/account/" + sent.From,
 		"/miners", "/miner/t01000", "/sectors?miner=t01000", "/sector/t01000/7", "/deals", "/deal/1", "/orders?state=all", "/order/1", "/order/2", "/market",
-		"/channels?address=" + sent.From, "/channel/1", "/validators", "/supply", "/params", "/status"} {
+		"/channels?address=" + sent.From, "/channel/1", "/validators", "/validator/" + proposer, "/network", "/network/power", "/faults", "/accounts", "/account/" + sent.From + "/balances", "/supply", "/params", "/status"} {
 		w := fetch(evil, path)
 		if w.Code != http.StatusOK {
 			if path == "/account/"+sent.From || path == "/miner/t01000" {

@@ -105,7 +105,7 @@ var provables = map[string]provable{
 		[]link{{To: "state", From: "settleAt", As: "channelState"}, {To: "lanes", From: "lanes", As: "lanes"}})},
 	answerSupply: {table: chain.TableGlobal, links: joined([]link{{To: "minted", From: "supply.minted"}, {To: "burned", From: "supply.burned"},
 		{To: "accounts", From: "supply.accounts"}, {To: "locked", From: "supply.locked"}, {To: "unissued", From: "issuance.unissued"},
-		{To: "powerBytes", From: "power"}}), unproven: []string{"emission"}},
+		{To: "powerBytes", From: "power"}}), unproven: []string{"circulating", "emission"}},
 	answerParams: {table: chain.TableGlobal, links: joined(paramLinks(), []link{{To: "sectorSizes", From: "sealProofs", As: "sectorSizes"}})},
 }
 

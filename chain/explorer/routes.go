@@ -27,7 +27,7 @@ func paged(names ...string) []string { return append(names, "limit", "cursor", "
 // routes are those of each noun, whose file has one line an operation.
 func (a *API) routes() []route {
 	return slices.Concat(a.nodeRoutes(), a.indexRoutes(), a.blockRoutes(), a.messageRoutes(), a.searchRoutes(), a.lifeRoutes(), a.accountRoutes(), a.minerRoutes(), a.sectorRoutes(),
-		a.dealRoutes(), a.orderRoutes(), a.validatorRoutes(), a.marketRoutes(), a.channelRoutes(), a.recordRoutes(), a.exportRoutes())
+		a.dealRoutes(), a.orderRoutes(), a.validatorRoutes(), a.marketRoutes(), a.channelRoutes(), a.recordRoutes(), a.exportRoutes(), a.figureRoutes())
 }
 
 // pattern is how a router names the route.

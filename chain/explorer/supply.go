@@ -21,8 +21,9 @@ func supplyOf(g *chain.Global) Supply {
 // SupplyDetail is the money at a height and what the next block issues.
 type SupplyDetail struct {
 	Supply
-	Emission   chain.Amount `json:"emission"`   // of the next block, at most
-	PowerBytes uint64       `json:"powerBytes"` // proven bytes that share in it
+	Circulating chain.Amount `json:"circulating"` // minted and not burned: accounts + locked
+	Emission    chain.Amount `json:"emission"`    // of the next block, at most
+	PowerBytes  uint64       `json:"powerBytes"`  // proven bytes that share in it
 	AsOf
 	Proof *Proof `json:"proof,omitempty"`
 }
@@ -52,5 +53,9 @@ func (q *query) supplyAt(g *chain.Global, p *Proof) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &SupplyDetail{supplyOf(g), emission, g.Power, q.at(g.Height, g.Time), p}, nil
+	circulating, err := g.Supply.Minted.Sub(g.Supply.Burned)
+	if err != nil {
+		return nil, err
+	}
+	return &SupplyDetail{supplyOf(g), circulating, emission, g.Power, q.at(g.Height, g.Time), p}, nil
 }

@@ -166,9 +166,7 @@ func (q *query) minerRows(within heights) rows {
 		if !within.has(m.Created) {
 			return nil, nil
 		}
-		out = q.minerOf(m)
-		out.Served, err = q.servedOf(m.ID)
-		return out, err
+		return q.minerWith(m)
 	})
 }
 

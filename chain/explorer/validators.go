@@ -3,6 +3,7 @@ package explorer
 import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
 )
 
 // Validator is a member of the vote set.
@@ -24,27 +25,45 @@ type Validators struct {
 }
 
 func (a *API) validatorRoutes() []route {
-	return []route{{path: "/v1/validators", handle: a.validators}}
+	return []route{
+		{path: "/v1/validators", query: []string{"height"}, handle: a.validators, indexed: true},
+		{path: "/v1/validators/{address}", handle: a.validator, indexed: true, cost: 3},
+	}
 }
 
-// validators answers with the vote set of the next block.
+func (n names) validatorOf(v *chain.Validator) *Validator {
+	return &Validator{hexText(consensus.ConsensusAddress(v.PubKey)), hexText(v.PubKey), hexText(v.BeaconKey), v.Power, n.minerOrNone(v.Miner), n.address(v.Reward)}
+}
+
+// validators answers with the vote set of the next block, or of one of the history.
 func (a *API) validators(q *query) (any, error) {
-	if err := q.ready(); err != nil {
-		return nil, err
-	}
-	out := &Validators{Next: q.global.Height + 1, Items: []Validator{}, AsOf: q.asOf()}
-	voters, err := consensus.Voters(q.view, out.Next)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range voters {
-		item := Validator{Address: hexText(consensus.ConsensusAddress(v.PubKey)), ConsensusKey: hexText(v.PubKey),
-			BeaconKey: hexText(v.BeaconKey), Votes: v.Power, Reward: q.address(v.Reward)}
-		if v.Miner != 0 {
-			item.Miner = q.minerText(v.Miner)
+	return q.fromIndex(func(s *index.Snapshot, at AsOf) (any, error) {
+		h := s.Height + 1
+		if q.given("height") {
+			n, err := parseNumber("height", q.values.Get("height"))
+			if err != nil {
+				return nil, err
+			}
+			if h = chain.Height(n); h != s.Height+1 {
+				b, err := blockAt(s, h)
+				if err != nil {
+					return nil, err
+				}
+				q.settle(h, b.Time)
+				at = q.asOf()
+			}
 		}
-		out.Votes += v.Power
-		out.Items = append(out.Items, item)
-	}
-	return out, nil
+		_, set, err := s.Voters(h)
+		if err != nil {
+			return nil, err
+		}
+		if set == nil {
+			return nil, notFound("the index does not know who votes at height %d", h)
+		}
+		out := &Validators{Next: h, Votes: votesOf(set), Items: []Validator{}, AsOf: at}
+		for i := range set.Validators {
+			out.Items = append(out.Items, *q.validatorOf(&set.Validators[i]))
+		}
+		return out, nil
+	})
 }

@@ -15,6 +15,7 @@ type Committed struct {
 	Update   []byte   // encoded
 	Messages [][]byte // encoded, in order; nil if the block is not kept
 	AppHash  []byte   // of the state after it; nil if that is not known any more
+	Votes    *Commit  // who voted on the block before, as this one brought it; nil if it is not kept
 }
 
 // Apply takes in the block that follows the tip.
@@ -39,7 +40,7 @@ func prepare(c *Committed) (*block, error) {
 		return nil, fmt.Errorf("index: decode update: %w", err)
 	}
 	b := newBlock(u)
-	b.hash, b.appHash = sha256.Sum256(c.Update), c.AppHash
+	b.hash, b.appHash, b.commit = sha256.Sum256(c.Update), c.AppHash, c.Votes
 	if err := b.decode(c.Messages); err != nil {
 		return nil, fmt.Errorf("index block %d: %w", u.Height, err)
 	}
@@ -84,6 +85,7 @@ type block struct {
 	again    bool     // of a scan: the mirror may have the records already
 	hash     [32]byte // SHA-256 of the encoded Update
 	appHash  []byte
+	commit   *Commit // votes on the block before; nil: not known
 	messages []Message
 	bytes    uint64
 	changes  []change
@@ -101,11 +103,12 @@ func newBlock(u *consensus.Update) *block {
 // before the block and after it (block.changes), and the messages.
 var steps = []func(*block, *pebble.Batch) error{
 	(*block).mirror, (*block).history, (*block).lists, (*block).touched, (*block).windows, (*block).market, (*block).levels, (*block).depth,
+	(*block).figure,
 }
 
 // scanSteps are what the records of a scanned state do to the index: all
 // changes of such a block have come from nothing.
-var scanSteps = []func(*block, *pebble.Batch) error{(*block).mirror, (*block).depth}
+var scanSteps = []func(*block, *pebble.Batch) error{(*block).mirror, (*block).depth, (*block).figure}
 
 func (b *block) fill(batch *pebble.Batch) error {
 	todo := steps
@@ -190,6 +193,10 @@ func (b *block) sum() (*Block, error) {
 			sum.RuleVersion, sum.BaseFee, sum.Supply, sum.Power = g.RuleVersion, g.BaseFee, g.Supply, g.Power
 		}
 	}
+	var err error
+	if sum.Tips, _, err = b.tips(); err != nil {
+		return nil, err
+	}
 	for i := range b.messages {
 		r := &b.messages[i].Receipt
 		sum.Units += r.Units
@@ -199,7 +206,6 @@ func (b *block) sum() (*Block, error) {
 		case r.Kind == chain.KindSubmitWindowProof:
 			sum.Proofs++
 		}
-		var err error
 		if sum.Fees, err = sum.Fees.Add(r.Fee); err != nil {
 			return nil, fmt.Errorf("sum fees: %w", err)
 		}

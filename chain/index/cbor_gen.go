@@ -19,7 +19,7 @@ var _ = cid.Undef
 var _ = math.E
 var _ = sort.Sort
 
-var lengthBufBlock = []byte{149}
+var lengthBufBlock = []byte{150}
 
 func (t *Block) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -182,6 +182,11 @@ func (t *Block) MarshalCBOR(w io.Writer) error {
 	if err := t.Fees.MarshalCBOR(cw); err != nil {
 		return err
 	}
+
+	// t.Tips (chain.Amount) (struct)
+	if err := t.Tips.MarshalCBOR(cw); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -204,7 +209,7 @@ func (t *Block) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 21 {
+	if extra != 22 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -517,6 +522,15 @@ func (t *Block) UnmarshalCBOR(r io.Reader) (err error) {
 
 		if err := t.Fees.UnmarshalCBOR(cr); err != nil {
 			return xerrors.Errorf("unmarshaling t.Fees: %w", err)
+		}
+
+	}
+	// t.Tips (chain.Amount) (struct)
+
+	{
+
+		if err := t.Tips.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Tips: %w", err)
 		}
 
 	}
@@ -1489,6 +1503,1891 @@ func (t *Level) UnmarshalCBOR(r io.Reader) (err error) {
 		}
 		t.OrdersRemoved = uint64(extra)
 
+	}
+	return nil
+}
+
+var lengthBufFlows = []byte{144}
+
+func (t *Flows) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufFlows); err != nil {
+		return err
+	}
+
+	// t.Blocks (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Blocks)); err != nil {
+		return err
+	}
+
+	// t.Messages (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Messages)); err != nil {
+		return err
+	}
+
+	// t.Failed (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Failed)); err != nil {
+		return err
+	}
+
+	// t.Proofs (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Proofs)); err != nil {
+		return err
+	}
+
+	// t.Faults (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Faults)); err != nil {
+		return err
+	}
+
+	// t.Recovered (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Recovered)); err != nil {
+		return err
+	}
+
+	// t.Matched (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Matched)); err != nil {
+		return err
+	}
+
+	// t.Activated (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Activated)); err != nil {
+		return err
+	}
+
+	// t.Ended (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Ended)); err != nil {
+		return err
+	}
+
+	// t.Served (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Served)); err != nil {
+		return err
+	}
+
+	// t.Fees (chain.Amount) (struct)
+	if err := t.Fees.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Tips (chain.Amount) (struct)
+	if err := t.Tips.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.BlockRewards (chain.Amount) (struct)
+	if err := t.BlockRewards.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.PowerRewards (chain.Amount) (struct)
+	if err := t.PowerRewards.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.DealPay (chain.Amount) (struct)
+	if err := t.DealPay.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Fines (chain.Amount) (struct)
+	if err := t.Fines.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Flows) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Flows{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 16 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Blocks (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Blocks = uint64(extra)
+
+	}
+	// t.Messages (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Messages = uint64(extra)
+
+	}
+	// t.Failed (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Failed = uint64(extra)
+
+	}
+	// t.Proofs (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Proofs = uint64(extra)
+
+	}
+	// t.Faults (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Faults = uint64(extra)
+
+	}
+	// t.Recovered (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Recovered = uint64(extra)
+
+	}
+	// t.Matched (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Matched = uint64(extra)
+
+	}
+	// t.Activated (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Activated = uint64(extra)
+
+	}
+	// t.Ended (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Ended = uint64(extra)
+
+	}
+	// t.Served (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Served = uint64(extra)
+
+	}
+	// t.Fees (chain.Amount) (struct)
+
+	{
+
+		if err := t.Fees.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Fees: %w", err)
+		}
+
+	}
+	// t.Tips (chain.Amount) (struct)
+
+	{
+
+		if err := t.Tips.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Tips: %w", err)
+		}
+
+	}
+	// t.BlockRewards (chain.Amount) (struct)
+
+	{
+
+		if err := t.BlockRewards.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.BlockRewards: %w", err)
+		}
+
+	}
+	// t.PowerRewards (chain.Amount) (struct)
+
+	{
+
+		if err := t.PowerRewards.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.PowerRewards: %w", err)
+		}
+
+	}
+	// t.DealPay (chain.Amount) (struct)
+
+	{
+
+		if err := t.DealPay.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.DealPay: %w", err)
+		}
+
+	}
+	// t.Fines (chain.Amount) (struct)
+
+	{
+
+		if err := t.Fines.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Fines: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufLevels = []byte{143}
+
+func (t *Levels) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufLevels); err != nil {
+		return err
+	}
+
+	// t.Power (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Power)); err != nil {
+		return err
+	}
+
+	// t.Stored (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Stored)); err != nil {
+		return err
+	}
+
+	// t.Accounts (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Accounts)); err != nil {
+		return err
+	}
+
+	// t.Miners (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Miners)); err != nil {
+		return err
+	}
+
+	// t.PreCommitted (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.PreCommitted)); err != nil {
+		return err
+	}
+
+	// t.Active (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Active)); err != nil {
+		return err
+	}
+
+	// t.Faulty (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Faulty)); err != nil {
+		return err
+	}
+
+	// t.Matched (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Matched)); err != nil {
+		return err
+	}
+
+	// t.Accepted (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Accepted)); err != nil {
+		return err
+	}
+
+	// t.ActiveDeals (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.ActiveDeals)); err != nil {
+		return err
+	}
+
+	// t.Orders (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Orders)); err != nil {
+		return err
+	}
+
+	// t.Channels (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Channels)); err != nil {
+		return err
+	}
+
+	// t.Supply (chain.Supply) (struct)
+	if err := t.Supply.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Unissued (chain.Amount) (struct)
+	if err := t.Unissued.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.BaseFee (chain.Amount) (struct)
+	if err := t.BaseFee.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Levels) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Levels{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 15 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Power (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Power = uint64(extra)
+
+	}
+	// t.Stored (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Stored = uint64(extra)
+
+	}
+	// t.Accounts (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Accounts = uint64(extra)
+
+	}
+	// t.Miners (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Miners = uint64(extra)
+
+	}
+	// t.PreCommitted (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.PreCommitted = uint64(extra)
+
+	}
+	// t.Active (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Active = uint64(extra)
+
+	}
+	// t.Faulty (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Faulty = uint64(extra)
+
+	}
+	// t.Matched (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Matched = uint64(extra)
+
+	}
+	// t.Accepted (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Accepted = uint64(extra)
+
+	}
+	// t.ActiveDeals (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.ActiveDeals = uint64(extra)
+
+	}
+	// t.Orders (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Orders = uint64(extra)
+
+	}
+	// t.Channels (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Channels = uint64(extra)
+
+	}
+	// t.Supply (chain.Supply) (struct)
+
+	{
+
+		if err := t.Supply.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Supply: %w", err)
+		}
+
+	}
+	// t.Unissued (chain.Amount) (struct)
+
+	{
+
+		if err := t.Unissued.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Unissued: %w", err)
+		}
+
+	}
+	// t.BaseFee (chain.Amount) (struct)
+
+	{
+
+		if err := t.BaseFee.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.BaseFee: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufPoint = []byte{131}
+
+func (t *Point) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufPoint); err != nil {
+		return err
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Height)); err != nil {
+		return err
+	}
+
+	// t.Flows (index.Flows) (struct)
+	if err := t.Flows.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Levels (index.Levels) (struct)
+	if err := t.Levels.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Point) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Point{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 3 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Height = chain.Height(extra)
+
+	}
+	// t.Flows (index.Flows) (struct)
+
+	{
+
+		if err := t.Flows.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Flows: %w", err)
+		}
+
+	}
+	// t.Levels (index.Levels) (struct)
+
+	{
+
+		if err := t.Levels.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Levels: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufNow = []byte{131}
+
+func (t *Now) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufNow); err != nil {
+		return err
+	}
+
+	// t.Time (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Time)); err != nil {
+		return err
+	}
+
+	// t.Ranked (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Ranked)); err != nil {
+		return err
+	}
+
+	// t.Point (index.Point) (struct)
+	if err := t.Point.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Now) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Now{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 3 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Time (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Time = uint64(extra)
+
+	}
+	// t.Ranked (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Ranked = chain.Height(extra)
+
+	}
+	// t.Point (index.Point) (struct)
+
+	{
+
+		if err := t.Point.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Point: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufEarned = []byte{142}
+
+func (t *Earned) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufEarned); err != nil {
+		return err
+	}
+
+	// t.Blocks (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Blocks)); err != nil {
+		return err
+	}
+
+	// t.Proofs (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Proofs)); err != nil {
+		return err
+	}
+
+	// t.Faults (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Faults)); err != nil {
+		return err
+	}
+
+	// t.Recovered (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Recovered)); err != nil {
+		return err
+	}
+
+	// t.Served (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Served)); err != nil {
+		return err
+	}
+
+	// t.Expired (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Expired)); err != nil {
+		return err
+	}
+
+	// t.Dropped (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Dropped)); err != nil {
+		return err
+	}
+
+	// t.Lost (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Lost)); err != nil {
+		return err
+	}
+
+	// t.Terminated (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Terminated)); err != nil {
+		return err
+	}
+
+	// t.BlockRewards (chain.Amount) (struct)
+	if err := t.BlockRewards.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.PowerRewards (chain.Amount) (struct)
+	if err := t.PowerRewards.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Tips (chain.Amount) (struct)
+	if err := t.Tips.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.DealPay (chain.Amount) (struct)
+	if err := t.DealPay.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Fines (chain.Amount) (struct)
+	if err := t.Fines.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Earned) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Earned{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 14 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Blocks (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Blocks = uint64(extra)
+
+	}
+	// t.Proofs (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Proofs = uint64(extra)
+
+	}
+	// t.Faults (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Faults = uint64(extra)
+
+	}
+	// t.Recovered (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Recovered = uint64(extra)
+
+	}
+	// t.Served (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Served = uint64(extra)
+
+	}
+	// t.Expired (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Expired = uint64(extra)
+
+	}
+	// t.Dropped (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Dropped = uint64(extra)
+
+	}
+	// t.Lost (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Lost = uint64(extra)
+
+	}
+	// t.Terminated (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Terminated = uint64(extra)
+
+	}
+	// t.BlockRewards (chain.Amount) (struct)
+
+	{
+
+		if err := t.BlockRewards.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.BlockRewards: %w", err)
+		}
+
+	}
+	// t.PowerRewards (chain.Amount) (struct)
+
+	{
+
+		if err := t.PowerRewards.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.PowerRewards: %w", err)
+		}
+
+	}
+	// t.Tips (chain.Amount) (struct)
+
+	{
+
+		if err := t.Tips.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Tips: %w", err)
+		}
+
+	}
+	// t.DealPay (chain.Amount) (struct)
+
+	{
+
+		if err := t.DealPay.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.DealPay: %w", err)
+		}
+
+	}
+	// t.Fines (chain.Amount) (struct)
+
+	{
+
+		if err := t.Fines.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Fines: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufLedger = []byte{131}
+
+func (t *Ledger) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufLedger); err != nil {
+		return err
+	}
+
+	// t.Time (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Time)); err != nil {
+		return err
+	}
+
+	// t.PreCommitted (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.PreCommitted)); err != nil {
+		return err
+	}
+
+	// t.Earned (index.Earned) (struct)
+	if err := t.Earned.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Ledger) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Ledger{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 3 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Time (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Time = uint64(extra)
+
+	}
+	// t.PreCommitted (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.PreCommitted = uint64(extra)
+
+	}
+	// t.Earned (index.Earned) (struct)
+
+	{
+
+		if err := t.Earned.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Earned: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufEntry = []byte{133}
+
+func (t *Entry) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufEntry); err != nil {
+		return err
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Height)); err != nil {
+		return err
+	}
+
+	// t.Index (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Index)); err != nil {
+		return err
+	}
+
+	// t.Time (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Time)); err != nil {
+		return err
+	}
+
+	// t.Tips (chain.Amount) (struct)
+	if err := t.Tips.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.Event (consensus.Event) (struct)
+	if err := t.Event.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Entry) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Entry{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 5 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Height = chain.Height(extra)
+
+	}
+	// t.Index (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Index = uint64(extra)
+
+	}
+	// t.Time (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Time = uint64(extra)
+
+	}
+	// t.Tips (chain.Amount) (struct)
+
+	{
+
+		if err := t.Tips.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Tips: %w", err)
+		}
+
+	}
+	// t.Event (consensus.Event) (struct)
+
+	{
+
+		if err := t.Event.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Event: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufBalance = []byte{132}
+
+func (t *Balance) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufBalance); err != nil {
+		return err
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Height)); err != nil {
+		return err
+	}
+
+	// t.Time (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Time)); err != nil {
+		return err
+	}
+
+	// t.Before (chain.Amount) (struct)
+	if err := t.Before.MarshalCBOR(cw); err != nil {
+		return err
+	}
+
+	// t.After (chain.Amount) (struct)
+	if err := t.After.MarshalCBOR(cw); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (t *Balance) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Balance{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 4 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Height = chain.Height(extra)
+
+	}
+	// t.Time (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Time = uint64(extra)
+
+	}
+	// t.Before (chain.Amount) (struct)
+
+	{
+
+		if err := t.Before.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.Before: %w", err)
+		}
+
+	}
+	// t.After (chain.Amount) (struct)
+
+	{
+
+		if err := t.After.UnmarshalCBOR(cr); err != nil {
+			return xerrors.Errorf("unmarshaling t.After: %w", err)
+		}
+
+	}
+	return nil
+}
+
+var lengthBufVotes = []byte{133}
+
+func (t *Votes) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufVotes); err != nil {
+		return err
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Height)); err != nil {
+		return err
+	}
+
+	// t.Round (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Round)); err != nil {
+		return err
+	}
+
+	// t.Set (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Set)); err != nil {
+		return err
+	}
+
+	// t.For ([]uint8) (slice)
+	if len(t.For) > 32 {
+		return xerrors.Errorf("Byte array in field t.For was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.For))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.For); err != nil {
+		return err
+	}
+
+	// t.Nil ([]uint8) (slice)
+	if len(t.Nil) > 32 {
+		return xerrors.Errorf("Byte array in field t.Nil was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajByteString, uint64(len(t.Nil))); err != nil {
+		return err
+	}
+
+	if _, err := cw.Write(t.Nil); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (t *Votes) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Votes{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 5 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Height = chain.Height(extra)
+
+	}
+	// t.Round (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Round = uint64(extra)
+
+	}
+	// t.Set (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Set = chain.Height(extra)
+
+	}
+	// t.For ([]uint8) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 32 {
+		return fmt.Errorf("t.For: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+
+	if extra > 0 {
+		t.For = make([]uint8, extra)
+	}
+
+	if _, err := io.ReadFull(cr, t.For); err != nil {
+		return err
+	}
+
+	// t.Nil ([]uint8) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 32 {
+		return fmt.Errorf("t.Nil: byte array too large (%d)", extra)
+	}
+	if maj != cbg.MajByteString {
+		return fmt.Errorf("expected byte array")
+	}
+
+	if extra > 0 {
+		t.Nil = make([]uint8, extra)
+	}
+
+	if _, err := io.ReadFull(cr, t.Nil); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+var lengthBufAmendment = []byte{135}
+
+func (t *Amendment) MarshalCBOR(w io.Writer) error {
+	if t == nil {
+		_, err := w.Write(cbg.CborNull)
+		return err
+	}
+
+	cw := cbg.NewCborWriter(w)
+
+	if _, err := cw.Write(lengthBufAmendment); err != nil {
+		return err
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Height)); err != nil {
+		return err
+	}
+
+	// t.Index (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Index)); err != nil {
+		return err
+	}
+
+	// t.Time (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Time)); err != nil {
+		return err
+	}
+
+	// t.Proposal (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Proposal)); err != nil {
+		return err
+	}
+
+	// t.RuleVersion (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.RuleVersion)); err != nil {
+		return err
+	}
+
+	// t.Values ([]chain.ParamValue) (slice)
+	if len(t.Values) > 64 {
+		return xerrors.Errorf("Slice value in field t.Values was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Values))); err != nil {
+		return err
+	}
+	for _, v := range t.Values {
+		if err := v.MarshalCBOR(cw); err != nil {
+			return err
+		}
+
+	}
+
+	// t.Before ([]chain.ParamValue) (slice)
+	if len(t.Before) > 64 {
+		return xerrors.Errorf("Slice value in field t.Before was too long")
+	}
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajArray, uint64(len(t.Before))); err != nil {
+		return err
+	}
+	for _, v := range t.Before {
+		if err := v.MarshalCBOR(cw); err != nil {
+			return err
+		}
+
+	}
+	return nil
+}
+
+func (t *Amendment) UnmarshalCBOR(r io.Reader) (err error) {
+	*t = Amendment{}
+
+	cr := cbg.NewCborReader(r)
+
+	maj, extra, err := cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("cbor input should be of type array")
+	}
+
+	if extra != 7 {
+		return fmt.Errorf("cbor input had wrong number of fields")
+	}
+
+	// t.Height (chain.Height) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Height = chain.Height(extra)
+
+	}
+	// t.Index (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Index = uint64(extra)
+
+	}
+	// t.Time (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Time = uint64(extra)
+
+	}
+	// t.Proposal (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Proposal = uint64(extra)
+
+	}
+	// t.RuleVersion (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.RuleVersion = uint64(extra)
+
+	}
+	// t.Values ([]chain.ParamValue) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 64 {
+		return fmt.Errorf("t.Values: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Values = make([]chain.ParamValue, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				if err := t.Values[i].UnmarshalCBOR(cr); err != nil {
+					return xerrors.Errorf("unmarshaling t.Values[i]: %w", err)
+				}
+
+			}
+
+		}
+	}
+	// t.Before ([]chain.ParamValue) (slice)
+
+	maj, extra, err = cr.ReadHeader()
+	if err != nil {
+		return err
+	}
+
+	if extra > 64 {
+		return fmt.Errorf("t.Before: array too large (%d)", extra)
+	}
+
+	if maj != cbg.MajArray {
+		return fmt.Errorf("expected cbor array")
+	}
+
+	if extra > 0 {
+		t.Before = make([]chain.ParamValue, extra)
+	}
+
+	for i := 0; i < int(extra); i++ {
+		{
+			var maj byte
+			var extra uint64
+			var err error
+			_ = maj
+			_ = extra
+			_ = err
+
+			{
+
+				if err := t.Before[i].UnmarshalCBOR(cr); err != nil {
+					return xerrors.Errorf("unmarshaling t.Before[i]: %w", err)
+				}
+
+			}
+
+		}
 	}
 	return nil
 }

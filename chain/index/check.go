@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -219,8 +220,11 @@ func (c *checker) at(h chain.Height) *counts {
 // subjects checks that what lists by subject name is there.
 func (c *checker) subjects() error {
 	named := func(table byte, rest int, count func(*counts) uint32) error {
-		return c.rows([]byte{table}, func(key, _ []byte) error {
+		return c.rows([]byte{table}, func(key, value []byte) error {
 			c.report.Rows++
+			if table == 'E' && key[1] == kindSubject {
+				return c.kind(key, value)
+			}
 			at := key[len(key)-rest:]
 			n := c.at(height(at))
 			if n == nil || count != nil && be32(at[8:]) >= count(n) {
@@ -233,6 +237,16 @@ func (c *checker) subjects() error {
 		named('E', 12, func(n *counts) uint32 { return n.events }),
 		named('a', 12, func(n *counts) uint32 { return n.messages }),
 		named('P', 8, nil))
+}
+
+// kind checks the row of a block's events of a kind.
+func (c *checker) kind(key, value []byte) error {
+	n := c.at(height(key[len(key)-8:]))
+	places, err := placesIn(value)
+	if err != nil || n == nil || len(places) == 0 || !slices.IsSorted(places) || places[len(places)-1] >= n.events {
+		c.wrong("row %x names what is not there", key)
+	}
+	return nil
 }
 
 // records checks that the records of the mirror stand in their lists.

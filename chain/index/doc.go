@@ -36,7 +36,8 @@
 //	e H CHUNK         64 events, the chain's and behind them the derived ones, each behind its length
 //	a A H N           messages that an address sent, that are about it or that touched it
 //	E SUBJECT H N     events of a subject: account (a A), miner (m ID), sector (s MINER NUMBER), deal (d ID), order (o ID),
-//	                  channel (c ID), validator (v A), proposal (p ID), kind of event (k ID)
+//	                  channel (c ID), validator (v A), proposal (p ID)
+//	E k KIND H        the places of a block's events of a kind
 //	P MINER DEADLINE PARTITION H  what became of a partition's window (4 bytes each of DEADLINE and PARTITION)
 //	R table ID        Record: as the state has it or, remembered, as it had it last
 //	z H table ID      records that a block took out of the state and that are remembered
@@ -52,11 +53,32 @@
 //	v DAY S D         Candle of a day's trades of about 2^S bytes for about 2^D blocks (Class)
 //	L H N             Level
 //	l SIDE PRICE      what stands in the book at a price: padded bytes, orders; the best price of a side first
+//	F                 Now: the Point of the present minute, and what else there is one of
+//	f SECONDS TIME    Point of the blocks of a minute, an hour or a day that is over
+//	r A               Ledger of a miner or of the reward address of a genesis validator
+//	r A SECONDS TIME  Earned: the ledger's sum at the end of an hour or a day
+//	q LIST H N        Entry of the history of rewards (r) or faults (f); Q LIST A H N those about an address
+//	$ A H             Balance of an account or a miner after a block that changed it
+//	B AMOUNT ADDRESS  accounts by balance (AMOUNT has 16 bytes)
+//	N POWER MINER     miners by power, which is subtracted from the greatest number
+//	V H               Votes that a block brought, on the one before it
+//	g H N             Amendment
 //	j H               journal: the subjects under which a height has rows, each behind its length
 //
 // What is older than Keep heights goes with the blocks that come: blocks,
 // messages, events, trades, what stands under subjects, and the records that
-// left the state then. Candles of a minute go after a month, the others stay.
+// left the state then. Candles and points of a minute, and sums at the end of
+// hours, go after a month, points of an hour after two years (Config.Series says
+// otherwise); those of days stay.
+//
+// # Figures
+//
+// What happened and how much there is of everything (Flows, Levels) is counted
+// from the changes and the events as blocks come: a block reads and writes one
+// Now, and one Ledger for each that earned something. The present minute joins
+// its hour and its day when it is over; readers add it to them until then. A
+// ledger only grows, and its sums at the end of hours stay, so that what was
+// earned between two times is one difference, however long it was.
 //
 // # On the disk
 //

@@ -18,6 +18,9 @@ type Source struct {
 	// Messages returns the encoded messages of a committed block, in order,
 	// and nil if the block is not kept. nil: none is kept.
 	Messages func(context.Context, chain.Height) ([][]byte, error)
+	// Votes returns who voted on a committed block, as the next one brought it,
+	// and nil if that is not kept. nil: none is kept.
+	Votes func(context.Context, chain.Height) (*Commit, error)
 }
 
 // Run follows a chain until ctx ends, and does the jobs that it is asked for
@@ -194,6 +197,11 @@ func readBlock(ctx context.Context, src Source, from past, h chain.Height) (*blo
 	if src.Messages != nil {
 		if c.Messages, err = src.Messages(ctx, h); err != nil {
 			return nil, fmt.Errorf("index: read messages of block %d: %w", h, err)
+		}
+	}
+	if src.Votes != nil && h > 1 {
+		if c.Votes, err = src.Votes(ctx, h-1); err != nil {
+			return nil, fmt.Errorf("index: read votes on block %d: %w", h-1, err)
 		}
 	}
 	return prepare(&c)

@@ -34,6 +34,9 @@ type generation struct {
 	fatal *fatalLog
 	users sync.WaitGroup // of db; uses may nest
 
+	voters *voters   // read last, by who writes
+	series Retention // of the points of minutes and hours
+
 	mu     sync.RWMutex
 	closed bool
 	tip    *tip // nil: nothing built

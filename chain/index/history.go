@@ -2,7 +2,12 @@ package index
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	goaddress "github.com/filecoin-project/go-address"
@@ -39,21 +44,94 @@ func OfValidator(address []byte) Subject { return Subject{named('E', 'v', addres
 func OfProposal(id uint64) Subject { return Subject{byNumber('E', 'p', id)} }
 
 // OfKind is a kind of events, of the chain or derived.
-func OfKind(k consensus.EventKind) Subject { return Subject{byNumber('E', 'k', uint64(k))} }
+func OfKind(k consensus.EventKind) Subject { return Subject{byNumber('E', kindSubject, uint64(k))} }
+
+const kindSubject = 'k'
 
 // Events lists the events of a subject, the chain's and the derived ones.
 func (s *Snapshot) Events(of Subject, p Page, each func(*Event) (bool, error)) (next []byte, err error) {
-	return s.list(of.prefix, 12, p, func(row, _ []byte) (bool, error) {
-		h, n := height(row), be32(row[8:])
-		e, err := s.Event(h, n)
-		if err == nil && e == nil {
-			err = fmt.Errorf("a list names event %d of block %d, which is not in the index", n, h)
+	if of.prefix[1] == kindSubject {
+		return s.kindEvents(of, p, each)
+	}
+	return s.list(of.prefix, 12, p, func(row, _ []byte) (bool, error) { return s.named(height(row), be32(row[8:]), each) })
+}
+
+// named gives an event that a list names.
+func (s *Snapshot) named(h chain.Height, n uint32, each func(*Event) (bool, error)) (bool, error) {
+	e, err := s.Event(h, n)
+	if err == nil && e == nil {
+		err = fmt.Errorf("a list names event %d of block %d, which is not in the index", n, h)
+	}
+	if err != nil {
+		return false, err
+	}
+	return each(e)
+}
+
+// kindEvents is Events of a kind, of which a block has one row, with the places
+// of all of its events.
+func (s *Snapshot) kindEvents(of Subject, p Page, each func(*Event) (bool, error)) (next []byte, err error) {
+	if err := p.check(12); err != nil {
+		return nil, err
+	}
+	from := Page{Upward: p.Upward, Limit: maxVisits}
+	if p.After != nil { // the block that holds the place, too
+		switch h := height(p.After); {
+		case !p.Upward:
+			from.After = number(nil, uint64(h)+1)
+		case h > 0:
+			from.After = number(nil, uint64(h)-1)
 		}
+	}
+	taken := 0
+	more, err := s.list(of.prefix, 8, from, func(row, value []byte) (bool, error) {
+		places, err := placesIn(value)
 		if err != nil {
 			return false, err
 		}
-		return each(e)
+		if !p.Upward {
+			slices.Reverse(places)
+		}
+		for _, n := range places {
+			at := in(nil, height(row), n)
+			if c := bytes.Compare(at, p.After); p.After != nil && (c == 0 || (c < 0) == p.Upward) {
+				continue
+			}
+			if taken == max(p.Limit, 1) {
+				return false, errEnough
+			}
+			take, err := s.named(height(row), n, each)
+			if err != nil {
+				return false, err
+			}
+			if next = at; take {
+				taken++
+			}
+		}
+		return true, nil
 	})
+	switch {
+	case errors.Is(err, errEnough):
+		return next, nil
+	case err != nil || more == nil:
+		return nil, err
+	}
+	return next, nil
+}
+
+// placesIn reads the places of a block's events of a kind: each is the distance
+// from the one before.
+func placesIn(row []byte) (places []uint32, err error) {
+	at := uint64(0)
+	for len(row) > 0 {
+		n, head := binary.Uvarint(row)
+		if head <= 0 || at+n > math.MaxUint32 {
+			return nil, errEvents
+		}
+		at += n
+		places, row = append(places, uint32(at)), row[head:]
+	}
+	return places, nil
 }
 
 // crowded are the kinds of events that stand in no list: there is one of each
@@ -62,11 +140,18 @@ func crowded(k consensus.EventKind) bool { return k == consensus.EventSectorProv
 
 // lists writes the lists of the block's events.
 func (b *block) lists(batch *pebble.Batch) error {
+	type kind struct {
+		row  []byte
+		last int
+	}
+	kinds := map[consensus.EventKind]kind{}
 	for i := range b.events {
 		e := &b.events[i]
 		if crowded(e.Kind) {
 			continue
 		}
+		k := kinds[e.Kind]
+		kinds[e.Kind] = kind{binary.AppendUvarint(k.row, uint64(i-k.last)), i}
 		of, err := b.subjectsOf(e)
 		if err != nil {
 			return fmt.Errorf("subjects of event %d (%s): %w", i, KindName(e.Kind), err)
@@ -76,6 +161,9 @@ func (b *block) lists(batch *pebble.Batch) error {
 				b.under(batch, s.prefix, index32(uint64(i)), nil)
 			}
 		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(kinds)) {
+		b.under(batch, OfKind(k).prefix, nil, kinds[k].row)
 	}
 	return nil
 }
@@ -92,7 +180,7 @@ func namedBefore(of []Subject, s Subject) bool {
 // subjectsOf are all that an event is about: what it names, and the parties of
 // the deals, orders and channels that it names.
 func (b *block) subjectsOf(e *consensus.Event) (of []Subject, err error) {
-	of = append(make([]Subject, 0, 8), OfKind(e.Kind))
+	of = make([]Subject, 0, 8)
 	if e.Kind == consensus.EventEquivocation {
 		of = append(of, OfValidator(e.From))
 	} else {

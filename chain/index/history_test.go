@@ -208,3 +208,42 @@ func TestSectorHistory(t *testing.T) {
 		t.Errorf("record: %+v", r)
 	}
 }
+
+// TestKinds lists the events of a kind, of which a block has many, by pages that
+// end within a block, both ways.
+func TestKinds(t *testing.T) {
+	s := newScript(t)
+	from, to := clientOf(t, 0).Bytes(), clientOf(t, 1).Bytes()
+	var want []string
+	for h := range uint64(3) {
+		var events []consensus.Event
+		for i := range uint64(7) {
+			events = append(events, consensus.Event{Kind: consensus.EventTransfer, From: from, To: to, Amount: chain.Atto(10*h + i + 1)},
+				consensus.Event{Kind: consensus.EventBlockReward, To: to, Amount: chain.Atto(1)})
+			want = append(want, fmt.Sprintf("%d transfer %d", h+1, 10*h+i+1))
+		}
+		s.commit(events, nil)
+	}
+	s.want("transfers", OfKind(consensus.EventTransfer), want...)
+	look(t, s.x, func(snap *Snapshot) {
+		var down []string
+		for p := (Page{Limit: 4}); ; {
+			next, err := snap.Events(OfKind(consensus.EventTransfer), p, func(e *Event) (bool, error) {
+				down = append(down, fmt.Sprintf("%d transfer %s", e.Height, e.Amount))
+				return true, nil
+			})
+			must(t, err)
+			if next == nil {
+				break
+			}
+			p.After = next
+		}
+		slices.Reverse(down)
+		if !slices.Equal(down, want) {
+			t.Errorf("downward: %q", down)
+		}
+	})
+	if r, err := s.x.Check(t.Context(), s.store); err != nil || !r.OK() {
+		t.Errorf("check: %+v, %v", r, err)
+	}
+}

@@ -57,6 +57,7 @@ type Config struct {
 	Params  *consensus.Params // of genesis; nil: what follows from them, such as missed windows, is not derived
 	FS      vfs.FS            // nil: the disk
 	Keep    uint64            // heights of history that are kept; 0: all
+	Series  Retention         // of points; what is zero: DefaultRetention
 	Log     *slog.Logger      // nil: none
 }
 
@@ -86,6 +87,8 @@ func Open(c Config) (*Index, error) {
 	if c.FS == nil {
 		c.FS = vfs.Default
 	}
+	c.Series.Minutes = cmp.Or(c.Series.Minutes, DefaultRetention().Minutes)
+	c.Series.Hours = cmp.Or(c.Series.Hours, DefaultRetention().Hours)
 	x := &Index{config: c, log: c.Log, moved: make(chan struct{}), jobs: make(chan job, 1)}
 	if x.log == nil {
 		x.log = slog.New(slog.DiscardHandler)
@@ -148,7 +151,7 @@ func (x *Index) harm(err error) {
 // while it is the live one.
 func (x *Index) generation(number uint64) *generation {
 	g := &generation{number: number, fs: x.config.FS, dir: generationDir(x.config.Dir, number), chain: x.config.ChainID,
-		params: x.config.Params, keep: &x.keep, fatal: new(fatalLog)}
+		params: x.config.Params, series: x.config.Series, keep: &x.keep, fatal: new(fatalLog)}
 	g.moved = func() {
 		if x.current() == g {
 			x.move()

@@ -529,15 +529,15 @@ func TestApply(t *testing.T) {
 	must(t, err)
 	defer genesis.Close()
 	must(t, x.Scan(t.Context(), genesis))
-	must(t, x.Apply(Committed{raw(1), w.blocks[1], nil}))
+	must(t, x.Apply(Committed{Update: raw(1), Messages: w.blocks[1]}))
 	var gap *GapError
 	for _, h := range []chain.Height{0, 1, 3} {
-		if err := x.Apply(Committed{raw(h), w.blocks[h], nil}); !errors.As(err, &gap) || gap.Tip != 1 || gap.Got != h {
+		if err := x.Apply(Committed{Update: raw(h), Messages: w.blocks[h]}); !errors.As(err, &gap) || gap.Tip != 1 || gap.Got != h {
 			t.Errorf("update %d after 1: %v", h, err)
 		}
 	}
 	for name, messages := range map[string][][]byte{"another block's": w.blocks[3], "too few": w.blocks[2][:2], "none of four": {}} {
-		if err := x.Apply(Committed{raw(2), messages, nil}); err == nil {
+		if err := x.Apply(Committed{Update: raw(2), Messages: messages}); err == nil {
 			t.Errorf("messages that are %s are taken", name)
 		}
 	}
@@ -620,7 +620,7 @@ func TestFullDisk(t *testing.T) {
 		h := w.store.View().Height()
 		raw, err := w.store.Update(h)
 		must(t, err)
-		err = x.Apply(Committed{raw, w.blocks[h], nil})
+		err = x.Apply(Committed{Update: raw, Messages: w.blocks[h]})
 		for err == nil { // the index does not sync; a sync meets the failing disk
 			g := x.current()
 			err = g.fatal.guard(func() error { return g.db.LogData([]byte("sync"), pebble.Sync) })
@@ -661,6 +661,6 @@ func BenchmarkApply(b *testing.B) {
 		at++
 		raw, err := w.store.Update(at)
 		must(b, err)
-		must(b, x.Apply(Committed{raw, w.blocks[at], nil}))
+		must(b, x.Apply(Committed{Update: raw, Messages: w.blocks[at]}))
 	}
 }

@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -59,7 +60,7 @@ func TestRetention(t *testing.T) {
 		follow(t, fresh, w.source())
 		have, want := keys(t, x), keys(t, fresh)
 		for k := range have {
-			if !want[k] && k[0] != 'k' && k[0] != 'v' { // candles outlive the trades that they sum up
+			if !want[k] && !strings.ContainsRune("kvfr", rune(k[0])) { // sums outlive what they sum up
 				t.Errorf("row %c %x is left", k[0], k[1:])
 			}
 		}

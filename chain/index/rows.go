@@ -32,6 +32,7 @@ type Block struct {
 	Bytes       uint64 // of the messages; 0 if the block was not kept
 	Units       uint64
 	Fees        chain.Amount // attoPDR
+	Tips        chain.Amount // of them, to the proposer; 0 if the block was not kept
 }
 
 // Message is a message in a block. From, Nonce, MaxFee, Tip, Size, Miner and

@@ -9,11 +9,13 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/cometbft/cometbft/types"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/app"
 	"github.com/perdure/perdure/chain/explorer"
-	"github.com/perdure/perdure/chain/explorer/compat"
 	"github.com/perdure/perdure/chain/explorer/access"
+	"github.com/perdure/perdure/chain/explorer/compat"
 	"github.com/perdure/perdure/chain/explorer/page"
 	"github.com/perdure/perdure/chain/index"
 )
@@ -72,7 +74,7 @@ func explore(n *Node) (http.Handler, error) {
 		return nil, errors.Join(err, x.Close())
 	}
 	bounds := n.config.Access.connections()
-	config := explorer.Config{Tokens: tokens, Proxies: bounds.Proxies, Limits: n.config.Access.limits(),
+	config := explorer.Config{Genesis: n.params, Tokens: tokens, Proxies: bounds.Proxies, Limits: n.config.Access.limits(),
 		Backend: n, Index: x, HeightOf: headers{n}.Find, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
 		Version: version(), Registry: n.registry, Log: n.log.With("part", "explorer")}
 	if !n.config.Hints.Off {
@@ -161,4 +163,29 @@ func (n *Node) Messages(_ context.Context, h chain.Height) (messages [][]byte, e
 		txs[i] = tx
 	}
 	return app.Messages(txs), nil
+}
+
+// Votes implements explorer.Backend. What cannot be read is as what the engine
+// has no more.
+func (n *Node) Votes(_ context.Context, h chain.Height) (votes *index.Commit, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			n.log.Error("stored votes cannot be read", "height", h, "error", p)
+			votes, err = nil, nil
+		}
+	}()
+	commit := n.comet.BlockStore().LoadBlockCommit(int64(h)) // as the next block has it
+	if commit == nil {
+		return nil, nil
+	}
+	votes = &index.Commit{Round: uint64(commit.Round)}
+	for i := range commit.Signatures {
+		switch s := &commit.Signatures[i]; s.BlockIDFlag {
+		case types.BlockIDFlagCommit:
+			votes.For = append(votes.For, s.ValidatorAddress)
+		case types.BlockIDFlagNil:
+			votes.Nil = append(votes.Nil, s.ValidatorAddress)
+		}
+	}
+	return votes, nil
 }

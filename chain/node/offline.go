@@ -41,7 +41,7 @@ func OpenOffline(home string) (o *Offline, err error) {
 	}
 	x, err := index.Open(index.Config{Dir: indexDir(home), ChainID: o.params.ChainID, Params: o.params})
 	if err == nil {
-		if o.api, err = explorer.New(explorer.Config{Backend: atRest{o}, Index: x}); err != nil {
+		if o.api, err = explorer.New(explorer.Config{Backend: atRest{o}, Index: x, Genesis: o.params}); err != nil {
 			err = errors.Join(err, x.Close())
 		}
 	}
@@ -95,6 +95,9 @@ func (s atRest) Store() *state.Store { return s.store }
 
 // Messages implements explorer.Backend.
 func (atRest) Messages(context.Context, chain.Height) ([][]byte, error) { return nil, nil }
+
+// Votes implements explorer.Backend.
+func (atRest) Votes(context.Context, chain.Height) (*index.Commit, error) { return nil, nil }
 
 // Submit implements explorer.Backend.
 func (atRest) Submit(context.Context, []byte) error { return errNotRunning }

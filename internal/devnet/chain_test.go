@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	// CometBFT never ends these: its cache of seen messages, its log's files.
+	// These never end: CometBFT's cache of seen messages, its log's files, a library's counters.
 	// Others end when their sleep is over, hence more than one look.
 	left := error(nil)
 	for range 5 {
@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/internal/guard.NewWithInterval[...].func2"),
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/p2p.(*Switch).reconnectToPeer"),             // sleeps for long first
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/consensus.(*timeoutTicker).timeoutRoutine"), // started while the node stops
+			goleak.IgnoreAnyFunction("go.opencensus.io/stats/view.(*worker).start"),                            // of the client of delegated routing
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.OpenAutoFile.func1"),
 			goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.(*AutoFile).closeFileRoutine"))
 		if left == nil {

@@ -198,6 +198,7 @@ func (n *Network) configure() error {
 		}
 		c := node.DefaultConfig()
 		c.Moniker, c.LocalPeers, c.Private = fmt.Sprintf("node%d", i), true, n.opts.Wired
+		c.Hints.Every = 1 // its miners are few, and near
 		if n.opts.EngineLog != "" {
 			c.EngineLog = n.opts.EngineLog
 		}

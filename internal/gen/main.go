@@ -48,7 +48,8 @@ var packages = []struct {
 		consensus.Params{}, consensus.Change{}, consensus.Event{}, consensus.Receipt{}, consensus.Update{},
 	}},
 	{"chain/state/proof/cbor_gen.go", "proof", []any{proof.Header{}, proof.Bundle{}}},
-	{"chain/index/cbor_gen.go", "index", []any{index.Block{}, index.Message{}, index.Trade{}, index.Candle{}, index.Level{}}},
+	{"chain/index/cbor_gen.go", "index", []any{index.Block{}, index.Message{}, index.Trade{}, index.Candle{}, index.Level{},
+		index.Flows{}, index.Levels{}, index.Point{}, index.Now{}, index.Earned{}, index.Ledger{}, index.Entry{}, index.Balance{}, index.Votes{}, index.Amendment{}}},
 	{"chain/state/snapshot/cbor_gen.go", "snapshot", []any{snapshot.Manifest{}}},
 	{"retrieval/cbor_gen.go", "retrieval", []any{
 		retrieval.Ask{}, retrieval.Offer{}, retrieval.Pay{}, retrieval.Standing{}, retrieval.Run{}, retrieval.Want{},

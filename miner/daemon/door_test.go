@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,26 @@ func TestContentsDoor(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %s", resp.Status)
+	}
+}
+
+// TestSharing: the miner's deals over a piece stand for each payload in it, and no more
+// once they are over.
+func TestSharing(t *testing.T) {
+	r := newPieceRig(t)
+	for _, state := range []miner.DealState{miner.DealFetched, miner.DealActive, miner.DealEnded} {
+		r.deal.State = state
+		if err := r.records.PutDeal(r.deal); err != nil {
+			t.Fatal(err)
+		}
+		for _, root := range r.roots {
+			if got, err := sharing(r.records, root); err != nil || slices.Equal(got, []uint64{1}) != held(state) || !held(state) && len(got) != 0 {
+				t.Errorf("%s in state %v: deals %v, %v", root, state, got, err)
+			}
+		}
+		if got, err := sharing(r.records, r.deal.Deal.PayloadRoot); err != nil || len(got) != 0 {
+			t.Errorf("the root that the deal names: %v, %v", got, err)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -61,29 +62,25 @@ type public struct {
 func (d *Daemon) openPublic(ctx context.Context) error {
 	cfg := d.opts.Config.Public
 	p := &public{d: d, log: d.log.With("part", "public")}
-	var err error
+	d.public = p
+	if err := p.listen(cfg.HTTP); err != nil {
+		return err
+	}
+	self, err := d.self()
+	if err != nil {
+		return err
+	}
 	p.shelf = gateway.NewShelf(gateway.ShelfConfig{
 		Holdings: func(ctx context.Context) ([]gateway.Holding, error) { return holdings(ctx, d.records, d.publicStatus) },
 		Open: func(ctx context.Context, piece cid.Cid) ([]*car.Index, gateway.Archive, error) {
 			return d.source.all(ctx, piece)
 		},
 		Changes: func() uint64 { return d.records.Changes() + d.unsealing.Changes() },
-		Deals:   gateway.NewDeals(dealChain{d}), Log: p.log,
+		Deals:   gateway.NewDeals(dealChain{d}), Door: p2p.FormatDoors(self), Log: p.log,
 	})
 	p.handler, err = gateway.New(gateway.Config{Source: p.shelf, Metrics: d.status.metrics, Subdomains: cfg.Subdomains, Log: p.log})
 	if err != nil {
 		return err
-	}
-	if cfg.HTTP != "" {
-		if p.listener, err = net.Listen("tcp", cfg.HTTP); err != nil {
-			return fmt.Errorf("public.http: %w", err)
-		}
-		d.parts.OnClose("gateway listener", func() error {
-			if err := p.listener.Close(); !errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			return nil
-		})
 	}
 	if cfg.Bitswap {
 		if err := d.host.ServeBitswap(gateway.Blockstore(p.shelf)); err != nil {
@@ -95,9 +92,24 @@ func (d *Daemon) openPublic(ctx context.Context) error {
 			return fmt.Errorf("public.bootstrap: %w", err)
 		}
 	}
-	d.public = p
-	_, err = d.self()
-	return err
+	return nil
+}
+
+// listen opens the gateway's port, if there is to be one.
+func (p *public) listen(at string) (err error) {
+	if at == "" {
+		return nil
+	}
+	if p.listener, err = net.Listen("tcp", at); err != nil {
+		return fmt.Errorf("public.http: %w", err)
+	}
+	p.d.parts.OnClose("gateway listener", func() error {
+		if err := p.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
 }
 
 // publicStatus is how the data of a deal that is on disk stands to whoever asks,
@@ -227,7 +239,8 @@ func (c dealChain) Peer(ctx context.Context, id chain.MinerID) (chain.Peer, erro
 	return m.Peer, err
 }
 
-// DealsOf implements gateway.Chain.
+// DealsOf implements gateway.Chain. No deal names a payload that shares a piece with
+// others: for one that is in the miner's own pieces, its deals over them stand.
 func (c dealChain) DealsOf(ctx context.Context, root cid.Cid, limit int) ([]*chain.Deal, error) {
 	var page struct {
 		Items []struct {
@@ -239,15 +252,46 @@ func (c dealChain) DealsOf(ctx context.Context, root cid.Cid, limit int) ([]*cha
 	if err := node.JSON(ctx, "/v1/deals?"+query.Encode(), &page); err != nil {
 		return nil, err
 	}
-	var out []*chain.Deal
+	own, err := sharing(c.d.records, root)
+	if err != nil {
+		return nil, err
+	}
+	ids := own
 	for _, item := range page.Items {
+		if !slices.Contains(own, item.ID) {
+			ids = append(ids, item.ID)
+		}
+	}
+	var out []*chain.Deal
+	for i, id := range ids[:min(len(ids), limit)] {
 		d := new(chain.Deal)
-		ok, err := c.d.node.Record(ctx, chain.DealKey(item.ID), d)
+		ok, err := c.d.node.Record(ctx, chain.DealKey(id), d)
 		if err != nil {
 			return nil, err
 		}
-		if ok && d.PayloadRoot.Equals(root) {
+		if ok && (i < len(own) || d.PayloadRoot.Equals(root)) {
 			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// sharing are the miner's deals over pieces on disk that hold a payload among others.
+func sharing(records shelves, root cid.Cid) ([]uint64, error) {
+	pieces, err := records.PiecesWith(root)
+	if err != nil {
+		return nil, err
+	}
+	var out []uint64
+	for _, piece := range pieces {
+		of, err := records.DealsOfPiece(piece)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range of {
+			if held(d.State) {
+				out = append(out, d.ID)
+			}
 		}
 	}
 	return out, nil

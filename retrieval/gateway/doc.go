@@ -3,7 +3,7 @@
 //	/ipfs/CID[/PATH]              files, directories, blocks and archives, as any IPFS gateway
 //	                              (https://specs.ipfs.tech/http-gateways/)
 //	/piece/PIECECID               the bytes of a piece, with ranges
-//	/routing/v1/providers/CID     who else has it, from deals
+//	/routing/v1/providers/CID     who has it, from deals; the node with this door, if it gives it away
 //	/health/livez, /health/readyz
 //
 // A Source says what there is and what it costs; Store is the Source of a node

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -358,14 +357,18 @@ func TestKuboForgeries(t *testing.T) {
 // the gateway to fetch it from.
 func gatewayClient(t *testing.T, program string, from *httptest.Server) *kubotest.Node {
 	t.Helper()
-	address := from.Listener.Addr().(*net.TCPAddr)
-	provider := Provider{Addrs: []string{fmt.Sprintf("/ip4/%s/tcp/%d/http/p2p/%s", address.IP, address.Port, peerID)},
-		Protocols: []string{"transport-ipfs-gateway-http"}}
-	routing := serve(t, Config{Source: &shelf{Store: storeOf(t, Terms{}), providers: []Provider{provider}}})
+	provider := Provider{Addrs: []string{doorAddr(from, peerID)}, Protocols: []string{protocolGateway}}
+	return routedNode(t, program, serve(t, Config{Source: &shelf{Store: storeOf(t, Terms{}), providers: []Provider{provider}}}).URL)
+}
+
+// routedNode is an IPFS node that asks one place who has something, and fetches from
+// gateways, too.
+func routedNode(t *testing.T, program, routing string) *kubotest.Node {
+	t.Helper()
 	node := kubotest.New(t, program)
 	node.Config("Routing.Type", `"delegated"`)
 	node.Config("Provide.Enabled", "false")
-	node.Config("Routing.DelegatedRouters", fmt.Sprintf("[%q]", routing.URL+"/routing/v1/providers"))
+	node.Config("Routing.DelegatedRouters", fmt.Sprintf("[%q]", routing+"/routing/v1/providers"))
 	node.Config("HTTPRetrieval.Enabled", "true")
 	node.Daemon("--enable-gc=false")
 	return node

@@ -21,8 +21,12 @@ const (
 	typeNDJSON = "application/x-ndjson"
 )
 
-// protocolRetrieve marks a provider that sells by Perdure's own protocol.
-const protocolRetrieve = "transport-perdure"
+// protocolRetrieve marks a provider that sells by Perdure's own protocol,
+// protocolGateway one that gives at its HTTP addresses what a trustless gateway does.
+const (
+	protocolRetrieve = "transport-perdure"
+	protocolGateway  = "transport-ipfs-gateway-http"
+)
 
 // maxProviders is the most providers that one answer names.
 const maxProviders = 100
@@ -119,6 +123,11 @@ func recordOf(p Provider) (*types.PeerRecord, bool) {
 		}
 	}
 	return record, record.ID != nil
+}
+
+// samePeer reports whether two addresses end in the same peer ID.
+func samePeer(a, b string) bool {
+	return a[strings.LastIndexByte(a, '/')+1:] == b[strings.LastIndexByte(b, '/')+1:]
 }
 
 func writeRecords(w io.Writer, media string, records []types.Record) error {

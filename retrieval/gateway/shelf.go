@@ -45,9 +45,12 @@ type ShelfConfig struct {
 	// Changes, if given, counts what changes the list: while it stays, nothing is listed
 	// anew.
 	Changes func() uint64
-	// Deals finds other providers; nil: none are known.
+	// Deals finds providers; nil: none are known.
 	Deals *Deals
-	Log   *slog.Logger
+	// Door is where the gateway itself is reached: HTTP multiaddrs that end in the node's
+	// peer ID; nil: strangers are not told.
+	Door []string
+	Log  *slog.Logger
 }
 
 // Shelf is a Source over the pieces of a miner or a client. It lists them anew
@@ -351,12 +354,27 @@ type openPiece struct {
 	io.Closer
 }
 
-// Providers implements Source.
+// Providers implements Source. What the node gives away it is said to give at its door,
+// too; what it sells is not: to an IPFS client that asks for a block, 402 is the answer
+// of a broken server, which it then leaves alone for everything.
 func (s *Shelf) Providers(ctx context.Context, root cid.Cid) ([]Provider, error) {
 	if s.cfg.Deals == nil {
 		return nil, nil
 	}
-	return s.cfg.Deals.Providers(ctx, root)
+	found, err := s.cfg.Deals.Providers(ctx, root)
+	if err != nil || len(s.cfg.Door) == 0 {
+		return found, err
+	}
+	self := slices.IndexFunc(found, func(p Provider) bool { return samePeer(p.Addrs[0], s.cfg.Door[0]) })
+	if self < 0 {
+		return found, nil
+	}
+	if status, err := s.Status(ctx, root); err != nil || status.State != Free {
+		return found, err
+	}
+	found = slices.Clone(found) // others read it, too
+	found[self] = Provider{Addrs: slices.Concat(found[self].Addrs, s.cfg.Door), Protocols: slices.Concat(found[self].Protocols, []string{protocolGateway})}
+	return found, nil
 }
 
 // Roots are the payloads that are held and free.

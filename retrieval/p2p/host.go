@@ -226,6 +226,17 @@ func FormatAddrs(p chain.Peer) []string {
 	return out
 }
 
+// FormatDoors writes the HTTP addresses among a peer's, which FormatAddrs leaves out.
+func FormatDoors(p chain.Peer) []string {
+	var out []string
+	for _, raw := range p.Addrs {
+		if a, err := ma.NewMultiaddrBytes(raw); err == nil && isHTTP(a) {
+			out = append(out, a.String()+"/p2p/"+FormatPeer(string(p.ID)))
+		}
+	}
+	return out
+}
+
 // addrOf reads an address of a peer that may end in the peer's ID.
 func addrOf(text string, id peer.ID) ([]byte, bool) {
 	a, err := ma.NewMultiaddr(text)

@@ -1,7 +1,7 @@
 // Everything can be reached and done by keyboard, and the eye can follow.
 import assert from "node:assert/strict";
 import test, { after, before } from "node:test";
-import { launch, open } from "../browser.mjs";
+import { barriers, launch, open } from "../browser.mjs";
 import { things } from "../site.mjs";
 
 let browser, t;
@@ -30,6 +30,7 @@ for (const path of ["/", "/market", "miner"]) {
     const { context, page, wrongs } = await open(browser, path === "miner" ? `/miner/${t.miner}` : path);
     try {
       await page.evaluate(() => document.getElementById("live")?.click()); // pauses: what is counted must not be replaced
+      if (await page.locator("#claim").count()) await page.locator("#proof[data-state]").waitFor(); // it brings a button
       const want = await page.evaluate(focusable);
       const met = new Set();
       for (let i = 0; i < want + 2; i++) {
@@ -50,13 +51,23 @@ for (const path of ["/", "/market", "miner"]) {
 }
 
 test("search by keyboard alone", async () => {
-  const { context, page } = await open(browser, "/");
+  const { context, page, wrongs } = await open(browser, "/");
   try {
-    await page.getByRole("combobox", { name: "Search" }).focus();
+    const box = page.locator("#q");
+    await box.focus();
+    await page.keyboard.type(t.account.slice(0, 12));
+    await page.getByRole("option").first().waitFor();
+    assert.deepEqual(await barriers(page), [], "with suggestions");
+    await page.keyboard.press("ArrowDown");
+    assert.equal(await box.inputValue(), t.account, "the marked suggestion");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`**/account/${t.account}`);
+    await box.focus();
     await page.keyboard.type(t.miner);
     await page.keyboard.press("Enter");
     await page.waitForURL(`**/miner/${t.miner}`);
     assert.match(await page.locator("h1").innerText(), new RegExp(t.miner));
+    assert.deepEqual(wrongs, []);
   } finally {
     await context.close();
   }

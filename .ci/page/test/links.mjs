@@ -26,7 +26,7 @@ test("search finds each kind of thing", async () => {
     [`channel ${t.channel}`, `/channel/${t.channel}`],
     [t.root, "/deals?root=" + t.root],
     [t.piece, "/deals?piece=" + t.piece],
-    ...(patterns.includes("/validator/{address}") ? [[t.validator, "/validator/" + t.validator]] : []),
+    [t.validator, patterns.includes("/validator/{address}") ? "/validator/" + t.validator : "/validators"],
   ]) {
     const answer = await page("/search?q=" + encodeURIComponent(query));
     assert.equal(answer.status, 303, `search for ${query}: ${answer.status}`);

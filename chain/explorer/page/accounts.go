@@ -30,11 +30,15 @@ func account(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	happened, err := v.newestEvents(path+"/events", "account", a.Address)
+	happened, err := v.newestEvents(path+"/events", "account", v.r.PathValue("address"))
 	if err != nil {
 		return nil, err
 	}
-	d.Sections = append(append([]section{about}, lists...), *happened)
+	moved, err := v.statement(v.part("address"))
+	if err != nil {
+		return nil, err
+	}
+	d.Sections = append(append([]section{about, *moved}, lists...), *happened)
 	return d, nil
 }
 

@@ -17,6 +17,14 @@ func home(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
+	n, err := ask[explorer.Stats](v, "/v1/stats")
+	if err != nil {
+		return nil, err
+	}
+	charts, err := v.glanceCharts()
+	if err != nil {
+		return nil, err
+	}
 	newest, err := ask[explorer.List[*explorer.Block]](v, "/v1/blocks", "limit", beside)
 	if err != nil {
 		return nil, err
@@ -27,7 +35,7 @@ func home(v *visit) (*document, error) {
 	}
 	d := &document{Title: "The network now", Kicker: s.Network, Live: "block"}
 	d.Sections = []section{
-		{Note: sentence(s.Notice), Tiles: v.glance(s, t)},
+		{Note: sentence(s.Notice), Tiles: v.glance(s, t, n)}, *charts,
 		{Title: "Newest blocks", Table: v.blockTable("Newest blocks", newest.Items), Links: []anchor{{"All blocks", "/blocks"}}},
 		{Title: "Newest messages", Table: v.messageTable("Newest messages", sent.Items, true), Links: []anchor{{"All messages", "/messages"}}},
 	}
@@ -35,28 +43,47 @@ func home(v *visit) (*document, error) {
 }
 
 // glance are the figures of the network.
-func (v *visit) glance(s *explorer.Status, t *explorer.Ticker) []tile {
+func (v *visit) glance(s *explorer.Status, t *explorer.Ticker, n *explorer.Stats) []tile {
 	day := tile{Label: "Traded in 24 h", Values: only(text("nothing"))}
 	if t.Figures != nil {
 		day.Values, day.Note = only(bytesOf(t.Volume)), []value{faint("in"), number(t.Trades), faint("deals")}
 	}
+	faulty := []value{faint("of"), counted(n.Counts.SectorsActive+n.Counts.SectorsFaulty, "/sectors"), faint("sectors are faulty")}
 	return []tile{
-		{"Height", only(v.height(s.Height)), only(clock(s.Time))},
-		{"Proven power", only(bytesOf(s.PowerBytes)), []value{faint("of"), {Kind: "data", Text: group(s.Miners), Exact: fmt.Sprint(s.Miners), Href: "/miners"}, faint("miners")}},
-		{"Deals", only(value{Kind: "data", Text: group(s.Deals), Exact: fmt.Sprint(s.Deals), Href: "/deals"}), only(faint("matched so far"))},
+		{"Height", only(v.height(s.Height)), only(faint("a block in"), text(seconds(n.BlockSeconds)))},
+		{"Proven power", only(bytesOf(s.PowerBytes)), []value{faint("of"), counted(s.Miners, "/miners"), faint("miners")}},
+		{"Stored", only(bytesOf(n.Counts.StoredBytes)), []value{faint("in"), counted(n.Counts.DealsActive, "/deals?state=active"), faint("active deals")}},
+		{"Faulty", only(badTone(n.Counts.SectorsFaulty)), faulty},
+		{"Proofs in 24 h", only(number(n.Day.Proofs)), []value{counted(n.Day.Faults, "/faults"), faint("new faults,"), number(n.Day.Recoveries), faint("recovered")}},
 		{"Price of the last deal", v.priceOr(t.Last), only(faint("for a TiB and 30 days"))}, day,
-		{"Order book", only(value{Kind: "data", Text: group(uint64(s.BookOrders)), Exact: fmt.Sprint(s.BookOrders), Href: "/market"}), only(faint("orders"))},
-		{"Supply", only(amount(s.Supply.Minted)), []value{faint("minted,"), amount(s.Supply.Burned), faint("burned")}},
-		{"Base fee", only(amount(s.BaseFee)), only(faint("per byte and per unit"))},
-		{"Validators", only(value{Kind: "data", Text: group(uint64(s.Validators)), Exact: fmt.Sprint(s.Validators), Href: "/validators"}), only(faint("vote on the next block"))},
+		{"Served in 24 h", only(bytesOf(n.Day.ServedBytes)), only(faint("as miners claim"))},
+		{"Order book", only(counted(uint64(s.BookOrders), "/market")), only(faint("orders"))},
+		{"Supply", only(amount(n.Circulating)), []value{faint("and"), amount(s.Supply.Burned), faint("burned")}},
+		{"Base fee", only(amount(s.BaseFee)), []value{faint("burned in 24 h"), amount(n.Day.FeesBurned)}},
+		{"Validators", only(counted(uint64(s.Validators), "/validators")), only(faint("vote on the next block"))},
 	}
+}
+
+// counted is a number that leads to what it counts.
+func counted(n uint64, href string) value {
+	out := number(n)
+	out.Href = href
+	return out
+}
+
+// seconds writes a time between blocks.
+func seconds(s float64) string {
+	if s == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.3g s", s)
 }
 
 func (v *visit) blockTable(caption string, all []*explorer.Block) *table {
 	t := newTable(caption, "No block yet.", "Height", "Time", ">Messages", ">Failed", ">Proofs", ">Deals", ">Size", ">Fees", "Proposer")
 	for _, b := range all {
 		t.row(only(v.height(b.Height)), only(moment(b.Time)), only(number(b.Messages)), only(badTone(b.Failed)), only(number(b.Proofs)),
-			only(number(b.Deals)), only(bytesOf(b.Bytes)), only(amount(b.Fees)), only(hash(b.Proposer, "")))
+			only(number(b.Deals)), only(bytesOf(b.Bytes)), only(amount(b.Fees)), only(validatorOf(b.Proposer)))
 	}
 	return t
 }
@@ -81,7 +108,7 @@ func block(v *visit) (*document, error) {
 	}
 	about := facts(
 		fact{Label: "Time", Values: only(clock(b.Time))},
-		fact{Label: "Proposer", Values: only(code(b.Proposer)), Help: "consensus address"},
+		fact{Label: "Proposer", Values: only(value{Kind: "code", Text: b.Proposer, Href: "/validator/" + pathName(b.Proposer)}), Help: "consensus address"},
 		fact{Label: "Messages", Values: []value{number(b.Messages), faint("of which"), number(b.Failed), faint("without success")}},
 		fact{Label: "Window proofs", Values: only(number(b.Proofs)), Help: "accepted"},
 		fact{Label: "Deals matched", Values: only(number(b.Deals))},
@@ -100,9 +127,16 @@ func block(v *visit) (*document, error) {
 		steps = append(steps, anchor{"Block after", blockPath(b.Height + 1)})
 	}
 	d := &document{Kicker: "Block", Title: group(uint64(b.Height)), Sections: []section{{Facts: about, Links: steps}}}
+	on, err := v.votes(v.part("height"))
+	if err != nil {
+		return nil, err
+	}
 	d.Sections = append(d.Sections,
 		section{Title: "Messages", Table: v.messageTable("Messages of the block", b.MessageList, false), Links: more(b.Messages, len(b.MessageList), "All messages", b.Height, "messages")},
 		section{Title: "Events", Table: v.eventTable(b.EventList), Links: more(b.Events, len(b.EventList), "All events", b.Height, "events")})
+	if on != nil {
+		d.Sections = append(d.Sections, *on)
+	}
 	return d, nil
 }
 

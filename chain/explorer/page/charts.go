@@ -13,7 +13,7 @@ import (
 // chart is a drawing. It is stretched to the place that it gets, so it holds no
 // text: its scales stand around it.
 type chart struct {
-	Kind          string // depth, candles, bar, line, columns, spark
+	Kind          string // depth, candles, bar, line, columns
 	Name          string // tells it from others of its kind on the page
 	Title, Desc   string // for those who do not see it
 	Width, Height int

@@ -100,10 +100,9 @@ type tile struct {
 
 // panel is a small chart with its newest figure.
 type panel struct {
-	Label  string
+	Label  anchor // to its figures
 	Values []value
 	Chart  *chart
-	Links  []anchor
 }
 
 // grid is a calendar: a row for each time that its columns come round.

@@ -21,14 +21,14 @@ type chapter struct {
 var chapters = []chapter{
 	{"Home", []anchor{{"Home", "/"}}},
 	{"Chain", []anchor{{"Blocks", "/blocks"}, {"Messages", "/messages"}, {"Events", "/events"}, {"Validators", "/validators"}, {"Parameters", "/params"}}},
-	{"Storage", []anchor{{"Miners", "/miners"}, {"Sectors", "/sectors"}, {"Deals", "/deals"}}},
+	{"Storage", []anchor{{"Miners", "/miners"}, {"Sectors", "/sectors"}, {"Deals", "/deals"}, {"Faults", "/faults"}}},
 	{"Market", []anchor{{"Order book", "/market"}, {"Orders", "/orders"}, {"Channels", "/channels"}}},
-	{"Network", []anchor{{"Supply", "/supply"}, {"Status", "/status"}}},
+	{"Network", []anchor{{"Over time", "/network"}, {"Accounts", "/accounts"}, {"Supply", "/supply"}, {"Status", "/status"}}},
 }
 
 // kinds are the pages about one thing, and the lists that lead to them.
 var kinds = map[string]string{"block": "/blocks", "message": "/messages", "validator": "/validators", "miner": "/miners", "sector": "/sectors", "deal": "/deals",
-	"order": "/orders", "channel": "/channels", "account": "/accounts"}
+	"order": "/orders", "channel": "/channels", "account": "/accounts", "network": "/network"}
 
 // menuAt is the menu at a page: all chapters, and the pages of its own.
 func menuAt(path string) (groups, pages []entry) {

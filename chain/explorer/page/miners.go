@@ -9,9 +9,9 @@ import (
 )
 
 func (v *visit) minerTable(caption string, all []*explorer.Miner) *table {
-	t := newTable(caption, "No miners.", "Miner", ">Power", ">Sectors", ">Faulty", ">Sector size", ">Pledge", ">Free", "Votes", "Owner", "Since")
+	t := newTable(caption, "No miners.", "Miner", ">Rank", ">Power", ">Sectors", ">Faulty", ">Sector size", ">Pledge", ">Free", "Votes", "Owner", "Since")
 	for _, m := range all {
-		t.row(only(miner(m.Miner)), only(bytesOf(m.PowerBytes)), only(number(m.Sectors)), only(badTone(m.Faulty)), only(bytesOf(m.SectorSize)),
+		t.row(only(miner(m.Miner)), v.rank(m), only(bytesOf(m.PowerBytes)), only(number(m.Sectors)), only(badTone(m.Faulty)), only(bytesOf(m.SectorSize)),
 			only(amount(m.Pledge)), only(amount(m.Balance)), only(yes(m.Voting)), only(address(m.Keys.Owner)), only(v.height(m.Created)))
 	}
 	return t
@@ -44,8 +44,20 @@ func minerPage(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
+	windows, err := v.windowGrid(path, m.Miner.Miner)
+	if err != nil {
+		return nil, err
+	}
+	earned, err := v.rewardSection(path)
+	if err != nil {
+		return nil, err
+	}
+	failed, err := ask[explorer.List[*explorer.Fault]](v, path+"/faults", "limit", beside)
+	if err != nil {
+		return nil, err
+	}
 	d := &document{Kicker: "Miner", Title: m.Miner.Miner, Live: "miner:" + m.Miner.Miner, Claim: v.minerClaim(path, m.Height), Sections: []section{
-		{Tiles: v.minerTiles(m.Miner, total.PowerBytes)}, v.calendar(days), v.minerFacts(m.Miner)}}
+		{Tiles: v.minerTiles(m.Miner, total.PowerBytes)}, v.calendar(days, windows), *earned, v.minerFacts(m.Miner)}}
 	lists, err := v.minerLists(m.Miner.Miner)
 	if err != nil {
 		return nil, err
@@ -54,6 +66,7 @@ func minerPage(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.Sections = append(d.Sections, section{Title: "Faults", Table: v.faultTable("Faults, recoveries and fines, newest first", failed.Items, false), Links: []anchor{asCSV(path + "/faults")}})
 	d.Sections = append(append(d.Sections, lists...), *happened)
 	return d, nil
 }
@@ -78,8 +91,44 @@ func (v *visit) minerTiles(m *explorer.Miner, total uint64) []tile {
 	}
 }
 
+// rank is a miner's place by proven power, if there is an index that tells.
+func (v *visit) rank(m *explorer.Miner) []value {
+	if m.MinerFigures == nil {
+		return nil
+	}
+	return only(number(m.Rank))
+}
+
+// byState are the sectors that a miner has, and had, by their state.
+func (v *visit) byState(m *explorer.Miner) (out []value) {
+	if m.MinerFigures == nil {
+		return nil
+	}
+	c := &m.SectorsByState
+	for _, s := range []struct {
+		state string
+		n     uint64
+	}{{"preCommitted", c.PreCommitted}, {"active", c.Active}, {"faulty", c.Faulty}, {"expired", c.Expired}, {"dropped", c.Dropped}, {"lost", c.Lost}, {"terminated", c.Terminated}} {
+		if s.n > 0 {
+			out = append(out, counted(s.n, at("/sectors", "miner", m.Miner, "state", s.state)), faint(words(s.state)))
+		}
+	}
+	return out
+}
+
+// served is what a miner says that it served.
+func (v *visit) served(s *explorer.Served) []value {
+	if s == nil {
+		return nil
+	}
+	return []value{bytesOf(s.Bytes), faint("in"), number(s.Receipts), faint("receipts, up to"), v.height(s.Through)}
+}
+
 func (v *visit) minerFacts(m *explorer.Miner) section {
 	all := []fact{
+		{Label: "Rank", Values: v.rank(m), Help: "by proven power"},
+		{Label: "Sectors", Values: v.byState(m)},
+		{Label: "Served", Values: v.served(m.Served), Help: "as the miner claims"},
 		{Label: "Votes", Values: only(yes(m.Voting))},
 		{Label: "Guilty since", Values: firstOf("guilty", v.heightAt(m.Guilty)), Help: "of equivocation: it never votes again"},
 		{Label: "Deposits", Values: only(amount(m.Deposits).of("deposits")), Help: "of pre-commits"},
@@ -152,18 +201,14 @@ func rest(next, label, path string, query ...string) []anchor {
 }
 
 // calendar shows a miner's deadlines: each is open now or opens next.
-func (v *visit) calendar(c *explorer.Deadlines) section {
-	s := section{Title: "Deadlines", Note: fmt.Sprintf("Each sector is proven once in about %s, in a window of about %s. Each deadline is shown as it is open now or opens next.",
+func (v *visit) calendar(c *explorer.Deadlines, windows *grid) section {
+	s := section{Title: "Deadlines", Note: fmt.Sprintf("Each sector is proven once in about %s, in a window of about %s.",
 		span(v.lasting(c.Period)), span(v.lasting(c.Window)))}
-	s.Grid = &grid{Caption: "Deadlines in their order", Rows: []gridRow{{Label: only(text("now or next"))}}}
-	s.Table = newTable("Calendar of deadlines", "No deadlines.", "Deadline", "State", "Opens", "Closes", ">Sectors", "Partitions", "Proven last")
+	s.Grid = windows
+	s.Table = newTable("Deadlines as they are open now or open next", "No deadlines.", "Deadline", "State", "Opens", "Closes", ">Sectors", "Partitions", "Proven last")
 	for i := range c.Items {
 		d := &c.Items[i]
 		state, tone := windowState(d, c.Listed)
-		name := strconv.FormatUint(d.Deadline, 10)
-		s.Grid.Columns = append(s.Grid.Columns, name)
-		s.Grid.Rows[0].Cells = append(s.Grid.Rows[0].Cells, window{Mark: marks[state], Tone: tone, Title: fmt.Sprintf("Deadline %d, %s: %s, %s sectors", d.Deadline, state, v.when(d), group(d.Sectors)),
-			Href: at(minerPath(c.Miner), "deadline", name)})
 		partitions, last := v.partitions(d)
 		s.Table.row([]value{number(d.Deadline)}, []value{{Kind: "badge", Text: state, Tone: tone}}, v.heightAt(d.Opens), v.heightAt(d.Closes),
 			only(number(d.Sectors)), partitions, last)
@@ -177,14 +222,6 @@ func (v *visit) calendar(c *explorer.Deadlines) section {
 // marks are the signs of the states of windows, for those who do not tell
 // colours apart.
 var marks = map[string]string{"proven": "✓", "missed": "✗", "partial": "½", "faulty": "✗", "due": "!", "open": "!", "upcoming": "·", "empty": "–", "unknown": "?"}
-
-// when says how far off an opening is.
-func (v *visit) when(d *explorer.Deadline) string {
-	if d.Open {
-		return "open, closes " + v.height(d.Closes).Title
-	}
-	return "opens " + v.height(d.Opens).Title
-}
 
 // windowState sums up the partitions of a deadline.
 func windowState(d *explorer.Deadline, listed bool) (state, tone string) {

@@ -10,22 +10,6 @@ import (
 	"github.com/perdure/perdure/chain/explorer"
 )
 
-func validators(v *visit) (*document, error) {
-	all, err := ask[explorer.Validators](v, "/v1/validators")
-	if err != nil {
-		return nil, err
-	}
-	t := newTable("Who votes on the next block, in the order of draws", "Nobody.", "Address", ">Votes", ">Share", "Stands for", "Reward to", "Consensus key")
-	for _, one := range all.Items {
-		of := only(miner(one.Miner))
-		if len(of) == 0 {
-			of = only(faint("genesis"))
-		}
-		t.row(only(hash(one.Address, "")), only(number(one.Votes)), only(text(share(one.Votes, all.Votes))), of, only(address(one.Reward)), only(hash(one.ConsensusKey, "")))
-	}
-	return &document{Title: "Validators", Sections: []section{{Note: fmt.Sprintf("%s votes on block %s. Votes follow proven storage.", group(all.Votes), group(uint64(all.Next))), Table: t}}}, nil
-}
-
 func supply(v *visit) (*document, error) {
 	s, err := ask[explorer.SupplyDetail](v, "/v1/supply")
 	if err != nil {
@@ -49,7 +33,11 @@ func params(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := ask[explorer.Proposals](v, "/v1/proposals")
+	all, err := ask[explorer.Proposals](v, "/v1/proposals", "state", "all")
+	if err != nil {
+		return nil, err
+	}
+	past, err := v.amendments()
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +56,32 @@ func params(v *visit) (*document, error) {
 		sizes = append(sizes, bytesOf(n))
 	}
 	t.row(only(text("sectorSizes")), sizes, only(yes(false)))
-	return &document{Title: "Parameters", Claim: claimOf("/v1/params", "params", chain.GlobalKey(), p.Height), Sections: []section{{Title: "Proposals", Table: v.proposalTable(all.Items)}, {Title: "In force", Table: t}}}, nil
+	return &document{Title: "Parameters", Claim: claimOf("/v1/params", "params", chain.GlobalKey(), p.Height), Sections: []section{{Title: "Proposals", Table: v.proposalTable(all.Items)}, {Title: "In force", Table: t}, *past}}, nil
+}
+
+// amendments is the history of parameters and rules.
+func (v *visit) amendments() (*section, error) {
+	l, err := ask[explorer.List[*explorer.Amendment]](v, "/v1/params/history", "cursor", v.param("cursor"))
+	if err != nil {
+		return nil, err
+	}
+	t := newTable("What came into force, newest first", "Nothing has changed since genesis.", "From height", "Time", "Proposal", "Change")
+	for _, a := range l.Items {
+		var what []value
+		for _, c := range a.Values {
+			what = append(what, text(c.Name), plain(c.From), faint("→"), plain(c.To))
+		}
+		if a.RuleVersion > 0 {
+			what = append(what, faint("rules"), number(a.RuleVersion))
+		}
+		t.row(only(v.height(a.Height)), only(moment(a.Time)), only(number(a.Proposal)), what)
+	}
+	return &section{Title: "History", Table: t, Links: append(v.pager(l.Next), asCSV("/v1/params/history"))}, nil
+}
+
+// plain is a parameter's value without a unit: only its name tells what it is of.
+func plain(a chain.Amount) value {
+	return value{Kind: "data", Text: grouped(a.String()), Exact: a.String()}
 }
 
 func parameter(v any) []value {
@@ -84,7 +97,7 @@ func parameter(v any) []value {
 }
 
 func (v *visit) proposalTable(all []*explorer.Proposal) *table {
-	t := newTable("Changes that wait for approval, or for their height", "No proposals.", "Proposal", "Change", "Placed", "Acts from", "Adopted", "Approved by")
+	t := newTable("Proposals, those that wait and those that ended", "No proposals.", "Proposal", "Change", "Placed", "Acts from", "Adopted", "Approved by", "Ended", "How")
 	for _, p := range all {
 		var change, by []value
 		for _, c := range p.Values {
@@ -94,13 +107,13 @@ func (v *visit) proposalTable(all []*explorer.Proposal) *table {
 			change = append(change, faint("rules"), number(p.RuleVersion))
 		}
 		for _, a := range p.Approvals {
-			by = append(by, hash(a, ""))
+			by = append(by, validatorOf(a))
 		}
 		adopted := v.past(p.Adopted)
-		if adopted == nil {
+		if adopted == nil && p.Ended == 0 {
 			adopted = only(badge("pending"))
 		}
-		t.row(only(number(p.ID)), change, only(v.height(p.Placed)), only(v.height(p.Effective)), adopted, by)
+		t.row(only(number(p.ID)), change, only(v.height(p.Placed)), only(v.height(p.Effective)), adopted, by, v.past(p.Ended), only(text(p.Reason)))
 	}
 	return t
 }

@@ -60,8 +60,6 @@ func pageOf(f *explorer.Found) string {
 		return at("/deals", "root", f.ID)
 	case "piece":
 		return at("/deals", "piece", f.ID)
-	case "validator":
-		return "/validators"
 	}
 	return "/" + url.PathEscape(f.Type) + "/" + pathName(f.ID)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/state"
 	"github.com/perdure/perdure/chain/state/proof"
 )
@@ -165,6 +166,9 @@ func (b Backend) Store() *state.Store { return b.Chain.Store }
 
 // Messages implements explorer.Backend.
 func (b Backend) Messages(_ context.Context, h chain.Height) ([][]byte, error) { return b.block(h) }
+
+// Votes implements explorer.Backend: without an engine nobody votes.
+func (b Backend) Votes(context.Context, chain.Height) (*index.Commit, error) { return nil, nil }
 
 // errNoEngine is returned for what needs the engine.
 var errNoEngine = errors.New("this chain has no engine")

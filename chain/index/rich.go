@@ -1,0 +1,135 @@
+package index
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/big"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/perdure/perdure/chain"
+)
+
+// Balance is the free money of an account or a miner before and after a block
+// that changed it.
+type Balance struct {
+	Height chain.Height
+	Time   uint64 // Unix seconds of the block
+	Before chain.Amount
+	After  chain.Amount
+}
+
+// balancePrefix is of the balances of an address.
+func balancePrefix(address []byte) []byte { return named('$', 0, address) }
+
+// amountSize is the length of an amount in keys.
+const amountSize = 16
+
+// richKey is of an account in the list by balance.
+func richKey(balance chain.Amount, address []byte) []byte {
+	b := make([]byte, 1+amountSize, 1+amountSize+len(address))
+	b[0] = 'B'
+	balance.Big().FillBytes(b[1:])
+	return append(b, address...)
+}
+
+// account follows an account's balance.
+func (f *figures) account(batch *pebble.Batch, c *change) error {
+	var was, is chain.Amount
+	if a := formerly[chain.Account](c); a != nil {
+		was = a.Balance
+	}
+	if a := now[chain.Account](c); a != nil {
+		is = a.Balance
+	}
+	if was == is {
+		return nil
+	}
+	address := []byte(c.key.ID)
+	if !was.IsZero() {
+		remove(batch, richKey(was, address))
+	}
+	if !is.IsZero() {
+		set(batch, richKey(is, address), nil)
+	}
+	return f.balance(batch, address, was, is)
+}
+
+// balance notes a balance that the block changed.
+func (f *figures) balance(batch *pebble.Batch, address []byte, was, is chain.Amount) error {
+	if was == is || f.b.scan {
+		return nil
+	}
+	raw, err := chain.Encode(&Balance{f.b.u.Height, f.b.u.Time, was, is})
+	if err != nil {
+		return fmt.Errorf("encode balance: %w", err)
+	}
+	f.b.under(batch, balancePrefix(address), nil, raw)
+	return nil
+}
+
+// forgetAccounts removes what figures know of accounts, before a scan makes it anew.
+func (g *generation) forgetAccounts(batch *pebble.Batch) error {
+	var n Now
+	if ok, err := g.noun(nowKey, &n); err != nil || !ok {
+		return err
+	}
+	n.Point.Levels.Accounts = 0
+	if err := put(batch, nowKey, &n); err != nil {
+		return err
+	}
+	return batch.DeleteRange([]byte{'B'}, []byte{'B' + 1}, nil)
+}
+
+// miner follows a miner's balance and its place among the miners.
+func (f *figures) miner(batch *pebble.Batch, c *change) error {
+	was, is := formerly[chain.Miner](c), now[chain.Miner](c)
+	if is == nil { // no miner ever goes
+		return nil
+	}
+	var before chain.Amount
+	if was != nil {
+		before = was.Balance
+	}
+	if was == nil || was.Power != is.Power {
+		if was != nil {
+			remove(batch, rankKey(was))
+		}
+		set(batch, rankKey(is), nil)
+		f.now.Ranked = f.b.u.Height
+	}
+	return f.balance(batch, minerBytes(is.ID), before, is.Balance)
+}
+
+// rankKey is of a miner in the list by power: of equal power the lower ID is first.
+func rankKey(m *chain.Miner) []byte {
+	return number(number([]byte{'N'}, math.MaxUint64-m.Power), m.ID)
+}
+
+// Balances lists the balances of an account or a miner, the newest first.
+func (s *Snapshot) Balances(address []byte, p Page, each func(*Balance) (bool, error)) ([]byte, error) {
+	return nouns(s, balancePrefix(address), 8, p, each)
+}
+
+// Rich lists the accounts that have money, the richest first.
+func (s *Snapshot) Rich(p Page, each func(address []byte, balance chain.Amount) (bool, error)) ([]byte, error) {
+	return s.list([]byte{'B'}, 0, p, func(row, _ []byte) (bool, error) {
+		if len(row) < amountSize {
+			return false, ErrDamaged
+		}
+		balance, err := chain.AmountFromBig(new(big.Int).SetBytes(row[:amountSize]))
+		if err != nil {
+			return false, err
+		}
+		return each(row[amountSize:], balance)
+	})
+}
+
+// Ranking lists the miners by power, the most powerful first.
+func (s *Snapshot) Ranking(p Page, each func(id chain.MinerID, power uint64) (bool, error)) ([]byte, error) {
+	p.Upward = true
+	return s.list([]byte{'N'}, 16, p, func(row, _ []byte) (bool, error) {
+		return each(binary.BigEndian.Uint64(row[8:]), math.MaxUint64-binary.BigEndian.Uint64(row))
+	})
+}
