@@ -62,12 +62,17 @@ func bigAPI(t *testing.T) *httptest.Server {
 // indexExport runs the command and reads its answer.
 func indexExport(t *testing.T, args ...string) (out exported, err error) {
 	t.Helper()
+	return indexExportUntil(t, t.Context(), args...)
+}
+
+func indexExportUntil(t *testing.T, ctx context.Context, args ...string) (out exported, err error) {
+	t.Helper()
 	var text bytes.Buffer
 	root := newRoot()
 	root.SetArgs(append([]string{"index", "export", "--json", "--home", t.TempDir()}, args...))
 	root.SetOut(&text)
 	root.SetErr(&text)
-	if err := root.ExecuteContext(t.Context()); err != nil {
+	if err := root.ExecuteContext(ctx); err != nil {
 		return out, err
 	}
 	return out, json.Unmarshal(text.Bytes(), &out)
@@ -150,5 +155,29 @@ func TestIndexExportBroken(t *testing.T) {
 		if _, err := indexExport(t, args...); !errors.As(err, &wrong) || wrong.code != exitUsage {
 			t.Errorf("%v: %v", args, err)
 		}
+	}
+}
+
+// TestIndexExportCancelled stops the command in the middle of a table: nothing
+// is left, and the node is not asked for the rest.
+func TestIndexExportCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, strings.Repeat("{\"id\":1}\n", 100_000))
+		w.(http.Flusher).Flush()
+		cancel()
+		<-r.Context().Done()
+		close(left)
+	}))
+	defer s.Close()
+	dir := t.TempDir()
+	_, err := indexExportUntil(t, ctx, "--node", s.URL, "--table", "deals", "--format", "parquet", "--out", filepath.Join(dir, "deals"))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled export: %v", err)
+	}
+	<-left
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("%v, %v; want nothing", files, err)
 	}
 }

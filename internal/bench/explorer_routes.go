@@ -13,9 +13,11 @@ import (
 	"github.com/perdure/perdure/internal/bench/scale"
 )
 
-// instead are patterns, and what of the samples takes the place of parts of them.
-var instead = []struct{ part, sample string }{
-	{"{miner}/{number}", "sector"}, {"{table}/{key}", "record"}, {"{table}/{$}", ""}, {"blocks/{height}", "block"},
+// instead are parts of patterns whose names are drawn together, or from another
+// kind than their parameter says.
+var instead = []struct{ part, before, sample string }{
+	{"{miner}/{number}", "", "sector"}, {"{table}/{key}", "", "record"}, {"blocks/{height}", "blocks/", "block"},
+	{"validators/{address}", "validators/", "validator"},
 }
 
 // asked are the forms in which routes are asked beside their bare path: with the
@@ -29,11 +31,16 @@ var asked = map[string][]string{
 	"/v1/channels":               {"address={address}"},
 	"/v1/market/asks":            {"piece_size=1048576&duration=10000&collateral=0"},
 	"/v1/market/candles":         {"interval=1h"},
+	"/v1/events":                 {"kind=dealMatched", "kind=sectorFaulty", "sortDesc=false"},
+	"/v1/rewards":                {"address={address}"},
+	"/v1/series":                 {"name=price", "name=deals"},
+	"/v1/sectors":                {"state=faulty", "state=active,expired"},
+	"/v1/search/suggest":         {"q={deal}", "q={address}"},
 	"/v1/search":                 {"q={deal}", "q={address}", "q={root}", "q={hash}", "q={miner}"},
 }
 
 // unmeasured are GETs that are neither a list nor a detail.
-var unmeasured = []string{"/v1/openapi.yaml", "/v1/live", "/v1/events/stream", "/v1/export/{table}", "/v1/state/{table}/", "/health/livez", "/health/readyz"}
+var unmeasured = []string{"/v1/openapi.yaml", "/v1/live", "/v1/events/stream", "/v1/export/{table}", "/v1/state/{table}", "/v1/state/{table}/", "/health/livez", "/health/readyz"}
 
 // routesOf makes the load of all lists and details from the API's routes: each
 // with paths for names drawn by chance.
@@ -71,11 +78,8 @@ func fill(pattern string, names scale.Samples, random *rand.Rand) string {
 		return names[kind][random.IntN(len(names[kind]))]
 	}
 	for _, i := range instead {
-		before, after, ok := strings.Cut(pattern, i.part)
-		if ok && i.sample == "block" {
-			pattern = before + "blocks/" + draw("block") + after
-		} else if ok && i.sample != "" {
-			pattern = before + draw(i.sample) + after
+		if before, after, ok := strings.Cut(pattern, i.part); ok {
+			pattern = before + i.before + draw(i.sample) + after
 		}
 	}
 	for from := 0; ; {

@@ -36,6 +36,7 @@ func (c *Chain) Samples(n int) (*Samples, error) {
 		add("height", fmt.Sprint(1+random.Uint64N(uint64(c.Store.View().Height()))))
 		add("record", "deal/"+hex.EncodeToString([]byte(chain.DealKey(deal+1).ID)))
 	}
+	add("validator", hex.EncodeToString(c.proposer()))
 	return &out, c.hashes(out)
 }
 
