@@ -404,17 +404,34 @@ func FuzzRequest(f *testing.F) {
 	for _, path := range paths(n) {
 		u, err := url.Parse(path)
 		must(f, err)
-		f.Add(u.Path, u.RawQuery)
+		f.Add(u.Path, u.RawQuery, byte(0), "", []byte{})
 	}
 	for path := range badPaths {
 		path, query, _ := strings.Cut(path, "?")
-		f.Add(path, query)
+		f.Add(path, query, byte(0), "gzip", []byte{})
 	}
-	f.Fuzz(func(t *testing.T, path, query string) {
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, header := range []string{"application/json", "application/cbor", "text/csv", "*", `W/"x"`, "zstd;q=0, *", "Bearer perdure_x", "\xff"} {
+		f.Add("/v1/messages", "", byte(1), header, []byte(`{"hex":"00"}`))
+		f.Add("/v1/index/check", "", byte(1), header, []byte("{"))
+		f.Add("/v1/params", "", byte(2), header, []byte{})
+	}
+	methods := []string{http.MethodGet, http.MethodPost, http.MethodHead, http.MethodOptions, http.MethodPut, "\x00"}
+	f.Fuzz(func(t *testing.T, path, query string, method byte, header string, body []byte) {
+		r := httptest.NewRequest(http.MethodGet, "/", bytes.NewReader(body))
+		r.Method = methods[int(method)%len(methods)]
 		r.URL = &url.URL{Path: "/" + strings.TrimPrefix(path, "/"), RawQuery: query}
+		for _, name := range []string{"Accept", "Accept-Encoding", "If-None-Match", "Content-Type", "Authorization", "X-Forwarded-For", headerRequestID, "Range"} {
+			r.Header.Set(name, header)
+		}
 		w := httptest.NewRecorder()
 		api.Handler().ServeHTTP(w, r)
+		if w.Code == http.StatusNotModified || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+			if w.Code < 500 && w.Body.Len() == 0 {
+				return
+			}
+			t.Fatalf("%s %s: %d with %d bytes", r.Method, path, w.Code, w.Body.Len())
+		}
+		unpack(t, w)
 		content := w.Header().Get("Content-Type")
 		switch {
 		case w.Code >= 500:
@@ -431,7 +448,7 @@ func FuzzRequest(f *testing.F) {
 					t.Fatalf("line is not JSON: %s", line)
 				}
 			}
-		case w.Code == 200 && content != contentJSON, w.Code != 200 && content != contentProblem:
+		case w.Code < 300 && content != contentJSON, w.Code >= 300 && content != contentProblem:
 			t.Fatalf("%d of type %q", w.Code, content)
 		case !json.Valid(w.Body.Bytes()):
 			t.Fatalf("answer is not JSON: %s", w.Body)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -106,22 +107,8 @@ func TestEncodings(t *testing.T) {
 				t.Errorf("%q: encoding %q, want %q; headers %v", accept, got, want, w.Header())
 				continue
 			}
-			var from io.Reader = w.Body
-			var err error
-			switch want {
-			case "gzip":
-				from, err = gzip.NewReader(w.Body)
-			case "zstd":
-				var d *zstd.Decoder
-				d, err = zstd.NewReader(w.Body)
-				if err == nil {
-					defer d.Close()
-				}
-				from = d
-			}
-			must(t, err)
-			body, err := io.ReadAll(from)
-			must(t, err)
+			unpack(t, w)
+			body := w.Body.Bytes()
 			if !bytes.Equal(body, plain.Body.Bytes()) {
 				t.Errorf("%q: another body", accept)
 			}
@@ -132,6 +119,66 @@ func TestEncodings(t *testing.T) {
 	}
 	if w := asked(h, "HEAD", "/v1/params"); w.Body.Len() != 0 || w.Header().Get("Content-Length") != plain.Header().Get("Content-Length") {
 		t.Errorf("HEAD: %d bytes, headers %v", w.Body.Len(), w.Header())
+	}
+}
+
+// unpack makes an answer that came compressed what it is.
+func unpack(t testing.TB, w *httptest.ResponseRecorder) {
+	t.Helper()
+	var from io.Reader
+	switch w.Header().Get("Content-Encoding") {
+	case "gzip":
+		z, err := gzip.NewReader(w.Body)
+		must(t, err)
+		from = z
+	case "zstd":
+		z, err := zstd.NewReader(w.Body, zstd.WithDecoderConcurrency(1))
+		must(t, err)
+		defer z.Close()
+		from = z
+	default:
+		return
+	}
+	body, err := io.ReadAll(from)
+	must(t, err)
+	w.Body = bytes.NewBuffer(body)
+}
+
+// TestInert asks for everything, and with markup in every parameter: no answer
+// holds a letter that could begin an element, whatever strangers wrote.
+func TestInert(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	tag := `"><script>alert(1)</script>&`
+	n.block(n.message("client", 0, &chain.Transfer{To: addressOf(t, "owner"), Amount: chain.PDR(1)}), []byte(tag))
+	api, _ := serve(t, n)
+	all := paths(n)
+	for path := range badPaths {
+		all = append(all, path)
+	}
+	for _, r := range api.routes() {
+		at := strings.NewReplacer("{$}", "", "{", "", "}", "").Replace(r.path)
+		all = append(all, at+"/"+url.PathEscape(tag))
+		for _, name := range r.query {
+			all = append(all, at+"?"+name+"="+url.QueryEscape(tag))
+		}
+	}
+	all = append(all, "/v1/search?q="+url.QueryEscape(tag), "/v1/"+url.PathEscape(tag), "/v1/deals?"+url.QueryEscape(tag)+"=1")
+	echoed := 0
+	for _, path := range all {
+		w := asked(api.Handler(), "GET", path, headerRequestID, tag)
+		if !strings.Contains(w.Header().Get("Content-Type"), "json") || strings.Contains(w.Header().Get("Content-Type"), "ndjson") {
+			continue
+		}
+		if bytes.ContainsAny(w.Body.Bytes(), "<>&") || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %.300s", path, w.Body)
+		}
+		if strings.Contains(w.Body.String(), `\u003cscript`) {
+			echoed++
+		}
+	}
+	if echoed < 10 {
+		t.Errorf("only %d answers repeat what was asked: the test shows nothing", echoed)
 	}
 }
 

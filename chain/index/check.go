@@ -59,7 +59,7 @@ func (c *checker) wrong(format string, args ...any) {
 
 // checks are what a check looks at, in this order.
 var checks = []func(*checker) error{
-	(*checker).history, (*checker).subjects, (*checker).records, (*checker).listed, (*checker).levels, (*checker).mirror,
+	(*checker).history, (*checker).subjects, (*checker).records, (*checker).listed, (*checker).levels, (*checker).figures, (*checker).mirror,
 }
 
 // Check looks for gaps and doubles: that heights follow each other and blocks

@@ -75,6 +75,11 @@ func (s *scanner) table(ctx context.Context, table chain.Table) error {
 		if err := s.forget(table); err != nil {
 			return err
 		}
+		if table == chain.TableAccount {
+			if err := s.g.write(nil, s.g.forgetAccounts); err != nil {
+				return err
+			}
+		}
 	}
 	var rows []scanned
 	last := ""
