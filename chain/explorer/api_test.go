@@ -386,7 +386,8 @@ func TestMetrics(t *testing.T) {
 		`perdure_api_requests_total{code="404",route="GET /v1/deals/{deal}"} 1`, `perdure_api_requests_total{code="404",route="none"} 1`,
 		"perdure_chain_power_bytes 2048", "perdure_market_deals 1", "perdure_index_lag_blocks 0",
 		`perdure_market_book_bytes{side="ask"} 3072`, `perdure_market_book_bytes{side="bid"} 0`, `perdure_market_best_price_attopdr{side="ask"} 2e+18`,
-		"perdure_market_last_price_attopdr 2e+18", "perdure_market_trades_day 1", "perdure_market_volume_day_bytes 1024",
+		"perdure_market_last_price_attopdr 2e+18", `perdure_chain_sectors{state="active"} 1`, `perdure_market_live_deals{state="active"} 1`,
+		"perdure_chain_stored_bytes 1024", "perdure_chain_faults_day 0", "perdure_market_trades_day 1", "perdure_market_volume_day_bytes 1024",
 		`perdure_live_subscribers{transport="websocket"} 0`} {
 		if !strings.Contains(text.String(), line+"\n") {
 			t.Errorf("metrics lack %s", line)

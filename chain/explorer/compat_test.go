@@ -281,7 +281,10 @@ func TestBlockscout(t *testing.T) {
 	}
 	stats := read(t, h, "/api/v2/stats", 200)
 	same(t, "blocks", stats.at("total_blocks"), fmt.Sprint(blocks.Height))
-	same(t, "block time", stats.at("average_block_time"), 1000)
+	figures := call[explorer.Stats](t, api, "/v1/stats")
+	same(t, "block time", stats.at("average_block_time"), 1000*figures.BlockSeconds)
+	same(t, "accounts", stats.at("total_addresses"), fmt.Sprint(figures.Counts.Accounts))
+	same(t, "messages of a day", stats.at("transactions_today"), fmt.Sprint(figures.Day.Messages))
 }
 
 // TestCosmos compares its answers with the API's and the engine's.

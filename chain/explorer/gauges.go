@@ -15,9 +15,16 @@ import (
 
 // Figures of the network and its market, as every node tells them alike.
 var (
-	descBaseFee = prometheus.NewDesc("perdure_chain_base_fee_attopdr", "Base fee per byte and per unit of the next block.", nil, nil)
-	descSupply  = prometheus.NewDesc("perdure_chain_supply_pdr", "Money by where it is: free, locked, burned.", []string{"part"}, nil)
+	descBaseFee   = prometheus.NewDesc("perdure_chain_base_fee_attopdr", "Base fee per byte and per unit of the next block.", nil, nil)
+	descSupply    = prometheus.NewDesc("perdure_chain_supply_pdr", "Money by where it is: free, locked, burned.", []string{"part"}, nil)
+	descSectors   = prometheus.NewDesc("perdure_chain_sectors", "Sectors by state.", []string{"state"}, nil)
+	descStored    = prometheus.NewDesc("perdure_chain_stored_bytes", "Padded bytes of active deals, each copy counted.", nil, nil)
+	descDayFaults = prometheus.NewDesc("perdure_chain_faults_day", "Sectors that became faulty in the last 24 hours.", nil, nil)
+	descDayFees   = prometheus.NewDesc("perdure_chain_fees_day_pdr", "Fees paid in the last 24 hours.", nil, nil)
 
+	descByState   = prometheus.NewDesc("perdure_market_live_deals", "Deals that are not over, by state.", []string{"state"}, nil)
+	descDayPay    = prometheus.NewDesc("perdure_market_deal_pay_day_pdr", "Released to miners for proven deals in the last 24 hours.", nil, nil)
+	descDayServed = prometheus.NewDesc("perdure_market_served_day_bytes", "Bytes served in the last 24 hours, as miners claim with receipts.", nil, nil)
 	descDepth     = prometheus.NewDesc("perdure_market_book_bytes", "Padded bytes of the orders in the order book, by side.", []string{"side"}, nil)
 	descBest      = prometheus.NewDesc("perdure_market_best_price_attopdr", "Best price of a side of the order book, per GiB per block.", []string{"side"}, nil)
 	descLast      = prometheus.NewDesc("perdure_market_last_price_attopdr", "Price of the newest trade, per GiB per block.", nil, nil)
@@ -42,7 +49,7 @@ type gauges struct {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descBaseFee, descSupply, descDepth, descBest,
+	for _, d := range []*prometheus.Desc{descBaseFee, descSupply, descSectors, descStored, descDayFaults, descDayFees, descByState, descDayPay, descDayServed, descDepth, descBest,
 		descLast, descDayTrades, descDayVolume, descDayTotal} {
 		to <- d
 	}
@@ -113,6 +120,31 @@ func (g *gauges) book(s *index.Snapshot) error {
 	return nil
 }
 
+// network tells how much there is of everything, and what the last day brought.
+func (g *gauges) network(s *index.Snapshot, time uint64) error {
+	day, err := s.Sum(time - min(time, index.Day))
+	if err != nil {
+		return err
+	}
+	now, err := s.Now()
+	if err != nil {
+		return err
+	}
+	l := &now.Point.Levels
+	g.tell(descSectors, float64(l.PreCommitted), chain.SectorPreCommitted.String())
+	g.tell(descSectors, float64(l.Active), chain.SectorActive.String())
+	g.tell(descSectors, float64(l.Faulty), chain.SectorFaulty.String())
+	g.tell(descByState, float64(l.Matched), chain.DealMatched.String())
+	g.tell(descByState, float64(l.Accepted), chain.DealAccepted.String())
+	g.tell(descByState, float64(l.ActiveDeals), chain.DealActive.String())
+	g.tell(descStored, float64(l.Stored))
+	g.tell(descDayFaults, float64(day.Flows.Faults))
+	g.tell(descDayFees, inPDR(day.Flows.Fees))
+	g.tell(descDayPay, inPDR(day.Flows.DealPay))
+	g.tell(descDayServed, float64(day.Flows.Served))
+	return nil
+}
+
 // indexed tells what only the index counts; time is that of the newest block.
 func (g *gauges) indexed(time uint64) (err error) {
 	s, err := g.a.index.Snapshot()
@@ -121,6 +153,9 @@ func (g *gauges) indexed(time uint64) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := g.book(s); err != nil {
+		return err
+	}
+	if err := g.network(s, time); err != nil {
 		return err
 	}
 	var traded index.Candle

@@ -51,6 +51,19 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestOutlook checks what a miner offers and has to do next.
+func TestOutlook(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	m := decode[MinerDetail](t, api.Handler(), "/v1/miners/t01000")
+	next := n.store.View().Height() + 1
+	if len(m.Asks) != 1 || m.Asks[0].ID != 1 || m.Asks[0].Ask.Miner != "t01000" || m.NextDeadline == nil || m.NextDeadline.Sectors != 1 ||
+		m.NextDeadline.Closes < next || m.NextDeadline.Opens > next+chain.Height(n.params.Period()) || m.VoteAddress != "" {
+		t.Errorf("outlook %+v, next deadline %+v", m.Outlook, m.NextDeadline)
+	}
+}
+
 // TestAccrued settles a deal and compares what it pays with what was said.
 func TestAccrued(t *testing.T) {
 	n := newNetwork(t)

@@ -77,6 +77,7 @@ type MinerDetail struct {
 	*Miner
 	AsOf
 	Proof *Proof `json:"proof,omitempty"`
+	*Outlook
 }
 
 func (n names) keysOf(k *chain.Keys) Keys {
@@ -157,7 +158,7 @@ func (a *API) miner(q *query) (any, error) {
 	}
 	var r chain.Miner
 	if out, ok, err := q.prove(answerMiner, chain.MinerKey(id), &r, func(_ bool, at AsOf, p *Proof) (any, error) {
-		return &MinerDetail{q.minerOf(&r), at, p}, nil
+		return &MinerDetail{q.minerOf(&r), at, p, nil}, nil
 	}); ok {
 		return out, err
 	}
@@ -166,7 +167,11 @@ func (a *API) miner(q *query) (any, error) {
 		return nil, err
 	}
 	out, err := q.minerWith(m)
-	return &MinerDetail{out, q.asOf(), nil}, err
+	if err != nil {
+		return nil, err
+	}
+	next, err := q.outlookOf(m)
+	return &MinerDetail{out, q.asOf(), nil, next}, err
 }
 
 // Deadline is the opening of a deadline that is open or comes next. The next

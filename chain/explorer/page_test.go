@@ -433,6 +433,33 @@ func TestCall(t *testing.T) {
 	}
 }
 
+// lagging is an API of a node that catches up with its peers.
+type lagging struct{ *explorer.API }
+
+// Call implements page.Source.
+func (l lagging) Call(ctx context.Context, path string) (any, error) {
+	v, err := l.API.Call(ctx, path)
+	if id, ok := v.(*explorer.Identity); ok {
+		behind := *id
+		behind.Syncing = true
+		return &behind, err
+	}
+	return v, err
+}
+
+// TestPageSyncing: each page of a node that is behind says so, others do not.
+func TestPageSyncing(t *testing.T) {
+	api := explorer.Populated(t)
+	for source, want := range map[page.Source]bool{lagging{api}: true, api: false} {
+		h := pages(t, source, api)
+		for _, path := range []string{"/", "/deal/1", "/status", "/nothing"} {
+			if s := inspect(t, path, fetch(h, path).Body.String()); strings.Contains(s.text, "catching up") != want {
+				t.Errorf("%s says that the node is catching up: %t, want %t", path, !want, want)
+			}
+		}
+	}
+}
+
 // hostile is an API all of whose texts try to become markup.
 type hostile struct{ *explorer.API }
 

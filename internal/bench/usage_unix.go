@@ -4,8 +4,6 @@ package bench
 
 import (
 	"os"
-	"os/exec"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,13 +29,4 @@ func processorTime() time.Duration {
 		return time.Since(started)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// residentOf is the most memory that a program which has ended had resident, in bytes.
-func residentOf(cmd *exec.Cmd) uint64 {
-	u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0
-	}
-	return uint64(u.Maxrss) << 10
 }

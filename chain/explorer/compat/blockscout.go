@@ -402,14 +402,14 @@ func scoutRedirect(v *visit) (any, error) {
 // scoutStatistics are the network's figures. Those that we do not count are null.
 type scoutStatistics struct {
 	Blocks       string   `json:"total_blocks"`
-	Addresses    *string  `json:"total_addresses"`
+	Addresses    *string  `json:"total_addresses"` // accounts
 	Transactions *string  `json:"total_transactions"`
 	BlockTime    float64  `json:"average_block_time"` // milliseconds, of the newest blocks
 	Gas          scoutGas `json:"gas_prices"`         // attoPDR a unit
 	Utilisation  float64  `json:"network_utilization_percentage"`
 	CoinPrice    *string  `json:"coin_price"`
 	MarketCap    *string  `json:"market_cap"`
-	Today        *string  `json:"transactions_today"`
+	Today        *string  `json:"transactions_today"` // of the last 24 hours
 	GasToday     *string  `json:"gas_used_today"`
 	Coin         *string  `json:"coin_image"`
 }
@@ -423,11 +423,11 @@ type scoutGas struct {
 }
 
 func scoutStats(v *visit) (any, error) {
-	s, err := ask[explorer.Status](v, "/v1/status")
+	s, err := ask[explorer.Stats](v, "/v1/stats")
 	if err != nil {
 		return nil, err
 	}
-	l, err := ask[explorer.List[*explorer.Block]](v, "/v1/blocks", "limit", scoutPage)
+	l, err := ask[explorer.List[*explorer.Block]](v, "/v1/blocks", "limit", "1")
 	if err != nil {
 		return nil, err
 	}
@@ -435,8 +435,8 @@ func scoutStats(v *visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	fee := s.BaseFee.String()
-	out := &scoutStatistics{Blocks: decimal(s.Height), Gas: scoutGas{fee, fee, fee}, BlockTime: paceOf(l.Items)}
+	fee, accounts, today := s.BaseFee.String(), decimal(s.Counts.Accounts), decimal(s.Day.Messages)
+	out := &scoutStatistics{Blocks: decimal(s.Height), Addresses: &accounts, Today: &today, Gas: scoutGas{fee, fee, fee}, BlockTime: 1000 * s.BlockSeconds}
 	if len(l.Items) > 0 {
 		out.Utilisation = share(l.Items[0].Units, units)
 	}

@@ -2,9 +2,9 @@
 // people.
 //
 // Go's html/template renders it on the node. It is embedded in the binary, asks
-// nobody outside, and reads without JavaScript; three small scripts switch the
-// theme, renew what is live and copy exact values. All it knows comes from the
-// API's own functions (Source.Call), so page and API cannot differ, and an error
+// nobody outside, and reads without JavaScript; small scripts switch the theme,
+// suggest what to search for, renew what is live, verify proofs and copy exact
+// values. All it knows comes from the API's own functions (Source.Call), so page and API cannot differ, and an error
 // of the API is a page with the same status.
 //
 // # How a page is made

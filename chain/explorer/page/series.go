@@ -130,6 +130,8 @@ func (a axis) place(millis uint64) (slot int, in bool) {
 	return int(since / a.slot), since >= 0 && since < a.slot*int64(a.slots)
 }
 
+func (a axis) length() time.Duration { return time.Duration(a.slot*int64(a.slots)) * time.Millisecond }
+
 func (a axis) scale() []string {
 	return []string{stamp(a.begin), stamp(a.begin + a.slot*int64(a.slots)/2), "now"}
 }
@@ -289,7 +291,7 @@ func network(v *visit) (*document, error) {
 	a := v.axisTo(of.length, networkSlots)
 	d := &document{Title: "The network over time", Live: "block", Sections: []section{{Choices: intervalChoices("/network", of.name),
 		Note: fmt.Sprintf("The last %s, in intervals of %s. Columns are what happened in an interval, and the figure above them is the sum; lines are what there was at its end, and the figure is the newest.",
-			span(networkSlots*of.length), span(of.length))}}}
+			span(a.length()), span(of.length))}}}
 	for i := range topics {
 		part := section{Title: topics[i].title}
 		for k := range topics[i].curves {
@@ -339,8 +341,8 @@ func (v *visit) glanceCharts() (*section, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &section{Title: "The last " + span(glanceSlots*of.length), Links: []anchor{{"All series", "/network"}}}
 	a := v.axisTo(of.length, glanceSlots)
+	out := &section{Title: "The last " + span(a.length()), Links: []anchor{{"All series", "/network"}}}
 	for _, name := range glanceCurves {
 		out.Panels = append(out.Panels, v.panel(curveOf(name), s, a))
 	}

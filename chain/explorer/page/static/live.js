@@ -123,8 +123,9 @@ function socket(path) {
     ended(e.code);
   };
   return () => {
-    ws.onclose = null;
-    ws.close();
+    ws.onclose = ws.onmessage = null;
+    if (ws.readyState === WebSocket.CONNECTING) ws.onopen = () => ws.close(); // a browser warns of one that is closed before it is open
+    else ws.close();
   };
 }
 
