@@ -2,10 +2,12 @@ package node
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/internal/lifecycle"
 )
 
@@ -61,7 +63,16 @@ type RetentionConfig struct {
 // IndexConfig says whether the node keeps what the explorer's lists and history
 // are made of; for how long [retention] says.
 type IndexConfig struct {
-	Off bool `toml:"off"` // no lists, no history: a validator that nobody reads from
+	Off     bool   `toml:"off"`     // no lists, no history: a validator that nobody reads from
+	Minutes uint64 `toml:"minutes"` // days for which figures of each minute are kept; 0: 31
+	Hours   uint64 `toml:"hours"`   // days for which figures of each hour are kept; 0: 730
+}
+
+// series says for how long figures are kept, in seconds; more days than a number
+// of seconds has are for ever.
+func (c *IndexConfig) series() index.Retention {
+	const most = math.MaxUint64 / index.Day
+	return index.Retention{Minutes: min(c.Minutes, most) * index.Day, Hours: min(c.Hours, most) * index.Day}
 }
 
 // SnapshotConfig says which snapshots the node writes for others to start from.

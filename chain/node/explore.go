@@ -29,7 +29,8 @@ func openIndex(n *Node) (*index.Index, error) {
 	if n.config.Index.Off {
 		return nil, nil
 	}
-	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Params: n.params, Keep: n.keeper.index.most, Log: n.log.With("part", "index")}
+	c := index.Config{Dir: indexDir(n.home), ChainID: n.params.ChainID, Params: n.params, Keep: n.keeper.index.most,
+		Series: n.config.Index.series(), Log: n.log.With("part", "index")}
 	x, err := index.Open(c)
 	var stranger *index.StrangerError
 	aside := c.Dir

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -126,4 +127,16 @@ func TestIndexOff(t *testing.T) {
 		t.Errorf("directory of the index: %v", err)
 	}
 	must(t, stop())
+}
+
+// TestSeriesConfig: days of config.toml are seconds of the index, and no number
+// of days is too great.
+func TestSeriesConfig(t *testing.T) {
+	c := IndexConfig{Minutes: 2, Hours: math.MaxUint64}
+	if r := c.series(); r.Minutes != 2*86400 || r.Hours < 1<<60 {
+		t.Errorf("retention %+v", r)
+	}
+	if r := (&IndexConfig{}).series(); r.Minutes != 0 || r.Hours != 0 {
+		t.Errorf("nothing set gives %+v, want the index's own", r)
+	}
 }
