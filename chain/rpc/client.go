@@ -129,7 +129,9 @@ func (c *Client) Order(ctx context.Context, path string, v any) error {
 }
 
 // Text reads an answer of the node as it is, of at most so many bytes.
-func (c *Client) Text(ctx context.Context, path string, most int64) ([]byte, error) { return c.read(ctx, path, most) }
+func (c *Client) Text(ctx context.Context, path string, most int64) ([]byte, error) {
+	return c.read(ctx, path, most)
+}
 
 func (c *Client) cbor(ctx context.Context, path string, v chain.CBOR) error {
 	body, err := c.do(ctx, http.MethodGet, path, nil)
