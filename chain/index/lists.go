@@ -87,15 +87,15 @@ func ChannelStateOf(r *Record, c *chain.Channel) ChannelState {
 // records that all of them take.
 type List struct {
 	table chain.Table
-	owner []byte   // the beginning of all IDs, if no row names them
-	width int      // of an ID in rows; 0: any
-	rows  [][]byte // prefixes under each of which an ID must stand
+	owner []byte     // the beginning of all IDs, if no row names them
+	width int        // of an ID in rows; 0: any
+	rows  [][][]byte // an ID must stand under one prefix of each
 }
 
 // where adds a filter's rows.
 func (l *List) where(given bool, prefix func() []byte) {
 	if given {
-		l.rows = append(l.rows, prefix())
+		l.rows = append(l.rows, [][]byte{prefix()})
 	}
 }
 
@@ -152,7 +152,7 @@ func Sectors(f SectorFilter) List {
 		return l
 	}
 	l.owner = owner
-	l.rows = [][]byte{append([]byte{'S', byte(f.State)}, owner...)}
+	l.where(true, func() []byte { return append([]byte{'S', byte(f.State)}, owner...) })
 	return l
 }
 
@@ -177,10 +177,26 @@ func Orders(f OrderFilter) List {
 	l := All(chain.TableOrder)
 	l.where(f.Owner != chain.Address{}, func() []byte { return byAddress('O', 'o', f.Owner) })
 	l.where(f.Miner != 0, func() []byte { return byNumber('O', 'm', f.Miner) })
-	l.where(f.State != 0, func() []byte { return []byte{'O', 's', byte(f.State), byte(f.Side)} })
-	l.where(f.Live, func() []byte { return []byte{'O', 'l', byte(f.Side)} })
+	if f.State != 0 {
+		l.rows = append(l.rows, ordersIn(f.Side, f.State))
+	}
+	if f.Live {
+		l.rows = append(l.rows, ordersIn(f.Side, OrderWaiting, OrderSearching, OrderResting))
+	}
 	l.where(f.Side != 0 && f.State == 0 && !f.Live, func() []byte { return []byte{'O', 'd', byte(f.Side)} })
 	return l
+}
+
+// ordersIn are the rows of the orders of a side, or of both, in any of some states.
+func ordersIn(side Side, states ...OrderState) (rows [][]byte) {
+	for _, state := range states {
+		for _, s := range []Side{BidSide, AskSide} {
+			if side == AnySide || side == s {
+				rows = append(rows, []byte{'O', 's', byte(state), byte(s)})
+			}
+		}
+	}
+	return rows
 }
 
 // ChannelFilter says which channels are wanted; what is zero takes all.
@@ -252,18 +268,15 @@ func dealRows(d *chain.Deal) [][]byte {
 	}
 }
 
-// orderRows has two rows for a state and for being live: under the order's
-// side, and under AnySide.
+// orderRows has one row that changes with the order, under its state and side:
+// who asks for several of either looks under each.
 func orderRows(r *Record, o *chain.Order) [][]byte {
-	side, state := AskSide, byte(OrderStateOf(r, o))
+	side := AskSide
 	if o.Bid != nil {
 		side = BidSide
 	}
 	rows := [][]byte{number(byAddress('O', 'o', o.Owner), o.ID), number([]byte{'O', 'd', byte(side)}, o.ID),
-		number([]byte{'O', 's', state, byte(side)}, o.ID), number([]byte{'O', 's', state, byte(AnySide)}, o.ID)}
-	if r.Gone == 0 {
-		rows = append(rows, number([]byte{'O', 'l', byte(side)}, o.ID), number([]byte{'O', 'l', byte(AnySide)}, o.ID))
-	}
+		number([]byte{'O', 's', byte(OrderStateOf(r, o)), byte(side)}, o.ID)}
 	if o.Ask != nil {
 		rows = append(rows, number(byNumber('O', 'm', o.Ask.Miner), o.ID))
 	}
