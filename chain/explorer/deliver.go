@@ -31,6 +31,11 @@ type Delivery struct {
 	packed *packed // the body compressed before, if it is kept
 }
 
+// Fixed is what an address has for ever; it is compressed once for each encoding.
+func Fixed(content string, body []byte) *Delivery {
+	return &Delivery{Status: http.StatusOK, Content: content, Body: body, Tag: bodyTag(body), Final: true, packed: new(packed)}
+}
+
 // Deliver sends an answer: compressed if the reader takes that, and not at all
 // if the reader has it. Tags are weak, since one answer has several encodings.
 func Deliver(w http.ResponseWriter, r *http.Request, d *Delivery) {

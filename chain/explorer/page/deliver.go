@@ -1,11 +1,8 @@
 package page
 
 import (
-	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"embed"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
@@ -14,6 +11,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/perdure/perdure/chain/explorer"
 )
 
 //go:embed static
@@ -22,17 +21,12 @@ var staticFS embed.FS
 // files are the page's own scripts, styles and pictures under names that hold
 // a hash of the content, so that a browser may keep them for ever.
 type files struct {
-	byName map[string]*file
+	byName map[string]*explorer.Delivery
 	hashed map[string]string // name as templates have it to name in URLs
 }
 
-type file struct {
-	content      string // media type
-	raw, gzipped []byte
-}
-
 func loadFiles() (*files, error) {
-	out := &files{map[string]*file{}, map[string]string{}}
+	out := &files{map[string]*explorer.Delivery{}, map[string]string{}}
 	entries, err := fs.ReadDir(staticFS, "static")
 	if err != nil {
 		return nil, err
@@ -71,7 +65,7 @@ func (f *files) load(name string) (string, error) {
 	sum := sha256.Sum256(raw)
 	hashed := strings.TrimSuffix(name, ext) + "-" + hex.EncodeToString(sum[:6]) + ext
 	f.hashed[name] = hashed
-	f.byName[hashed] = &file{mime.TypeByExtension(ext), raw, zip(raw)}
+	f.byName[hashed] = explorer.Fixed(mime.TypeByExtension(ext), raw)
 	return hashed, nil
 }
 
@@ -119,60 +113,6 @@ func (p *Page) static(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, r, newProblem(http.StatusNotFound, "there is no such file; the page may have changed: load it again"))
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", f.content)
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	h.Set("Content-Security-Policy", policy)
-	h.Set("Vary", "Accept-Encoding")
-	body := f.raw
-	if takesGzip(r) {
-		h.Set("Content-Encoding", "gzip")
-		body = f.gzipped
-	}
-	w.Write(body) // the reader is gone if this fails
-}
-
-// leastZipped is the size below which compression is not worth its header.
-const leastZipped = 1024
-
-// deliver writes a page, compressed if the reader takes that; not at all if
-// the reader has it already.
-func (p *Page) deliver(w http.ResponseWriter, r *http.Request, status int, body []byte) {
-	h := w.Header()
-	h.Add("Vary", "Accept, Accept-Encoding")
-	if status == http.StatusOK {
-		sum := sha256.Sum256(body)
-		tag := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
-		h.Set("ETag", tag)
-		if strings.Contains(r.Header.Get("If-None-Match"), tag) {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-	}
-	if len(body) >= leastZipped && takesGzip(r) {
-		h.Set("Content-Encoding", "gzip")
-		body = zip(body)
-	}
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		w.Write(body) // the reader is gone if this fails
-	}
-}
-
-func takesGzip(r *http.Request) bool {
-	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		name, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if name == "gzip" && strings.TrimSpace(weight) != "q=0" {
-			return true
-		}
-	}
-	return false
-}
-
-func zip(raw []byte) []byte {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	z.Write(raw) // a buffer takes all
-	z.Close()
-	return b.Bytes()
+	w.Header().Set("Content-Security-Policy", policy)
+	explorer.Deliver(w, r, f)
 }

@@ -155,7 +155,7 @@ func (p *Page) send(w http.ResponseWriter, r *http.Request, status int, f *frame
 	h := w.Header()
 	h.Set("Content-Security-Policy", policyFor(r))
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
-	p.deliver(w, r, status, b.Bytes())
+	h.Set("Vary", "Accept") // programs get JSON
+	explorer.Deliver(w, r, &explorer.Delivery{Status: status, Content: "text/html; charset=utf-8", Body: b.Bytes()})
 }

@@ -41,7 +41,7 @@ func TestImports(t *testing.T) {
 	from := regexp.MustCompile(`from "([^"]*)"`)
 	found := 0
 	for name, file := range f.byName {
-		for _, m := range from.FindAllStringSubmatch(string(file.raw), -1) {
+		for _, m := range from.FindAllStringSubmatch(string(file.Body), -1) {
 			found++
 			if other, relative := strings.CutPrefix(m[1], "./"); !relative || f.byName[other] == nil {
 				t.Errorf("%s imports %s, which is not served", name, m[1])
