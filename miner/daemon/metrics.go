@@ -1,7 +1,14 @@
 package daemon
 
 import (
+	"context"
+	"math/big"
+	"net/url"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/perdure/perdure/chain"
 )
 
 // collector turns the daemon's state into metrics when it is scraped.
@@ -24,6 +31,10 @@ var (
 	metricDiskFree    = metric("disk_free_bytes", "Room on the miner's disk.")
 	metricServed      = metric("served_bytes_total", "Block bytes served.")
 	metricChunks      = metric("chunks_total", "Chunks by whether they were paid.", "paid")
+	metricEarned      = metric("retrieval_earned_pdr_total", "Paid for chunks since the start.")
+	metricBalance     = metric("balance_pdr", "Free money on chain, of the miner and of its worker.", "of")
+	metricDebt        = metric("debt_pdr", "Fines that the miner has not paid yet.")
+	metricDeadline    = metric("next_deadline_seconds", "Time until the next window with sectors of the miner opens, about; 0 while one is open.")
 )
 
 // Describe implements prometheus.Collector.
@@ -31,6 +42,7 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		metricHeight, metricSectors, metricDeals, metricProofs, metricParked, metricWaiting,
 		metricSealSeconds, metricSealNodes, metricSealSectors, metricDiskFree, metricServed, metricChunks,
+		metricEarned, metricBalance, metricDebt, metricDeadline,
 	} {
 		ch <- d
 	}
@@ -52,6 +64,41 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	out.count(metricServed, float64(served.Bytes))
 	out.count(metricChunks, float64(served.Paid), "yes")
 	out.count(metricChunks, float64(served.Unpaid), "no")
+	out.count(metricEarned, inPDR(served.Earned))
+	c.chain(out)
+}
+
+// askTime is how long a scrape waits for the node.
+const askTime = 2 * time.Second
+
+// chain tells what the node knows of the miner: nothing if it does not answer.
+func (c collector) chain(out scrape) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	defer cancel()
+	d := c.s.d
+	var m struct {
+		Height        chain.Height
+		Balance, Debt chain.Amount
+		NextDeadline  *struct{ Opens chain.Height }
+	}
+	if err := d.node.JSON(ctx, "/v1/miners/"+url.PathEscape(chain.FormatMiner(d.id, d.params.Network)), &m); err != nil {
+		return
+	}
+	out.gauge(metricBalance, inPDR(m.Balance), "miner")
+	out.gauge(metricDebt, inPDR(m.Debt))
+	if next := m.NextDeadline; next != nil {
+		wait := uint64(max(next.Opens, m.Height)-m.Height) * d.params.BlockMillis
+		out.gauge(metricDeadline, float64(wait)/1000)
+	}
+	if worker, err := d.node.Account(ctx, d.send.address()); err == nil {
+		out.gauge(metricBalance, inPDR(worker.Balance), "worker")
+	}
+}
+
+// inPDR is an amount as Prometheus keeps it, rounded.
+func inPDR(a chain.Amount) float64 {
+	f, _ := new(big.Float).SetInt(a.Big()).Float64()
+	return f / 1e18
 }
 
 // records counts what the miner's records hold.
