@@ -42,7 +42,7 @@ func lists(n *network) map[string]int {
 		"/v1/blocks/2/messages": 4, "/v1/blocks/2/events": -1,
 		"/v1/messages": -1, "/v1/messages?address=" + client: -1, "/v1/messages?maxHeight=2": 5, "/v1/messages?minHeight=2&maxHeight=2&sortDesc=false": 4,
 		"/v1/messages?sortDesc=false&address=t01000": -1,
-		"/v1/miners": 1, "/v1/miners?owner=" + owner: 1, "/v1/miners?owner=" + worker: 0, "/v1/miners?worker=" + worker + "&sortDesc=false": 1,
+		"/v1/miners": 1, "/v1/miners?sortField=power": 1, "/v1/miners?sortField=power&sortDesc=false": 1, "/v1/miners?owner=" + owner: 1, "/v1/miners?owner=" + worker: 0, "/v1/miners?worker=" + worker + "&sortDesc=false": 1,
 		"/v1/sectors": 6, "/v1/sectors?sortDesc=true": 6, "/v1/sectors?state=active": 1, "/v1/sectors?state=active,preCommitted": 6, "/v1/sectors?miner=t01000&state=preCommitted,active": 6,
 		"/v1/sectors?miner=t01001": 0, "/v1/miners/t01000/sectors": 6, "/v1/miners/t01000/sectors?sortDesc=true&state=preCommitted": 5,
 		"/v1/deals": 3, "/v1/deals?state=matched,active": 3, "/v1/deals?state=active,void,lost": 1, "/v1/deals?state=matched": 2, "/v1/deals?client=" + client + "&state=matched,active": 3,

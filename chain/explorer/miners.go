@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"errors"
 	"math/bits"
 	"strconv"
 
@@ -102,7 +103,7 @@ func (n names) minerOf(m *chain.Miner) *Miner {
 
 func (a *API) minerRoutes() []route {
 	return []route{
-		{path: "/v1/miners", query: paged("owner", "worker", "sortDesc"), handle: a.miners, indexed: true},
+		{path: "/v1/miners", query: paged("owner", "worker", "sortField", "sortDesc"), handle: a.miners, indexed: true},
 		{path: "/v1/miners/{miner}", query: proofQuery(), handle: a.miner, indexed: true},
 		{path: "/v1/miners/{miner}/deadlines", query: []string{"deadline"}, handle: a.deadlines, indexed: true, cost: 5},
 	}
@@ -121,9 +122,41 @@ func (a *API) miners(q *query) (any, error) {
 			return nil, err
 		}
 	}
+	if by, err := q.choice("sortField", "miner", "power"); err != nil {
+		return nil, err
+	} else if by == 1 {
+		if q.given("owner") || q.given("worker") {
+			return nil, badRequest("sortField power goes without owner and worker")
+		}
+		return q.byPower()
+	}
 	l := recordList[chain.Miner, *chain.Miner, *Miner]{lists: []index.List{index.Miners(f)}, table: chain.TableMiner,
 		show: func(_ *index.Record, m *chain.Miner) (*Miner, error) { return q.minerWith(m) }}
 	return l.answer(q)
+}
+
+// byPower lists all miners by their power, the most powerful first.
+func (q *query) byPower() (any, error) {
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	return listOf(q, func(p index.Page, add func(*Miner)) ([]byte, error) {
+		if p.Upward, err = q.upward(false); err != nil {
+			return nil, err
+		}
+		return s.Ranking(p, func(id chain.MinerID, _ uint64) (bool, error) {
+			m := new(chain.Miner)
+			if r, err := s.Load(chain.MinerKey(id), m); err != nil || r == nil {
+				return false, errors.Join(err, index.ErrDamaged)
+			}
+			out, err := q.minerWith(m)
+			if err == nil {
+				add(out)
+			}
+			return err == nil, err
+		})
+	})
 }
 
 // minerWith is a miner with what stands beside its record.

@@ -173,6 +173,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 
 // badPaths are requests that are refused, and how.
 var badPaths = map[string]int{
+	"/v1/miners?sortField=power&owner=t1w7lxbrrsncl2vnf7ygpsjyc2erbe62znp3fzl7q": 400, "/v1/miners?sortField=pledge": 400,
 	"/v1/status?x=1":                                  400,
 	"/v1/blocks?limit=0":                              400,
 	"/v1/blocks?limit=501":                            400,

@@ -632,6 +632,15 @@ func (w *town) compareRanks(t *testing.T, s *Snapshot) {
 		return true, nil
 	})
 	must(t, err)
+	var up []rank
+	_, err = s.Ranking(Page{Limit: 1000, Upward: true}, func(id chain.MinerID, power uint64) (bool, error) {
+		up = append(up, rank{id, power})
+		return true, nil
+	})
+	must(t, err)
+	if slices.Reverse(up); !slices.Equal(up, gotRank) {
+		t.Errorf("ranking upward %v, downward %v", up, gotRank)
+	}
 	if !slices.Equal(gotRich, wantRich) || !slices.Equal(gotRank, wantRank) || len(gotRich) < 5 {
 		t.Errorf("rich %v, want %v; ranking %v, want %v", gotRich, wantRich, gotRank, wantRank)
 	}

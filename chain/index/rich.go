@@ -126,9 +126,10 @@ func (s *Snapshot) Rich(p Page, each func(address []byte, balance chain.Amount) 
 	})
 }
 
-// Ranking lists the miners by power, the most powerful first.
+// Ranking lists the miners by power, the most powerful first; upward it is the
+// other way round.
 func (s *Snapshot) Ranking(p Page, each func(id chain.MinerID, power uint64) (bool, error)) ([]byte, error) {
-	p.Upward = true
+	p.Upward = !p.Upward // rows stand by what is missing to the most
 	return s.list([]byte{'N'}, 16, p, func(row, _ []byte) (bool, error) {
 		return each(binary.BigEndian.Uint64(row[8:]), math.MaxUint64-binary.BigEndian.Uint64(row))
 	})

@@ -18,8 +18,8 @@ func (v *visit) minerTable(caption string, all []*explorer.Miner) *table {
 }
 
 // minerList is the list of miners.
-var minerList = &list{page: "/miners", api: "/v1/miners", order: []option{{"", "newest first"}, {"false", "oldest first"}},
-	filters: []field{{Name: "owner", Label: "Owner", Hint: "t1…"}, {Name: "worker", Label: "Worker", Hint: "t1…"}}}
+var minerList = &list{page: "/miners", api: "/v1/miners", order: []option{{"", "highest first"}, {"false", "lowest first"}},
+	filters: []field{{Name: "sortField", Label: "By", Words: []option{{"", "number"}, {"power", "power"}}}, {Name: "owner", Label: "Owner", Hint: "t1…"}, {Name: "worker", Label: "Worker", Hint: "t1…"}}}
 
 func miners(v *visit) (*document, error) {
 	n := v.narrow(minerList)
