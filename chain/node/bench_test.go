@@ -180,13 +180,19 @@ func (c *cluster) close() error {
 	return errors.Join(errs...)
 }
 
+// awaitHeight waits for a height. It panics if the node stops before.
 func awaitHeight(n *Node, h chain.Height) {
 	for {
 		changed := n.Store().Changed()
 		if v := n.Store().View(); v != nil && v.Height() >= h {
 			return
 		}
-		<-changed
+		select {
+		case <-changed:
+		case <-n.life.Done():
+			err, _ := ends.Load(n)
+			panic(fmt.Sprintf("the node stopped before height %d: %v", h, err))
+		}
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -251,13 +253,24 @@ func pickPort(address string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("address %q: %w", address, err)
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "", fmt.Errorf("pick a port of %s: %w", host, err)
+	for range portTries {
+		try := net.JoinHostPort(host, strconv.Itoa(firstPort+rand.IntN(endPort-firstPort)))
+		var l net.Listener
+		if l, err = net.Listen("tcp", try); err == nil {
+			return try, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("pick a port of %s: %w", host, err)
 }
+
+// Ports are picked by chance below those that systems give to connections going
+// out: between this look and the engine's own one of these would be taken sooner
+// or later on a busy machine.
+const (
+	firstPort = 16384
+	endPort   = 32768
+	portTries = 100
+)
 
 // Run starts the node and waits until ctx ends or the node cannot go on; then
 // it stops it, without closing it. The end of ctx is no error.

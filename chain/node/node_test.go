@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,11 +127,21 @@ func run(t testing.TB, o Options) (*Node, func() error) {
 	return n, start(n)
 }
 
+// ends are the errors of nodes that stopped by themselves.
+var ends sync.Map
+
 // start runs a node that was opened and returns what stops it and gives Run's error.
 func start(n *Node) func() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
+	go func() {
+		err := n.Run(ctx)
+		if ctx.Err() == nil {
+			ends.Store(n, err)
+			n.end() // who waits for its blocks waits no more
+		}
+		done <- err
+	}()
 	return func() error {
 		cancel()
 		return errors.Join(<-done, n.Close())
