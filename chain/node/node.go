@@ -253,24 +253,30 @@ func pickPort(address string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("address %q: %w", address, err)
 	}
-	for range portTries {
-		try := net.JoinHostPort(host, strconv.Itoa(firstPort+rand.IntN(endPort-firstPort)))
-		var l net.Listener
-		if l, err = net.Listen("tcp", try); err == nil {
-			return try, l.Close()
-		}
+	l, err := ListenSpare(host)
+	if err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("pick a port of %s: %w", host, err)
+	return l.Addr().String(), l.Close()
 }
 
-// Ports are picked by chance below those that systems give to connections going
-// out: between this look and the engine's own one of these would be taken sooner
-// or later on a busy machine.
+// Ports below those that systems give to connections going out.
 const (
 	firstPort = 16384
 	endPort   = 32768
 	portTries = 100
 )
+
+// ListenSpare listens on a port for somebody who opens it later. It is picked
+// by chance among those that no connection going out takes in between.
+func ListenSpare(host string) (l net.Listener, err error) {
+	for range portTries {
+		if l, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(firstPort+rand.IntN(endPort-firstPort)))); err == nil {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("pick a port of %s: %w", host, err)
+}
 
 // Run starts the node and waits until ctx ends or the node cannot go on; then
 // it stops it, without closing it. The end of ctx is no error.

@@ -203,7 +203,7 @@ func (n *Network) configure() error {
 			c.EngineLog = n.opts.EngineLog
 		}
 		for _, address := range []*string{&c.P2P, &c.RPC, &c.API} { // the same when it is started again
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			l, err := node.ListenSpare("127.0.0.1")
 			if err != nil {
 				return err
 			}
