@@ -34,11 +34,7 @@ func TestDamagedIndex(t *testing.T) {
 
 	n, stop := run(t, o)
 	tip := n.Store().View().Height()
-	awaitHeight(n, tip+3)
-	for built := false; !built; time.Sleep(time.Millisecond) { // until then there is nothing to wait for
-		_, _, built = n.index.Tip()
-	}
-	n.index.Wait(t.Context(), tip+3)
+	awaitIndex(t, n, tip+3)
 	if first, height, ok := n.index.Tip(); !ok || first != 1 || height < tip+3 {
 		t.Errorf("the index holds heights %d to %d (%v), want 1 to %d", first, height, ok, tip+3)
 	}

@@ -57,8 +57,7 @@ func (i cosmosID) id() types.BlockID {
 func TestForeignBlock(t *testing.T) {
 	home, c := newHome(t)
 	n, stop := run(t, Options{Home: home, Config: c, Pace: Pace{Commit: time.Millisecond, Hasty: true}})
-	awaitHeight(n, 3)
-	n.index.Wait(t.Context(), 3)
+	awaitIndex(t, n, 3)
 	read := func(path string, into any) {
 		t.Helper()
 		answer, err := http.Get(n.API() + path)

@@ -14,8 +14,7 @@ func TestOffline(t *testing.T) {
 	home, c := newHome(t)
 	o := Options{Home: home, Config: c, Pace: Pace{Commit: time.Millisecond, Hasty: true}}
 	n, stop := run(t, o)
-	awaitHeight(n, 4)
-	n.index.Wait(t.Context(), 4)
+	awaitIndex(t, n, 4)
 	if _, err := OpenOffline(home); err == nil {
 		t.Error("the home of a node that runs was opened")
 	}

@@ -209,9 +209,22 @@ func TestKeeperFollows(t *testing.T) {
 func reach(t testing.TB, o Options, h chain.Height) {
 	t.Helper()
 	n, stop := run(t, o)
-	awaitHeight(n, h)
+	awaitIndex(t, n, h)
 	if err := stop(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// awaitIndex waits until a node and its index, if it has one, are at a height.
+func awaitIndex(t testing.TB, n *Node, h chain.Height) {
+	t.Helper()
+	awaitHeight(n, h)
+	for n.index != nil {
+		n.index.Wait(t.Context(), h)
+		if _, at, ok := n.index.Tip(); ok && at >= h || t.Context().Err() != nil {
+			return
+		}
+		time.Sleep(time.Millisecond) // nothing is built yet
 	}
 }
 
