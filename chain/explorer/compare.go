@@ -203,7 +203,7 @@ func sourceOf(p *Proof, s *Shown, n names) (map[string]any, error) {
 		}
 		record = v
 	case s.Record == nil:
-		record = n.noun(newNoun(s.Key.Table, s.Key.ID))
+		record = n.noun(consensus.NewRecord(s.Key.Table, s.Key.ID))
 	default:
 		v, err := Readable(n.network, s.Key, s.Record)
 		if err != nil {

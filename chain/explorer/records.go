@@ -22,50 +22,6 @@ type Record struct {
 	AsOf
 }
 
-// newNoun returns an empty record of a table.
-func newNoun(t chain.Table, key string) chain.CBOR {
-	switch t {
-	case chain.TableGlobal:
-		return new(chain.Global)
-	case chain.TableAccount:
-		return new(chain.Account)
-	case chain.TableMiner:
-		return new(chain.Miner)
-	case chain.TableSector:
-		return new(chain.Sector)
-	case chain.TablePartition:
-		return new(chain.Partition)
-	case chain.TableOrder:
-		return new(chain.Order)
-	case chain.TableDeal:
-		return new(chain.Deal)
-	case chain.TableChannel:
-		return new(chain.Channel)
-	case chain.TableBeacon:
-		return new(chain.Beacon)
-	case chain.TableParams:
-		return new(consensus.Params)
-	case chain.TableProposal:
-		return new(chain.Proposal)
-	case chain.TableQueue:
-		if _, _, index := chain.ParseQueueID(key); index == 0 {
-			return new(chain.QueueHead)
-		}
-		return new(chain.QueueItem)
-	case chain.TableCopies:
-		return new(chain.Copies)
-	case chain.TableServed:
-		return new(chain.Served)
-	case chain.TableVoters:
-		return new(chain.VoteSet)
-	case chain.TableVoteKey:
-		return new(chain.VoteKey)
-	case chain.TableCandidate:
-		return new(chain.Candidate)
-	}
-	return new(chain.Empty)
-}
-
 // keySizes are the lengths that a table's keys may have.
 func keySizes(t chain.Table) (least, most int) {
 	switch t.Shape() {
@@ -162,7 +118,7 @@ func (a *API) treeOf(q *query, proven bool) (*state.Tree, *chain.Global, error) 
 
 // Readable decodes a record as the API shows it.
 func Readable(n chain.Network, k chain.Key, record []byte) (map[string]any, error) {
-	v := newNoun(k.Table, k.ID)
+	v := consensus.NewRecord(k.Table, k.ID)
 	if err := chain.Decode(record, v); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", chain.FormatPath(k, n), err)
 	}

@@ -50,7 +50,7 @@ func Schema() ([]byte, error) {
 	}
 	s.typeOf(reflect.TypeFor[chain.Global]())
 	for name, of := range provables {
-		record := reflect.TypeOf(newNoun(of.table, "")).Elem()
+		record := reflect.TypeOf(consensus.NewRecord(of.table, "")).Elem()
 		if name == answerParams {
 			record = reflect.TypeFor[consensus.Params]()
 		}

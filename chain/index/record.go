@@ -60,32 +60,9 @@ func parseRecord(k chain.Key, row []byte) (*Record, error) {
 // candidates; a block's beacon is in its Block.
 func mirrored(t chain.Table) chain.CBOR {
 	switch t {
-	case chain.TableGlobal:
-		return new(chain.Global)
-	case chain.TableAccount:
-		return new(chain.Account)
-	case chain.TableMiner:
-		return new(chain.Miner)
-	case chain.TableSector:
-		return new(chain.Sector)
-	case chain.TablePartition:
-		return new(chain.Partition)
-	case chain.TableOrder:
-		return new(chain.Order)
-	case chain.TableDeal:
-		return new(chain.Deal)
-	case chain.TableChannel:
-		return new(chain.Channel)
-	case chain.TableVoters:
-		return new(chain.VoteSet)
-	case chain.TableVoteKey:
-		return new(chain.VoteKey)
-	case chain.TableProposal:
-		return new(chain.Proposal)
-	case chain.TableServed:
-		return new(chain.Served)
-	case chain.TableParams:
-		return new(consensus.Params)
+	case chain.TableGlobal, chain.TableAccount, chain.TableMiner, chain.TableSector, chain.TablePartition, chain.TableOrder, chain.TableDeal,
+		chain.TableChannel, chain.TableVoters, chain.TableVoteKey, chain.TableProposal, chain.TableServed, chain.TableParams:
+		return consensus.NewRecord(t, "")
 	}
 	return nil
 }
