@@ -33,6 +33,7 @@ type query struct {
 	view   *state.View     // nil before genesis
 	global *chain.Global   // of snap, if the answer is from there; else of view
 	snap   *index.Snapshot // nil while the index is built or off
+	now    *index.Now      // of snap, once it was asked for
 
 	present  AsOf // of view
 	syncing  bool

@@ -22,6 +22,10 @@ func (q *query) rewardWindows(s *index.Snapshot, address []byte) (*RewardWindows
 	if err != nil {
 		return nil, err
 	}
+	return q.windowsOf(s, address, l)
+}
+
+func (q *query) windowsOf(s *index.Snapshot, address []byte, l *index.Ledger) (*RewardWindows, error) {
 	out := &RewardWindows{Total: l.Earned.Rewards()}
 	for days, into := range map[uint64]*chain.Amount{1: &out.Day, 7: &out.Week, 30: &out.Month} {
 		e, err := s.EarnedSince(address, l, before(q.global.Time, days*index.Day))
@@ -65,17 +69,19 @@ func (q *query) minerFigures(s *index.Snapshot, m *chain.Miner) (*MinerFigures, 
 	if err != nil {
 		return nil, err
 	}
-	present, err := s.Now()
-	if err != nil {
-		return nil, err
+	if q.now == nil { // a list has many miners
+		if q.now, err = s.Now(); err != nil {
+			return nil, err
+		}
 	}
+	present := q.now
 	e := &l.Earned
 	out := &MinerFigures{PowerShare: shareOf(m.Power, present.Point.Levels.Power), SectorsByState: SectorCounts{PreCommitted: l.PreCommitted,
 		Active: m.Sectors - m.Faulty, Faulty: m.Faulty, Expired: e.Expired, Dropped: e.Dropped, Lost: e.Lost, Terminated: e.Terminated}}
 	if out.Rank, err = q.api.ranks.of(s, present.Ranked, m.ID); err != nil {
 		return nil, err
 	}
-	out.RewardWindows, err = q.rewardWindows(s, address.Bytes())
+	out.RewardWindows, err = q.windowsOf(s, address.Bytes(), l)
 	return out, err
 }
 

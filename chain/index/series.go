@@ -1,8 +1,8 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -161,17 +161,20 @@ func overRows[T any, P interface {
 	})
 }
 
-// last reads the last row from a key on and before another.
+// last reads the last row from a key on and before another. All looks of a
+// snapshot share an iterator: to open one takes longer than the look.
 func (s *Snapshot) last(from, to []byte, v chain.CBOR) (found bool, err error) {
-	it, err := s.snap.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
-	if err != nil {
-		return false, fmt.Errorf("read index: %w", err)
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	if s.look == nil {
+		if s.look, err = s.snap.NewIter(nil); err != nil {
+			return false, fmt.Errorf("read index: %w", err)
+		}
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	if !it.Last() {
-		return false, it.Error()
+	if !s.look.SeekLT(to) || bytes.Compare(s.look.Key(), from) < 0 {
+		return false, s.look.Error()
 	}
-	if err := parse(it.Value(), v); err != nil {
+	if err := parse(s.look.Value(), v); err != nil {
 		return false, fmt.Errorf("decode row %c: %w", from[0], err)
 	}
 	return true, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -21,6 +22,9 @@ type Snapshot struct {
 
 	snap *pebble.Snapshot
 	done func()
+
+	looking sync.Mutex
+	look    *pebble.Iterator // of last; nil until it is needed
 }
 
 // Snapshot takes a snapshot: ErrBuilding while there is nothing to read.
@@ -45,7 +49,11 @@ func (x *Index) Snapshot() (*Snapshot, error) {
 // Close lets go of the snapshot.
 func (s *Snapshot) Close() error {
 	defer s.done()
-	return s.snap.Close()
+	var err error
+	if s.look != nil {
+		err = s.look.Close()
+	}
+	return errors.Join(err, s.snap.Close())
 }
 
 // Page is a place in a list and how much of the list is wanted.

@@ -33,7 +33,7 @@ var asked = map[string][]string{
 	"/v1/market/candles":         {"interval=1h"},
 	"/v1/events":                 {"kind=dealMatched", "kind=sectorFaulty", "sortDesc=false"},
 	"/v1/rewards":                {"address={address}"},
-	"/v1/series":                 {"name=price", "name=deals"},
+	"/v1/series":                 {"name=price", "name=dealsActive"},
 	"/v1/sectors":                {"state=faulty", "state=active,expired"},
 	"/v1/search/suggest":         {"q={deal}", "q={address}"},
 	"/v1/search":                 {"q={deal}", "q={address}", "q={root}", "q={hash}", "q={miner}"},
