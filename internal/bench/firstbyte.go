@@ -19,7 +19,7 @@ const roundTrip = 20 * time.Millisecond
 // firstBytes measures how long the first byte of the file takes over a link with a round trip, the
 // channel open: by a new connection over TCP and over QUIC, and by one that stands.
 func (m *market) firstBytes(ctx context.Context) (rows []Row, err error) {
-	for _, x := range []struct{ network, transport string }{{"tcp", "/tcp/"}, {"udp", "/quic-v1"}} {
+	for _, x := range []struct{ network, transport string }{{"tcp", overTCP}, {"udp", overQUIC}} {
 		var cold, warm []float64
 		for range m.cfg.Rounds {
 			c, w, err := m.firstByte(ctx, x.network, x.transport)

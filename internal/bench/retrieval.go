@@ -45,6 +45,12 @@ const (
 	shapedBytes = 256 << 20 // that shaped sellers send at most, so that they do not take all day
 )
 
+// What an address of the shop has in it, by transport.
+const (
+	overTCP  = "/tcp/"
+	overQUIC = "/quic-v1"
+)
+
 // spent is what moving the payload once took: seconds on the clock, and of the processors for
 // each side.
 type spent struct{ clock, buyer, seller float64 }
@@ -133,7 +139,7 @@ type market struct {
 	sha256 [sha256.Size]byte
 	packed *pack.Packed
 	shop   *shopProcess
-	host   *p2p.Host
+	hosts  map[string]*p2p.Host // by transport: a host keeps to the connection that it has
 	book   *ledger.Ledger
 	till   *till
 	others []io.Closer
@@ -180,8 +186,13 @@ func (m *market) open(ctx context.Context) (err error) {
 	if m.book, err = ledger.Open(filepath.Join(m.cfg.Dir, "buyer-ledger"), ledger.Options{}); err != nil {
 		return err
 	}
-	m.host, err = m.newHost("buyer-key")
-	return err
+	m.hosts = map[string]*p2p.Host{}
+	for transport, key := range map[string]string{overTCP: "buyer-key", overQUIC: "buyer-key-quic"} {
+		if m.hosts[transport], err = m.newHost(key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newHost makes a host that only dials.
@@ -197,8 +208,10 @@ func (m *market) close() {
 	for _, o := range slices.Backward(m.others) {
 		_ = o.Close()
 	}
-	if m.host != nil {
-		_ = m.host.Close()
+	for _, host := range m.hosts {
+		if host != nil {
+			_ = host.Close()
+		}
 	}
 	if m.book != nil {
 		_ = m.book.Close()
@@ -240,10 +253,10 @@ func (m *market) measures(ctx context.Context) ([]*measure, error) {
 	}
 	all := m.cfg.Size
 	out := []*measure{
-		{"paid", []string{"free", besideNginx}, all, get("/tcp/", stallPaid), nil},
-		{"free", nil, all, get("/tcp/", stallFree), nil},
-		{"paid, QUIC", []string{"free, QUIC"}, all, get("/quic-v1", stallPaid), nil},
-		{"free, QUIC", nil, all, get("/quic-v1", stallFree), nil},
+		{"paid", []string{"free", besideNginx}, all, get(overTCP, stallPaid), nil},
+		{"free", nil, all, get(overTCP, stallFree), nil},
+		{"paid, QUIC", []string{"free, QUIC"}, all, get(overQUIC, stallPaid), nil},
+		{"free, QUIC", nil, all, get(overQUIC, stallFree), nil},
 	}
 	if nginx, curl, openssl := m.program("nginx"), m.program("curl"), m.program("openssl"); nginx != "" && curl != "" && openssl != "" {
 		server, err := startNginx(m, nginx)
@@ -264,7 +277,7 @@ func (m *market) measures(ctx context.Context) ([]*measure, error) {
 		n := min(all, shapedBytes)
 		shaped := func(count int) func(context.Context) (spent, error) {
 			return func(ctx context.Context) (spent, error) {
-				return m.fetch(ctx, nowhere{}, "/tcp/", n, []int{stallShaped, stallShaped + 1, stallShaped + 2, stallShaped + 3}[:count]...)
+				return m.fetch(ctx, nowhere{}, overTCP, n, []int{stallShaped, stallShaped + 1, stallShaped + 2, stallShaped + 3}[:count]...)
 			}
 		}
 		out = append(out, &measure{"four shaped sellers", []string{"one of them"}, n, shaped(4), nil}, &measure{"one of them", nil, n, shaped(1), nil})
@@ -305,7 +318,7 @@ func (m *market) request(transport string, stalls ...int) (buyer.TransferRequest
 
 // fetch gets the first n bytes of the file, or all of it if n is 0, from some stalls.
 func (m *market) fetch(ctx context.Context, to io.WriterAt, transport string, n uint64, stalls ...int) (spent, error) {
-	b, err := m.newBuyer(m.host)
+	b, err := m.newBuyer(m.hosts[transport])
 	if err != nil {
 		return spent{}, err
 	}
@@ -343,5 +356,5 @@ func (m *market) fetchFile(ctx context.Context) (spent, error) {
 	}
 	defer os.Remove(path)
 	defer file.Close()
-	return m.fetch(ctx, file, "/tcp/", 0, stallPaid)
+	return m.fetch(ctx, file, overTCP, 0, stallPaid)
 }

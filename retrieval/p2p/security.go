@@ -11,5 +11,5 @@ import (
 // which agrees on the multiplexer in the same round trip; else Noise, which every
 // libp2p node speaks. QUIC has TLS built in.
 func secured() libp2p.Option {
-	return libp2p.ChainOptions(libp2p.Security(tls.ID, tls.New), libp2p.Security(noise.ID, noise.New))
+	return libp2p.ChainOptions(libp2p.Security(tls.ID, newGatheredTLS), libp2p.Security(noise.ID, noise.New))
 }
