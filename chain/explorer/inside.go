@@ -2,7 +2,9 @@ package explorer
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/url"
 )
 
 // Call answers a GET of a path of the API, with its query, to a caller in the
@@ -21,6 +23,39 @@ func (a *API) Call(ctx context.Context, path string) (any, error) {
 		return nil, a.explain(r, out.Header().Get(headerRequestID), out.err)
 	}
 	return out.value, nil
+}
+
+// Caller answers GETs of the API in the same process; *API is one.
+type Caller interface {
+	Call(ctx context.Context, path string) (any, error)
+}
+
+// CallFor asks for a path whose answer is a *T; query are names and values of its
+// parameters, of which empty ones are left out.
+func CallFor[T any](ctx context.Context, c Caller, path string, query ...string) (*T, error) {
+	if q := EncodeQuery(query...); q != "" {
+		path += "?" + q
+	}
+	got, err := c.Call(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	out, ok := got.(*T)
+	if !ok {
+		return nil, fmt.Errorf("%s answers with %T, want %T", path, got, out)
+	}
+	return out, nil
+}
+
+// EncodeQuery writes names and values as a query, without those that are empty.
+func EncodeQuery(query ...string) string {
+	q := url.Values{}
+	for i := 0; i+1 < len(query); i += 2 {
+		if query[i+1] != "" {
+			q.Set(query[i], query[i+1])
+		}
+	}
+	return q.Encode()
 }
 
 // taken is a ResponseWriter that takes an answer before it is written.

@@ -132,26 +132,9 @@ func (v *visit) bounded(name string, usual, most int) (int, error) {
 	return min(n, most), nil
 }
 
-// ask asks the API; query are names and values, of which empty ones are left out.
+// ask asks the API, as explorer.CallFor does.
 func ask[T any](v *visit, path string, query ...string) (*T, error) {
-	q := url.Values{}
-	for i := 0; i+1 < len(query); i += 2 {
-		if query[i+1] != "" {
-			q.Set(query[i], query[i+1])
-		}
-	}
-	if len(q) > 0 {
-		path += "?" + q.Encode()
-	}
-	got, err := v.source.Call(v.r.Context(), path)
-	if err != nil {
-		return nil, err
-	}
-	out, ok := got.(*T)
-	if !ok {
-		return nil, fmt.Errorf("%s answers with %T, want %T", path, got, out)
-	}
-	return out, nil
+	return explorer.CallFor[T](v.r.Context(), v.source, path, query...)
 }
 
 func refusal(status int, format string, args ...any) *explorer.Problem {

@@ -2,7 +2,6 @@ package page
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -44,32 +43,9 @@ func (p *Page) visit(r *http.Request) (*visit, error) {
 
 func (v *visit) context() context.Context { return v.r.Context() }
 
-// ask asks the API; query are names and values of its parameters, of which
-// empty ones are left out.
+// ask asks the API, as explorer.CallFor does.
 func ask[T any](v *visit, path string, query ...string) (*T, error) {
-	if q := encode(query...); q != "" {
-		path += "?" + q
-	}
-	got, err := v.page.source.Call(v.context(), path)
-	if err != nil {
-		return nil, err
-	}
-	out, ok := got.(*T)
-	if !ok {
-		return nil, fmt.Errorf("%s answers with %T, want %T", path, got, out)
-	}
-	return out, nil
-}
-
-// encode writes names and values as a query, without those that are empty.
-func encode(query ...string) string {
-	q := url.Values{}
-	for i := 0; i+1 < len(query); i += 2 {
-		if query[i+1] != "" {
-			q.Set(query[i], query[i+1])
-		}
-	}
-	return q.Encode()
+	return explorer.CallFor[T](v.context(), v.page.source, path, query...)
 }
 
 // part is a part of the page's path, escaped for a path of the API.
@@ -92,7 +68,7 @@ func (v *visit) pager(next string, query ...string) []anchor {
 
 // at is a path with a query.
 func at(path string, query ...string) string {
-	if q := encode(query...); q != "" {
+	if q := explorer.EncodeQuery(query...); q != "" {
 		return path + "?" + q
 	}
 	return path
