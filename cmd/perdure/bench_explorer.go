@@ -93,10 +93,10 @@ func runBenchExplorer(cmd *cobra.Command, g *globals, o benchExplorerOptions) er
 	}
 	run := func(c bench.Config) error {
 		c.Rounds = o.rounds
-		rows, failed := bench.Explorer(cmd.Context(), bench.ExplorerConfig{Config: c, Size: scale.Of(o.deals), Parts: o.parts,
+		rows, notes, failed := bench.Explorer(cmd.Context(), bench.ExplorerConfig{Config: c, Size: scale.Of(o.deals), Parts: o.parts,
 			Process: []string{self, "bench", explorerProcess}, Export: []string{self, "index", "export"},
 			Time: o.time, Callers: o.callers, Messages: o.messages, Blocks: o.blocks, Listeners: o.listeners})
-		return errors.Join(reportBench(cmd, g, "explorer", rows), failed)
+		return errors.Join(reportBench(cmd, g, "explorer", rows, notes...), failed)
 	}
 	if o.dir == "" {
 		return withBenchDir(cmd, "", run)

@@ -27,9 +27,10 @@ type Config struct {
 
 // Report is what one benchmark found.
 type Report struct {
-	Bench   string  `json:"bench"`
-	Machine Machine `json:"machine"`
-	Rows    []Row   `json:"rows"`
+	Bench   string   `json:"bench"`
+	Machine Machine  `json:"machine"`
+	Rows    []Row    `json:"rows"`
+	Notes   []string `json:"notes,omitempty"` // what was left out, and why
 }
 
 // Row is one measured figure.

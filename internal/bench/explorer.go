@@ -30,7 +30,10 @@ type ExplorerConfig struct {
 	Listeners int           // to a node's stream of events
 }
 
-type explorerBench struct{ ExplorerConfig }
+type explorerBench struct {
+	ExplorerConfig
+	notes []string
+}
 
 // explorerPart is one part of the benchmark.
 type explorerPart struct {
@@ -56,13 +59,13 @@ func ExplorerParts() (names []string) {
 }
 
 // Explorer measures the explorer over a big chain and beside the engine's own
-// RPC. A part that fails does not keep the others from being measured: its error
-// comes with the rows of those.
-func Explorer(ctx context.Context, c ExplorerConfig) (rows []Row, err error) {
-	e := &explorerBench{c}
+// RPC; notes say what it left out, and why. A part that fails does not keep the
+// others from being measured: its error comes with the rows of those.
+func Explorer(ctx context.Context, c ExplorerConfig) (rows []Row, notes []string, err error) {
+	e := &explorerBench{ExplorerConfig: c}
 	for _, name := range c.Parts {
 		if !slices.Contains(ExplorerParts(), name) {
-			return nil, fmt.Errorf("part %q: want %s", name, strings.Join(ExplorerParts(), ", "))
+			return nil, nil, fmt.Errorf("part %q: want %s", name, strings.Join(ExplorerParts(), ", "))
 		}
 	}
 	for _, p := range explorerParts {
@@ -75,10 +78,10 @@ func Explorer(ctx context.Context, c ExplorerConfig) (rows []Row, err error) {
 		}
 		rows = append(rows, found...)
 		if ctx.Err() != nil {
-			return rows, err
+			break
 		}
 	}
-	return rows, err
+	return rows, e.notes, err
 }
 
 // dir is a directory of the benchmark's.
@@ -104,10 +107,11 @@ func (e *explorerBench) answers(ctx context.Context) (rows []Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, server.close()) }()
-	routes, err := answering(ctx, open.URL, routesOf(open.Names), e.Log)
+	routes, refused, err := answering(ctx, open.URL, routesOf(open.Names))
 	if err != nil {
 		return nil, err
 	}
+	e.notes = append(append(e.notes, leftOut()...), refused...)
 	e.Log("%d routes, %d callers at once", len(routes), e.Callers)
 	server.fresh()
 	load := &Load{URL: open.URL, Callers: e.Callers, Warm: e.Time / 5, Time: e.Time, Routes: routes, Seed: uint64(time.Now().UnixNano())}

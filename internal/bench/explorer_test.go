@@ -3,9 +3,13 @@ package bench
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -56,24 +60,85 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestRoutes makes paths for every list and detail of the API: of each pattern
-// something is left out only if it is known to be neither.
+// TestRoutes asks the process that serves a small chain for every list and detail
+// of the API: all answer, in every form, and what is left out is known to be neither.
 func TestRoutes(t *testing.T) {
-	names := scale.Samples{"deal": {"7"}, "miner": {"t01000"}, "sector": {"t01001/5"}, "address": {"t1a"}, "height": {"3"}, "block": {"4"},
-		"hash": {"ab"}, "order": {"9"}, "channel": {"2"}, "record": {"deal/00"}, "root": {"bafy"}, "piece": {"baga"}}
-	seen := map[string]string{}
-	for _, r := range routesOf(names) {
-		seen[r.Name] = r.Paths[0]
+	open := served(t)
+	routes, notes, err := answering(t.Context(), open.URL, routesOf(open.Names))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"/v1/deals/{deal}": "/v1/deals/7", "/v1/sectors/{miner}/{number}": "/v1/sectors/t01001/5",
-		"/v1/blocks/{height}": "/v1/blocks/4", "/v1/deals?client={address}": "/v1/deals?client=t1a", "/v1/deals": "/v1/deals",
-		"/v1/state/{table}/{key}": "/v1/state/deal/00", "/v1/miners/{miner}/sectors?state=active": "/v1/miners/t01000/sectors?state=active"} {
-		if seen[name] != want {
-			t.Errorf("%s is asked as %q, want %q", name, seen[name], want)
+	for _, note := range notes {
+		t.Error(note)
+	}
+	measured := map[string]bool{}
+	for _, r := range routes {
+		pattern, _, _ := strings.Cut(r.Name, "?")
+		measured[pattern] = true
+		for _, path := range r.Paths {
+			if strings.Contains(path, "{") {
+				t.Errorf("%s is asked as %s", r.Name, path)
+			}
 		}
 	}
-	if len(explorer.Paths()) < 30 {
-		t.Errorf("the API has %d routes", len(explorer.Paths()))
+	paths := explorer.Paths()
+	for _, pattern := range paths {
+		if measured[pattern] == (unmeasured[pattern] != "") {
+			t.Errorf("%s is measured: %t; left out as %q", pattern, measured[pattern], unmeasured[pattern])
+		}
+	}
+	for _, table := range []map[string]string{unmeasured, required} {
+		for pattern := range table {
+			if !slices.Contains(paths, pattern) {
+				t.Errorf("%s is no route of the API", pattern)
+			}
+		}
+	}
+	for pattern := range asked {
+		if !measured[pattern] {
+			t.Errorf("%s is asked in other forms, but not measured", pattern)
+		}
+	}
+}
+
+// served runs the process that serves a small chain on which blocks have come.
+func served(t *testing.T) *serverOpen {
+	t.Helper()
+	config, err := json.Marshal(childConfig{Server: &serverConfig{t.TempDir(), scale.Of(1000), 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, stop := io.Pipe()
+	answer, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := RunExplorerChild(t.Context(), io.MultiReader(strings.NewReader(string(config)+"\n"), in), out)
+		ended <- errors.Join(err, out.CloseWithError(err))
+	}()
+	t.Cleanup(func() {
+		stop.Close()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	open := new(serverOpen)
+	if err := json.NewDecoder(answer).Decode(open); err != nil {
+		t.Fatal(err)
+	}
+	return open
+}
+
+// TestFill puts names into patterns.
+func TestFill(t *testing.T) {
+	names := scale.Samples{"deal": {"7"}, "miner": {"t01000"}, "sector": {"t01001/5"}, "address": {"t1a"}, "height": {"3"}, "block": {"4"},
+		"record": {"deal/00"}, "table": {"global"}, "validator": {"ab"}}
+	for pattern, want := range map[string]string{"/v1/deals/{deal}": "/v1/deals/7", "/v1/sectors/{miner}/{number}/events": "/v1/sectors/t01001/5/events",
+		"/v1/blocks/{height}/votes": "/v1/blocks/4/votes", "/v1/deals?client={address}&miner={miner}": "/v1/deals?client=t1a&miner=t01000", "/v1/deals": "/v1/deals",
+		"/v1/state/{table}/{key}": "/v1/state/deal/00", "/v1/state/{table}/": "/v1/state/global/", "/v1/validators/{address}": "/v1/validators/ab",
+		"/v1/orders/{order}": "/v1/orders/{order}"} {
+		if have := fill(pattern, names, rand.New(rand.NewPCG(1, 2))); have != want {
+			t.Errorf("%s is asked as %q, want %q", pattern, have, want)
+		}
 	}
 }
 
@@ -104,10 +169,10 @@ func TestLateness(t *testing.T) {
 
 // TestPart refuses a part that there is not, before anything is made.
 func TestPart(t *testing.T) {
-	if _, err := Explorer(t.Context(), ExplorerConfig{Parts: []string{"speed"}}); err == nil || !strings.Contains(err.Error(), "follow, rebuild") {
+	if _, _, err := Explorer(t.Context(), ExplorerConfig{Parts: []string{"speed"}}); err == nil || !strings.Contains(err.Error(), "follow, rebuild") {
 		t.Errorf("an unknown part: %v", err)
 	}
-	e := &explorerBench{ExplorerConfig{Config: Config{Dir: t.TempDir(), Rounds: 1, Log: func(string, ...any) {}}, Blocks: 3, Messages: 10}}
+	e := &explorerBench{ExplorerConfig: ExplorerConfig{Config: Config{Dir: t.TempDir(), Rounds: 1, Log: func(string, ...any) {}}, Blocks: 3, Messages: 10}}
 	rows, err := e.rebuilding(t.Context())
 	if err != nil || len(rows) != 1 || rows[0].Ratio == nil || rows[0].Median <= 0 {
 		t.Errorf("rebuilding: %+v, %v", rows, err)
