@@ -220,58 +220,49 @@ func (e *explorerBench) latest(ctx context.Context) (rows []Row, err error) {
 	return []Row{versus("/v1/blocks/latest, one core", "/s", "CometBFT's /block", times, perSecond)}, nil
 }
 
-// live measures how soon many listeners hear what a block did.
+// streams are the ways to listen to a node.
+var streams = []struct {
+	name, path string
+	socket     bool
+}{{"server-sent events", "/v1/events/stream", false}, {"WebSockets", "/v1/live", true}}
+
+// live measures how soon many listeners hear what a block did, of each way on a
+// node of its own.
 func (e *explorerBench) live(ctx context.Context) (rows []Row, err error) {
+	for _, of := range streams {
+		e.Log("%d listeners: %s", e.Listeners, of.name)
+		c := &listenConfig{URL: of.path + "?topics=block,message", Socket: of.socket, Listeners: e.Listeners, Time: 2 * e.Time}
+		late, memory, err := e.listened(ctx, c)
+		if err != nil {
+			return rows, fmt.Errorf("%s: %w", of.name, err)
+		}
+		rows = append(rows, Row{Name: fmt.Sprintf("last of %d listeners has heard all of a block: %s", e.Listeners, of.name), Unit: "ms", Figure: figure(late)},
+			plain("blocks that they heard of, each frame once: "+of.name, "", float64(len(late))),
+			plain("resident at most, the whole node: "+of.name, "MiB", mebibytes(memory)))
+	}
+	return rows, nil
+}
+
+// listened has listeners hear of the blocks of a new node. The URL is as yet the
+// path on it.
+func (e *explorerBench) listened(ctx context.Context, c *listenConfig) (late []float64, memory uint64, err error) {
 	node, open, err := e.node(min(e.Messages, 20), false)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, node.close()) }()
 	if err := node.grown(ctx, 3); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	e.Log("%d listeners", e.Listeners)
+	c.URL = open.API + c.URL
 	var all []heard
-	c := &listenConfig{URL: open.API + "/v1/events/stream?topics=block,message", Listeners: e.Listeners, Time: 2 * e.Time}
 	if err := askChild(e.Process, &childConfig{Listen: c}, &all); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	at, err := node.heights()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	late, err := lateness(all, at, e.Listeners)
-	if err != nil {
-		return nil, err
-	}
-	f := figure(late)
-	return []Row{
-		{Name: fmt.Sprintf("last of %d listeners has heard all of a block", e.Listeners), Unit: "ms", Figure: f},
-		plain("blocks that they heard of", "", float64(len(late))),
-		plain("resident at most, the whole node", "MiB", mebibytes(node.memory())),
-	}, nil
-}
-
-// lateness is how long after the commit of each height the last listener had the
-// last frame, in milliseconds. Each listener must have had the same frames once, of
-// every height between the first and the last that all had heard of.
-func lateness(all []heard, at stamps, listeners int) (late []float64, err error) {
-	slices.SortFunc(all, func(a, b heard) int { return int(a.Height) - int(b.Height) })
-	whole := slices.DeleteFunc(slices.Clone(all), func(h heard) bool { return h.Listeners < listeners })
-	if len(whole) < 4 {
-		return nil, fmt.Errorf("all listeners heard of %d blocks only", len(whole))
-	}
-	whole = whole[1 : len(whole)-1] // some joined in the first, some left in the last
-	for i, h := range whole {
-		if h.Least != h.Most || h.Doubles > 0 {
-			err = errors.Join(err, fmt.Errorf("height %d: listeners heard %d to %d frames, %d of them twice", h.Height, h.Least, h.Most, h.Doubles))
-		}
-		if i > 0 && h.Height != whole[i-1].Height+1 {
-			err = errors.Join(err, fmt.Errorf("no listener heard of height %d", h.Height-1))
-		}
-		if committed, ok := at[h.Height]; ok {
-			late = append(late, float64(h.Last-committed)/1e6)
-		}
-	}
-	return late, err
+	late, err = lateness(all, at, c.Listeners)
+	return late, node.memory(), err
 }

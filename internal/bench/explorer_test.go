@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer"
 	"github.com/perdure/perdure/internal/bench/scale"
@@ -142,28 +144,100 @@ func TestFill(t *testing.T) {
 	}
 }
 
+// frames are those that TestListeners has sent: of the stream itself, of a block
+// with two messages, one of them long, and of one whose frame comes twice.
+var frames = []string{
+	`{"cursor":"c0","topic":"subscribed","type":"subscribed","tip":6,"data":{"topics":["block","message"]}}`,
+	`{"cursor":"c1","topic":"block","type":"block","height":7,"time":"t","data":{"height":99}}`,
+	`{"cursor":"c2","topic":"message","type":"message","height":7,"time":"t","data":{"text":"` + strings.Repeat("x", 100_000) + `"}}`,
+	`{"cursor":"c3","topic":"message","type":"message","height":7,"time":"t","data":{}}`,
+	`{"cursor":"c4","topic":"block","type":"block","height":8,"time":"t","data":{}}`,
+	`{"cursor":"c4","topic":"block","type":"block","height":8,"time":"t","data":{}}`,
+}
+
+// TestListeners has listeners of each kind hear the same frames, once from a
+// stream that ends and once until their time is over.
+func TestListeners(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/events/stream", func(w http.ResponseWriter, r *http.Request) {
+		for _, f := range frames {
+			fmt.Fprintf(w, "id: x\ndata: %s\n\n", f)
+		}
+	})
+	mux.HandleFunc("/v1/live", func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		for _, f := range frames {
+			if err := c.Write(r.Context(), websocket.MessageText, []byte(f)); err != nil {
+				t.Error(err)
+			}
+		}
+		c.Close(websocket.StatusNormalClosure, "")
+	})
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	for _, of := range streams {
+		all := []*listener{newListener(), newListener()}
+		for _, l := range all {
+			if err := l.listen(of.socket)(t.Context(), s.URL+of.path); err == nil {
+				t.Errorf("%s: a listener does not say that its stream has ended", of.name)
+			}
+		}
+		got := sum(all)
+		for i, want := range []heard{{7, 2, 3, 3, 0, 0}, {8, 2, 2, 2, 2, 0}} {
+			if len(got) != 2 || got[i].Last == 0 {
+				t.Fatalf("%s: heard %+v", of.name, got)
+			}
+			got[i].Last = 0
+			if got[i] != want {
+				t.Errorf("%s: heard %+v, want %+v", of.name, got[i], want)
+			}
+		}
+		c := &listenConfig{URL: s.URL + of.path, Socket: of.socket, Listeners: 3, Time: time.Minute}
+		if _, err := runListeners(t.Context(), c); err == nil || !strings.Contains(err.Error(), "cut off") {
+			t.Errorf("%s: listeners that are cut off: %v", of.name, err)
+		}
+	}
+}
+
 // TestLateness judges what listeners heard: heights at the ends do not count,
 // and frames that are missing or came twice are errors.
 func TestLateness(t *testing.T) {
-	at := stamps{}
-	var all []heard
-	for h := range 6 {
-		at[chain.Height(h)] = int64(h) * 1e9
-		all = append(all, heard{Height: chain.Height(h), Listeners: 2, Least: 3, Most: 3, Last: int64(h)*1e9 + int64(h)*1e6})
+	fresh := func() (all []heard, at stamps) {
+		at = stamps{}
+		for h := range 6 {
+			at[chain.Height(h)] = stamp{int64(h) * 1e9, 3}
+			all = append(all, heard{Height: chain.Height(h), Listeners: 2, Least: 3, Most: 3, Last: int64(h)*1e9 + int64(h)*1e6})
+		}
+		return all, at
 	}
+	all, at := fresh()
 	late, err := lateness(all, at, 2)
 	if err != nil || len(late) != 4 || late[0] != 1 || late[3] != 4 {
 		t.Errorf("late by %v, %v; want 1 to 4 ms", late, err)
 	}
-	all[2].Least, all[3].Doubles = 2, 1
-	if _, err = lateness(all, at, 2); err == nil || strings.Count(err.Error(), "height") != 2 {
-		t.Errorf("a missing and a double frame: %v", err)
+	for name, of := range map[string]struct {
+		spoil func(all []heard, at stamps) []heard
+		want  string
+	}{
+		"one listener missed a frame": {func(all []heard, _ stamps) []heard { all[2].Least = 2; return all }, "height 2 of 3 frames"},
+		"all missed a frame":          {func(all []heard, at stamps) []heard { at[2] = stamp{at[2].At, 4}; return all }, "height 2 of 4 frames"},
+		"a frame came twice":          {func(all []heard, _ stamps) []heard { all[3].Doubles = 1; return all }, "1 of them twice"},
+		"all missed a height":         {func(all []heard, _ stamps) []heard { return slices.Delete(all, 2, 3) }, "height 2"},
+		"one missed a height":         {func(all []heard, _ stamps) []heard { all[2].Listeners = 1; return all }, "height 2"},
+		"nothing is known of times":   {func(all []heard, at stamps) []heard { clear(at); return all }, "not known when"},
+		"two blocks":                  {func(all []heard, _ stamps) []heard { return all[:2] }, "2 blocks only"},
+	} {
+		all, at := fresh()
+		if _, err := lateness(of.spoil(all, at), at, 2); err == nil || !strings.Contains(err.Error(), of.want) {
+			t.Errorf("%s: %v, want %q", name, err, of.want)
+		}
 	}
-	if _, err := lateness(append(all[:2:2], all[3:]...), at, 2); err == nil || !strings.Contains(err.Error(), "height 2") {
-		t.Errorf("a missing height: %v", err)
-	}
-	if _, err := lateness(all[:2], at, 2); err == nil {
-		t.Error("two blocks are enough")
+	at[2] = stamp{0, 3}
+	if late, err := lateness(all, at, 2); err != nil || len(late) != 3 {
+		t.Errorf("a block that was committed at no known time: late by %v, %v", late, err)
 	}
 }
 
