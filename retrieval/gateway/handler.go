@@ -24,7 +24,8 @@ type Config struct {
 	// are refused with 429.
 	MaxRequests, MaxPeerRequests int
 	// MaxMemory bounds, roughly, the bytes that answers under way take up, default
-	// 1 GiB. What would take more is refused with 503, or breaks off.
+	// 1 GiB. What would take more is refused with 503, or breaks off. No client takes
+	// up more of it than it leaves to all others.
 	MaxMemory int64
 	// Stall ends a response that makes no progress for that long, default 30 s.
 	Stall time.Duration
