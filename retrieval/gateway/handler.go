@@ -37,6 +37,9 @@ type Config struct {
 	// ConvertCodecs answers format=dag-json and dag-cbor for blocks of other codecs,
 	// too, as gateways did before IPIP-524; else that is 406.
 	ConvertCodecs bool
+	// Beside are handlers that share the gateway's port and its bounds on requests and
+	// readers, by the patterns of http.ServeMux.
+	Beside map[string]http.Handler
 	// Log gets what a client cannot be told; nil: nothing.
 	Log *slog.Logger
 }
@@ -98,7 +101,10 @@ func New(cfg Config) (http.Handler, error) {
 	clean := http.NewServeMux() // redirects paths with // and .. before anything looks at them, as IPFS nodes do
 	headers := ipfs.NewHeaders(map[string][]string{"Access-Control-Expose-Headers": {headerURI}}).ApplyCors()
 	clean.Handle("/", headers.Wrap(ipfs.NewHostnameHandler(conf, backend, mux)))
-	return patience(cfg.Stall, limit(cfg.MaxRequests, cfg.MaxPeerRequests, clean)), nil
+	for pattern, beside := range cfg.Beside {
+		clean.Handle(pattern, beside)
+	}
+	return patience(cfg.Stall, Limit(cfg.MaxRequests, cfg.MaxPeerRequests, clean)), nil
 }
 
 // ready answers /health/readyz.
