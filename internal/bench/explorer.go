@@ -115,21 +115,21 @@ func (e *explorerBench) answers(ctx context.Context) (rows []Row, err error) {
 	e.Log("%d routes, %d callers at once", len(routes), e.Callers)
 	server.fresh()
 	load := &Load{URL: open.URL, Callers: e.Callers, Warm: e.Time / 5, Time: e.Time, Routes: routes, Seed: uint64(time.Now().UnixNano())}
-	var loaded []Loaded
-	if err := askChild(e.Process, &childConfig{Load: load}, &loaded); err != nil {
+	var asked Asked
+	if err := askChild(e.Process, &childConfig{Load: load}, &asked); err != nil {
 		return nil, err
 	}
-	return append(answerRows(loaded, e.Time), plain("resident at most, the server of these answers", "MiB", mebibytes(server.memory()))), nil
+	return append(answerRows(&asked, e.Time), plain("resident at most, the server of these answers", "MiB", mebibytes(server.memory()))), nil
 }
 
 func mebibytes(bytes uint64) float64 { return float64(bytes) / (1 << 20) }
 
 // answerRows has a row for each route and one for all: the 99th percentile, with
 // the median as the least and the slowest as the most.
-func answerRows(loaded []Loaded, spent time.Duration) (rows []Row) {
+func answerRows(asked *Asked, spent time.Duration) (rows []Row) {
 	ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
 	answers, worst := 0, Loaded{}
-	for _, l := range loaded {
+	for _, l := range asked.Routes {
 		answers += l.Answers
 		if l.P99 > worst.P99 {
 			worst = l
@@ -141,7 +141,8 @@ func answerRows(loaded []Loaded, spent time.Duration) (rows []Row) {
 		rows = append(rows, Row{Name: "answer: " + name, Unit: "ms p99 (p50-most)", Figure: Figure{ms(l.P99), ms(l.Median), ms(l.Most)}})
 	}
 	return append(rows, Row{Name: "slowest route: " + worst.Name, Unit: "ms p99 (p50-most)", Figure: Figure{ms(worst.P99), ms(worst.Median), ms(worst.Most)}},
-		plain("answers, all routes", "/s", float64(answers)/spent.Seconds()))
+		plain("answers, all routes", "/s", float64(answers)/spent.Seconds()),
+		plain("processor time of the callers, an answer", "µs", float64(asked.Processor.Nanoseconds())/float64(max(asked.Answers, 1))/1e3))
 }
 
 // node starts a process that is a whole node. On one core it is held there by
@@ -206,15 +207,15 @@ func (e *explorerBench) latest(ctx context.Context) (rows []Row, err error) {
 	for n := range e.Rounds {
 		e.Log("requests for the newest block: %d of %d", n+1, e.Rounds)
 		for i, of := range []struct{ url, path string }{{open.API, "/v1/blocks/latest"}, {open.RPC, "/block"}} {
-			var loaded []Loaded
+			var asked Asked
 			load := &Load{URL: of.url, Callers: 16, Warm: e.Time / 10, Time: e.Time / 2, Routes: []LoadRoute{{of.path, []string{of.path}}}}
-			if err := askChild(e.Process, &childConfig{Load: load}, &loaded); err != nil {
+			if err := askChild(e.Process, &childConfig{Load: load}, &asked); err != nil {
 				return nil, err
 			}
-			if l := loaded[0]; l.Answers == 0 || l.Refused > 0 {
+			if l := asked.Routes[0]; l.Answers == 0 || l.Refused > 0 {
 				return nil, fmt.Errorf("%s: %d of %d answers were refused", of.path, l.Refused, l.Answers)
 			}
-			times[i] = append(times[i], float64(load.Time.Nanoseconds())/float64(loaded[0].Answers))
+			times[i] = append(times[i], float64(load.Time.Nanoseconds())/float64(asked.Routes[0].Answers))
 		}
 	}
 	return []Row{versus("/v1/blocks/latest, one core", "/s", "CometBFT's /block", times, perSecond)}, nil

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,46 +19,6 @@ import (
 	"github.com/perdure/perdure/chain/explorer"
 	"github.com/perdure/perdure/internal/bench/scale"
 )
-
-// TestLoad has callers ask a server, through the form in which another process
-// is told to: every answer is counted once, those refused as such.
-func TestLoad(t *testing.T) {
-	var good, bad atomic.Int64
-	mux := http.NewServeMux()
-	mux.HandleFunc("/good", func(w http.ResponseWriter, _ *http.Request) { good.Add(1); fmt.Fprint(w, strings.Repeat("x", 5000)) })
-	mux.HandleFunc("/bad", func(w http.ResponseWriter, _ *http.Request) { bad.Add(1); http.Error(w, "no", http.StatusTeapot) })
-	s := httptest.NewServer(mux)
-	defer s.Close()
-	in, err := json.Marshal(childConfig{Load: &Load{URL: s.URL, Callers: 3, Time: 50 * time.Millisecond,
-		Routes: []LoadRoute{{"good", []string{"/good"}}, {"bad", []string{"/bad?a=1", "/bad?a=2"}}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if err := RunExplorerChild(t.Context(), bytes.NewReader(append(in, '\n')), &out); err != nil {
-		t.Fatal(err)
-	}
-	var got []Loaded
-	if err := json.Unmarshal(out.Bytes(), &got); err != nil || len(got) != 2 {
-		t.Fatalf("%d routes, %v", len(got), err)
-	}
-	for i, want := range []struct {
-		name    string
-		answers int64
-		refused bool
-	}{{"good", good.Load(), false}, {"bad", bad.Load(), true}} {
-		l := got[i]
-		if l.Name != want.name || int64(l.Answers) != want.answers || (l.Refused == l.Answers) != want.refused || l.Median > l.P99 || l.P99 > l.Most {
-			t.Errorf("%+v; want %d answers, refused %t", l, want.answers, want.refused)
-		}
-	}
-	if want := 5000 * got[0].Answers; got[0].Bytes != want {
-		t.Errorf("%d bytes, want %d", got[0].Bytes, want)
-	}
-	if err := RunExplorerChild(t.Context(), strings.NewReader("{}\n"), &out); err == nil {
-		t.Error("a process that is told nothing did something")
-	}
-}
 
 // TestRoutes asks the process that serves a small chain for every list and detail
 // of the API: all answer, in every form, and what is left out is known to be neither.
