@@ -7,6 +7,10 @@
 // Retrieval is measured between two processes, beside the programs that people would use in its
 // place, each for itself and all in turn; there times are those of the clock, and the processor
 // time of both sides stands beside them.
+//
+// The explorer is measured over a big chain that package scale makes, between processes too: one
+// serves, one asks or listens. Times are those of the clock, but for those of the index beside the
+// execution of the same blocks.
 package bench
 
 import (
