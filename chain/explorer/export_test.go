@@ -41,7 +41,9 @@ func Busy(t testing.TB, topUps, sectors int) (*API, string) {
 	for range n.params.SeedDelay {
 		n.block()
 	}
-	n.several("worker", sectors, func(i int) chain.Body { return &chain.ProveCommit{Miner: testMiner, Number: numbers[i], Proof: []byte("ok")} })
+	n.several("worker", sectors, func(i int) chain.Body {
+		return &chain.ProveCommit{Miner: testMiner, Number: numbers[i], Proof: []byte("ok")}
+	})
 	extend := n.message("worker", 0, &chain.ExtendSectors{Miner: testMiner, Sectors: numbers, Expiration: n.params.LeastExpiration(n.store.View().Height()) + 2000})
 	n.all(extend)
 	api, _ := serve(t, n)
