@@ -18,14 +18,17 @@ type publisher struct {
 	every uint64 // blocks that a receipt waits for others to share its message; 0: nothing is published
 	keep  uint64 // published receipts that are kept to be shown; 0: all
 	book  *ledger.Ledger
-	chain interface {
-		Record(ctx context.Context, k chain.Key, into chain.CBOR) (bool, error)
-	}
+	chain recorder
 	send miner.Sender
 	log  *slog.Logger
 
 	wake  chan struct{}
 	after chain.Height // when to try again what failed
+}
+
+// recorder reads records of the chain's state; ok is false where there is none.
+type recorder interface {
+	Record(ctx context.Context, k chain.Key, into chain.CBOR) (ok bool, err error)
 }
 
 // The bounds of a batch. One receipt of a session whose buyer sees an older height
