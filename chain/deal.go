@@ -11,6 +11,9 @@ type AcceptData struct {
 // Kind implements Body.
 func (*AcceptData) Kind() Kind { return KindAcceptData }
 
+// OfMiner implements MinerBody.
+func (b *AcceptData) OfMiner() MinerID { return b.Miner }
+
 // SettleDeals pays out what the deals' proofs have earned so far. Anybody may send it.
 type SettleDeals struct {
 	Deals []uint64 `cborgen:"maxlen=256"`

@@ -224,6 +224,14 @@ type Body interface {
 	Kind() Kind
 }
 
+// MinerBody is implemented by each body that names the miner that it is about. One
+// that a body names for another reason, as a bid does those that it allows, is no
+// such miner.
+type MinerBody interface {
+	Body
+	OfMiner() MinerID
+}
+
 // NewBody returns an empty body of the kind, or false for an unknown kind.
 func NewBody(k Kind) (Body, bool) {
 	switch k {

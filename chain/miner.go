@@ -43,6 +43,9 @@ type UpdateMiner struct {
 // Kind implements Body.
 func (*UpdateMiner) Kind() Kind { return KindUpdateMiner }
 
+// OfMiner implements MinerBody.
+func (b *UpdateMiner) OfMiner() MinerID { return b.Miner }
+
 // Budget is how much a miner has proven and failed to prove of late, in parts of
 // 1/65,536 of a sector-window; both are counted down from period to period.
 type Budget struct {

@@ -56,6 +56,9 @@ type PlaceAsk struct{ Terms AskTerms }
 // Kind implements Body.
 func (*PlaceAsk) Kind() Kind { return KindPlaceAsk }
 
+// OfMiner implements MinerBody.
+func (b *PlaceAsk) OfMiner() MinerID { return b.Terms.Miner }
+
 // CancelOrder takes what is left of an order out of the book and unlocks its funds.
 type CancelOrder struct{ Order uint64 }
 

@@ -76,6 +76,9 @@ type PublishReceipts struct {
 // Kind implements Body.
 func (*PublishReceipts) Kind() Kind { return KindPublishReceipts }
 
+// OfMiner implements MinerBody.
+func (b *PublishReceipts) OfMiner() MinerID { return b.Miner }
+
 // Served is the record of what a miner claims to have served.
 type Served struct {
 	Bytes    uint64

@@ -33,6 +33,9 @@ type PreCommitSectors struct {
 // Kind implements Body.
 func (*PreCommitSectors) Kind() Kind { return KindPreCommitSectors }
 
+// OfMiner implements MinerBody.
+func (b *PreCommitSectors) OfMiner() MinerID { return b.Miner }
+
 // ProveCommit carries one part of a sector's PoRep openings: challenges
 // Part*18 to Part*18+17, or fewer in the last part.
 type ProveCommit struct {
@@ -44,6 +47,9 @@ type ProveCommit struct {
 
 // Kind implements Body.
 func (*ProveCommit) Kind() Kind { return KindProveCommit }
+
+// OfMiner implements MinerBody.
+func (b *ProveCommit) OfMiner() MinerID { return b.Miner }
 
 // SubmitWindowProof proves one partition in its open window. It has no nonce;
 // its replay key is (miner, period, deadline, partition), and its fee comes
@@ -60,6 +66,9 @@ type SubmitWindowProof struct {
 // Kind implements Body.
 func (*SubmitWindowProof) Kind() Kind { return KindSubmitWindowProof }
 
+// OfMiner implements MinerBody.
+func (b *SubmitWindowProof) OfMiner() MinerID { return b.Miner }
+
 // DeclareFaults says, before the cut-off, that sectors will not be proven.
 type DeclareFaults struct {
 	Miner   MinerID
@@ -68,6 +77,9 @@ type DeclareFaults struct {
 
 // Kind implements Body.
 func (*DeclareFaults) Kind() Kind { return KindDeclareFaults }
+
+// OfMiner implements MinerBody.
+func (b *DeclareFaults) OfMiner() MinerID { return b.Miner }
 
 // DeclareRecoveries says, before the cut-off, that faulty sectors will be
 // proven in the next window again.
@@ -79,6 +91,9 @@ type DeclareRecoveries struct {
 // Kind implements Body.
 func (*DeclareRecoveries) Kind() Kind { return KindDeclareRecoveries }
 
+// OfMiner implements MinerBody.
+func (b *DeclareRecoveries) OfMiner() MinerID { return b.Miner }
+
 // TerminateSectors ends active or faulty sectors before their term, at a price.
 type TerminateSectors struct {
 	Miner   MinerID
@@ -87,6 +102,9 @@ type TerminateSectors struct {
 
 // Kind implements Body.
 func (*TerminateSectors) Kind() Kind { return KindTerminateSectors }
+
+// OfMiner implements MinerBody.
+func (b *TerminateSectors) OfMiner() MinerID { return b.Miner }
 
 // ExtendSectors moves the expiration of active sectors to a later height.
 type ExtendSectors struct {
@@ -97,6 +115,9 @@ type ExtendSectors struct {
 
 // Kind implements Body.
 func (*ExtendSectors) Kind() Kind { return KindExtendSectors }
+
+// OfMiner implements MinerBody.
+func (b *ExtendSectors) OfMiner() MinerID { return b.Miner }
 
 // SectorState is a sector's place in its life.
 type SectorState uint64

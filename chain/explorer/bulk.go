@@ -27,12 +27,12 @@ const (
 // form is a form of whole lists.
 type form struct {
 	name, content string
-	open          func(to io.Writer, row reflect.Type) export.Writer
+	open          func(to io.Writer, columns []export.Column) export.Writer
 }
 
 var forms = []form{
-	{"csv", export.ContentCSV, func(to io.Writer, row reflect.Type) export.Writer { return export.NewCSV(to, row) }},
-	{"ndjson", export.ContentNDJSON, func(to io.Writer, _ reflect.Type) export.Writer { return export.NewNDJSON(to) }},
+	{"csv", export.ContentCSV, func(to io.Writer, columns []export.Column) export.Writer { return export.NewCSV(to, columns) }},
+	{"ndjson", export.ContentNDJSON, func(to io.Writer, _ []export.Column) export.Writer { return export.NewNDJSON(to) }},
 }
 
 // formOf is the form in which a request wants a list as a whole: by its parameter
@@ -88,8 +88,7 @@ func whole[T any](q *query, f *form, read func(p index.Page, add func(T)) (next 
 	if _, err := read(index.Page{Limit: 1}, func(T) {}); err != nil { // what is wrong is said before anything is written
 		return nil, err
 	}
-	name := strings.ReplaceAll(strings.TrimPrefix(q.r.URL.Path, "/v1/"), "/", "-")
-	return q.stream(f, name, reflect.TypeFor[T](), func(ctx context.Context, add func(any) error) error {
+	return q.stream(f, q.listName(), export.ColumnsOf(reflect.TypeFor[T]()), func(ctx context.Context, add func(any) error) error {
 		return through(ctx, index.Page{Limit: bulkPage}, func(p index.Page) ([]byte, error) {
 			var failed error
 			next, err := read(p, func(v T) {
@@ -103,6 +102,11 @@ func whole[T any](q *query, f *form, read func(p index.Page, add func(T)) (next 
 			return next, err
 		})
 	})
+}
+
+// listName is what a file with the list is called, but for its form.
+func (q *query) listName() string {
+	return strings.ReplaceAll(strings.TrimPrefix(q.r.URL.Path, "/v1/"), "/", "-")
 }
 
 // through goes through the pages of a list from one on.
@@ -120,7 +124,7 @@ func through(ctx context.Context, p index.Page, read func(index.Page) (next []by
 }
 
 // stream answers with rows, as many as the caller may have.
-func (q *query) stream(f *form, name string, row reflect.Type, all rows) (*Stream, error) {
+func (q *query) stream(f *form, name string, columns []export.Column, all rows) (*Stream, error) {
 	if !q.mayExport() {
 		if err := all(q.context(), counted(q.api.limits.Rows)); err != nil {
 			return nil, err
@@ -129,7 +133,7 @@ func (q *query) stream(f *form, name string, row reflect.Type, all rows) (*Strea
 	return &Stream{Content: f.content, Name: name + "." + f.name, Write: func(w io.Writer) error {
 		ctx, cancel := context.WithTimeout(q.context(), bulkTime)
 		defer cancel()
-		out := f.open(w, row)
+		out := f.open(w, columns)
 		if err := all(ctx, out.Write); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}

@@ -74,6 +74,7 @@ type network struct {
 
 	genesis *consensus.Genesis
 	blocked func() // called after each block; nil: it is not
+	pace    uint64 // seconds between blocks
 }
 
 func seed(name string) []byte {
@@ -95,7 +96,7 @@ func newNetwork(t testing.TB, change ...func(*consensus.Params)) *network {
 	for _, f := range change {
 		f(p)
 	}
-	n := &network{t: t, params: p, blocks: map[chain.Height][][]byte{}}
+	n := &network{t: t, params: p, pace: 1, blocks: map[chain.Height][][]byte{}}
 	g := &consensus.Genesis{Params: *p}
 	for _, name := range []string{"val", "client", "owner", "worker"} {
 		g.Accounts = append(g.Accounts, consensus.GenesisAccount{Address: chain.FormatAddress(addressOf(t, name), p.Network), Balance: chain.PDR(10_000)})
@@ -156,7 +157,7 @@ func (n *network) block(messages ...[]byte) *consensus.Update {
 	n.t.Helper()
 	v := n.store.View()
 	h := v.Height() + 1
-	b := &consensus.Block{Height: h, Time: 1_700_000_000 + uint64(h), Messages: messages}
+	b := &consensus.Block{Height: h, Time: 1_700_000_000 + uint64(h)*n.pace, Messages: messages}
 	sum := sha256.Sum256(seed("val"))
 	b.Proposer = sum[:20]
 	u, _, err := consensus.Apply(n.params, v, trusting{}, b)

@@ -3,12 +3,12 @@ package explorer
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
-	"strconv"
 	"sync"
-	"time"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer/export"
 	"github.com/perdure/perdure/chain/index"
 	"github.com/perdure/perdure/chain/orderbook"
 )
@@ -45,7 +45,7 @@ func (a *API) marketRoutes() []route {
 		{path: "/v1/market/bids", query: []string{"price", "state", "limit", "cursor"}, handle: a.bids, indexed: true, cost: 2},
 		{path: "/v1/market/trades", query: ordered(), handle: a.trades, indexed: true},
 		{path: "/v1/market/ticker", handle: a.ticker, indexed: true, cost: 2},
-		{path: "/v1/market/candles", query: []string{"interval", "from", "to", "limit"}, handle: a.candles, indexed: true, cost: 2},
+		{path: "/v1/market/candles", query: spanned(), handle: a.candles, indexed: true, cost: 2},
 		{path: "/v1/market/prices", query: []string{"days"}, handle: a.prices, indexed: true, cost: 5},
 	}
 }
@@ -181,30 +181,6 @@ func (a *API) ticker(q *query) (any, error) {
 	return t, nil
 }
 
-// interval is a length of candles: of which kept ones they are made, and when
-// the first one of all begins.
-type interval struct {
-	name    string
-	seconds uint64
-	of      uint64
-	first   uint64 // Unix seconds
-}
-
-// intervals are the lengths that can be asked for. A week begins on Monday.
-var intervals = []interval{
-	{"1m", 60, index.Minute, 0}, {"5m", 300, index.Minute, 0}, {"15m", 900, index.Minute, 0},
-	{"1h", 3600, index.Hour, 0}, {"4h", 4 * 3600, index.Hour, 0},
-	{"1d", 86400, index.Day, 0}, {"1w", 7 * 86400, index.Day, 4 * 86400},
-}
-
-// start is when the candle of a time begins.
-func (i *interval) start(t uint64) uint64 {
-	if t < i.first {
-		return 0
-	}
-	return t - (t-i.first)%i.seconds
-}
-
 // Candle sums up the trades of an interval.
 type Candle struct {
 	Start     string `json:"start"`     // RFC 3339
@@ -220,99 +196,58 @@ type Candles struct {
 	AsOf
 }
 
-// The most intervals that one answer covers, and the most kept candles that it
-// is made of.
-const (
-	maxCandles = 1500
-	maxKept    = 6000
-)
-
-// most is the most intervals of a length that one answer covers.
-func (i *interval) most() int { return int(min(maxCandles, maxKept*i.of/i.seconds)) }
-
 func (a *API) candles(q *query) (any, error) {
 	if err := q.ready(); err != nil {
 		return nil, err
 	}
-	of, from, to, err := q.span()
+	form, err := q.bulk()
 	if err != nil {
 		return nil, err
 	}
-	out := &Candles{Symbol: symbol, Interval: of.name, Items: []Candle{}, AsOf: q.asOf()}
-	var sum index.Candle
-	begun := uint64(0)
-	flush := func() {
-		if sum.Trades > 0 {
-			out.Items = append(out.Items, Candle{clock(begun), begun * 1000, figuresOf(&sum)})
-		}
-		sum = index.Candle{}
+	of, from, to, err := q.span(form != nil)
+	if err != nil {
+		return nil, err
 	}
 	snap, err := q.indexed()
 	if err != nil {
 		return nil, err
 	}
-	err = snap.Candles(of.of, from, to, func(start uint64, c *index.Candle) error {
-		if s := of.start(start); s != begun {
-			flush()
-			begun = s
+	each := func(add func(*Candle) error) error { return eachCandle(snap, of, from, to, add) }
+	if form != nil {
+		return wholeSpan(q, form, export.ColumnsOf(reflect.TypeFor[Candle]()), each)
+	}
+	out := &Candles{Symbol: symbol, Interval: of.name, Items: []Candle{}, AsOf: q.asOf()}
+	return out, each(func(c *Candle) error {
+		out.Items = append(out.Items, *c)
+		return nil
+	})
+}
+
+// eachCandle joins the candles that are kept to those of an interval.
+func eachCandle(s *index.Snapshot, of interval, from, to uint64, each func(*Candle) error) error {
+	var sum index.Candle
+	begun := uint64(0)
+	flush := func() error {
+		if sum.Trades == 0 {
+			return nil
+		}
+		out := &Candle{clock(begun), begun * 1000, figuresOf(&sum)}
+		sum = index.Candle{}
+		return each(out)
+	}
+	err := s.Candles(of.of, from, to, func(start uint64, c *index.Candle) error {
+		if start := of.start(start); start != begun {
+			if err := flush(); err != nil {
+				return err
+			}
+			begun = start
 		}
 		return sum.Add(c)
 	})
-	flush()
-	return out, err
-}
-
-// span reads which candles are asked for: whole ones from a time on and before
-// another, the newest ones by default.
-func (q *query) span() (of interval, from, to uint64, err error) { return q.spanOf(intervals, "1h") }
-
-// spanOf is span for some intervals, of which one is usual.
-func (q *query) spanOf(intervals []interval, usual string) (of interval, from, to uint64, err error) {
-	words := make([]string, len(intervals))
-	for i := range intervals {
-		words[i] = intervals[i].name
-	}
-	i, err := q.choice("interval", words...)
 	if err != nil {
-		return of, 0, 0, err
+		return err
 	}
-	if i < 0 {
-		i = slices.Index(words, usual)
-	}
-	of = intervals[i]
-	limit, err := q.most("limit", 500, of.most())
-	if err != nil {
-		return of, 0, 0, err
-	}
-	to = q.global.Time + 1
-	if q.given("to") {
-		if to, err = parseTime("to", q.values.Get("to")); err != nil {
-			return of, 0, 0, err
-		}
-	}
-	cover := uint64(limit-1) * of.seconds
-	from = of.start(to - min(to, cover+1))
-	if q.given("from") {
-		if from, err = parseTime("from", q.values.Get("from")); err != nil {
-			return of, 0, 0, err
-		}
-		if from = of.start(from); !q.given("to") || to-min(to, from) > cover+of.seconds {
-			to = from + cover + of.seconds
-		}
-	}
-	return of, from, to, nil
-}
-
-// parseTime reads Unix seconds or RFC 3339.
-func parseTime(name, s string) (uint64, error) {
-	if n, err := strconv.ParseUint(s, 10, 37); err == nil {
-		return n, nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || t.Unix() < 0 || t.Unix() >= 1<<37 {
-		return 0, badRequest("%s %q: want Unix seconds or a time like %s", name, clip(s), clock(1_700_000_000))
-	}
-	return uint64(t.Unix()), nil
+	return flush()
 }
 
 // ClassPrice is what deals of one class of size and duration were made at.

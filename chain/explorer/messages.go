@@ -48,6 +48,7 @@ type MessageDetail struct {
 	Tip    *chain.Amount  `json:"tip,omitempty"`
 	Body   map[string]any `json:"body,omitempty"` // by the kind; proofs are shown by their size
 	Events []*Event       `json:"events"`         // that it caused; the first 100
+	Cut    bool           `json:"cut,omitempty"`  // there are more: /v1/blocks/{height}/events has them
 }
 
 func (a *API) messageRoutes() []route {
@@ -93,8 +94,10 @@ func (a *API) message(q *query) (any, error) {
 	if err := a.content(q, m, out); err != nil {
 		return nil, err
 	}
-	err = s.MessageEvents(m, inBlock, func(e *index.Event) {
-		out.Events = append(out.Events, q.eventOf(&e.Event))
+	err = s.MessageEvents(m, inBlock+1, func(e *index.Event) {
+		if out.Cut = len(out.Events) == inBlock; !out.Cut {
+			out.Events = append(out.Events, q.eventOf(&e.Event))
+		}
 	})
 	return out, err
 }

@@ -1,8 +1,10 @@
 package explorer
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -83,6 +85,23 @@ func TestOpenAPIRoutes(t *testing.T) {
 	for _, name := range beside {
 		if !inDoc[name] {
 			t.Errorf("%s is served by the node, the document does not know it", name)
+		}
+	}
+}
+
+// TestOpenAPIParts finds parts of the document that nothing refers to.
+func TestOpenAPIParts(t *testing.T) {
+	doc := document(t)
+	parts := map[string][]string{"schemas": slices.Collect(maps.Keys(doc.Components.Schemas)), "parameters": slices.Collect(maps.Keys(doc.Components.Parameters)),
+		"responses": slices.Collect(maps.Keys(doc.Components.Responses)), "examples": slices.Collect(maps.Keys(doc.Components.Examples))}
+	for kind, names := range parts {
+		if len(names) == 0 {
+			t.Errorf("the document has no %s", kind)
+		}
+		for _, name := range names {
+			if !bytes.Contains(openAPI, []byte(`"#/components/`+kind+"/"+name+`"`)) {
+				t.Errorf("nothing refers to %s of %s", name, kind)
+			}
 		}
 	}
 }

@@ -281,6 +281,40 @@ func TestPageSays(t *testing.T) {
 	}
 }
 
+// TestPageLong shows the beginning and the end of what is too long for a page, says
+// that there is more, and links it.
+func TestPageLong(t *testing.T) {
+	api, busy := explorer.Busy(t, 300, 101)
+	h := pages(t, api, api)
+	for path, want := range map[string]struct{ says, href string }{
+		"/channel/1":       {"Further events of the channel are left out here", "/events?"},
+		"/message/" + busy: {"These are the first", "/block/"},
+	} {
+		w := fetch(h, path)
+		s := inspect(t, path, w.Body.String())
+		if w.Code != http.StatusOK || !strings.Contains(s.text, want.says) || !slices.ContainsFunc(s.links, func(href string) bool { return strings.HasPrefix(href, want.href) }) {
+			t.Errorf("%s: %d, does not say %q and link %s:\n%s", path, w.Code, want.says, want.href, s.text)
+		}
+	}
+	life := inspect(t, "/channel/1", fetch(h, "/channel/1").Body.String())
+	i := slices.IndexFunc(life.links, func(href string) bool { return strings.Contains(href, "cursor=") })
+	if i < 0 {
+		t.Fatalf("no link to the rest among %q", life.links)
+	}
+	rest := fetch(h, life.links[i])
+	if s := inspect(t, life.links[i], rest.Body.String()); rest.Code != http.StatusOK || !strings.Contains(s.text, "200 attoPDR") || strings.Contains(s.text, "198 attoPDR") {
+		t.Errorf("the rest: %d\n%s", rest.Code, s.text)
+	}
+	for _, run := range []string{"198 times since", "50 times since"} { // after opening and redemption, and at the end
+		if !strings.Contains(life.text, run) {
+			t.Errorf("the life has no run of %s:\n%s", run, life.text)
+		}
+	}
+	if short, _ := explorer.Busy(t, 248, 1); strings.Contains(fetch(pages(t, short, short), "/channel/1").Body.String(), "left out") {
+		t.Error("a life that is shown whole says that there is more")
+	}
+}
+
 // TestPageErrors gets the API's errors as pages with the same status.
 func TestPageErrors(t *testing.T) {
 	api := explorer.Populated(t)

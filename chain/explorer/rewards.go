@@ -2,10 +2,12 @@ package explorer
 
 import (
 	"fmt"
+	"reflect"
 	"sync"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
+	"github.com/perdure/perdure/chain/explorer/export"
 	"github.com/perdure/perdure/chain/index"
 )
 
@@ -152,7 +154,11 @@ func (a *API) minerRewards(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	of, from, to, err := q.spanOf(rewardIntervals, "1d")
+	form, err := q.bulk()
+	if err != nil {
+		return nil, err
+	}
+	of, from, to, err := q.spanOf(rewardIntervals, "1d", form != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -161,18 +167,26 @@ func (a *API) minerRewards(q *query) (any, error) {
 		return nil, err
 	}
 	return q.fromIndex(func(s *index.Snapshot, at AsOf) (any, error) {
-		windows, err := q.rewardWindows(s, address.Bytes())
-		if err != nil {
-			return nil, err
-		}
 		present, err := s.Now()
 		if err != nil {
 			return nil, err
 		}
+		each := func(add func(*RewardItem) error) error {
+			return s.Rewards(address.Bytes(), of.of, from, to, func(start uint64, e *index.Earned) error {
+				return add(&RewardItem{clock(start), start * 1000, start+of.seconds <= present.Time, e.Rewards(), e.BlockRewards, e.PowerRewards,
+					e.Tips, e.DealPay, e.Fines, e.Blocks, e.Proofs, e.Faults, e.Recovered, e.Served})
+			})
+		}
+		if form != nil {
+			return wholeSpan(q, form, export.ColumnsOf(reflect.TypeFor[RewardItem]()), each)
+		}
+		windows, err := q.rewardWindows(s, address.Bytes())
+		if err != nil {
+			return nil, err
+		}
 		out := &MinerRewards{Miner: q.minerText(m.ID), Interval: of.name, RewardWindows: *windows, Items: []RewardItem{}, AsOf: at}
-		return out, s.Rewards(address.Bytes(), of.of, from, to, func(start uint64, e *index.Earned) error {
-			out.Items = append(out.Items, RewardItem{clock(start), start * 1000, start+of.seconds <= present.Time, e.Rewards(), e.BlockRewards, e.PowerRewards,
-				e.Tips, e.DealPay, e.Fines, e.Blocks, e.Proofs, e.Faults, e.Recovered, e.Served})
+		return out, each(func(item *RewardItem) error {
+			out.Items = append(out.Items, *item)
 			return nil
 		})
 	})

@@ -3,10 +3,12 @@ package explorer
 import (
 	"math"
 	"math/big"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer/export"
 	"github.com/perdure/perdure/chain/index"
 )
 
@@ -142,32 +144,52 @@ func (a *API) series(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	of, from, to, err := q.span()
+	form, err := q.bulk()
+	if err != nil {
+		return nil, err
+	}
+	of, from, to, err := q.span(form != nil)
 	if err != nil {
 		return nil, err
 	}
 	return q.fromIndex(func(s *index.Snapshot, at AsOf) (any, error) {
-		out := &SeriesAnswer{Interval: of.name, Series: infos(points, trades), Items: []SeriesItem{}, AsOf: at}
 		present, err := s.Now()
 		if err != nil {
 			return nil, err
 		}
-		err = eachInterval(s, of, from, to, func(start uint64, p *index.Point) {
-			item := SeriesItem{clock(start), start * 1000, p.Height, start+of.seconds <= present.Time, map[string]any{}}
-			for _, f := range points {
-				item.Values[f.name] = f.of(p)
-			}
-			out.Items = append(out.Items, item)
-		})
-		if err == nil && len(trades) > 0 {
-			err = addTrades(s, of, from, to, trades, out.Items)
+		each := func(add func(*SeriesItem) error) error {
+			return eachItem(s, of, from, to, points, trades, func(start uint64, item *SeriesItem) error {
+				item.Final = start+of.seconds <= present.Time
+				return add(item)
+			})
 		}
+		if form != nil {
+			return wholeSpan(q, form, seriesColumns(points, trades), each)
+		}
+		out := &SeriesAnswer{Interval: of.name, Series: infos(points, trades), Items: []SeriesItem{}, AsOf: at}
+		err = each(func(item *SeriesItem) error {
+			out.Items = append(out.Items, *item)
+			return nil
+		})
 		if n := len(out.Items); n > 0 && q.given("from") && q.given("to") && out.Items[n-1].Final && to <= present.Time {
 			q.settle(out.Items[n-1].Height, to)
 			out.AsOf = q.asOf()
 		}
 		return out, err
 	})
+}
+
+// seriesColumns are those of items with some series, one for each of these.
+func seriesColumns(lists ...[]series) []export.Column {
+	var keys []export.Key
+	for _, f := range slices.Concat(lists...) {
+		k := export.Key{Name: f.name, Kind: export.Unsigned}
+		if f.unit == unitAtto {
+			k.Kind = export.Text
+		}
+		keys = append(keys, k)
+	}
+	return export.Spread(export.ColumnsOf(reflect.TypeFor[SeriesItem]()), "values", keys)
 }
 
 func infos(lists ...[]series) []SeriesInfo {
@@ -182,14 +204,34 @@ func infos(lists ...[]series) []SeriesInfo {
 	return out
 }
 
+// eachItem makes the intervals with some series. An interval with a trade has a
+// block, so it is among them.
+func eachItem(s *index.Snapshot, of interval, from, to uint64, points, trades []series, each func(start uint64, item *SeriesItem) error) error {
+	traded := &tradeSums{s: s, of: of, to: to}
+	return eachInterval(s, of, from, to, func(start uint64, p *index.Point) error {
+		item := &SeriesItem{Start: clock(start), Timestamp: start * 1000, Height: p.Height, Values: map[string]any{}}
+		for _, f := range points {
+			item.Values[f.name] = f.of(p)
+		}
+		if len(trades) > 0 {
+			if err := traded.add(start, trades, item.Values); err != nil {
+				return err
+			}
+		}
+		return each(start, item)
+	})
+}
+
 // eachInterval joins the points that are kept to intervals.
-func eachInterval(s *index.Snapshot, of interval, from, to uint64, each func(start uint64, p *index.Point)) error {
+func eachInterval(s *index.Snapshot, of interval, from, to uint64, each func(start uint64, p *index.Point) error) error {
 	var sum *index.Point
 	begun := uint64(0)
 	err := s.Points(of.of, from, to, func(start uint64, p *index.Point) error {
 		begin := of.start(start)
 		if sum != nil && begin != begun {
-			each(begun, sum)
+			if err := each(begun, sum); err != nil {
+				return err
+			}
 			sum = nil
 		}
 		if begun = begin; sum == nil {
@@ -199,34 +241,47 @@ func eachInterval(s *index.Snapshot, of interval, from, to uint64, each func(sta
 		return nil
 	})
 	if err == nil && sum != nil {
-		each(begun, sum)
+		return each(begun, sum)
 	}
 	return err
 }
 
-// addTrades adds what follows from the trades of each interval. An interval with
-// a trade has a block, so it is among the items.
-func addTrades(s *index.Snapshot, of interval, from, to uint64, names []series, items []SeriesItem) error {
-	sums := map[uint64]*index.Candle{}
-	err := s.Candles(of.of, from, to, func(start uint64, c *index.Candle) error {
-		begin := of.start(start)
-		if sums[begin] == nil {
-			sums[begin] = new(index.Candle)
+// tradeSums are the sums of trades by interval, as many intervals at a time as a
+// page has.
+type tradeSums struct {
+	s           *index.Snapshot
+	of          interval
+	to, through uint64
+	by          map[uint64]*index.Candle
+}
+
+// add adds to values what follows from the trades of an interval that begins
+// before to. It is called as time goes.
+func (t *tradeSums) add(start uint64, names []series, values map[string]any) error {
+	if start >= t.through {
+		if err := t.read(start); err != nil {
+			return err
 		}
-		return sums[begin].Add(c)
-	})
-	if err != nil {
-		return err
 	}
-	for i := range items {
-		c := sums[items[i].Timestamp/1000]
-		if c == nil || c.Trades == 0 {
-			continue
-		}
-		all := map[string]any{"price": c.Mean(), "trades": c.Trades, "tradedBytes": c.Size}
-		for _, f := range names {
-			items[i].Values[f.name] = all[f.name]
-		}
+	c := t.by[start]
+	if c == nil || c.Trades == 0 {
+		return nil
+	}
+	all := map[string]any{"price": c.Mean(), "trades": c.Trades, "tradedBytes": c.Size}
+	for _, f := range names {
+		values[f.name] = all[f.name]
 	}
 	return nil
+}
+
+// read reads the intervals from one on.
+func (t *tradeSums) read(start uint64) error {
+	t.by, t.through = map[uint64]*index.Candle{}, min(t.to, t.of.start(start+uint64(t.of.most())*t.of.seconds))
+	return t.s.Candles(t.of.of, start, t.through, func(at uint64, c *index.Candle) error {
+		begin := t.of.start(at)
+		if t.by[begin] == nil {
+			t.by[begin] = new(index.Candle)
+		}
+		return t.by[begin].Add(c)
+	})
 }

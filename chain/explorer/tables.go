@@ -9,6 +9,7 @@ import (
 	"github.com/filecoin-project/go-address"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer/export"
 	"github.com/perdure/perdure/chain/index"
 )
 
@@ -85,7 +86,7 @@ func (a *API) exportTable(q *query) (any, error) {
 	if f == nil {
 		f = formNamed(func(f *form) bool { return f.name == "ndjson" })
 	}
-	return q.stream(f, t.name, t.row, t.rows(q, within))
+	return q.stream(f, t.name, export.ColumnsOf(t.row), t.rows(q, within))
 }
 
 // within reads from and to.

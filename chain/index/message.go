@@ -22,7 +22,9 @@ func (m *Message) describe(raw []byte) {
 	if err != nil {
 		return
 	}
-	m.Miner = minerOf(body)
+	if about, ok := body.(chain.MinerBody); ok {
+		m.Miner = about.OfMiner()
+	}
 	switch body := body.(type) {
 	case *chain.SubmitWindowProof:
 		body.Proof = nil
@@ -40,35 +42,6 @@ func (m *Message) keep(body []byte, err error) {
 	if err == nil && len(body) <= MaxBody {
 		m.Body = body
 	}
-}
-
-// minerOf is the miner that a body names as its own subject; 0: none.
-func minerOf(body any) chain.MinerID {
-	switch b := body.(type) {
-	case *chain.SubmitWindowProof:
-		return b.Miner
-	case *chain.ProveCommit:
-		return b.Miner
-	case *chain.PreCommitSectors:
-		return b.Miner
-	case *chain.DeclareFaults:
-		return b.Miner
-	case *chain.DeclareRecoveries:
-		return b.Miner
-	case *chain.TerminateSectors:
-		return b.Miner
-	case *chain.ExtendSectors:
-		return b.Miner
-	case *chain.AcceptData:
-		return b.Miner
-	case *chain.UpdateMiner:
-		return b.Miner
-	case *chain.PublishReceipts:
-		return b.Miner
-	case *chain.PlaceAsk:
-		return b.Terms.Miner
-	}
-	return 0
 }
 
 // placeSize is height, index, and whether the message had an effect.

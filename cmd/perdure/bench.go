@@ -86,8 +86,8 @@ func withBenchDir(cmd *cobra.Command, dir string, run func(bench.Config) error) 
 }
 
 // reportBench prints what a benchmark found.
-func reportBench(cmd *cobra.Command, g *globals, name string, rows []bench.Row) error {
-	report := bench.Report{Bench: name, Machine: bench.ThisMachine(), Rows: rows}
+func reportBench(cmd *cobra.Command, g *globals, name string, rows []bench.Row, notes ...string) error {
+	report := bench.Report{Bench: name, Machine: bench.ThisMachine(), Rows: rows, Notes: notes}
 	if g.JSON {
 		return writeJSON(cmd, report)
 	}
@@ -110,7 +110,16 @@ func showBench(cmd *cobra.Command, r bench.Report) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Name, showFigure(row.Figure), row.Unit, row.Reference, reference, ratio)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for i, note := range r.Notes {
+		if i == 0 {
+			fmt.Fprintln(cmd.OutOrStdout())
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), note)
+	}
+	return nil
 }
 
 // showFigure prints a median with the least and the greatest, to three or four digits.

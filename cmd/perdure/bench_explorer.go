@@ -41,13 +41,16 @@ again. The parts, all of them unless --parts names some:
   follow   the index following blocks, beside executing and committing the same blocks
   rebuild  an index made from the Updates of --blocks blocks, beside executing them
   routes   every list and detail of the API, --callers at once from another process,
-           with names drawn by chance: the 99th percentile, the median and the slowest
+           with names drawn by chance: the 99th percentile, the median and the slowest;
+           beside them what the callers took of the processors
   latest   /v1/blocks/latest of a node on one core, beside CometBFT's /block there
-  live     --listeners to a node's stream of events while it makes a block a second
+  live     --listeners to a node that makes a block a second, to its server-sent events
+           and then over WebSockets: each must hear every frame once
   export   all deals from one process through another into a file, as CSV and as parquet
 
-Times of follow and rebuild are of the processor, the others by the clock. A part that fails
-is said at the end; the figures of the others are printed.`,
+Times of follow and rebuild are of the processor, the others by the clock. What the routes
+leave out stands under the figures with the reason. A part that fails is said at the end; the
+figures of the others are printed.`,
 		Example: `  perdure bench explorer --dir /disk/explorer
   perdure bench explorer --dir /disk/small --deals 10000 --parts routes,export --time 5s`,
 		Args: cobra.NoArgs,
@@ -60,7 +63,7 @@ is said at the end; the figures of the others are printed.`,
 	f.IntVar(&o.rounds, "rounds", 5, "rounds of what is compared")
 	f.DurationVar(&o.time, "time", 30*time.Second, "how long each measurement under load lasts")
 	f.IntVar(&o.callers, "callers", 50, "requests at once")
-	f.IntVar(&o.listeners, "listeners", 1000, "listeners to the stream of events")
+	f.IntVar(&o.listeners, "listeners", 1000, "listeners to the events of a node")
 	f.IntVar(&o.messages, "messages", 100, "messages of a block")
 	f.IntVar(&o.blocks, "blocks", 200, "blocks from whose Updates an index is rebuilt")
 	return cmd
@@ -93,10 +96,10 @@ func runBenchExplorer(cmd *cobra.Command, g *globals, o benchExplorerOptions) er
 	}
 	run := func(c bench.Config) error {
 		c.Rounds = o.rounds
-		rows, failed := bench.Explorer(cmd.Context(), bench.ExplorerConfig{Config: c, Size: scale.Of(o.deals), Parts: o.parts,
+		rows, notes, failed := bench.Explorer(cmd.Context(), bench.ExplorerConfig{Config: c, Size: scale.Of(o.deals), Parts: o.parts,
 			Process: []string{self, "bench", explorerProcess}, Export: []string{self, "index", "export"},
 			Time: o.time, Callers: o.callers, Messages: o.messages, Blocks: o.blocks, Listeners: o.listeners})
-		return errors.Join(reportBench(cmd, g, "explorer", rows), failed)
+		return errors.Join(reportBench(cmd, g, "explorer", rows, notes...), failed)
 	}
 	if o.dir == "" {
 		return withBenchDir(cmd, "", run)

@@ -169,7 +169,7 @@ what is imported while it runs appears by itself.`,
 	f.BoolVar(&o.metrics, "metrics", false, "serve /metrics on the same address")
 	f.StringSliceVar(&o.subdomains, "subdomains", nil, "host names below which each CID is an origin of its own, such as localhost")
 	f.IntVar(&o.requests, "max-requests", 0, "requests answered at one time (0: 1,024)")
-	f.Var(&o.memory, "max-memory", "what answers under way may take up, about; beyond that 503")
+	f.Var(&o.memory, "max-memory", "what answers under way may take up, about, and one client at most half of; beyond that 503")
 	return cmd
 }
 

@@ -7,6 +7,10 @@
 // Retrieval is measured between two processes, beside the programs that people would use in its
 // place, each for itself and all in turn; there times are those of the clock, and the processor
 // time of both sides stands beside them.
+//
+// The explorer is measured over a big chain that package scale makes, between processes too: one
+// serves, one asks or listens. Times are those of the clock, but for those of the index beside the
+// execution of the same blocks.
 package bench
 
 import (
@@ -27,9 +31,10 @@ type Config struct {
 
 // Report is what one benchmark found.
 type Report struct {
-	Bench   string  `json:"bench"`
-	Machine Machine `json:"machine"`
-	Rows    []Row   `json:"rows"`
+	Bench   string   `json:"bench"`
+	Machine Machine  `json:"machine"`
+	Rows    []Row    `json:"rows"`
+	Notes   []string `json:"notes,omitempty"` // what was left out, and why
 }
 
 // Row is one measured figure.

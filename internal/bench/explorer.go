@@ -30,7 +30,10 @@ type ExplorerConfig struct {
 	Listeners int           // to a node's stream of events
 }
 
-type explorerBench struct{ ExplorerConfig }
+type explorerBench struct {
+	ExplorerConfig
+	notes []string
+}
 
 // explorerPart is one part of the benchmark.
 type explorerPart struct {
@@ -56,13 +59,13 @@ func ExplorerParts() (names []string) {
 }
 
 // Explorer measures the explorer over a big chain and beside the engine's own
-// RPC. A part that fails does not keep the others from being measured: its error
-// comes with the rows of those.
-func Explorer(ctx context.Context, c ExplorerConfig) (rows []Row, err error) {
-	e := &explorerBench{c}
+// RPC; notes say what it left out, and why. A part that fails does not keep the
+// others from being measured: its error comes with the rows of those.
+func Explorer(ctx context.Context, c ExplorerConfig) (rows []Row, notes []string, err error) {
+	e := &explorerBench{ExplorerConfig: c}
 	for _, name := range c.Parts {
 		if !slices.Contains(ExplorerParts(), name) {
-			return nil, fmt.Errorf("part %q: want %s", name, strings.Join(ExplorerParts(), ", "))
+			return nil, nil, fmt.Errorf("part %q: want %s", name, strings.Join(ExplorerParts(), ", "))
 		}
 	}
 	for _, p := range explorerParts {
@@ -75,10 +78,10 @@ func Explorer(ctx context.Context, c ExplorerConfig) (rows []Row, err error) {
 		}
 		rows = append(rows, found...)
 		if ctx.Err() != nil {
-			return rows, err
+			break
 		}
 	}
-	return rows, err
+	return rows, e.notes, err
 }
 
 // dir is a directory of the benchmark's.
@@ -104,28 +107,29 @@ func (e *explorerBench) answers(ctx context.Context) (rows []Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, server.close()) }()
-	routes, err := answering(ctx, open.URL, routesOf(open.Names), e.Log)
+	routes, refused, err := answering(ctx, open.URL, routesOf(open.Names))
 	if err != nil {
 		return nil, err
 	}
+	e.notes = append(append(e.notes, leftOut()...), refused...)
 	e.Log("%d routes, %d callers at once", len(routes), e.Callers)
 	server.fresh()
 	load := &Load{URL: open.URL, Callers: e.Callers, Warm: e.Time / 5, Time: e.Time, Routes: routes, Seed: uint64(time.Now().UnixNano())}
-	var loaded []Loaded
-	if err := askChild(e.Process, &childConfig{Load: load}, &loaded); err != nil {
+	var asked Asked
+	if err := askChild(e.Process, &childConfig{Load: load}, &asked); err != nil {
 		return nil, err
 	}
-	return append(answerRows(loaded, e.Time), plain("resident at most, the server of these answers", "MiB", mebibytes(server.memory()))), nil
+	return append(answerRows(&asked, e.Time), plain("resident at most, the server of these answers", "MiB", mebibytes(server.memory()))), nil
 }
 
 func mebibytes(bytes uint64) float64 { return float64(bytes) / (1 << 20) }
 
 // answerRows has a row for each route and one for all: the 99th percentile, with
 // the median as the least and the slowest as the most.
-func answerRows(loaded []Loaded, spent time.Duration) (rows []Row) {
+func answerRows(asked *Asked, spent time.Duration) (rows []Row) {
 	ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
 	answers, worst := 0, Loaded{}
-	for _, l := range loaded {
+	for _, l := range asked.Routes {
 		answers += l.Answers
 		if l.P99 > worst.P99 {
 			worst = l
@@ -137,7 +141,8 @@ func answerRows(loaded []Loaded, spent time.Duration) (rows []Row) {
 		rows = append(rows, Row{Name: "answer: " + name, Unit: "ms p99 (p50-most)", Figure: Figure{ms(l.P99), ms(l.Median), ms(l.Most)}})
 	}
 	return append(rows, Row{Name: "slowest route: " + worst.Name, Unit: "ms p99 (p50-most)", Figure: Figure{ms(worst.P99), ms(worst.Median), ms(worst.Most)}},
-		plain("answers, all routes", "/s", float64(answers)/spent.Seconds()))
+		plain("answers, all routes", "/s", float64(answers)/spent.Seconds()),
+		plain("processor time of the callers, an answer", "µs", float64(asked.Processor.Nanoseconds())/float64(max(asked.Answers, 1))/1e3))
 }
 
 // node starts a process that is a whole node. On one core it is held there by
@@ -202,72 +207,63 @@ func (e *explorerBench) latest(ctx context.Context) (rows []Row, err error) {
 	for n := range e.Rounds {
 		e.Log("requests for the newest block: %d of %d", n+1, e.Rounds)
 		for i, of := range []struct{ url, path string }{{open.API, "/v1/blocks/latest"}, {open.RPC, "/block"}} {
-			var loaded []Loaded
+			var asked Asked
 			load := &Load{URL: of.url, Callers: 16, Warm: e.Time / 10, Time: e.Time / 2, Routes: []LoadRoute{{of.path, []string{of.path}}}}
-			if err := askChild(e.Process, &childConfig{Load: load}, &loaded); err != nil {
+			if err := askChild(e.Process, &childConfig{Load: load}, &asked); err != nil {
 				return nil, err
 			}
-			if l := loaded[0]; l.Answers == 0 || l.Refused > 0 {
+			if l := asked.Routes[0]; l.Answers == 0 || l.Refused > 0 {
 				return nil, fmt.Errorf("%s: %d of %d answers were refused", of.path, l.Refused, l.Answers)
 			}
-			times[i] = append(times[i], float64(load.Time.Nanoseconds())/float64(loaded[0].Answers))
+			times[i] = append(times[i], float64(load.Time.Nanoseconds())/float64(asked.Routes[0].Answers))
 		}
 	}
 	return []Row{versus("/v1/blocks/latest, one core", "/s", "CometBFT's /block", times, perSecond)}, nil
 }
 
-// live measures how soon many listeners hear what a block did.
+// streams are the ways to listen to a node.
+var streams = []struct {
+	name, path string
+	socket     bool
+}{{"server-sent events", "/v1/events/stream", false}, {"WebSockets", "/v1/live", true}}
+
+// live measures how soon many listeners hear what a block did, of each way on a
+// node of its own.
 func (e *explorerBench) live(ctx context.Context) (rows []Row, err error) {
+	for _, of := range streams {
+		e.Log("%d listeners: %s", e.Listeners, of.name)
+		c := &listenConfig{URL: of.path + "?topics=block,message", Socket: of.socket, Listeners: e.Listeners, Time: 2 * e.Time}
+		late, memory, err := e.listened(ctx, c)
+		if err != nil {
+			return rows, fmt.Errorf("%s: %w", of.name, err)
+		}
+		rows = append(rows, Row{Name: fmt.Sprintf("last of %d listeners has heard all of a block: %s", e.Listeners, of.name), Unit: "ms", Figure: figure(late)},
+			plain("blocks that they heard of, each frame once: "+of.name, "", float64(len(late))),
+			plain("resident at most, the whole node: "+of.name, "MiB", mebibytes(memory)))
+	}
+	return rows, nil
+}
+
+// listened has listeners hear of the blocks of a new node. The URL is as yet the
+// path on it.
+func (e *explorerBench) listened(ctx context.Context, c *listenConfig) (late []float64, memory uint64, err error) {
 	node, open, err := e.node(min(e.Messages, 20), false)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, node.close()) }()
 	if err := node.grown(ctx, 3); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	e.Log("%d listeners", e.Listeners)
+	c.URL = open.API + c.URL
 	var all []heard
-	c := &listenConfig{URL: open.API + "/v1/events/stream?topics=block,message", Listeners: e.Listeners, Time: 2 * e.Time}
 	if err := askChild(e.Process, &childConfig{Listen: c}, &all); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	at, err := node.heights()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	late, err := lateness(all, at, e.Listeners)
-	if err != nil {
-		return nil, err
-	}
-	f := figure(late)
-	return []Row{
-		{Name: fmt.Sprintf("last of %d listeners has heard all of a block", e.Listeners), Unit: "ms", Figure: f},
-		plain("blocks that they heard of", "", float64(len(late))),
-		plain("resident at most, the whole node", "MiB", mebibytes(node.memory())),
-	}, nil
-}
-
-// lateness is how long after the commit of each height the last listener had the
-// last frame, in milliseconds. Each listener must have had the same frames once, of
-// every height between the first and the last that all had heard of.
-func lateness(all []heard, at stamps, listeners int) (late []float64, err error) {
-	slices.SortFunc(all, func(a, b heard) int { return int(a.Height) - int(b.Height) })
-	whole := slices.DeleteFunc(slices.Clone(all), func(h heard) bool { return h.Listeners < listeners })
-	if len(whole) < 4 {
-		return nil, fmt.Errorf("all listeners heard of %d blocks only", len(whole))
-	}
-	whole = whole[1 : len(whole)-1] // some joined in the first, some left in the last
-	for i, h := range whole {
-		if h.Least != h.Most || h.Doubles > 0 {
-			err = errors.Join(err, fmt.Errorf("height %d: listeners heard %d to %d frames, %d of them twice", h.Height, h.Least, h.Most, h.Doubles))
-		}
-		if i > 0 && h.Height != whole[i-1].Height+1 {
-			err = errors.Join(err, fmt.Errorf("no listener heard of height %d", h.Height-1))
-		}
-		if committed, ok := at[h.Height]; ok {
-			late = append(late, float64(h.Last-committed)/1e6)
-		}
-	}
-	return late, err
+	late, err = lateness(all, at, c.Listeners)
+	return late, node.memory(), err
 }

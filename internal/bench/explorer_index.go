@@ -89,9 +89,8 @@ func (e *explorerBench) round(ctx context.Context, x *index.Index, c *scale.Chai
 
 // indexAll has an index take in all of a chain, as a node's does.
 func indexAll(ctx context.Context, x *index.Index, c *scale.Chain) error {
-	stop := follow(ctx, x, c)
-	err := reach(ctx, x, c)
-	return errors.Join(err, stop())
+	f := follow(ctx, x, c)
+	return errors.Join(f.reach(ctx), f.close())
 }
 
 // rebuildSize is of the chain whose index is rebuilt: what its blocks need, and no more,
@@ -141,9 +140,9 @@ func (e *explorerBench) rebuild(ctx context.Context) (executed, rebuilt taken, e
 		return executed, rebuilt, err
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
-	stop := follow(ctx, x, chain)
-	defer func() { err = errors.Join(err, stop()) }()
-	if err := reach(ctx, x, chain); err != nil {
+	following := follow(ctx, x, chain)
+	defer func() { err = errors.Join(err, following.close()) }()
+	if err := following.reach(ctx); err != nil {
 		return executed, rebuilt, err
 	}
 	rebuilt, err = take(func() error { return anew(ctx, x, chain) })

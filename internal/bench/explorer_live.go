@@ -2,17 +2,13 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
+	"maps"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -34,8 +30,14 @@ type nodeOpen struct {
 	RPC string `json:"rpc"` // CometBFT's
 }
 
-// stamps are the times at which the node had committed heights, in Unix nanoseconds.
-type stamps map[chain.Height]int64
+// stamps say what the node had committed, and when.
+type stamps map[chain.Height]stamp
+
+// stamp is of one height.
+type stamp struct {
+	At     int64 `json:"at"`     // Unix nanoseconds; 0: not known
+	Frames int   `json:"frames"` // that tell of it on the topics block and message
+}
 
 // nodeSenders is how many accounts send in turn.
 const nodeSenders = 200
@@ -86,8 +88,9 @@ type sender struct {
 	chainID  string
 	node     *node.Node
 
-	mu sync.Mutex
-	at stamps
+	mu  sync.Mutex
+	at  stamps
+	tip chain.Height // up to which at goes
 }
 
 func (s *sender) accounts() error {
@@ -106,11 +109,31 @@ func (s *sender) accounts() error {
 func (s *sender) stamps() stamps {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := stamps{}
-	for h, t := range s.at {
-		out[h] = t
+	return maps.Clone(s.at)
+}
+
+// note stamps the heights up to one that was committed just before now. When
+// those that came and went between two looks were is not known.
+func (s *sender) note(tip chain.Height, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.tip < tip {
+		raw, err := s.node.Store().Update(s.tip + 1)
+		if err != nil {
+			return err
+		}
+		var u consensus.Update
+		if err := chain.Decode(raw, &u); err != nil {
+			return fmt.Errorf("update of block %d: %w", s.tip+1, err)
+		}
+		s.tip++
+		of := stamp{Frames: 1 + len(u.Receipts)}
+		if s.tip == tip {
+			of.At = now.UnixNano()
+		}
+		s.at[s.tip] = of
 	}
-	return out
+	return nil
 }
 
 // run notes when heights are committed and submits the messages of the next one.
@@ -118,11 +141,9 @@ func (s *sender) run(ctx context.Context) error {
 	for n := 0; ; {
 		changed := s.node.Store().Changed()
 		if view := s.node.Store().View(); view != nil {
-			s.mu.Lock()
-			if _, ok := s.at[view.Height()]; !ok {
-				s.at[view.Height()] = time.Now().UnixNano()
+			if err := s.note(view.Height(), time.Now()); err != nil {
+				return err
 			}
-			s.mu.Unlock()
 			for range s.messages {
 				if err := s.submit(ctx, n); err != nil {
 					return err
@@ -165,149 +186,4 @@ func (s *sender) submit(ctx context.Context, n int) error {
 		return err
 	}
 	return nil
-}
-
-// listenConfig is a process of listeners to a node's stream of events.
-type listenConfig struct {
-	URL       string        `json:"url"` // of the stream, topics included
-	Listeners int           `json:"listeners"`
-	Time      time.Duration `json:"time"`
-}
-
-// heard is what came of a height.
-type heard struct {
-	Height    chain.Height `json:"height"`
-	Listeners int          `json:"listeners"` // that heard of it
-	Least     int          `json:"least"`     // frames of one listener
-	Most      int          `json:"most"`
-	Doubles   int          `json:"doubles"` // frames that a listener had before
-	Last      int64        `json:"last"`    // when the last frame came to the last listener, Unix nanoseconds
-}
-
-// ear is what one listener noted of a height.
-type ear struct {
-	frames, doubles int
-	last            int64
-}
-
-// runListeners listens for a while.
-func runListeners(ctx context.Context, c *listenConfig) ([]heard, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	all, failed := make([]map[chain.Height]*ear, c.Listeners), make(chan error, c.Listeners)
-	var wg sync.WaitGroup
-	for i := range c.Listeners {
-		all[i] = map[chain.Height]*ear{}
-		wg.Go(func() { failed <- listen(ctx, c.URL, all[i]) })
-	}
-	var err error
-	select {
-	case <-time.After(c.Time):
-	case <-ctx.Done():
-	case err = <-failed:
-		err = fmt.Errorf("a listener was cut off: %w", err)
-	}
-	cancel()
-	wg.Wait()
-	if err != nil {
-		return nil, err
-	}
-	sum := map[chain.Height]*heard{}
-	for _, one := range all {
-		for h, e := range one {
-			s := sum[h]
-			if s == nil {
-				s = &heard{Height: h, Least: e.frames}
-				sum[h] = s
-			}
-			s.Listeners++
-			s.Least, s.Most, s.Last = min(s.Least, e.frames), max(s.Most, e.frames), max(s.Last, e.last)
-			s.Doubles += e.doubles
-		}
-	}
-	out := make([]heard, 0, len(sum))
-	for _, s := range sum {
-		out = append(out, *s)
-	}
-	return out, nil
-}
-
-// listen reads one stream of server-sent events into notes.
-func listen(ctx context.Context, address string, notes map[chain.Height]*ear) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return err
-	}
-	where, err := url.Parse(address)
-	if err != nil {
-		return err
-	}
-	var dial net.Dialer
-	conn, err := dial.DialContext(ctx, "tcp", where.Host)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if err := r.Write(conn); err != nil {
-		return err
-	}
-	answer, err := http.ReadResponse(bufio.NewReaderSize(conn, 16<<10), r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return errors.New(answer.Status)
-	}
-	lines := bufio.NewReaderSize(answer.Body, 16<<10)
-	seen := map[string]bool{}
-	for {
-		line, err := lines.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) { // the rest of a long frame says nothing new
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if frame, ok := bytes.CutPrefix(line, []byte("data:")); ok {
-			note(frame, notes, seen)
-		}
-	}
-}
-
-// note takes a frame down; what has no height is none of a topic's.
-func note(frame []byte, notes map[chain.Height]*ear, seen map[string]bool) {
-	h, err := strconv.ParseUint(field(frame, `"height":`), 10, 63)
-	topic := field(frame, `"topic":`)
-	if err != nil || topic == "" {
-		return
-	}
-	e := notes[chain.Height(h)]
-	if e == nil {
-		e = new(ear)
-		notes[chain.Height(h)] = e
-		clear(seen) // heights come in order
-	}
-	cursor := field(frame, `"cursor":`) + topic
-	if seen[cursor] {
-		e.doubles++
-	}
-	seen[cursor] = true
-	e.frames++
-	e.last = time.Now().UnixNano()
-}
-
-// field finds the beginning of a value in JSON that our own server wrote, without
-// decoding all of it: a thousand listeners share a processor with the node.
-func field(frame []byte, name string) string {
-	_, rest, ok := bytes.Cut(frame, []byte(name))
-	if !ok {
-		return ""
-	}
-	end := bytes.IndexAny(rest, ",}")
-	if end < 0 {
-		return ""
-	}
-	return string(bytes.Trim(rest[:end], `" `))
 }

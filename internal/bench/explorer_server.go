@@ -45,6 +45,9 @@ func runServer(ctx context.Context, c *serverConfig, lines *bufio.Scanner, out *
 		return err
 	}
 	defer func() { err = errors.Join(err, chain.Close()) }()
+	if err := begin(ctx, chain, c.Messages); err != nil {
+		return err
+	}
 	x, err := openIndex(c.Dir, chain)
 	if err != nil {
 		return err
@@ -54,9 +57,9 @@ func runServer(ctx context.Context, c *serverConfig, lines *bufio.Scanner, out *
 		return errors.Join(err, x.Close())
 	}
 	defer func() { err = errors.Join(err, api.Close()) }()
-	stop := follow(ctx, x, chain)
-	defer func() { err = errors.Join(err, stop()) }()
-	if err := reach(ctx, x, chain); err != nil {
+	following := follow(ctx, x, chain)
+	defer func() { err = errors.Join(err, following.close()) }()
+	if err := following.reach(ctx); err != nil {
 		return err
 	}
 	names, err := chain.Samples(samplesOf)
@@ -84,6 +87,19 @@ func runServer(ctx context.Context, c *serverConfig, lines *bufio.Scanner, out *
 	return err
 }
 
+// recentBlocks is how many blocks with messages there are before anything is asked.
+const recentBlocks = 20
+
+// begin makes the first blocks of so many messages, if any, where they lack.
+func begin(ctx context.Context, c *scale.Chain, messages int) error {
+	for messages > 0 && c.Store.View().Height() < c.Base()+recentBlocks {
+		if err := playMixed(ctx, c, messages); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // openIndex opens the index of a big chain in a directory.
 func openIndex(dir string, c *scale.Chain) (*index.Index, error) {
 	return index.Open(index.Config{Dir: filepath.Join(dir, "index"), ChainID: scale.ChainID, Params: c.Params})
@@ -91,33 +107,51 @@ func openIndex(dir string, c *scale.Chain) (*index.Index, error) {
 
 // source is a chain as an index follows it.
 func source(c *scale.Chain) index.Source {
-	return index.Source{Store: c.Store, Messages: scale.Backend{Chain: c}.Messages}
+	node := scale.Backend{Chain: c}
+	return index.Source{Store: c.Store, Messages: node.Messages, Votes: node.Votes}
 }
 
-// follow has an index follow a chain until stop is called.
-func follow(ctx context.Context, x *index.Index, c *scale.Chain) (stop func() error) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- x.Run(ctx, source(c)) }()
-	return func() error {
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			return err
-		}
+// follower has an index follow a chain.
+type follower struct {
+	index *index.Index
+	chain *scale.Chain
+	stop  context.CancelFunc
+	ended chan struct{}
+	err   error // why it has ended
+}
+
+// follow has an index follow a chain until it is closed.
+func follow(ctx context.Context, x *index.Index, c *scale.Chain) *follower {
+	f := &follower{index: x, chain: c, ended: make(chan struct{})}
+	ctx, f.stop = context.WithCancel(ctx)
+	go func() {
+		defer close(f.ended)
+		f.err = x.Run(ctx, source(c))
+	}()
+	return f
+}
+
+func (f *follower) close() error {
+	f.stop()
+	<-f.ended
+	if errors.Is(f.err, context.Canceled) {
 		return nil
 	}
+	return f.err
 }
 
-// reach waits until an index that follows a chain has all of it.
-func reach(ctx context.Context, x *index.Index, c *scale.Chain) error {
-	want := c.Store.View().Height()
-	for look := time.NewTicker(100 * time.Millisecond); ; {
-		if _, h, ok := x.Tip(); ok && h >= want {
-			look.Stop()
+// reach waits until the index has all of the chain.
+func (f *follower) reach(ctx context.Context) error {
+	for want := f.chain.Store.View().Height(); ; {
+		moved := f.index.Moved()
+		_, h, ok := f.index.Tip()
+		if ok && h >= want {
 			return nil
 		}
 		select {
-		case <-look.C:
+		case <-moved:
+		case <-f.ended:
+			return fmt.Errorf("the index follows no more behind height %d", h) // close says why
 		case <-ctx.Done():
 			return ctx.Err()
 		}

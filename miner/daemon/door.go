@@ -16,21 +16,21 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/hints"
 	"github.com/perdure/perdure/miner"
+	"github.com/perdure/perdure/retrieval/gateway"
 	"github.com/perdure/perdure/retrieval/receipts"
 )
 
 // The door is what a miner says of itself beside the gateway, on the same listener:
 // which payloads are in its pieces, and what its buyers signed.
 
-// newDoor answers with what the miner says of itself, and hands all else on.
-func (d *Daemon) newDoor(next http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(hints.Path, &contentsDoor{records: d.records})
-	said := receipts.NewDoor(chain.FormatMiner(d.id, d.params.Network), d.ledger)
-	mux.Handle(receipts.Path, said)
-	mux.Handle(receipts.Path+"/", said)
-	mux.Handle("/", next)
-	return mux
+// Requests for receipts that are answered at one time, of all and of one client: each
+// may hold a batch.
+const receiptsAtOnce, receiptsEach = 8, 2
+
+// doors are the handlers of what the miner says of itself, by pattern.
+func (d *Daemon) doors() map[string]http.Handler {
+	said := gateway.Limit(receiptsAtOnce, receiptsEach, receipts.NewDoor(chain.FormatMiner(d.id, d.params.Network), d.ledger))
+	return map[string]http.Handler{hints.Path: &contentsDoor{records: d.records}, receipts.Path: said, receipts.Path + "/": said}
 }
 
 // contentsRecords is what the list of contents is made of; a db.DB has it.

@@ -78,7 +78,7 @@ func (d *Daemon) openPublic(ctx context.Context) error {
 		Changes: func() uint64 { return d.records.Changes() + d.unsealing.Changes() },
 		Deals:   gateway.NewDeals(dealChain{d}), Door: p2p.FormatDoors(self), Log: p.log,
 	})
-	p.handler, err = gateway.New(gateway.Config{Source: p.shelf, Metrics: d.status.metrics, Subdomains: cfg.Subdomains, Log: p.log})
+	p.handler, err = gateway.New(gateway.Config{Source: p.shelf, Metrics: d.status.metrics, Subdomains: cfg.Subdomains, Beside: d.doors(), Log: p.log})
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (p *public) add(parts *lifecycle.Group) {
 	}
 	parts.Add("pieces for IPFS clients", p.shelf.Run)
 	if p.listener != nil {
-		parts.Add("gateway", func(ctx context.Context) error { return gateway.Serve(ctx, p.listener, p.d.newDoor(p.handler)) })
+		parts.Add("gateway", func(ctx context.Context) error { return gateway.Serve(ctx, p.listener, p.handler) })
 	}
 	if cfg.DHT {
 		parts.Add("announcements", p.announce)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/ipfs/boxo/blockservice"
 	"github.com/ipfs/boxo/blockstore"
-	"github.com/ipfs/boxo/exchange/offline"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
@@ -22,8 +21,7 @@ func Blockstore(s Source) blockstore.Blockstore { return blockstore.NewIdStore(f
 // offlineBlocks finds blocks in the source and nowhere else, for walks within
 // bounds.
 func offlineBlocks(s Source) blockservice.BlockService {
-	store := walkedBlocks{Blockstore(s)}
-	return blockservice.New(store, offline.Exchange(store))
+	return blockservice.New(walkedBlocks{Blockstore(s)}, nil)
 }
 
 // walkedBlocks shows each block to the walk that reads it, those too that a CID

@@ -24,7 +24,8 @@ type Config struct {
 	// are refused with 429.
 	MaxRequests, MaxPeerRequests int
 	// MaxMemory bounds, roughly, the bytes that answers under way take up, default
-	// 1 GiB. What would take more is refused with 503, or breaks off.
+	// 1 GiB. What would take more is refused with 503, or breaks off. No client takes
+	// up more of it than it leaves to all others.
 	MaxMemory int64
 	// Stall ends a response that makes no progress for that long, default 30 s.
 	Stall time.Duration
@@ -36,6 +37,9 @@ type Config struct {
 	// ConvertCodecs answers format=dag-json and dag-cbor for blocks of other codecs,
 	// too, as gateways did before IPIP-524; else that is 406.
 	ConvertCodecs bool
+	// Beside are handlers that share the gateway's port and its bounds on requests and
+	// readers, by the patterns of http.ServeMux.
+	Beside map[string]http.Handler
 	// Log gets what a client cannot be told; nil: nothing.
 	Log *slog.Logger
 }
@@ -97,7 +101,10 @@ func New(cfg Config) (http.Handler, error) {
 	clean := http.NewServeMux() // redirects paths with // and .. before anything looks at them, as IPFS nodes do
 	headers := ipfs.NewHeaders(map[string][]string{"Access-Control-Expose-Headers": {headerURI}}).ApplyCors()
 	clean.Handle("/", headers.Wrap(ipfs.NewHostnameHandler(conf, backend, mux)))
-	return patience(cfg.Stall, limit(cfg.MaxRequests, cfg.MaxPeerRequests, clean)), nil
+	for pattern, beside := range cfg.Beside {
+		clean.Handle(pattern, beside)
+	}
+	return patience(cfg.Stall, Limit(cfg.MaxRequests, cfg.MaxPeerRequests, clean)), nil
 }
 
 // ready answers /health/readyz.

@@ -342,6 +342,55 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// TestBeside: what shares the gateway's port shares its bounds, and one client
+// leaves room for another.
+func TestBeside(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	h, err := New(Config{Source: storeOf(t, Terms{}), Beside: map[string]http.Handler{
+		"/v1/x/": Limit(3, 2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			entered <- struct{}{}
+			<-release
+			io.WriteString(w, r.URL.Path)
+		})),
+		"/v1/y": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if _, ok := w.(*patient); !ok {
+				t.Error("its readers may take nothing for ever")
+			}
+		})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(path, from string) *httptest.ResponseRecorder {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", path, nil)
+		r.RemoteAddr = from
+		h.ServeHTTP(w, r)
+		return w
+	}
+	answers := make(chan *httptest.ResponseRecorder, 3)
+	under := func(from string) {
+		go func() { answers <- ask("/v1/x/1", from) }()
+		<-entered
+	}
+	under("192.0.2.1:1")
+	under("192.0.2.1:2")
+	if w := ask("/v1/x/1", "192.0.2.1:3"); w.Code != 429 {
+		t.Errorf("the third request of one client: %d", w.Code)
+	}
+	under("192.0.2.2:1")
+	if w := ask("/v1/x/1", "192.0.2.3:1"); w.Code != 429 {
+		t.Errorf("the fourth request of all: %d", w.Code)
+	}
+	if w := ask("/v1/y", "192.0.2.1:3"); w.Code != 200 {
+		t.Errorf("something else meanwhile: %d", w.Code)
+	}
+	close(release)
+	for range 3 {
+		if w := <-answers; w.Code != 200 || w.Body.String() != "/v1/x/1" {
+			t.Errorf("a request under way: %d %q", w.Code, w.Body)
+		}
+	}
+}
+
 // TestNoNames: names are refused without asking anybody.
 func TestNoNames(t *testing.T) {
 	base := serve(t, Config{Source: storeOf(t, Terms{})}).URL

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// limit refuses requests beyond all at one time, or beyond each of one client
-// address, with 429. Health is always answered.
-func limit(all, each int, next http.Handler) http.Handler {
+// Limit refuses requests beyond all at one time, or beyond each of one client, with
+// 429. A client is an IPv4 address or a /64 of IPv6. Health is always answered.
+func Limit(all, each int, next http.Handler) http.Handler {
 	l := &limiter{all: all, each: each, peers: map[string]int{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/health/") {

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	ipfs "github.com/ipfs/boxo/gateway"
@@ -46,30 +45,12 @@ const (
 // Why a walk may not go on.
 var (
 	errDeep  = ipfs.NewErrorStatusCode(fmt.Errorf("content of more than %d levels is not read here", maxDepth), http.StatusNotImplemented)
-	errBusy  = ipfs.NewErrorStatusCode(errors.New("the answers under way take up all memory that they may"), http.StatusServiceUnavailable)
+	errBusy  = ipfs.NewErrorStatusCode(errors.New("the answers under way, or those to this client, take up all memory that they may"), http.StatusServiceUnavailable)
 	errEnded = errors.New("the request has ended")
 )
 
 // busyWait is when clients are told to ask again for what would take too much.
 const busyWait = 5 * time.Second
-
-// memory is how many bytes answers may still take up, all together.
-type memory struct{ left atomic.Int64 }
-
-func newMemory(bytes int64) *memory {
-	m := new(memory)
-	m.left.Store(bytes)
-	return m
-}
-
-// take reports false, and takes nothing, if not so much is left.
-func (m *memory) take(n int64) bool {
-	if m.left.Add(-n) >= 0 {
-		return true
-	}
-	m.left.Add(n)
-	return false
-}
 
 // reading is what a walk is for: it says what is kept of each block.
 type reading int
@@ -83,6 +64,7 @@ const (
 // walk is what one request reads. It may be used by many goroutines.
 type walk struct {
 	memory *memory
+	client string
 
 	mu     sync.Mutex
 	what   reading
@@ -98,7 +80,7 @@ type walkKey struct{}
 
 // begin starts the walk of a request.
 func (m *memory) begin(r *http.Request) (*http.Request, *walk) {
-	w := &walk{memory: m, page: strings.Contains(r.Header.Get("Accept"), "text/html")}
+	w := &walk{memory: m, client: client(r.RemoteAddr), page: strings.Contains(r.Header.Get("Accept"), "text/html")}
 	return r.WithContext(context.WithValue(r.Context(), walkKey{}, w)), w
 }
 
@@ -107,7 +89,7 @@ func (w *walk) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ended = true
-	w.memory.left.Add(w.taken)
+	w.memory.give(w.client, w.taken)
 	w.taken = 0
 }
 
@@ -139,7 +121,7 @@ func (w *walk) visit(c cid.Cid, data []byte) error {
 		return errEnded
 	case deep || !w.levels.enter(c, node):
 		return w.refuse(errDeep)
-	case !w.memory.take(n):
+	case !w.memory.take(w.client, n):
 		return w.refuse(errBusy)
 	}
 	w.taken += n

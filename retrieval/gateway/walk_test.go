@@ -212,12 +212,12 @@ func TestMemory(t *testing.T) {
 		t.Error("the walk does not go with its context")
 	}
 	walk.turn(archiving)
-	if err := walk.visit(leaves[0], nil); err != errBusy || m.left.Load() != 100 {
-		t.Errorf("256 bytes of 100: %v, %d left", err, m.left.Load())
+	if err := walk.visit(leaves[0], nil); err != errBusy || m.left != 100 {
+		t.Errorf("256 bytes of 100: %v, %d left", err, m.left)
 	}
 	walk.end()
-	if err := walk.visit(leaves[0], nil); err != errEnded || m.left.Load() != 100 {
-		t.Errorf("after the end: %v, %d left", err, m.left.Load())
+	if err := walk.visit(leaves[0], nil); err != errEnded || m.left != 100 {
+		t.Errorf("after the end: %v, %d left", err, m.left)
 	}
 }
 

@@ -49,19 +49,16 @@ type Proof struct {
 // pageSize is how many batches a page lists.
 const pageSize = 1_000
 
-// atOnce is how many requests a door answers at one time: each may read a batch.
-const atOnce = 8
-
 // Door shows the receipts of a miner's ledger.
 type Door struct {
 	miner string
 	book  *ledger.Ledger
-	slots chan struct{}
 }
 
-// NewDoor makes a handler for Path and what is below it.
+// NewDoor makes a handler for Path and what is below it. An answer may take up a
+// batch of receipts in memory: how many are under way is for the caller to bound.
 func NewDoor(miner string, book *ledger.Ledger) http.Handler {
-	d := &Door{miner: miner, book: book, slots: make(chan struct{}, atOnce)}
+	d := &Door{miner: miner, book: book}
 	mux := http.NewServeMux()
 	for path, answer := range map[string]func(*http.Request) (any, error){
 		Path: d.list, Path + "/{root}": d.batch, Path + "/{root}/{index}": d.one,
@@ -80,14 +77,6 @@ type refusal struct {
 func (r *refusal) Error() string { return r.text }
 
 func (d *Door) answer(w http.ResponseWriter, r *http.Request, of func(*http.Request) (any, error)) {
-	select {
-	case d.slots <- struct{}{}:
-		defer func() { <-d.slots }()
-	default:
-		w.Header().Set("Retry-After", "1")
-		problem(w, &refusal{http.StatusTooManyRequests, "too many requests at one time"})
-		return
-	}
 	v, err := of(r)
 	if err != nil {
 		problem(w, err)

@@ -30,6 +30,30 @@ type Column struct {
 	path     []int
 	omit     bool // a zero value is none, as omitempty has it
 	json     bool // a list, written as JSON
+	key      string
+}
+
+// Key is a key of a map whose values stand in a column of their own: unsigned
+// numbers, or what writes itself as text.
+type Key struct {
+	Name string
+	Kind Kind
+}
+
+// Spread returns the columns with that of a map from text, named so, replaced by one
+// for each of some keys. Rows without a key have no value there.
+func Spread(columns []Column, name string, keys []Key) []Column {
+	var out []Column
+	for _, c := range columns {
+		if c.Name != name {
+			out = append(out, c)
+			continue
+		}
+		for _, k := range keys {
+			out = append(out, Column{Name: name + "_" + k.Name, Kind: k.Kind, Nullable: true, path: c.path, key: k.Name})
+		}
+	}
+	return out
 }
 
 var columnsOf sync.Map // reflect.Type: []Column
@@ -118,6 +142,9 @@ func (c *Column) Of(row reflect.Value) (reflect.Value, bool) {
 		}
 		v = v.Field(i)
 	}
+	if c.key != "" {
+		return valueOf(v, c.key)
+	}
 	if c.omit && (v.IsZero() || c.json && v.Kind() != reflect.Interface && v.Len() == 0) {
 		return v, false
 	}
@@ -127,6 +154,20 @@ func (c *Column) Of(row reflect.Value) (reflect.Value, bool) {
 		}
 		v = v.Elem()
 	}
+	return v, true
+}
+
+// valueOf is what a map has under a key, where its methods are found.
+func valueOf(m reflect.Value, key string) (reflect.Value, bool) {
+	held := m.MapIndex(reflect.ValueOf(key))
+	if !held.IsValid() {
+		return held, false
+	}
+	if held.Kind() == reflect.Interface {
+		held = held.Elem()
+	}
+	v := reflect.New(held.Type()).Elem()
+	v.Set(held)
 	return v, true
 }
 

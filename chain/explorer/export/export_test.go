@@ -62,7 +62,7 @@ func TestColumns(t *testing.T) {
 func csvOf(t *testing.T, rows ...any) string {
 	t.Helper()
 	var out bytes.Buffer
-	w := export.NewCSV(&out, reflect.TypeOf(rows[0]))
+	w := export.NewCSV(&out, export.ColumnsOf(reflect.TypeOf(rows[0])))
 	for _, r := range rows {
 		if err := w.Write(r); err != nil {
 			t.Fatal(err)
@@ -87,6 +87,31 @@ func TestCSV(t *testing.T) {
 	}
 	if got := csvOf(t, &outer{&item{ID: 5}, 8}); !strings.HasSuffix(got, ",8\r\n") || !strings.Contains(got, "\n5,") {
 		t.Errorf("fields of an embedded pointer are missing:\n%s", got)
+	}
+}
+
+// TestSpread gives each key of a map a column of its own.
+func TestSpread(t *testing.T) {
+	type figures struct {
+		Start  string         `json:"start"`
+		Values map[string]any `json:"values"`
+		Final  bool           `json:"final"`
+	}
+	columns := export.Spread(export.ColumnsOf(reflect.TypeFor[figures]()), "values",
+		[]export.Key{{Name: "fees", Kind: export.Text}, {Name: "deals", Kind: export.Unsigned}})
+	var out bytes.Buffer
+	w := export.NewCSV(&out, columns)
+	for _, row := range []*figures{{"a", map[string]any{"fees": chain.MaxAmount(), "deals": uint64(1 << 63), "others": 1}, true}, {"b", map[string]any{"deals": uint64(0)}, false}, {}} {
+		if err := w.Write(row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want := "start,values_fees,values_deals,final\r\na,340282366920938463463374607431768211455,9223372036854775808,true\r\nb,,0,false\r\n\"\",,,false\r\n"
+	if got := out.String(); got != want {
+		t.Errorf("CSV is\n%s, want\n%s", got, want)
 	}
 }
 
@@ -149,7 +174,7 @@ func (l *limited) Write(p []byte) (int, error) {
 // TestBounded writes far more than a writer may hold, and to a disk that fills up.
 func TestBounded(t *testing.T) {
 	for _, make := range []func(io.Writer) export.Writer{
-		func(to io.Writer) export.Writer { return export.NewCSV(to, reflect.TypeFor[*item]()) },
+		func(to io.Writer) export.Writer { return export.NewCSV(to, export.ColumnsOf(reflect.TypeFor[*item]())) },
 		func(to io.Writer) export.Writer { return export.NewNDJSON(to) },
 	} {
 		var sizes sizes
@@ -181,7 +206,7 @@ func (s *sizes) Write(p []byte) (int, error) {
 }
 
 func BenchmarkCSV(b *testing.B) {
-	w := export.NewCSV(io.Discard, reflect.TypeFor[*item]())
+	w := export.NewCSV(io.Discard, export.ColumnsOf(reflect.TypeFor[*item]()))
 	row := &item{ID: 12345, State: "active", Total: chain.PDR(2), Renew: &term{1, chain.Atto(7)}, Miners: []string{"t01000"}}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -33,9 +33,9 @@ type CSV struct {
 	cell    []byte
 }
 
-// NewCSV begins a table of a type of rows.
-func NewCSV(to io.Writer, row reflect.Type) *CSV {
-	w := &CSV{to: to, columns: ColumnsOf(row)}
+// NewCSV begins a table with some columns of its rows.
+func NewCSV(to io.Writer, columns []Column) *CSV {
+	w := &CSV{to: to, columns: columns}
 	for i := range w.columns {
 		w.separate(i)
 		w.buffer = append(w.buffer, w.columns[i].Name...)

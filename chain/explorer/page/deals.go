@@ -248,18 +248,15 @@ func (v *visit) sealing(d *explorer.Deal) ([]*turn, error) {
 	if d.Sector == nil {
 		return nil, nil
 	}
-	l, err := ask[explorer.List[*explorer.Happening]](v, fmt.Sprintf("/v1/sectors/%s/%d/events", url.PathEscape(d.Miner), *d.Sector), "sortDesc", "false", "limit", lifeLimit)
-	switch {
-	case err != nil && missing(err):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	var out []*turn
-	for _, e := range l.Items {
-		if inDeal[e.Kind] && e.Height >= d.Matched && (d.End == 0 || e.Height <= d.End) {
-			out = append(out, v.turnOf(e, "miner", "deal"))
+	path := fmt.Sprintf("/v1/sectors/%s/%d/events", url.PathEscape(d.Miner), *d.Sector)
+	out, err := v.eventTurns(path, "sector", fmt.Sprintf("%s/%d", d.Miner, *d.Sector), func(e *explorer.Happening) *turn {
+		if !inDeal[e.Kind] || e.Height < d.Matched || d.End != 0 && e.Height > d.End {
+			return nil
 		}
+		return v.turnOf(e, "miner", "deal")
+	})
+	if err != nil && missing(err) {
+		return nil, nil
 	}
-	return out, nil
+	return out, err
 }

@@ -222,7 +222,7 @@ func (v *visit) priceSection() (*section, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &section{Title: "Prices", Chart: v.candleChart(c, intervals[i].length)}
+	s := &section{Title: "Prices", Chart: v.candleChart(c, intervals[i].length), Links: []anchor{asCSV("/v1/market/candles", "interval", intervals[i].name)}}
 	if s.Chart == nil {
 		s.Note = "No trades in the last " + span(shownCandles*intervals[i].length) + "."
 	}

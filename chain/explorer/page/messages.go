@@ -121,7 +121,12 @@ func messagePage(v *visit) (*document, error) {
 	if m.Body != nil {
 		d.Sections = append(d.Sections, section{Title: "Content", Tree: tree(m.Body)})
 	}
-	d.Sections = append(d.Sections, section{Title: "Events", Table: v.eventTable(m.Events)})
+	caused := section{Title: "Events", Table: v.eventTable(m.Events)}
+	if m.Cut {
+		caused.Note = "These are the first; the block's list has all."
+		caused.Links = []anchor{{"All events of the block", blockPath(m.Height) + "/events"}}
+	}
+	d.Sections = append(d.Sections, caused)
 	return d, nil
 }
 

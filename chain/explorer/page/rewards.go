@@ -19,7 +19,7 @@ func (v *visit) rewardSection(path string) (*section, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &section{Title: "Earned", Tiles: rewardTiles(&r.RewardWindows)}
+	out := &section{Title: "Earned", Tiles: rewardTiles(&r.RewardWindows), Links: []anchor{asCSV(path+"/rewards", "interval", name).named("What it earned as CSV")}}
 	if len(r.Items) == 0 {
 		out.Note = "Nothing in the last " + span(rewardSlots*of.length) + "."
 		return out, nil

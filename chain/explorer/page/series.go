@@ -290,6 +290,7 @@ func network(v *visit) (*document, error) {
 	}
 	a := v.axisTo(of.length, networkSlots)
 	d := &document{Title: "The network over time", Live: "block", Sections: []section{{Choices: intervalChoices("/network", of.name),
+		Links: []anchor{asCSV("/v1/series", "interval", of.name)},
 		Note: fmt.Sprintf("The last %s, in intervals of %s. Columns are what happened in an interval, and the figure above them is the sum; lines are what there was at its end, and the figure is the newest.",
 			span(a.length()), span(of.length))}}}
 	for i := range topics {
@@ -315,7 +316,8 @@ func seriesPage(v *visit) (*document, error) {
 	}
 	path := "/network/" + c.name
 	part := section{Choices: intervalChoices(path, of.name), Links: []anchor{{"All series", at("/network", "interval", of.name)},
-		{"As JSON", at("/v1/series", "name", c.name, "interval", of.name, "limit", strconv.Itoa(networkSlots))}}}
+		{"As JSON", at("/v1/series", "name", c.name, "interval", of.name, "limit", strconv.Itoa(networkSlots))},
+		asCSV("/v1/series", "name", c.name, "interval", of.name)}}
 	a := v.axisTo(of.length, networkSlots)
 	dots := c.dots(s, a)
 	if part.Chart = v.curveChart(c, dots, a); part.Chart == nil {

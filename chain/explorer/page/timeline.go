@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer"
@@ -25,8 +26,13 @@ type turn struct {
 	count  uint64
 }
 
-// lifeLimit is how many events and proofs a life begins with and ends with.
-const lifeLimit = "200"
+// A life that is long begins with so many events and ends with so many, and with
+// so many of the newest windows. It says what it leaves out between.
+const (
+	lifeBegins  = 200
+	lifeEnds    = 50
+	lifeWindows = 200
+)
 
 // told says what kinds of events mean to people, and how good that is. Others
 // are told by their names.
@@ -160,27 +166,64 @@ func (v *visit) tellRun(t *turn) {
 	t.About = about
 }
 
-// happenings asks for the events of a thing, the oldest first, and links the
-// rest if there are more than fit.
+// happenings asks for the events of a thing, the oldest first, and links the list
+// of them.
 func (v *visit) happenings(path, about, name string, own ...string) ([]*turn, []anchor, error) {
-	l, err := ask[explorer.List[*explorer.Happening]](v, path, "sortDesc", "false", "limit", lifeLimit)
+	out, err := v.eventTurns(path, about, name, func(e *explorer.Happening) *turn { return v.turnOf(e, own...) })
+	return out, []anchor{{"Its events one by one", at("/events", about, name)}, asCSV(path)}, err
+}
+
+// eventTurns tells the events of a thing, but for those of which tell makes no turn.
+func (v *visit) eventTurns(path, about, name string, tell func(*explorer.Happening) *turn) (out []*turn, err error) {
+	begins, err := ask[explorer.List[*explorer.Happening]](v, path, "sortDesc", "false", "limit", strconv.Itoa(lifeBegins))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var out []*turn
-	for _, e := range l.Items {
-		out = append(out, v.turnOf(e, own...))
+	add := func(e *explorer.Happening) {
+		if t := tell(e); t != nil {
+			out = append(out, t)
+		}
 	}
-	return out, []anchor{{"Its events one by one", at("/events", about, name)}, asCSV(path)}, nil
+	for _, e := range begins.Items {
+		add(e)
+	}
+	if begins.Next == "" {
+		return out, nil
+	}
+	newest, err := ask[explorer.List[*explorer.Happening]](v, path, "limit", strconv.Itoa(lifeEnds+1))
+	if err != nil {
+		return nil, err
+	}
+	last := begins.Items[len(begins.Items)-1] // there is one, as there are more
+	ends := slices.DeleteFunc(newest.Items, func(e *explorer.Happening) bool {
+		return e.Height < last.Height || e.Height == last.Height && e.Index <= last.Index
+	})
+	if len(ends) > lifeEnds {
+		ends = ends[:lifeEnds]
+		out = append(out, leftOut("Further events of the "+about+" are left out here", at("/events", about, name, "sortDesc", "false", "cursor", begins.Next), last.Height, last.Index))
+	}
+	for _, e := range slices.Backward(ends) {
+		add(e)
+	}
+	return out, nil
+}
+
+// leftOut stands for what a life does not show, behind a place in it.
+func leftOut(what, href string, h chain.Height, order uint32) *turn {
+	return &turn{Tone: "next", What: what, About: only(value{Text: "The rest", Href: href}), height: h, order: order}
 }
 
 // proofTurns asks for the newest windows of a sector or a deal.
 func (v *visit) proofTurns(path string) ([]*turn, error) {
-	l, err := ask[explorer.List[*explorer.WindowProof]](v, path, "limit", lifeLimit)
+	l, err := ask[explorer.List[*explorer.WindowProof]](v, path, "limit", strconv.Itoa(lifeWindows))
 	if err != nil {
 		return nil, err
 	}
 	var out []*turn
+	if l.Next != "" {
+		oldest := l.Items[len(l.Items)-1]
+		out = append(out, leftOut("Earlier windows are left out", asCSV(path).Href, oldest.Height, 0))
+	}
 	for _, p := range l.Items {
 		out = append(out, v.proofTurn(p))
 	}

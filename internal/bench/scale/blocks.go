@@ -1,6 +1,7 @@
 package scale
 
 import (
+	"bytes"
 	"context"
 	"encoding/gob"
 	"errors"
@@ -110,7 +111,8 @@ func (c *Chain) sign(sender uint64, b chain.Body) ([]byte, error) {
 	return chain.Encode(&chain.SignedMessage{Message: m, Signature: signature})
 }
 
-// Play executes and commits a block of messages and keeps them.
+// Play keeps a block of messages, then executes and commits it: whoever sees a
+// block committed finds its messages.
 func (c *Chain) Play(ctx context.Context, messages [][]byte) error {
 	tip := c.Store.View()
 	global, err := tip.Global()
@@ -118,39 +120,79 @@ func (c *Chain) Play(ctx context.Context, messages [][]byte) error {
 		return err
 	}
 	h := tip.Height() + 1
-	if err := c.app.Play(ctx, h, time.Unix(int64(global.Time+blockTime), 0), c.proposer(), messages); err != nil {
-		return err
+	if err := c.keep(h, messages); err != nil {
+		return fmt.Errorf("keep the messages of block %d: %w", h, err)
 	}
-	return c.keep(h, messages)
+	return c.app.Play(ctx, h, time.Unix(int64(global.Time+blockTime), 0), c.proposer(), messages)
 }
+
+// blocksDir has a file of messages for each block on top, named by its height.
+func (c *Chain) blocksDir() string { return filepath.Join(c.dir, "blocks") }
 
 func (c *Chain) blockPath(h chain.Height) string {
-	return filepath.Join(c.dir, "blocks", strconv.FormatUint(uint64(h), 10))
+	return filepath.Join(c.blocksDir(), strconv.FormatUint(uint64(h), 10))
 }
 
-// keep writes the messages of a block. They are worth no sync: one that is lost
-// is a block that is not kept.
+// keep writes the messages of a block: all of them under its name, or nothing.
+// They are worth no sync: what a machine that stops loses is found by sweep.
 func (c *Chain) keep(h chain.Height, messages [][]byte) error {
-	file, err := os.Create(c.blockPath(h))
+	next := filepath.Join(c.blocksDir(), "next")
+	file, err := os.Create(next)
 	if err != nil {
-		return fmt.Errorf("keep block: %w", err)
+		return err
 	}
-	return errors.Join(gob.NewEncoder(file).Encode(messages), file.Close())
+	if err := errors.Join(gob.NewEncoder(file).Encode(messages), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(next, c.blockPath(h))
 }
 
-// Messages of the block of a height, for the explorer: nil for those of the state.
+// sweep removes what a run that was stopped left among the messages: those of a
+// block that was not committed, and what is cut off. A committed block that loses
+// its messages so is one that is not kept: an index does without them.
+func (c *Chain) sweep() error {
+	files, err := os.ReadDir(c.blocksDir())
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		why := c.whole(file.Name())
+		if unreadable := new(fs.PathError); why == nil || errors.As(why, &unreadable) {
+			err = errors.Join(err, why)
+			continue
+		}
+		c.log("%s is removed: %v", filepath.Join(c.blocksDir(), file.Name()), why)
+		err = errors.Join(err, os.Remove(filepath.Join(c.blocksDir(), file.Name())))
+	}
+	return err
+}
+
+// whole says what is wrong with a file of messages.
+func (c *Chain) whole(name string) error {
+	h, err := strconv.ParseUint(name, 10, 63)
+	if err != nil {
+		return errors.New("it is of no block")
+	}
+	if tip := c.Store.View().Height(); chain.Height(h) > tip {
+		return fmt.Errorf("the chain ends at height %d", tip)
+	}
+	_, err = c.block(chain.Height(h))
+	return err
+}
+
+// block returns the messages of the block of a height: nil if they are not kept,
+// as those of the state are not.
 func (c *Chain) block(h chain.Height) ([][]byte, error) {
-	file, err := os.Open(c.blockPath(h))
+	raw, err := os.ReadFile(c.blockPath(h))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
 	messages := [][]byte{}
-	if err := gob.NewDecoder(file).Decode(&messages); err != nil {
-		return nil, fmt.Errorf("block %d: %w", h, err)
+	if err := gob.NewDecoder(bytes.NewReader(raw)).Decode(&messages); err != nil {
+		return nil, fmt.Errorf("messages of block %d: %w", h, err)
 	}
 	return messages, nil
 }
@@ -167,8 +209,13 @@ func (b Backend) Store() *state.Store { return b.Chain.Store }
 // Messages implements explorer.Backend.
 func (b Backend) Messages(_ context.Context, h chain.Height) ([][]byte, error) { return b.block(h) }
 
-// Votes implements explorer.Backend: without an engine nobody votes.
-func (b Backend) Votes(context.Context, chain.Height) (*index.Commit, error) { return nil, nil }
+// Votes implements explorer.Backend: the one validator is for every block.
+func (b Backend) Votes(_ context.Context, h chain.Height) (*index.Commit, error) {
+	if h == 0 || h >= b.Chain.Store.View().Height() {
+		return nil, nil // the next block brings them
+	}
+	return &index.Commit{For: [][]byte{b.proposer()}}, nil
+}
 
 // errNoEngine is returned for what needs the engine.
 var errNoEngine = errors.New("this chain has no engine")

@@ -36,11 +36,13 @@ func (c *Chain) Samples(n int) (*Samples, error) {
 		add("height", fmt.Sprint(1+random.Uint64N(uint64(c.Store.View().Height()))))
 		add("record", "deal/"+hex.EncodeToString([]byte(chain.DealKey(deal+1).ID)))
 	}
+	add("table", chain.TableGlobal.String()) // the one whose record has no key
 	add("validator", hex.EncodeToString(c.proposer()))
 	return &out, c.hashes(out)
 }
 
-// hashes adds those of messages in the newest blocks, and the blocks.
+// hashes adds those of messages in the newest blocks, and the blocks, but for the
+// newest one, on which nobody has voted yet.
 func (c *Chain) hashes(out Samples) error {
 	for h := c.Store.View().Height(); h > c.Base() && len(out["hash"]) < 10_000; h-- {
 		messages, err := c.block(h)
@@ -50,7 +52,7 @@ func (c *Chain) hashes(out Samples) error {
 		for _, m := range messages {
 			out["hash"] = append(out["hash"], chain.HashBytes(m).String())
 		}
-		if len(messages) > 0 {
+		if len(messages) > 0 && h < c.Store.View().Height() {
 			out["block"] = append(out["block"], fmt.Sprint(h))
 		}
 	}

@@ -81,7 +81,7 @@ func Open(ctx context.Context, dir string, size Size, log func(format string, ar
 	if err := c.claim(); err != nil {
 		return nil, fmt.Errorf("big chain in %s: %w", dir, err)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "blocks"), 0o755); err != nil {
+	if err := os.MkdirAll(c.blocksDir(), 0o755); err != nil {
 		return nil, fmt.Errorf("big chain: %w", err)
 	}
 	var err error
@@ -90,7 +90,10 @@ func Open(ctx context.Context, dir string, size Size, log func(format string, ar
 		return nil, err
 	}
 	c.app = app.New(app.Config{Store: c.Store, Params: c.Params})
-	if err := c.grow(ctx); err != nil {
+	if err = c.grow(ctx); err == nil {
+		err = c.sweep()
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("big chain in %s: %w", dir, err), c.Store.Close())
 	}
 	return c, nil

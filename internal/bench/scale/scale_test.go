@@ -3,11 +3,14 @@ package scale
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/index"
 )
 
 var _ explorer.Backend = Backend{}
@@ -156,5 +159,92 @@ func check(t *testing.T, c *Chain, mix Mix, messages int) {
 		if r.Code != uint64(consensus.CodeOK) {
 			t.Errorf("%s: message %d, a %s: %s", mix, i, r.Kind, r.Error)
 		}
+	}
+}
+
+// TestCutOff leaves the messages of blocks as a run that was stopped may: cut off
+// anywhere, half made, or of a block that was never committed. The chain opens
+// again, lets go of them alone, and is indexed to its tip.
+func TestCutOff(t *testing.T) {
+	dir, size := t.TempDir(), Of(1000)
+	c, err := Open(t.Context(), dir, size, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	play := func(n int) {
+		t.Helper()
+		messages, err := c.Messages(Mixed, n)
+		if err == nil {
+			err = c.Play(t.Context(), messages)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	play(10)
+	play(10)
+	whole, err := os.ReadFile(c.blockPath(c.Base() + 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	play(10)
+	for _, at := range []int{0, 1, 10, len(whole) / 2, len(whole) - 1, len(whole)} {
+		tip := c.Store.View().Height()
+		for path, bytes := range map[string][]byte{c.blockPath(c.Base() + 2): whole[:at], c.blockPath(tip + 1): whole[:at],
+			filepath.Join(c.blocksDir(), "next"): whole[:at]} {
+			if err := os.WriteFile(path, bytes, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if c, err = Open(t.Context(), dir, size, quiet); err != nil {
+			t.Fatalf("cut off at %d: %v", at, err)
+		}
+		for h, want := range map[chain.Height]int{c.Base() + 1: 10, c.Base() + 2: 10 * (at / len(whole)), c.Base() + 3: 10, tip + 1: 0} {
+			if kept, err := c.block(h); err != nil || len(kept) != want {
+				t.Errorf("cut off at %d: block %d has %d messages, %v; want %d", at, h, len(kept), err, want)
+			}
+		}
+		if kept, err := filepath.Glob(filepath.Join(c.blocksDir(), "[a-z]*")); err != nil || len(kept) > 0 {
+			t.Errorf("cut off at %d: %v is left, %v", at, kept, err)
+		}
+		play(5)
+		indexed(t, c)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// indexed has a new index take in the chain.
+func indexed(t *testing.T, c *Chain) {
+	t.Helper()
+	x, err := index.Open(index.Config{Dir: t.TempDir(), ChainID: ChainID, Params: c.Params})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- x.Run(ctx, index.Source{Store: c.Store, Messages: Backend{c}.Messages, Votes: Backend{c}.Votes})
+	}()
+	for {
+		moved := x.Moved()
+		_, height, ok := x.Tip()
+		if ok && height == c.Store.View().Height() {
+			break
+		}
+		select {
+		case <-moved:
+		case err := <-ended:
+			t.Fatalf("the index ended at height %d: %v", height, err)
+		}
+	}
+	stop()
+	<-ended
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
