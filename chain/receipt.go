@@ -19,7 +19,7 @@ type Receipt struct {
 	Miner    MinerID // who served
 	Deal     uint64  // of the content; 0: of none that the buyer knows
 	Buyer    Address // key address that signs
-	Nonce    uint64  // of this buyer and miner, each once: a receipt counts once
+	Nonce    uint64  // by which a buyer's receipts in one batch are told apart: each counts once
 	Bytes    uint64  // of blocks, each checked against its CID
 	From, To Height  // of the chain at the first and at the last of them
 }
@@ -72,6 +72,9 @@ type PublishReceipts struct {
 	Bytes    uint64 // all of them together
 	From, To Height // the least and the greatest To of them
 }
+
+// MaxReceipts is the most receipts in a batch.
+const MaxReceipts = 1 << 20
 
 // Kind implements Body.
 func (*PublishReceipts) Kind() Kind { return KindPublishReceipts }

@@ -6,9 +6,6 @@ import (
 	"github.com/perdure/perdure/chain"
 )
 
-// maxReceipts bounds the receipts of a batch.
-const maxReceipts = 1 << 20
-
 // publishReceiptsUnits pays for the record of what the miner has served.
 func publishReceiptsUnits(s *state, _ *chain.PublishReceipts) uint64 { return s.params.UnitWrite }
 
@@ -23,8 +20,8 @@ func applyPublishReceipts(s *state, m *chain.Message, b *chain.PublishReceipts) 
 	s.load(chain.ServedKey(b.Miner), &served)
 	least := served.Through + 1
 	switch {
-	case b.Count == 0 || b.Count > maxReceipts:
-		return 0, refuse(CodeFailed, "%d receipts, want 1 to %d", b.Count, maxReceipts)
+	case b.Count == 0 || b.Count > chain.MaxReceipts:
+		return 0, refuse(CodeFailed, "%d receipts, want 1 to %d", b.Count, chain.MaxReceipts)
 	case b.Bytes < b.Count || b.Bytes > b.Count*chain.MaxReceiptBytes:
 		return 0, refuse(CodeFailed, "%d bytes in %d receipts, want 1 to %d in each", b.Bytes, b.Count, uint64(chain.MaxReceiptBytes))
 	case b.From < least || b.From > b.To || b.To >= s.global.Height:

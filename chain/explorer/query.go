@@ -195,11 +195,7 @@ func (q *query) reflect() error {
 	if q.snap == nil {
 		return nil
 	}
-	g := new(chain.Global)
-	r, err := q.snap.Load(chain.GlobalKey(), g)
-	if err == nil && r == nil {
-		err = errors.New("the index has no global record")
-	}
+	g, err := q.snap.Global()
 	if err != nil {
 		return err
 	}

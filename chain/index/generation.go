@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -34,6 +35,9 @@ type generation struct {
 	fatal *fatalLog
 	users sync.WaitGroup // of db; uses may nest
 
+	showing sync.Mutex
+	shown   *view // nil: the next reader makes it
+
 	voters *voters   // read last, by who writes
 	series Retention // of the points of minutes and hours
 
@@ -54,7 +58,11 @@ const (
 )
 
 // cacheSize is how much of a database is kept in memory, in bytes.
-const cacheSize = 16 << 20
+const cacheSize = 64 << 20
+
+// indexBlock is how large the index of a table gets before it has an index of its
+// own, in bytes: larger than that of any table, so a look reads one block less.
+const indexBlock = 1 << 20
 
 // open opens or creates the database. loose leaves out the log.
 func (g *generation) open() error {
@@ -66,6 +74,12 @@ func (g *generation) open() error {
 	opts := &pebble.Options{FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest, DisableWAL: g.loose,
 		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { g.harmed(i.Details) }}}
 	opts.MemTableSize, opts.Levels[0].Compression = memTable, func() *sstable.CompressionProfile { return sstable.NoCompression }
+	for i := range opts.Levels {
+		opts.Levels[i].IndexBlockSize = indexBlock
+		if i < len(opts.Levels)-1 {
+			opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		}
+	}
 	if g.loose {
 		opts.MemTableSize, opts.L0CompactionThreshold, opts.L0StopWritesThreshold = looseTable, 8, 64
 	}
@@ -104,8 +118,9 @@ func (g *generation) close() error {
 	if was {
 		return nil
 	}
+	err := g.hide()
 	g.users.Wait()
-	return g.fatal.guard(g.db.Close)
+	return errors.Join(err, g.fatal.guard(g.db.Close))
 }
 
 // settle ends the filling of a generation: all of it is on the disk, and what
@@ -155,6 +170,9 @@ func (g *generation) write(t *tip, fill func(*pebble.Batch) error) error {
 	}
 	// Not synced: after a crash the index is whole at an earlier tip and follows again.
 	if err := g.fatal.guard(func() error { return b.Commit(pebble.NoSync) }); err != nil {
+		return fmt.Errorf("write index: %w", err)
+	}
+	if err := g.hide(); err != nil {
 		return fmt.Errorf("write index: %w", err)
 	}
 	if t != nil {

@@ -255,6 +255,7 @@ func TestCheckFinds(t *testing.T) {
 			undo = append(undo, [2][]byte{append([]byte(nil), key...), v})
 		}
 		must(t, b.Commit(pebble.NoSync))
+		must(t, g.hide()) // written past the generation
 		if r, err := x.Check(t.Context(), w.store); err != nil || r.OK() {
 			t.Errorf("%s: nothing is found (%v)", name, err)
 		}
@@ -267,6 +268,7 @@ func TestCheckFinds(t *testing.T) {
 			}
 		}
 		must(t, b.Commit(pebble.NoSync))
+		must(t, g.hide())
 	}
 	whole(t, x, w)
 }

@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"errors"
-	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -15,13 +14,13 @@ func (s *Snapshot) join(filters [][][]byte, p Page, each func(id []byte) (bool, 
 	all := make([]*union, 0, len(filters))
 	defer func() {
 		for _, u := range all {
-			err = errors.Join(err, u.close())
+			err = errors.Join(err, u.close(s.view))
 		}
 	}()
 	for _, prefixes := range filters {
 		u := &union{upward: p.Upward}
 		all = append(all, u)
-		if err := u.open(s.snap, prefixes, p.After); err != nil {
+		if err := u.open(s.view, prefixes, p.After); err != nil {
 			return nil, err
 		}
 	}
@@ -54,11 +53,6 @@ func (s *Snapshot) join(filters [][][]byte, p Page, each func(id []byte) (bool, 
 			id = all[0].seek(at)
 		}
 	}
-	for _, u := range all {
-		if err := u.error(); err != nil {
-			return nil, fmt.Errorf("read index: %w", err)
-		}
-	}
 	return nil, nil
 }
 
@@ -70,27 +64,20 @@ type union struct {
 }
 
 // open begins behind a place.
-func (u *union) open(r pebble.Reader, prefixes [][]byte, after []byte) error {
+func (u *union) open(v *view, prefixes [][]byte, after []byte) error {
 	for _, prefix := range prefixes {
-		it, err := r.NewIter(bounds(prefix, u.upward, after))
+		it, err := v.iterator(bounds(prefix, u.upward, after))
 		if err != nil {
-			return fmt.Errorf("read index: %w", err)
+			return err
 		}
 		u.rows = append(u.rows, walker{it: it, prefix: prefix, upward: u.upward})
 	}
 	return nil
 }
 
-func (u *union) close() (err error) {
+func (u *union) close(v *view) (err error) {
 	for i := range u.rows {
-		err = errors.Join(err, u.rows[i].it.Close())
-	}
-	return err
-}
-
-func (u *union) error() (err error) {
-	for i := range u.rows {
-		err = errors.Join(err, u.rows[i].it.Error())
+		err = errors.Join(err, v.give(u.rows[i].it))
 	}
 	return err
 }

@@ -109,7 +109,7 @@ func (s *Snapshot) Classes(from, to uint64, each func(day uint64, of Class, c *C
 }
 
 func (s *Snapshot) candles(from, to []byte, each func(key []byte, c *Candle) error) error {
-	return eachRow(s.snap, &pebble.IterOptions{LowerBound: from, UpperBound: to}, func(key, value []byte) error {
+	return s.each(&pebble.IterOptions{LowerBound: from, UpperBound: to}, func(key, value []byte) error {
 		c := new(Candle)
 		if err := parse(value, c); err != nil {
 			return fmt.Errorf("decode row %c: %w", key[0], err)

@@ -48,6 +48,7 @@ type Message struct {
 	Size    uint64        // bytes
 	Miner   chain.MinerID // that it is about; 0: none
 	Body    []byte        `cborgen:"maxlen=4096"` // without its proof; empty: longer than MaxBody
+	Proof   uint64        // bytes of the proof that Body is without
 	First   uint64        // the first of its events among the block's
 	Events  uint64        // that there are up to its last
 	Receipt consensus.Receipt
@@ -126,7 +127,7 @@ type tip struct {
 }
 
 const (
-	formatVersion = 5
+	formatVersion = 6
 	tipHead       = 1 + 8 + 8 + 32 + 1 + 2 // the last two count gaps
 	gapSize       = 8 + 8
 )

@@ -42,11 +42,11 @@ func (s *Snapshot) names(prefix []byte, b Bits, each func(rest []byte) (behind [
 	if end := b.end(); end != nil {
 		bound.UpperBound = append(bytes.Clone(prefix), end...)
 	}
-	it, err := s.snap.NewIter(bound)
+	it, err := s.iterator(bound)
 	if err != nil {
-		return fmt.Errorf("search index: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	defer func() { err = errors.Join(err, s.give(it)) }()
 	for ok := it.First(); ok; {
 		behind := each(it.Key()[len(prefix):])
 		if behind == nil {
@@ -54,7 +54,7 @@ func (s *Snapshot) names(prefix []byte, b Bits, each func(rest []byte) (behind [
 		}
 		ok = seekBehind(it, append(bytes.Clone(prefix), behind...))
 	}
-	return it.Error()
+	return nil
 }
 
 // seekBehind goes to the first key that does not begin as given.

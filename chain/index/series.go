@@ -1,8 +1,8 @@
 package index
 
 import (
-	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -99,9 +99,12 @@ func (f *figures) closeMinute(batch *pebble.Batch) error {
 
 // Now is the point of the present minute.
 func (s *Snapshot) Now() (*Now, error) {
-	n := new(Now)
-	_, err := s.noun(nowKey, n)
-	return n, err
+	n, err := s.now()
+	if err != nil {
+		return nil, err
+	}
+	own := *n
+	return &own, nil
 }
 
 // Points goes through the points of one resolution that begin from a time on and
@@ -152,7 +155,7 @@ func overRows[T any, P interface {
 	if string(from) >= string(to) {
 		return nil
 	}
-	return eachRow(s.snap, &pebble.IterOptions{LowerBound: from, UpperBound: to}, func(key, value []byte) error {
+	return s.each(&pebble.IterOptions{LowerBound: from, UpperBound: to}, func(key, value []byte) error {
 		v := P(new(T))
 		if err := parse(value, v); err != nil {
 			return fmt.Errorf("decode row %c: %w", key[0], err)
@@ -161,20 +164,17 @@ func overRows[T any, P interface {
 	})
 }
 
-// last reads the last row from a key on and before another. All looks of a
-// snapshot share an iterator: to open one takes longer than the look.
+// last reads the last row from a key on and before another.
 func (s *Snapshot) last(from, to []byte, v chain.CBOR) (found bool, err error) {
-	s.looking.Lock()
-	defer s.looking.Unlock()
-	if s.look == nil {
-		if s.look, err = s.snap.NewIter(nil); err != nil {
-			return false, fmt.Errorf("read index: %w", err)
-		}
+	it, err := s.iterator(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return false, err
 	}
-	if !s.look.SeekLT(to) || bytes.Compare(s.look.Key(), from) < 0 {
-		return false, s.look.Error()
+	defer func() { err = errors.Join(err, s.give(it)) }()
+	if !it.Last() {
+		return false, nil
 	}
-	if err := parse(s.look.Value(), v); err != nil {
+	if err := parse(it.Value(), v); err != nil {
 		return false, fmt.Errorf("decode row %c: %w", from[0], err)
 	}
 	return true, nil

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -20,11 +19,7 @@ type Snapshot struct {
 	Height chain.Height // of the last block that is in
 	Gaps   []Gap        // of the history, ascending
 
-	snap *pebble.Snapshot
-	done func()
-
-	looking sync.Mutex
-	look    *pebble.Iterator // of last; nil until it is needed
+	*view
 }
 
 // Snapshot takes a snapshot: ErrBuilding while there is nothing to read.
@@ -33,28 +28,19 @@ func (x *Index) Snapshot() (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{snap: g.db.NewSnapshot(), done: done}
-	raw, err := s.get(tipKey)
+	defer done()
+	v, err := g.show()
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, err
 	}
-	t := parseTip(raw)
-	if t == nil {
-		return nil, errors.Join(ErrBuilding, s.Close())
-	}
-	s.First, s.Height, s.Gaps = t.first, t.height, t.gaps
-	return s, nil
+	return &Snapshot{First: v.first, Height: v.height, Gaps: v.gaps, view: v}, nil
 }
 
 // Close lets go of the snapshot.
-func (s *Snapshot) Close() error {
-	defer s.done()
-	var err error
-	if s.look != nil {
-		err = s.look.Close()
-	}
-	return errors.Join(err, s.snap.Close())
-}
+func (s *Snapshot) Close() error { return s.release() }
+
+// Global is the record of the chain as a whole, which is to be read only.
+func (s *Snapshot) Global() (*chain.Global, error) { return s.global() }
 
 // Page is a place in a list and how much of the list is wanted.
 type Page struct {
@@ -106,11 +92,11 @@ func (s *Snapshot) within(prefix []byte, b *pebble.IterOptions, width int, p Pag
 	if err := p.check(width); err != nil {
 		return nil, err
 	}
-	it, err := s.snap.NewIter(b)
+	it, err := s.iterator(b)
 	if err != nil {
-		return nil, fmt.Errorf("read index: %w", err)
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	defer func() { err = errors.Join(err, s.give(it)) }()
 	start, step := it.Last, it.Prev
 	if p.Upward {
 		start, step = it.First, it.Next
@@ -119,7 +105,7 @@ func (s *Snapshot) within(prefix []byte, b *pebble.IterOptions, width int, p Pag
 	taken, visits := 0, 0
 	for ok := start(); ok; ok = step() {
 		if taken >= max(p.Limit, 1) || visits == maxVisits {
-			return last, it.Error()
+			return last, nil
 		}
 		row := it.Key()[len(prefix):]
 		take, err := each(row, it.Value())
@@ -132,7 +118,7 @@ func (s *Snapshot) within(prefix []byte, b *pebble.IterOptions, width int, p Pag
 		visits++
 		last = append(last[:0], row...)
 	}
-	return nil, it.Error()
+	return nil, nil
 }
 
 // check refuses a place that is none of a list.

@@ -24,7 +24,8 @@ const (
 	chaosMiners = 7               // each votes through a node of its own
 	chaosNodes  = 1 + chaosMiners // the first makes the chain until they take over
 	chaosTerm   = 4_000           // blocks that files are stored: beyond the end
-	// chaosSettle is for how many blocks more at most what was lost may wait
+	// chaosSettle is for how many blocks more at most what was harmed may wait to be
+	// lost, and what was lost
 	// for its repair.
 	chaosSettle = 600
 )
@@ -399,8 +400,8 @@ func (c *chaos) stand() (sectors, votes int) {
 	return sectors, len(voters)
 }
 
-// settle makes blocks until the clients are done and every lost copy is
-// accounted for.
+// settle makes blocks until the clients are done, every sector whose disk the plan
+// took is lost or over, and every lost copy is accounted for.
 func (c *chaos) settle() {
 	c.t.Helper()
 	idle := make(chan struct{})
@@ -412,14 +413,28 @@ func (c *chaos) settle() {
 			busy = false
 		default:
 		}
-		if !busy && len(c.judge.copies) == 0 {
+		doomed := c.doomed()
+		if !busy && doomed == 0 && len(c.judge.copies) == 0 {
 			return
 		}
 		if c.Height() >= last {
-			c.t.Fatalf("%d blocks after the last deed: clients at work: %v, copies neither repaired nor refunded: %v", chaosSettle, busy, c.judge.copies)
+			c.t.Fatalf("%d blocks after the last deed: clients at work: %v, sectors without a disk that live on: %d, copies neither repaired nor refunded: %v",
+				chaosSettle, busy, doomed, c.judge.copies)
 		}
 		c.block()
 	}
+}
+
+// doomed counts the live sectors whose disk the plan took.
+func (c *chaos) doomed() (n int) {
+	c.t.Helper()
+	tree, _ := c.seen()
+	each(c.t, tree, chain.TableSector, func(s *chain.Sector) {
+		if s.Live() && (c.dead[s.Miner] || c.harmed[[2]uint64{s.Miner, s.Number}]) {
+			n++
+		}
+	})
+	return n
 }
 
 // conclude checks what must hold in the end, and says what happened.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/rpc"
+	"github.com/perdure/perdure/retrieval/ledger"
 )
 
 // channels are the payment channels that the miner pays other miners from. The
@@ -140,6 +141,27 @@ func (c *channels) tidy(ctx context.Context) error {
 	}
 	for i := range all {
 		if err := c.tidyOne(ctx, &all[i], now); err != nil {
+			return err
+		}
+	}
+	return forgetGone(ctx, c.d.ledger, c.d.node)
+}
+
+// forgetGone drops what was promised on channels that the chain does not know any
+// more: their payees may have collected them, or the chain itself.
+func forgetGone(ctx context.Context, book *ledger.Ledger, node recorder) error {
+	promised, err := book.Promised()
+	if err != nil {
+		return err
+	}
+	for _, id := range promised {
+		switch ok, err := node.Record(ctx, chain.ChannelKey(id), new(chain.Channel)); {
+		case err != nil:
+			return err
+		case ok:
+			continue
+		}
+		if err := book.Forget(id); err != nil {
 			return err
 		}
 	}

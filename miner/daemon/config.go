@@ -104,6 +104,9 @@ type RetrievalConfig struct {
 	// PublishEvery is for how many blocks at most a buyer's receipt waits before it is
 	// published with the others, as one message; 0: nothing is published.
 	PublishEvery uint64 `toml:"publish_every"`
+	// KeepReceipts is how many published receipts, the newest ones, are kept to be
+	// shown, at about 300 bytes each; 0: all.
+	KeepReceipts uint64 `toml:"keep_receipts"`
 
 	Buyers []BuyerConfig `toml:"buyers,omitempty"` // exceptions from the terms
 }
@@ -128,7 +131,7 @@ func DefaultConfig() Config {
 		Listen:    p2p.LoopbackAddrs(),
 		P2P:       P2PConfig{NAT: string(p2p.Auto), PortMap: true, Relay: true},
 		Sealing:   SealingConfig{Parallel: 1, PackDelay: 4, Reserve: "1GiB"},
-		Retrieval: RetrievalConfig{Price: chain.Atto(1_000_000_000_000), PublishEvery: 14_400},
+		Retrieval: RetrievalConfig{Price: chain.Atto(1_000_000_000_000), PublishEvery: 14_400, KeepReceipts: 1_000_000},
 	}
 }
 

@@ -32,7 +32,7 @@ func (d *Daemon) openMarket(context.Context) (err error) {
 		ChainID: d.params.ChainID, Source: d.source, Chain: d.market, Ledger: d.ledger,
 		Prices: d.prices, SettleDelay: d.params.SettleDelay, MaxSessions: cfg.Sessions, MaxPeerSessions: cfg.PeerSessions,
 		BytesPerSecond: cfg.BytesPerSecond, PeerBytesPerSecond: cfg.PeerBytesPerSecond, FreeTotal: cfg.FreeTotal,
-		Ended: d.redeemer.Nudge, Miner: d.id, Log: log,
+		Ended: d.redeemer.Nudge, Miner: cfg.receiptsFor(d.id), Log: log,
 	})
 	d.heights = make(chan chain.Height, 1)
 	d.receipts = newPublisher(d)

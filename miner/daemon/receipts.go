@@ -16,15 +16,19 @@ import (
 type publisher struct {
 	id    chain.MinerID
 	every uint64 // blocks that a receipt waits for others to share its message; 0: nothing is published
+	keep  uint64 // published receipts that are kept to be shown; 0: all
 	book  *ledger.Ledger
-	chain interface {
-		Record(ctx context.Context, k chain.Key, into chain.CBOR) (bool, error)
-	}
+	chain recorder
 	send miner.Sender
 	log  *slog.Logger
 
 	wake  chan struct{}
 	after chain.Height // when to try again what failed
+}
+
+// recorder reads records of the chain's state; ok is false where there is none.
+type recorder interface {
+	Record(ctx context.Context, k chain.Key, into chain.CBOR) (ok bool, err error)
 }
 
 // The bounds of a batch. One receipt of a session whose buyer sees an older height
@@ -36,8 +40,18 @@ const (
 )
 
 func newPublisher(d *Daemon) *publisher {
-	return &publisher{id: d.id, every: d.opts.Config.Retrieval.PublishEvery, book: d.ledger, chain: d.node, send: d.send,
+	cfg := d.opts.Config.Retrieval
+	return &publisher{id: d.id, every: cfg.PublishEvery, keep: cfg.KeepReceipts, book: d.ledger, chain: d.node, send: d.send,
 		log: d.log.With("part", "receipts"), wake: make(chan struct{}, 1)}
+}
+
+// receiptsFor is the miner that buyers sign receipts for: 0, which is nobody, if none
+// is ever published.
+func (c *RetrievalConfig) receiptsFor(id chain.MinerID) chain.MinerID {
+	if c.PublishEvery == 0 {
+		return 0
+	}
+	return id
 }
 
 // Wake makes Run look whether something is due: after each block.
@@ -63,9 +77,12 @@ func (p *publisher) Run(ctx context.Context, height func() chain.Height) error {
 	}
 }
 
-// look publishes a batch if the oldest receipt has waited long enough, or one was
-// begun before.
+// look drops a batch of receipts that need not be shown any more, and publishes one
+// if the oldest receipt has waited long enough, or one was begun before.
 func (p *publisher) look(ctx context.Context, now chain.Height) error {
+	if err := p.drop(); err != nil {
+		return err
+	}
 	if p.every == 0 || now < p.after || now <= receiptLag {
 		return nil
 	}
@@ -82,6 +99,18 @@ func (p *publisher) look(ctx context.Context, now chain.Height) error {
 		return err
 	}
 	return p.publish(ctx, b)
+}
+
+// drop keeps the receipts that are shown from growing, a batch at a time.
+func (p *publisher) drop() error {
+	if p.keep == 0 {
+		return nil
+	}
+	b, err := p.book.DropReceipts(p.keep)
+	if b != nil {
+		p.log.Info("receipts dropped: enough newer ones are kept", "receipts", b.Count, "through", b.To)
+	}
+	return err
 }
 
 // publish sends a batch, unless an earlier process did before it died.

@@ -111,4 +111,23 @@ func TestPublish(t *testing.T) {
 	p.every = 0
 	save(900, 1)
 	look(5000, 3, 26)
+
+	p.keep = 2 // each look drops a batch, whether anything is published or not
+	look(5001, 3, 26)
+	look(5002, 3, 26)
+	if from, err := book.KeptFrom(); err != nil || from != 2 {
+		t.Errorf("receipts are kept from batch %d, %v, want 2", from, err)
+	}
+}
+
+// TestNobodyPublishes: a miner that publishes nothing asks for no receipts.
+func TestNobodyPublishes(t *testing.T) {
+	c := DefaultConfig().Retrieval
+	if got := c.receiptsFor(1000); got != 1000 {
+		t.Errorf("receipts are asked for miner %d", got)
+	}
+	c.PublishEvery = 0
+	if got := c.receiptsFor(1000); got != 0 {
+		t.Errorf("receipts are asked for miner %d, and none is ever published", got)
+	}
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/perdure/perdure/chain"
 )
 
 // Ledger is an open ledger. It may be used by many goroutines.
@@ -16,6 +19,8 @@ type Ledger struct {
 	mu sync.Mutex // around every read that a write depends on
 
 	leases map[lease]struct{}
+
+	waiting, maxWaiting int // receipts that are in no batch
 
 	noting sync.Mutex // guards notes, not its file
 	notes  notes
@@ -27,6 +32,8 @@ type lease struct{ channel, lane uint64 }
 // Options of Open. The zero value is the disk of the machine.
 type Options struct {
 	FS vfs.FS // where the files are
+	// MaxWaiting is the most receipts that wait for a batch; 0: chain.MaxReceipts.
+	MaxWaiting int
 }
 
 // quiet keeps Pebble's own log out of the process's; errors come back from calls.
@@ -48,13 +55,15 @@ func Open(dir string, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open payment ledger %s: %w", dir, err)
 	}
-	l := &Ledger{db: db, leases: map[lease]struct{}{}}
+	l := &Ledger{db: db, leases: map[lease]struct{}{}, maxWaiting: cmp.Or(o.MaxWaiting, chain.MaxReceipts)}
 	fsys := o.FS
 	if fsys == nil {
 		fsys = vfs.Default
 	}
-	if err := l.openNotes(fsys, dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("open payment ledger %s: %w", dir, err), db.Close())
+	for _, step := range []func() error{l.sweep, l.countWaiting, func() error { return l.openNotes(fsys, dir) }} {
+		if err := step(); err != nil {
+			return nil, errors.Join(fmt.Errorf("open payment ledger %s: %w", dir, err), db.Close())
+		}
 	}
 	return l, nil
 }
@@ -141,5 +150,51 @@ func (l *Ledger) Forget(channel uint64) error {
 	l.forgetNotes(channel)
 	return nil
 }
+
+// sweep deletes what sessions wrote of a channel after it was forgotten.
+func (l *Ledger) sweep() error {
+	b := l.db.NewBatch()
+	defer b.Close()
+	for table, of := range map[byte]byte{tableRevealed: tablePromise, tableTick: tableVoucher, tableDebt: tableVoucher} {
+		err := l.scan([]byte{table}, func(k, _ []byte) error {
+			held, err := l.any(key(of, number(k, 0)))
+			if err != nil || held {
+				return err
+			}
+			return b.Delete(k, nil)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if b.Empty() {
+		return nil
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		return fmt.Errorf("sweep payment ledger: %w", err)
+	}
+	return nil
+}
+
+// any reports whether there is a record whose key begins with prefix.
+func (l *Ledger) any(prefix []byte) (found bool, err error) {
+	err = l.first(prefix, func([]byte) { found = true })
+	return found, err
+}
+
+// first calls visit with the first key that begins with prefix, if there is one.
+func (l *Ledger) first(prefix []byte, visit func(k []byte)) error {
+	err := l.scan(prefix, func(k, _ []byte) error {
+		visit(k)
+		return errEnough
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// errEnough ends a scan.
+var errEnough = errors.New("enough")
 
 func number(k []byte, i int) uint64 { return binary.BigEndian.Uint64(k[1+8*i:]) }

@@ -216,6 +216,77 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// TestNotePlaces: channels come and go, and the file of notes does not grow with them;
+// what stood at a place before is taken for nobody's.
+func TestNotePlaces(t *testing.T) {
+	fs := vfs.NewMem()
+	l := open(t, fs)
+	const channels = 200
+	for id := uint64(1); id <= channels; id++ {
+		for lane := range uint64(2) {
+			p, links := promise(t, id, lane, 1, 0)
+			must(t, l.SaveVoucher(someone(t), &p.Voucher))
+			for k := uint64(1); k <= 3; k++ {
+				must(t, l.NoteTick(id, lane, 1, k, tick(t, links, k)))
+			}
+		}
+		if id < channels {
+			must(t, l.Forget(id))
+		}
+	}
+	info, err := fs.Stat(fs.PathJoin("ledger", notesName))
+	must(t, err)
+	if info.Size() > 2*2*notePlace {
+		t.Errorf("the notes of two lanes take %d bytes", info.Size())
+	}
+	must(t, l.Close())
+	l = open(t, fs)
+	defer func() { must(t, l.Close()) }()
+	held := 0
+	must(t, l.Holdings(func(h *Holding) error {
+		if held++; h.Voucher.Voucher.Channel != channels || h.Ticks != 3 {
+			t.Errorf("lane %d of channel %d is held with %d ticks", h.Voucher.Voucher.Lane, h.Voucher.Voucher.Channel, h.Ticks)
+		}
+		return nil
+	}))
+	if held != 2 {
+		t.Errorf("%d lanes are held", held)
+	}
+}
+
+// TestSweep: what sessions wrote of a channel after it was forgotten is gone when the
+// ledger is opened again; what is held stays.
+func TestSweep(t *testing.T) {
+	fs := vfs.NewMem()
+	l := open(t, fs)
+	p, links := promise(t, 7, 0, 1, 0)
+	write := func(id uint64) {
+		must(t, l.SaveTick(id, 0, 1, 2, tick(t, links, 2)))
+		must(t, l.SaveRevealed(id, 0, 1, 2))
+		must(t, l.ChangeDebt(id, func(d *Debt) { d.Unpaid = 3 }))
+	}
+	must(t, l.SavePromise(p))
+	must(t, l.SaveVoucher(someone(t), &p.Voucher))
+	write(7)
+	must(t, l.Forget(8))
+	write(8)
+	must(t, l.Close())
+	l = open(t, fs)
+	defer func() { must(t, l.Close()) }()
+	for _, table := range []byte{tableTick, tableRevealed, tableDebt} {
+		for id, want := range map[uint64]bool{7: true, 8: false} {
+			if found, err := l.any(key(table, id)); err != nil || found != want {
+				t.Errorf("table %c of channel %d: %v, %v", table, id, found, err)
+			}
+		}
+	}
+	held, err := l.Holding(7, 0)
+	must(t, err)
+	if held == nil || held.Ticks != 2 {
+		t.Errorf("held is %+v", held)
+	}
+}
+
 func TestLease(t *testing.T) {
 	l := open(t, vfs.NewMem())
 	defer l.Close()

@@ -19,7 +19,8 @@ import (
 type notes struct {
 	file   vfs.File
 	lanes  map[lease]*note
-	places int64 // given away
+	places int64   // of the file, given away once or more
+	empty  []int64 // those of channels that are forgotten
 	dirty  bool
 }
 
@@ -124,8 +125,7 @@ func (l *Ledger) NoteTick(channel, lane, nonce, ticks uint64, tick [32]byte) err
 	defer l.noting.Unlock()
 	n := l.notes.lanes[k]
 	if n == nil {
-		n = &note{place: l.notes.places}
-		l.notes.places++
+		n = &note{place: l.notes.claim()}
 		l.notes.lanes[k] = n
 	}
 	n.nonce, n.ticks, n.tick = nonce, ticks, tick
@@ -136,6 +136,17 @@ func (l *Ledger) NoteTick(channel, lane, nonce, ticks uint64, tick [32]byte) err
 		return fmt.Errorf("note tick %d on lane %d of channel %d: %w", ticks, lane, channel, err)
 	}
 	return nil
+}
+
+// claim returns a place in the file that no lane has.
+func (n *notes) claim() int64 {
+	if last := len(n.empty) - 1; last >= 0 {
+		place := n.empty[last]
+		n.empty = n.empty[:last]
+		return place
+	}
+	n.places++
+	return n.places - 1
 }
 
 // SyncNotes returns when all that was noted is on disk.
@@ -163,14 +174,15 @@ func (l *Ledger) noted(channel, lane, nonce uint64) (ticks uint64, tick [32]byte
 	return 0, tick
 }
 
-// forgetNotes drops the notes of a channel. Their places in the file are of a
-// voucher that is no more, which Open passes over.
+// forgetNotes drops the notes of a channel and gives their places to others. What
+// stands there until then is of a voucher that is no more, which Open passes over.
 func (l *Ledger) forgetNotes(channel uint64) {
 	l.noting.Lock()
 	defer l.noting.Unlock()
-	for k := range l.notes.lanes {
+	for k, n := range l.notes.lanes {
 		if k.channel == channel {
 			delete(l.notes.lanes, k)
+			l.notes.empty = append(l.notes.empty, n.place)
 		}
 	}
 }

@@ -121,6 +121,17 @@ func (l *Ledger) Promises(channel uint64) ([]Promise, error) {
 	return out, err
 }
 
+// Promised returns the channels on which something was promised, by ID.
+func (l *Ledger) Promised() (ids []uint64, err error) {
+	err = l.scan([]byte{tablePromise}, func(k, _ []byte) error {
+		if id := number(k, 0); len(ids) == 0 || ids[len(ids)-1] != id {
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids, err
+}
+
 // ClaimableUntil is the last height at which a voucher promised on a channel
 // may be redeemed; 0 if none was promised.
 func (l *Ledger) ClaimableUntil(channel uint64) (chain.Height, error) {

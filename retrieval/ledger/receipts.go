@@ -11,45 +11,31 @@ import (
 	"github.com/perdure/perdure/chain"
 )
 
-// ErrReceiptHeld is returned for a receipt that is held already, by its buyer and
-// nonce.
-var ErrReceiptHeld = errors.New("receipt is held already")
+// ErrReceipt is wrapped by the reasons for which a receipt is not taken.
+var ErrReceipt = errors.New("receipt is not taken")
 
-// ErrReceiptLate is returned for a receipt that ends before the last batch does: it
-// cannot be published any more.
-var ErrReceiptLate = errors.New("receipt ends at heights that are published already")
-
-// BatchState is how far a batch of receipts is.
-type BatchState byte
-
-// The states of a batch.
-const (
-	BatchPending   BatchState = 1 // made, and not known to be on chain
-	BatchPublished BatchState = 2
-	BatchRefused   BatchState = 3 // the chain will never take it
+// The reasons.
+var (
+	// ErrReceiptHeld is returned for one that waits already, by its buyer and nonce.
+	ErrReceiptHeld = fmt.Errorf("%w: it is held already", ErrReceipt)
+	// ErrReceiptLate is returned for one that ends before the newest batch does: it
+	// cannot be published any more.
+	ErrReceiptLate = fmt.Errorf("%w: it ends at heights that are published already", ErrReceipt)
+	// ErrReceiptFull is returned for one that finds as many others waiting for a
+	// batch as may.
+	ErrReceiptFull = fmt.Errorf("%w: too many others wait to be published", ErrReceipt)
 )
 
-// Batch is a batch of receipts, as one message publishes it.
-type Batch struct {
-	Number   uint64 // from 1
-	State    BatchState
-	Root     [32]byte
-	Count    uint64
-	Bytes    uint64
-	From, To chain.Height
-}
-
-// errEnough ends a scan.
-var errEnough = errors.New("enough")
-
-// receiptName tells receipts apart: a buyer's nonce is used once.
+// receiptName tells receipts apart. It is kept for as long as the receipt waits: one
+// that comes again after that is late.
 func receiptName(r *chain.Receipt) [32]byte {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(r.Buyer.Bytes(), r.Nonce))
 }
 
 func named(prefix []byte, name [32]byte) []byte { return append(prefix, name[:]...) }
 
-// SaveReceipt makes a receipt durable. The caller has checked it.
+// SaveReceipt makes a receipt durable until it stands in a batch. The caller has
+// checked it. ErrReceipt is wrapped if it is not taken.
 func (l *Ledger) SaveReceipt(r *chain.SignedReceipt) error {
 	raw, err := chain.Encode(r)
 	if err != nil {
@@ -66,11 +52,13 @@ func (l *Ledger) SaveReceipt(r *chain.SignedReceipt) error {
 		return ErrReceiptHeld
 	}
 	last, err := l.lastBatch()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if last != nil && r.Receipt.To <= last.To {
+	case last != nil && r.Receipt.To <= last.To:
 		return ErrReceiptLate
+	case l.waiting >= l.maxWaiting:
+		return ErrReceiptFull
 	}
 	b := l.db.NewBatch()
 	defer b.Close()
@@ -82,177 +70,21 @@ func (l *Ledger) SaveReceipt(r *chain.SignedReceipt) error {
 	if err != nil {
 		return fmt.Errorf("keep receipt: %w", err)
 	}
+	l.waiting++
 	return nil
+}
+
+// countWaiting counts the receipts that are in no batch yet.
+func (l *Ledger) countWaiting() error {
+	return l.scan([]byte{tableReceipt}, func(_, _ []byte) error {
+		l.waiting++
+		return nil
+	})
 }
 
 // OldestReceipt is the height at which the oldest receipt ends that is in no batch;
 // ok is false if there is none.
 func (l *Ledger) OldestReceipt() (to chain.Height, ok bool, err error) {
-	err = l.scan([]byte{tableReceipt}, func(k, _ []byte) error {
-		to, ok = chain.Height(number(k, 0)), true
-		return errEnough
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
+	err = l.first([]byte{tableReceipt}, func(k []byte) { to, ok = chain.Height(number(k, 0)), true })
 	return to, ok, err
-}
-
-// MakeBatch puts the receipts that end by a height into a batch: about most of them
-// if there are more, whole heights at a time, since no later batch can take up a
-// height again. A batch that is still pending is returned as it is; nil: there is
-// nothing to publish. It is durable when it returns.
-func (l *Ledger) MakeBatch(through chain.Height, most int) (*Batch, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	last, err := l.lastBatch()
-	if err != nil || last != nil && last.State == BatchPending {
-		return last, err
-	}
-	next := &Batch{Number: 1, State: BatchPending}
-	if last != nil {
-		next.Number = last.Number + 1
-	}
-	b := l.db.NewBatch()
-	defer b.Close()
-	leaves, err := l.collect(b, next, through, most)
-	if err != nil || len(leaves) == 0 {
-		return nil, err
-	}
-	next.Root = chain.ReceiptsRoot(leaves)
-	err = errors.Join(b.Set(key(tableBatch, next.Number), encodeBatch(next), nil),
-		b.Set(named([]byte{tableRoot}, next.Root), encodeNumbers(next.Number), nil))
-	if err == nil {
-		err = b.Commit(pebble.Sync)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("keep batch %d of receipts: %w", next.Number, err)
-	}
-	return next, nil
-}
-
-// collect moves receipts into a batch and sums them up. l.mu is held.
-func (l *Ledger) collect(b *pebble.Batch, into *Batch, through chain.Height, most int) (leaves [][]byte, err error) {
-	err = l.scan([]byte{tableReceipt}, func(k, value []byte) error {
-		to := chain.Height(number(k, 0))
-		if to > through || len(leaves) >= most && to != into.To {
-			return errEnough
-		}
-		raw, err := body(value, 1)
-		if err != nil {
-			return err
-		}
-		var r chain.SignedReceipt
-		if err := chain.Decode(raw, &r); err != nil {
-			return fmt.Errorf("read receipt: %w", err)
-		}
-		if len(leaves) == 0 {
-			into.From = to
-		}
-		leaf := append([]byte(nil), raw...)
-		err = errors.Join(b.Set(key(tableLeaf, into.Number, uint64(len(leaves))), append([]byte{recordVersion}, leaf...), nil),
-			b.Delete(append([]byte(nil), k...), nil))
-		leaves = append(leaves, leaf)
-		into.To, into.Count, into.Bytes = to, into.Count+1, into.Bytes+r.Receipt.Bytes
-		return err
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return leaves, err
-}
-
-// SetBatch notes how far a batch is.
-func (l *Ledger) SetBatch(n uint64, s BatchState) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b, err := l.batch(n)
-	if err != nil {
-		return err
-	}
-	b.State = s
-	if err := l.db.Set(key(tableBatch, n), encodeBatch(b), pebble.Sync); err != nil {
-		return fmt.Errorf("note batch %d of receipts: %w", n, err)
-	}
-	return nil
-}
-
-// Batches calls visit with the batches behind number after, in order; its error ends
-// that and is returned.
-func (l *Ledger) Batches(after uint64, visit func(*Batch) error) error {
-	return l.scan([]byte{tableBatch}, func(k, value []byte) error {
-		n := number(k, 0)
-		if n <= after {
-			return nil
-		}
-		b, err := decodeBatch(n, value)
-		if err != nil {
-			return err
-		}
-		return visit(b)
-	})
-}
-
-// BatchOf returns the batch with a root, nil if there is none.
-func (l *Ledger) BatchOf(root [32]byte) (*Batch, error) {
-	value, err := l.get(named([]byte{tableRoot}, root))
-	if value == nil || err != nil {
-		return nil, err
-	}
-	n, err := body(value, 8)
-	if err != nil {
-		return nil, err
-	}
-	return l.batch(binary.BigEndian.Uint64(n))
-}
-
-// Leaves returns the encoded receipts of a batch, in order.
-func (l *Ledger) Leaves(n uint64) (out [][]byte, err error) {
-	err = l.scan(key(tableLeaf, n), func(_, value []byte) error {
-		raw, err := body(value, 1)
-		out = append(out, append([]byte(nil), raw...))
-		return err
-	})
-	return out, err
-}
-
-// lastBatch is the newest batch, nil if there is none.
-func (l *Ledger) lastBatch() (last *Batch, err error) {
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableBatch}, UpperBound: after([]byte{tableBatch})})
-	if err != nil {
-		return nil, fmt.Errorf("read payment ledger: %w", err)
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	if !it.Last() {
-		return nil, it.Error()
-	}
-	return decodeBatch(number(it.Key(), 0), it.Value())
-}
-
-func (l *Ledger) batch(n uint64) (*Batch, error) {
-	value, err := l.get(key(tableBatch, n))
-	if err == nil && value == nil {
-		err = fmt.Errorf("there is no batch %d of receipts", n)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return decodeBatch(n, value)
-}
-
-func encodeBatch(b *Batch) []byte {
-	out := append([]byte{recordVersion, byte(b.State)}, b.Root[:]...)
-	return append(out, encodeNumbers(b.Count, b.Bytes, uint64(b.From), uint64(b.To))[1:]...)
-}
-
-func decodeBatch(n uint64, value []byte) (*Batch, error) {
-	raw, err := body(value, 1+32+4*8)
-	if err != nil {
-		return nil, fmt.Errorf("read batch %d of receipts: %w", n, err)
-	}
-	b := &Batch{Number: n, State: BatchState(raw[0]), Root: [32]byte(raw[1:33])}
-	figures := raw[33:]
-	b.Count, b.Bytes = binary.BigEndian.Uint64(figures), binary.BigEndian.Uint64(figures[8:])
-	b.From, b.To = chain.Height(binary.BigEndian.Uint64(figures[16:])), chain.Height(binary.BigEndian.Uint64(figures[24:]))
-	return b, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/filecoin-project/go-state-types/crypto"
 
 	"github.com/perdure/perdure/chain"
@@ -27,23 +26,7 @@ func receiptOf(t *testing.T, buyer byte, nonce, size uint64, to chain.Height) *c
 // TestReceipts keeps receipts once each, puts them into batches by the heights at which
 // they end, and finds all of it again after a crash at any point.
 func TestReceipts(t *testing.T) {
-	fs := vfs.NewCrashableMem()
-	open := func() *Ledger {
-		l, err := Open("ledger", Options{FS: fs})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
-	l := open()
-	crash := func() {
-		t.Helper()
-		fs = fs.CrashClone(vfs.CrashCloneCfg{})
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		l = open()
-	}
+	l := newShop(t, Options{})
 	save := func(r *chain.SignedReceipt, want error) {
 		t.Helper()
 		if err := l.SaveReceipt(r); !errors.Is(err, want) {
@@ -62,7 +45,7 @@ func TestReceipts(t *testing.T) {
 	save(receiptOf(t, 2, 7, 50, 20), nil) // the nonce is each buyer's own
 	save(receiptOf(t, 1, 8, 30, 25), nil)
 	save(receiptOf(t, 1, 9, 10, 30), nil)
-	crash()
+	l.crash()
 	save(receiptOf(t, 1, 7, 999, 40), ErrReceiptHeld)
 	if to, ok, err := l.OldestReceipt(); to != 20 || !ok || err != nil {
 		t.Errorf("the oldest ends at %d, %v, %v", to, ok, err)
@@ -74,7 +57,7 @@ func TestReceipts(t *testing.T) {
 	if first == nil || first.Number != 1 || first.State != BatchPending || first.Count != 2 || first.Bytes != 150 || first.From != 20 || first.To != 20 {
 		t.Fatalf("first batch %+v", first)
 	}
-	crash()
+	l.crash()
 	if again := batch(30, 10); again == nil || *again != *first {
 		t.Errorf("the pending batch is %+v, was %+v", again, first)
 	}
@@ -83,7 +66,7 @@ func TestReceipts(t *testing.T) {
 	}
 	save(receiptOf(t, 3, 1, 1, 20), ErrReceiptLate)
 	save(receiptOf(t, 3, 1, 1, 21), nil)
-	crash()
+	l.crash()
 	second := batch(29, 10)
 	if second == nil || second.Number != 2 || second.Count != 2 || second.Bytes != 31 || second.From != 21 || second.To != 25 {
 		t.Fatalf("second batch %+v", second)
@@ -112,8 +95,5 @@ func TestReceipts(t *testing.T) {
 	}
 	if b, err := l.BatchOf([32]byte{1}); b != nil || err != nil {
 		t.Errorf("of no root: %+v, %v", b, err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
 	}
 }

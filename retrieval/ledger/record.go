@@ -46,9 +46,9 @@ const (
 	tableDebt     = 'd' // channel: version || u64be unpaid || u64be paid
 
 	tableReceipt = 'e' // To, then 32 bytes of its name: version || CBOR(SignedReceipt), not published yet
-	tableNonce   = 'n' // 32 bytes of a receipt's name: version
-	tableBatch   = 'b' // batch: version || u8 state || root || u64be count || u64be bytes || u64be from || u64be to
-	tableLeaf    = 'l' // batch, index: version || CBOR(SignedReceipt)
+	tableNonce   = 'n' // 32 bytes of the name of a receipt that is not published yet: version
+	tableBatch   = 'b' // batch: version || u8 state || root || u64be count || u64be bytes || u64be from || u64be to || u64be total
+	tableLeaf    = 'l' // batch, index: version || CBOR(SignedReceipt); only of the newest batches
 	tableRoot    = 'o' // root of a batch: version || u64be batch
 )
 

@@ -17,6 +17,9 @@ import (
 // ErrFalse is wrapped when what a miner shows is not what it published.
 var ErrFalse = errors.New("the miner shows other receipts than it published")
 
+// ErrGone is wrapped when a miner has not kept the receipts of a batch.
+var ErrGone = errors.New("the miner keeps these receipts no longer")
+
 // The bounds on what a door answers with.
 const (
 	maxAnswer = 64 << 20 // bytes
@@ -54,7 +57,11 @@ func (r Reader) get(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("ask for receipts: %w", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusGone:
+		return fmt.Errorf("ask for receipts: %s: %w", url, ErrGone)
+	default:
 		return fmt.Errorf("ask for receipts: %s: %s", url, resp.Status)
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {

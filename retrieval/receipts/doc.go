@@ -8,6 +8,9 @@
 //	GET /v1/receipts/{root}          the receipts of one batch, in their order
 //	GET /v1/receipts/{root}/{index}  one of them, with the path to the root
 //
+// Of old batches it may keep no more than that they were (Batch.Gone): their receipts
+// are answered with 410.
+//
 // Whoever checks takes nothing on trust but the chain's record of the miner: its
 // digest over all batches says whether the list is the one that was published, each
 // root whether the receipts are, each signature whether a buyer's key signed. That

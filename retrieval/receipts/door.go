@@ -20,8 +20,9 @@ type Batch struct {
 	Root  string       `json:"root"` // hexadecimal
 	Count uint64       `json:"count"`
 	Bytes uint64       `json:"bytes"`
-	From  chain.Height `json:"from"` // the least height at which one of its receipts ends
-	To    chain.Height `json:"to"`   // and the greatest
+	From  chain.Height `json:"from"`           // the least height at which one of its receipts ends
+	To    chain.Height `json:"to"`             // and the greatest
+	Gone  bool         `json:"gone,omitempty"` // the miner says that it has not kept its receipts
 }
 
 // List is a page of batches.
@@ -106,7 +107,11 @@ func (d *Door) list(r *http.Request) (any, error) {
 	}
 	out := &List{Miner: d.miner, Items: []Batch{}}
 	last := uint64(0)
-	err := d.book.Batches(after, func(b *ledger.Batch) error {
+	kept, err := d.book.KeptFrom()
+	if err != nil {
+		return nil, err
+	}
+	err = d.book.Batches(after, func(b *ledger.Batch) error {
 		switch {
 		case b.State != ledger.BatchPublished:
 			return nil
@@ -114,7 +119,9 @@ func (d *Door) list(r *http.Request) (any, error) {
 			out.Next = last
 			return errFull
 		}
-		out.Items, last = append(out.Items, batchOf(b)), b.Number
+		item := batchOf(b)
+		item.Gone = b.Number < kept
+		out.Items, last = append(out.Items, item), b.Number
 		return nil
 	})
 	if errors.Is(err, errFull) {
@@ -143,6 +150,9 @@ func (d *Door) load(r *http.Request) (Batch, [][]byte, error) {
 		return Batch{}, nil, &refusal{http.StatusNotFound, "no batch with that root was published by this miner"}
 	}
 	leaves, err := d.book.Leaves(b.Number)
+	if err == nil && len(leaves) == 0 {
+		err = &refusal{http.StatusGone, "only the receipts of newer batches are kept"}
+	}
 	return batchOf(b), leaves, err
 }
 

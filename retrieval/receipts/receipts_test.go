@@ -118,6 +118,40 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestGone: of batches whose receipts were dropped the list stays whole, so that the
+// chain's digest still holds; who asks for their receipts is told that they are gone.
+func TestGone(t *testing.T) {
+	s := newShop(t)
+	s.publish(signed(t, 1, 1, 100, 10), signed(t, 2, 1, 20, 11))
+	s.publish(signed(t, 3, 9, 7, 30))
+	s.publish(signed(t, 3, 10, 8, 40))
+	dropped, err := s.book.DropReceipts(2)
+	must(t, err)
+	if dropped == nil || dropped.Number != 1 {
+		t.Fatalf("dropped %+v", dropped)
+	}
+	server := httptest.NewServer(NewDoor("t01000", s.book))
+	defer server.Close()
+	r := Reader{URL: server.URL, HTTP: server.Client()}
+	all, err := r.Batches(t.Context(), &s.seen)
+	must(t, err)
+	for i, b := range all {
+		if b.Gone != (i == 0) {
+			t.Errorf("batch %d: gone %v", i, b.Gone)
+		}
+		_, batch := r.Receipts(t.Context(), &s.seen, b)
+		_, one := r.Receipt(t.Context(), &s.seen, b, 0)
+		for _, err := range []error{batch, one} {
+			if errors.Is(err, ErrGone) != b.Gone || err != nil && !b.Gone {
+				t.Errorf("batch %d: %v", i, err)
+			}
+		}
+	}
+	if len(all) != 3 {
+		t.Errorf("%d batches are listed", len(all))
+	}
+}
+
 // TestLies finds each thing that a miner could show in place of what it published.
 func TestLies(t *testing.T) {
 	s := newShop(t)

@@ -47,7 +47,7 @@ func (x *session) keepReceipt(ctx context.Context) error {
 	err := x.checkReceipt(ctx, r)
 	if err == nil {
 		err = x.seller.cfg.Ledger.SaveReceipt(r)
-		if err != nil && !errors.Is(err, ledger.ErrReceiptHeld) && !errors.Is(err, ledger.ErrReceiptLate) {
+		if err != nil && !errors.Is(err, ledger.ErrReceipt) {
 			return err
 		}
 	}
