@@ -153,6 +153,9 @@ func Open(o Options) (*Client, error) {
 		parts.OnClose("node client", node.Close)
 		cfg.Chain, cfg.Directory = node, nodeDirectory{node: node}
 	}
+	if node, ok := cfg.Chain.(*rpc.Client); ok && o.Log != nil {
+		logTrouble(node, o.Log)
+	}
 	if cfg.Chain != nil && o.Key != nil {
 		sender, err := wallet.NewSender(cfg.Chain, o.Key, chain.Amount{})
 		if err != nil {
@@ -185,6 +188,17 @@ func Open(o Options) (*Client, error) {
 	}
 	c.parts = parts
 	return c, nil
+}
+
+// logTrouble has it logged that a node is away, and that it is back.
+func logTrouble(node *rpc.Client, log *slog.Logger) {
+	node.OnTrouble(func(err error) {
+		if err != nil {
+			log.Warn("the node does not answer; waiting for it", "node", node.Base(), "err", err)
+			return
+		}
+		log.Warn("the node answers again", "node", node.Base())
+	})
 }
 
 // Close lets go of what Open opened.
