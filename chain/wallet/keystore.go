@@ -108,7 +108,7 @@ func (k *Keystore) fits() error {
 func (k *Keystore) Key(a chain.Address) ([]byte, error) {
 	f, err := os.Open(k.path(a))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("key of %s: %w", a, ErrNoKey)
+		return nil, fmt.Errorf("key of %s: %w", shown(a), ErrNoKey)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open key: %w", err)
@@ -123,14 +123,14 @@ func (k *Keystore) Key(a chain.Address) ([]byte, error) {
 		err = ErrPassphrase // the only identity that was tried
 	}
 	if err != nil {
-		return nil, fmt.Errorf("decrypt key of %s: %w", a, err)
+		return nil, fmt.Errorf("decrypt key of %s: %w", shown(a), err)
 	}
 	key, err := io.ReadAll(io.LimitReader(r, maxKeyFile))
 	if err != nil {
-		return nil, fmt.Errorf("decrypt key of %s: %w", a, err)
+		return nil, fmt.Errorf("decrypt key of %s: %w", shown(a), err)
 	}
 	if got, err := chain.AddressOfKey(key); err != nil || got != a {
-		return nil, fmt.Errorf("key file of %s holds another key", a)
+		return nil, fmt.Errorf("key file of %s holds another key", shown(a))
 	}
 	return key, nil
 }
@@ -177,6 +177,10 @@ func (k *Keystore) Choose(text string) (chain.Address, error) {
 	}
 	return chain.ParseAddress(text)
 }
+
+// shown is an address in the form of test networks, as commands write it that
+// do not know theirs.
+func shown(a chain.Address) string { return chain.FormatAddress(a, chain.Testnet) }
 
 func (k *Keystore) path(a chain.Address) string {
 	return filepath.Join(k.dir, chain.FormatAddress(a, chain.Mainnet)+keyExt)

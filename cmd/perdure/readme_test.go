@@ -18,7 +18,7 @@ func TestReadmeTable(t *testing.T) {
 		for _, c := range cmd.Commands() {
 			walk(c, strings.TrimSpace(path+" "+c.Name()))
 		}
-		if !cmd.HasSubCommands() && cmd.Name() != "help" {
+		if !cmd.HasSubCommands() && !cmd.Hidden && cmd.Name() != "help" {
 			have = append(have, path)
 		}
 	}
