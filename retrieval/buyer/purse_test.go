@@ -21,7 +21,9 @@ type someChannels struct {
 }
 
 // Find implements Channels.
-func (s someChannels) Find(context.Context, chain.Address) ([]chain.Channel, error) { return s.all, nil }
+func (s someChannels) Find(context.Context, chain.Address) ([]chain.Channel, error) {
+	return s.all, nil
+}
 
 // TestPurse takes the open channel with most left, and gives the lanes of all others
 // back; also where one of them cannot be read.
