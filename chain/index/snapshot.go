@@ -196,14 +196,11 @@ func (s *Snapshot) Records(l List, p Page, each func(*Record) (bool, error)) (ne
 		}
 		return each(r)
 	}
-	if len(l.rows) == 0 {
+	if len(l.rows) == 0 && l.due == nil {
 		prefix := append([]byte{'R', byte(l.table)}, l.owner...)
 		return s.list(prefix, width, p, func(id, value []byte) (bool, error) { return record(id, bytes.Clone(value)) })
 	}
-	if err := p.check(width); err != nil {
-		return nil, err
-	}
-	return s.join(l.rows, p, func(id []byte) (bool, error) {
+	named := func(id []byte) (bool, error) {
 		key := append(append([]byte{'R', byte(l.table)}, l.owner...), id...)
 		row, err := s.get(key)
 		if err == nil && row == nil {
@@ -213,7 +210,14 @@ func (s *Snapshot) Records(l List, p Page, each func(*Record) (bool, error)) (ne
 			return false, err
 		}
 		return record(id, row)
-	})
+	}
+	if l.due != nil {
+		return s.list(l.due, 8+width, p, func(row, _ []byte) (bool, error) { return named(row[8:]) })
+	}
+	if err := p.check(width); err != nil {
+		return nil, err
+	}
+	return s.join(l.rows, p, named)
 }
 
 func height(b []byte) chain.Height { return chain.Height(binary.BigEndian.Uint64(b)) }
