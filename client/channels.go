@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/client/deals"
 	"github.com/perdure/perdure/client/files"
 )
@@ -192,6 +193,10 @@ func (c *Client) openChannel(ctx context.Context, payee chain.Address, amount ch
 		return c.records.SetOpening(ctx, &files.Opening{Sent: sent, Payer: chain.FormatAddress(c.cfg.Sender.Address(), p.Network),
 			Payee: chain.FormatAddress(payee, p.Network), Amount: amount})
 	})
+	var refusal *consensus.Refusal
+	if errors.As(err, &refusal) { // the node did not take it, and the next message has its nonce
+		return 0, errors.Join(err, c.records.SetOpening(ctx, nil))
+	}
 	if err != nil {
 		return 0, err
 	}

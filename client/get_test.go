@@ -212,6 +212,39 @@ func (f *firstByte) Write(p []byte) (int, error) {
 	return f.Buffer.Write(p)
 }
 
+// TestGetPenniless: whoever cannot pay for a channel hears so, at once and each
+// time, and gets the content once there is money.
+func TestGetPenniless(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	path, data := w.file(300_000)
+	root := w.stored(w.client(), path, client.PutOptions{Public: true})
+	key := clienttest.Key(200)
+	identity, err := p2p.LoadIdentity(filepath.Join(t.TempDir(), "identity"))
+	w.must(err)
+	host, err := p2p.New(p2p.Config{Identity: identity})
+	w.must(err)
+	t.Cleanup(func() { w.must(host.Close()) })
+	poor, err := wallet.NewSender(w.chain, key, chain.Amount{})
+	w.must(err)
+	c, err := client.New(client.Config{Home: t.TempDir(), Chain: w.chain, Directory: w.chain, Sender: poor, Host: host})
+	w.must(err)
+	for range 2 {
+		_, err := c.Get(w.ctx, root, "", client.GetOptions{To: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), "has 0") {
+			t.Fatalf("without money: %v", err)
+		}
+	}
+	_, err = w.sender().Send(w.ctx, &chain.Transfer{To: poor.Address(), Amount: chain.PDR(1)})
+	w.must(err)
+	var out bytes.Buffer
+	_, err = c.Get(w.ctx, root, "", client.GetOptions{To: &out})
+	w.must(err)
+	if !bytes.Equal(out.Bytes(), data) {
+		t.Error("other bytes came back")
+	}
+}
+
 // TestGetNowhere: what could not be written is refused before anything is paid.
 func TestGetNowhere(t *testing.T) {
 	t.Parallel()

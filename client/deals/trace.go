@@ -73,8 +73,13 @@ func Trace(ctx context.Context, c wallet.Node, p *consensus.Params, from chain.A
 			return Fate{}, fmt.Errorf("it waits for the account's message with nonce %d; send any message with this key, then try again", acc.Nonce)
 		}
 		var refusal *consensus.Refusal
-		if err := c.Submit(ctx, s.Raw); errors.As(err, &refusal) && refusal.Code == consensus.CodeFailed {
-			return Fate{}, nil // the next message has its nonce
+		if err := c.Submit(ctx, s.Raw); errors.As(err, &refusal) {
+			switch refusal.Code {
+			case consensus.CodeFailed:
+				return Fate{}, nil // the next message has its nonce
+			case consensus.CodeUnderfunded, consensus.CodeMalformed, consensus.CodeBadSignature:
+				return Fate{}, fmt.Errorf("send it again: %w", err) // waiting changes nothing
+			}
 		}
 		if in, err := Await(ctx, c, p, s.Raw); err == nil {
 			return Fate{Inclusion: in}, nil
