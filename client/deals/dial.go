@@ -99,7 +99,7 @@ func (d *dialer) end(id chain.MinerID, err error) {
 	}
 	pause := min(max(2*d.failed[id].pause, redial), backoffMost)
 	d.failed[id] = attempt{pause, time.Now().Add(pause)}
-	d.a.m.log.Warn("dial miner", "miner", id, "err", err, "again in", pause)
+	d.a.m.log.Warn("dial miner", "miner", chain.FormatMiner(id, chain.Testnet), "err", err, "again in", pause)
 }
 
 // dial connects to where the chain says that the miner is, unless there is a

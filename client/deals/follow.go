@@ -261,10 +261,19 @@ func (a *attendant) apply(ctx context.Context, number uint64, n *news) (settled 
 	a.objects[number] = o
 	a.mu.Unlock()
 	for _, e := range events {
-		a.m.log.Info("copy "+string(e.Stage), "deal", e.Deal, "miner", e.Miner, "reason", e.Reason)
+		a.m.log.Info("copy "+string(e.Stage), e.logged()...)
 		a.m.cfg.Event(e)
 	}
 	return o.Settled(), nil
+}
+
+// logged is what the log says of an event.
+func (e *Event) logged() []any {
+	out := []any{"deal", e.Deal, "miner", chain.FormatMiner(e.Miner, chain.Testnet)}
+	if e.Reason != "" {
+		out = append(out, "reason", e.Reason)
+	}
+	return out
 }
 
 // note brings one piece up to date.

@@ -82,7 +82,7 @@ func (g grants) Granted(ctx context.Context, peer string, deal uint64, piece cid
 	ok, err = g.m.cfg.Chain.Record(ctx, chain.MinerKey(d.Miner), &miner)
 	switch {
 	case err != nil:
-		g.m.log.Warn("read miner", "miner", d.Miner, "err", err)
+		g.m.log.Warn("read miner", "miner", chain.FormatMiner(d.Miner, chain.Testnet), "err", err)
 		return errUnknown
 	case !ok || string(miner.Peer.ID) != peer:
 		return errOther

@@ -189,8 +189,11 @@ func (s *Seller) account(x *session, err error) {
 	}
 	s.giveFree(x.peer, x.free)
 	s.mu.Unlock()
-	s.cfg.Log.Info("retrieval served", "session", r.Session, "peer", p2p.FormatPeer(r.Peer), "piece", r.Piece,
-		"chunks", r.Chunks, "bytes", r.Bytes, "paid", r.Paid, "error", err)
+	served := []any{"session", r.Session, "peer", p2p.FormatPeer(r.Peer), "piece", r.Piece, "chunks", r.Chunks, "bytes", r.Bytes, "paid", r.Paid}
+	if err != nil {
+		served = append(served, "err", err)
+	}
+	s.cfg.Log.Info("retrieval served", served...)
 	if s.cfg.Ended != nil {
 		s.cfg.Ended(r)
 	}
