@@ -146,6 +146,9 @@ func TestRunGoesOn(t *testing.T) {
 				}
 			}}
 			_, err := w.client().Put(ctx, path, o)
+			if err == nil && stage == deals.StageServed {
+				return // the seller tells of it from elsewhere: all was over by then
+			}
 			if err == nil {
 				t.Fatal("the put was not stopped")
 			}
