@@ -229,6 +229,7 @@ func TestGetPenniless(t *testing.T) {
 	w.must(err)
 	c, err := client.New(client.Config{Home: t.TempDir(), Chain: w.chain, Directory: w.chain, Sender: poor, Host: host})
 	w.must(err)
+	t.Cleanup(func() { w.must(c.Close()) })
 	for range 2 {
 		_, err := c.Get(w.ctx, root, "", client.GetOptions{To: io.Discard})
 		if err == nil || !strings.Contains(err.Error(), "has 0") {
