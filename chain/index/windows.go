@@ -107,13 +107,9 @@ func firstOf(m chain.MinerID, p *chain.Partition) chain.Key {
 	return chain.Key{}
 }
 
-// Windows lists what became of a partition's windows.
-func (s *Snapshot) Windows(m chain.MinerID, deadline, partition uint64, p Page, each func(*Window) (bool, error)) (next []byte, err error) {
-	return s.WindowsOf(m, deadline, partition, 0, s.Height, p, each)
-}
-
-// WindowsOf is Windows from a height through another: those of a sector are
-// where its slot is Covered or Failed, from its activation through its end.
+// WindowsOf lists what became of a partition's windows from a height through
+// another: those of a sector are where its slot is Covered or Failed, from its
+// activation through its end.
 func (s *Snapshot) WindowsOf(m chain.MinerID, deadline, partition uint64, from, through chain.Height, p Page, each func(*Window) (bool, error)) (next []byte, err error) {
 	prefix := windowPrefix(m, deadline, partition)
 	within := bounds(prefix, p.Upward, p.After)

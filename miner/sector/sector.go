@@ -50,8 +50,5 @@ func Next(s State, e Event) (State, error) {
 	return s, fmt.Errorf("sector is %s: %s does not follow", s, e)
 }
 
-// Terminal reports whether nothing is left to do in a state.
-func (s State) Terminal() bool { return s == Ended }
-
 // Sealing reports whether the sector is still on its way to the chain.
 func (s State) Sealing() bool { return s == Packed || s == Sealed || s == Committed }
