@@ -12,7 +12,7 @@ import (
 )
 
 // eventChunk is how many events of a block stand in one row, each behind its length.
-const eventChunk = 64
+const eventChunk = 16
 
 func eventKey(h chain.Height, chunk uint32) []byte { return in([]byte{'e'}, h, chunk) }
 
@@ -62,18 +62,16 @@ type Event struct {
 
 // Event returns an event by its place, nil if there is none.
 func (s *Snapshot) Event(h chain.Height, index uint32) (*Event, error) {
-	row, err := s.get(eventKey(h, index/eventChunk))
-	if err != nil || row == nil {
-		return nil, err
-	}
 	var found *Event
 	at := index - index%eventChunk
-	err = eachEvent(row, func(raw []byte) (bool, error) {
-		if at++; at <= index {
-			return true, nil
-		}
-		found = &Event{Height: h, Index: index}
-		return false, parse(raw, &found.Event)
+	_, err := peek(s.snap, eventKey(h, index/eventChunk), func(row []byte) error {
+		return eachEvent(row, func(raw []byte) (bool, error) {
+			if at++; at <= index {
+				return true, nil
+			}
+			found = &Event{Height: h, Index: index}
+			return false, parse(raw, &found.Event)
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("events of block %d: %w", h, err)

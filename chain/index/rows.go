@@ -126,7 +126,7 @@ type tip struct {
 }
 
 const (
-	formatVersion = 5
+	formatVersion = 6
 	tipHead       = 1 + 8 + 8 + 32 + 1 + 2 // the last two count gaps
 	gapSize       = 8 + 8
 )

@@ -55,29 +55,38 @@ const maxVisits = 10_000
 // get reads a copy of a key's value, or nil.
 func (s *Snapshot) get(key []byte) ([]byte, error) { return valueOf(s.snap, key) }
 
-func valueOf(r pebble.Reader, key []byte) ([]byte, error) {
+func valueOf(r pebble.Reader, key []byte) (value []byte, err error) {
+	_, err = peek(r, key, func(v []byte) error {
+		value = append(make([]byte, 0, len(v)), v...)
+		return nil
+	})
+	return value, err
+}
+
+// peek has f look at a key's value, of which it may keep nothing, and reports
+// whether there is one.
+func peek(r pebble.Reader, key []byte, f func(value []byte) error) (found bool, err error) {
 	v, closer, err := r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+		return false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read index: %w", err)
+		return false, fmt.Errorf("read index: %w", err)
 	}
-	return append(make([]byte, 0, len(v)), v...), closer.Close()
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	return true, f(v)
 }
 
 // noun reads a row and reports whether there is one.
 func (s *Snapshot) noun(key []byte, v chain.CBOR) (bool, error) { return nounOf(s.snap, key, v) }
 
 func nounOf(r pebble.Reader, key []byte, v chain.CBOR) (bool, error) {
-	raw, err := valueOf(r, key)
-	if err != nil || raw == nil {
-		return false, err
-	}
-	if err := parse(raw, v); err != nil {
-		return false, fmt.Errorf("decode row %c: %w", key[0], err)
-	}
-	return true, nil
+	return peek(r, key, func(row []byte) error {
+		if err := parse(row, v); err != nil {
+			return fmt.Errorf("decode row %c: %w", key[0], err)
+		}
+		return nil
+	})
 }
 
 // list goes through the rows under a prefix. each reports whether it takes a
