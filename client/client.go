@@ -124,13 +124,13 @@ type Node interface {
 	io.Closer
 }
 
-// Home is where a user's home keeps the client's files.
-func Home(home string) string { return filepath.Join(home, "client") }
+// homeOf is where a user's home keeps the client's files.
+func homeOf(home string) string { return filepath.Join(home, "client") }
 
 // Open makes a client that talks to a node and, with a key, has a libp2p host of
 // its own. It does not ask the node anything yet.
 func Open(o Options) (*Client, error) {
-	cfg := Config{Home: Home(o.Home), Buyer: o.Buyer, Batch: o.Batch, Finders: o.Finders, Gateways: o.Gateways, Log: o.Log}
+	cfg := Config{Home: homeOf(o.Home), Buyer: o.Buyer, Batch: o.Batch, Finders: o.Finders, Gateways: o.Gateways, Log: o.Log}
 	var parts lifecycle.Group
 	fail := func(err error) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("open client: %w", err), parts.Close())

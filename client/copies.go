@@ -9,8 +9,8 @@ import (
 	"github.com/perdure/perdure/client/files"
 )
 
-// CopyJSON is how one copy of one piece stands.
-type CopyJSON struct {
+// CopyStatus is how one copy of one piece stands.
+type CopyStatus struct {
 	Part     uint64       `json:"part"` // of the payload, from 0
 	PieceCID string       `json:"pieceCid"`
 	Deal     uint64       `json:"deal,omitempty"`
@@ -36,8 +36,8 @@ func (c *clock) after(h chain.Height) float64 {
 }
 
 // copies are all copies of an object, by piece.
-func (c *clock) copies(o *files.Object) []CopyJSON {
-	out := []CopyJSON{}
+func (c *clock) copies(o *files.Object) []CopyStatus {
+	out := []CopyStatus{}
 	for i := range o.Pieces {
 		p := &o.Pieces[i]
 		for j := range p.Deals {
@@ -51,8 +51,8 @@ func (c *clock) copies(o *files.Object) []CopyJSON {
 }
 
 // copy is how a deal stands.
-func (c *clock) copy(p *files.Piece, d *files.Deal) CopyJSON {
-	out := CopyJSON{Part: p.Part, PieceCID: p.CID, Deal: d.ID, Miner: chain.FormatMiner(d.Miner, c.params.Network), State: d.State, Reason: d.Reason}
+func (c *clock) copy(p *files.Piece, d *files.Deal) CopyStatus {
+	out := CopyStatus{Part: p.Part, PieceCID: p.CID, Deal: d.ID, Miner: chain.FormatMiner(d.Miner, c.params.Network), State: d.State, Reason: d.Reason}
 	switch {
 	case d.State == chain.DealMatched.String():
 		out.Deadline = d.FetchBy
@@ -72,8 +72,8 @@ func (c *clock) copy(p *files.Piece, d *files.Deal) CopyJSON {
 }
 
 // unmatched is how a copy stands that no miner has taken.
-func (c *clock) unmatched(p *files.Piece) CopyJSON {
-	out := CopyJSON{Part: p.Part, PieceCID: p.CID, Reason: p.Bid.Reason}
+func (c *clock) unmatched(p *files.Piece) CopyStatus {
+	out := CopyStatus{Part: p.Part, PieceCID: p.CID, Reason: p.Bid.Reason}
 	switch p.Bid.State {
 	case files.BidNone:
 		out.State = "placing"

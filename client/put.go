@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/chain"
-	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/orderbook"
 	"github.com/perdure/perdure/client/deals"
 	"github.com/perdure/perdure/client/files"
@@ -408,32 +407,4 @@ func (p *plan) pack(dir string, event func(Event)) pack.Options {
 	return pack.Options{Public: p.public, MaxPieceSize: p.size, WorkDir: dir, Progress: func(pass pack.Stage, done, total uint64) {
 		event(Event{Event: deals.Event{Stage: StagePacking}, Pass: pass, Done: done, Total: total})
 	}}
-}
-
-// Duration is how long to store: so many blocks, or at least so much time. The
-// zero Duration is the default.
-type Duration struct {
-	Blocks uint64
-	Time   time.Duration
-}
-
-// defaultPeriods is the default duration in proving periods.
-const defaultPeriods = 20
-
-// In is the duration in blocks of a network: times are rounded up to whole
-// proving periods, and to the network's least duration.
-func (d Duration) In(p *consensus.Params) (uint64, error) {
-	blocks := d.Blocks
-	switch {
-	case d.Time > 0:
-		millis := uint64(d.Time.Milliseconds())
-		blocks = (millis + p.BlockMillis - 1) / p.BlockMillis
-		blocks = max((blocks+p.Period()-1)/p.Period()*p.Period(), p.MinDuration)
-	case blocks == 0:
-		blocks = max(defaultPeriods*p.Period(), p.MinDuration)
-	}
-	if blocks < p.MinDuration || blocks > p.MaxDuration() {
-		return 0, fmt.Errorf("duration of %d blocks, the network takes %d to %d", blocks, p.MinDuration, p.MaxDuration())
-	}
-	return blocks, nil
 }

@@ -131,7 +131,7 @@ func TestRegions(t *testing.T) {
 	}
 	all, err := w.client().Status(w.ctx)
 	w.must(err)
-	copies := all[0].CopyStates
+	copies := all[0].Copies
 	if len(copies) != 2 || copies[0].State != "bid" || copies[0].Deadline != order.Bid.Expiry || copies[0].Left == 0 || copies[0].Miner != "" {
 		t.Errorf("copies %+v", copies)
 	}
@@ -150,7 +150,7 @@ func TestCopies(t *testing.T) {
 	w.must(err)
 	all, err := w.client().Status(w.ctx)
 	w.must(err)
-	for i, c := range all[0].CopyStates {
+	for i, c := range all[0].Copies {
 		d := put.Pieces[0].Deals[i]
 		if c.State != "active" || c.Deal != d.ID || c.Deadline != d.End || c.Left == 0 || c.Expected != 0 || c.Miner == "" {
 			t.Errorf("copy %+v of deal %+v", c, d)

@@ -11,17 +11,23 @@ import (
 	"github.com/perdure/perdure/client/files"
 )
 
-// Status is List in the form that ls shows: with how each copy stands, what happens next
-// to each object, and what will go wrong unless something is done. Without a node those
-// are missing.
-func (c *Client) Status(ctx context.Context) ([]ObjectJSON, error) {
+// ObjectStatus is a record and how what it is of stands.
+type ObjectStatus struct {
+	Object   *files.Object
+	Copies   []CopyStatus // each copy of each piece
+	Next     string       // what happens next, and by when
+	Warnings []string     // what will go wrong unless something is done
+}
+
+// Status is List with how each object stands. Without a node that is missing.
+func (c *Client) Status(ctx context.Context) ([]ObjectStatus, error) {
 	all, err := c.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]ObjectJSON, len(all))
+	out := make([]ObjectStatus, len(all))
 	for i, o := range all {
-		out[i] = ShowObject(o)
+		out[i].Object = o
 	}
 	if c.cfg.Chain == nil {
 		return out, nil
@@ -41,7 +47,7 @@ func (c *Client) Status(ctx context.Context) ([]ObjectJSON, error) {
 	now := clock{g.Height, p, median(delays)}
 	for i, o := range all {
 		if o.ChainID == p.ChainID {
-			out[i].CopyStates, out[i].Next, out[i].Warnings = now.copies(o), next(o, g.Height, p), Warnings(o, g.Height, p.BlockMillis)
+			out[i].Copies, out[i].Next, out[i].Warnings = now.copies(o), next(o, g.Height, p), Warnings(o, g.Height, p.BlockMillis)
 		}
 	}
 	return out, nil
@@ -61,9 +67,9 @@ func (c *Client) warn(ctx context.Context) error {
 		}
 		for _, o := range all {
 			for _, text := range o.Warnings {
-				if key := o.RootCID + timeless(text); !said[key] {
+				if key := o.Object.Root + timeless(text); !said[key] {
 					said[key] = true
-					c.log.Warn(text, "root", o.RootCID, "name", o.Name)
+					c.log.Warn(text, "root", o.Object.Root, "name", o.Object.Name)
 				}
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,62 @@ func TestMessage(t *testing.T) {
 	b := decode[BlockDetail](t, api.Handler(), "/v1/blocks/latest")
 	if b.Height != last+1 || b.Messages != 0 || b.AppHash != hex.EncodeToString(n.store.View().AppHash()) {
 		t.Errorf("latest block %+v", b)
+	}
+}
+
+// TestContents holds the contents in lists against those under hashes and against
+// the messages' own bytes, of which the index has none that are long.
+func TestContents(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	long := &chain.PreCommitSectors{Miner: testMiner}
+	for i := range 64 {
+		long.Sectors = append(long.Sectors, chain.PreCommit{Number: 1<<52 + uint64(i), CommR: commitment("commr"), TicketHeight: 1 << 52, Expiration: 1 << 52,
+			Pieces: []chain.SectorPiece{{PieceCID: pieceCID, PaddedSize: 1 << 10}}})
+	}
+	raw := n.message("worker", 0, long)
+	n.block(raw)
+	if body, err := chain.Encode(long); err != nil || len(body) <= index.MaxBody {
+		t.Fatalf("a body of %d bytes is not long: %v", len(body), err)
+	}
+	api, _ := serve(t, n)
+	all := decode[List[*MessageContent]](t, api.Handler(), "/v1/messages?content=true&limit=500").Items
+	for _, m := range all {
+		in := decode[List[*MessageContent]](t, api.Handler(), fmt.Sprintf("/v1/blocks/%d/messages?content=true&limit=500", m.Height)).Items[m.Index]
+		if !reflect.DeepEqual(in, m) {
+			t.Errorf("of a block: %+v, of all: %+v", in, m)
+		}
+		if one := decode[MessageDetail](t, api.Handler(), "/v1/messages/"+m.Hash); !reflect.DeepEqual(one.MessageContent, m) {
+			t.Errorf("by its hash: %+v, of all: %+v", one.MessageContent, m)
+		}
+		signed, err := chain.DecodeSigned(n.blocks[m.Height][m.Index])
+		if err != nil {
+			if m.Body != nil || m.Tip != nil {
+				t.Errorf("no message has content: %+v", m)
+			}
+			continue
+		}
+		body, err := signed.Message.DecodeBody()
+		must(t, err)
+		want, err := json.Marshal(names{n.params.Network}.noun(body))
+		must(t, err)
+		got, err := json.Marshal(m.Body)
+		must(t, err)
+		if !bytes.Equal(got, want) || *m.MaxFee != signed.Message.MaxFee || *m.Tip != signed.Message.Tip {
+			t.Errorf("content of %s:\n%s, its bytes say\n%s", m.Hash, got, want)
+		}
+	}
+	if all[0].Kind != "PreCommitSectors" || len(all[0].Body["sectors"].([]any)) != 64 {
+		t.Errorf("the long message: %+v", all[0])
+	}
+	n.mu.Lock()
+	clear(n.blocks)
+	n.mu.Unlock()
+	pruned := decode[List[*MessageContent]](t, api.Handler(), "/v1/messages?content=true&limit=400").Items
+	for i, m := range pruned {
+		if i == 0 && (m.Body != nil || m.MaxFee == nil) || i > 0 && !reflect.DeepEqual(m, all[i]) {
+			t.Errorf("without blocks: %+v, want %+v", m, all[i])
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func (a *API) blockRoutes() []route {
 	return []route{
 		{path: "/v1/blocks", query: ordered(), handle: a.blocks, indexed: true},
 		{path: "/v1/blocks/{height}", handle: a.block, indexed: true},
-		{path: "/v1/blocks/{height}/messages", query: paged(), handle: a.blockMessages, indexed: true},
+		{path: "/v1/blocks/{height}/messages", query: paged("content"), handle: a.blockMessages, indexed: true},
 		{path: "/v1/blocks/{height}/events", query: paged(), handle: a.blockEvents, indexed: true},
 	}
 }
@@ -122,7 +122,24 @@ func (a *API) blockMessages(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	wanted, err := q.wantsContent()
+	if err != nil {
+		return nil, err
+	}
 	q.settle(b.Height, b.Time)
+	if wanted {
+		full := &contents{query: q}
+		return listOf(q, func(p index.Page, add func(*MessageContent)) ([]byte, error) {
+			p.Upward = true
+			return q.snap.BlockMessages(b.Height, p, func(m *index.Message) (bool, error) {
+				out, err := full.of(m)
+				if err == nil {
+					add(out)
+				}
+				return err == nil, err
+			})
+		})
+	}
 	return listOf(q, func(p index.Page, add func(*Message)) ([]byte, error) {
 		p.Upward = true
 		return q.snap.BlockMessages(b.Height, p, func(m *index.Message) (bool, error) {

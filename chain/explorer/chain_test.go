@@ -378,7 +378,7 @@ func paths(n *network) []string {
 		"/v1/accounts/" + client + "/balances", "/v1/accounts/t01000/balances?limit=2", "/v1/miners/t01000/rewards", "/v1/miners/t01000/rewards?interval=1h&limit=5",
 		"/v1/miners/t01000/faults", "/v1/miners/t01000/calendar", "/v1/miners/t01000/calendar?from=60&to=70", "/v1/validators?height=3", "/v1/validators/" + hexText(consensus.ConsensusAddress(seed("val"))),
 		"/v1/supply", "/v1/proposals", "/v1/supply?height=3", "/v1/node/id", "/v1/index", "/v1/search?q=1", "/v1/search/suggest?q=t01", "/v1/blocks", "/v1/blocks/latest", "/v1/blocks/2",
-		"/v1/blocks/2/messages", "/v1/blocks/2/events", "/v1/messages", "/v1/messages?address=" + client, "/v1/messages?address=t01000",
+		"/v1/blocks/2/messages", "/v1/blocks/2/messages?content=true", "/v1/blocks/2/events", "/v1/messages", "/v1/messages?content=true&sortDesc=false&limit=30", "/v1/messages?address=" + client, "/v1/messages?address=t01000",
 		"/v1/messages/" + hash, "/v1/accounts/" + client, "/v1/miners", "/v1/miners/t01000", "/v1/miners/t01000/sectors",
 		"/v1/miners/t01000/sectors?state=active", "/v1/miners/t01000/deadlines", "/v1/miners/t01000/deadlines?deadline=1",
 		"/v1/sectors/t01000/7", "/v1/sectors", "/v1/sectors?state=active,faulty&miner=t01000", "/v1/blocks?minHeight=2&maxHeight=4&sortDesc=false", "/v1/orders?state=filled,cancelled", "/v1/sectors/t01000/8", "/v1/events", "/v1/events?kind=dealPaid", "/v1/events?kind=pledgeLocked&sortDesc=false", "/v1/accounts/" + client + "/events", "/v1/miners/t01000/events", "/v1/sectors/t01000/7/events", "/v1/sectors/t01000/7/proofs", "/v1/deals/1/events", "/v1/deals/1/proofs", "/v1/deals/1/payments", "/v1/orders/2/events", "/v1/channels/1/events", "/v1/deals", "/v1/deals?root=" + root.String(),

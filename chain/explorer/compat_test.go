@@ -1,6 +1,7 @@
 package explorer_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -206,6 +207,35 @@ func TestCompatAnswers(t *testing.T) {
 		}
 	}
 	same(t, "a path that there is not", read(t, h, "/api/v2/tokens", 404).at("message"), "no such path; see /v1/openapi-compat.yaml")
+}
+
+// counting counts the calls of an API.
+type counting struct {
+	*explorer.API
+	calls []string
+}
+
+func (c *counting) Call(ctx context.Context, path string) (any, error) {
+	c.calls = append(c.calls, path)
+	return c.API.Call(ctx, path)
+}
+
+// TestCompatCalls: however long a list of messages is, a page of it takes a call
+// for them, and one or two for what stands around them.
+func TestCompatCalls(t *testing.T) {
+	api := explorer.Populated(t)
+	c := &counting{API: api}
+	h := compat.New(c, engine{call[explorer.Identity](t, api, "/v1/node/id").Height})
+	client := sent(t, api, "OpenChannel", "ok").From
+	for path, items := range map[string][]any{
+		"/api/v2/transactions": {"items"}, "/api/v2/addresses/" + client + "/transactions": {"items"}, "/api/v2/blocks/2/transactions": {"items"},
+		"/cosmos/tx/v1beta1/txs?query=message.sender%3D'" + client + "'": {"tx_responses"}, "/api?module=account&action=txlist&address=" + client: {"result"},
+	} {
+		c.calls = nil
+		if n := read(t, h, path, 200).at(items...).len(); n < 3 || len(c.calls) > 3 {
+			t.Errorf("%s: %d messages by %d calls: %q", path, n, len(c.calls), c.calls)
+		}
+	}
 }
 
 // compatOperation finds the operation of a request in the document.

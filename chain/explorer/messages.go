@@ -41,19 +41,24 @@ func (n names) messageOf(m *index.Message) *Message {
 	return out
 }
 
-// MessageDetail is a message with its content, if the block is kept.
-type MessageDetail struct {
+// MessageContent is a message with what its bytes tell.
+type MessageContent struct {
 	*Message
 	MaxFee *chain.Amount  `json:"maxFee,omitempty"`
 	Tip    *chain.Amount  `json:"tip,omitempty"`
-	Body   map[string]any `json:"body,omitempty"` // by the kind; proofs are shown by their size
-	Events []*Event       `json:"events"`         // that it caused; the first 100
-	Cut    bool           `json:"cut,omitempty"`  // there are more: /v1/blocks/{height}/events has them
+	Body   map[string]any `json:"body,omitempty"` // by the kind; proofs are shown by their size. Absent if it is long and its block is no longer kept
+}
+
+// MessageDetail is a message with its content and what it did.
+type MessageDetail struct {
+	*MessageContent
+	Events []*Event `json:"events"`        // that it caused; the first 100
+	Cut    bool     `json:"cut,omitempty"` // there are more: /v1/blocks/{height}/events has them
 }
 
 func (a *API) messageRoutes() []route {
 	return []route{
-		{path: "/v1/messages", query: ordered("address"), handle: a.messages, indexed: true},
+		{path: "/v1/messages", query: ordered("address", "content"), handle: a.messages, indexed: true},
 		{method: http.MethodPost, path: "/v1/messages", handle: a.submit, cost: 2},
 		{path: "/v1/messages/{hash}", handle: a.message, indexed: true},
 	}
@@ -70,7 +75,29 @@ func (a *API) messages(q *query) (any, error) {
 			return s.MessagesOf(who, p, each)
 		}
 	}
-	return history(q, 12, read, func(m *index.Message) (chain.Height, *Message) { return m.Height, q.messageOf(m) })
+	wanted, err := q.wantsContent()
+	if err != nil {
+		return nil, err
+	}
+	if !wanted {
+		return history(q, 12, read, func(m *index.Message) (chain.Height, *Message) { return m.Height, q.messageOf(m) })
+	}
+	full := &contents{query: q}
+	return history(q, 12, func(s *index.Snapshot, p index.Page, each func(*MessageContent) (bool, error)) ([]byte, error) {
+		return read(s, p, func(m *index.Message) (bool, error) {
+			out, err := full.of(m)
+			if err != nil {
+				return false, err
+			}
+			return each(out)
+		})
+	}, func(m *MessageContent) (chain.Height, *MessageContent) { return m.Height, m })
+}
+
+// wantsContent reads whether the messages of a list are to say what their bytes tell.
+func (q *query) wantsContent() (bool, error) {
+	i, err := q.choice("content", "true", "false")
+	return i == 0, err
 }
 
 func (a *API) message(q *query) (any, error) {
@@ -90,10 +117,11 @@ func (a *API) message(q *query) (any, error) {
 		return nil, notFound("no block that is kept here has message %s", hash)
 	}
 	q.final = m.Effect() // one without may still come to have one, in another block
-	out := &MessageDetail{Message: q.messageOf(m), Events: []*Event{}}
-	if err := a.content(q, m, out); err != nil {
+	content, err := (&contents{query: q}).of(m)
+	if err != nil {
 		return nil, err
 	}
+	out := &MessageDetail{MessageContent: content, Events: []*Event{}}
 	err = s.MessageEvents(m, inBlock+1, func(e *index.Event) {
 		if out.Cut = len(out.Events) == inBlock; !out.Cut {
 			out.Events = append(out.Events, q.eventOf(&e.Event))
@@ -102,21 +130,52 @@ func (a *API) message(q *query) (any, error) {
 	return out, err
 }
 
-// content adds what only the message's bytes tell.
-func (a *API) content(q *query, m *index.Message, out *MessageDetail) error {
-	block, err := a.node.Messages(q.context(), m.Height)
-	if err != nil || m.Index >= uint64(len(block)) {
-		return err
+// contents tells what the bytes of messages say. The index has it, but for bodies
+// that are long: these are in the blocks, of which the last one is held.
+type contents struct {
+	*query
+	height chain.Height
+	block  [][]byte
+}
+
+func (c *contents) of(m *index.Message) (*MessageContent, error) {
+	out := &MessageContent{Message: c.messageOf(m)}
+	if len(m.From) == 0 { // the bytes are no message: there is nothing more to say of them
+		return out, nil
 	}
-	signed, err := chain.DecodeSigned(block[m.Index])
+	out.MaxFee, out.Tip = &m.MaxFee, &m.Tip
+	msg := &chain.Message{Kind: chain.Kind(m.Receipt.Kind), Body: m.Body}
+	if len(m.Body) == 0 {
+		signed, err := c.inBlock(m)
+		if signed == nil || err != nil {
+			return out, err
+		}
+		msg = &signed.Message
+	}
+	body, err := msg.DecodeBody()
 	if err != nil {
-		return nil //nolint:nilerr // a block may hold bytes that are no message: there is nothing more to say of it
+		return out, nil //nolint:nilerr // a message may hold a body that is none
 	}
-	out.MaxFee, out.Tip = &signed.Message.MaxFee, &signed.Message.Tip
-	if body, err := signed.Message.DecodeBody(); err == nil {
-		out.Body = q.noun(body)
+	out.Body = c.noun(body)
+	if m.Proof > 0 {
+		out.Body["proof"] = map[string]any{"bytes": m.Proof}
 	}
-	return nil
+	return out, nil
+}
+
+// inBlock reads a message from its block; nil: it is no longer kept.
+func (c *contents) inBlock(m *index.Message) (*chain.SignedMessage, error) {
+	if c.height != m.Height {
+		block, err := c.api.node.Messages(c.context(), m.Height)
+		if err != nil {
+			return nil, err
+		}
+		c.height, c.block = m.Height, block
+	}
+	if m.Index >= uint64(len(c.block)) {
+		return nil, nil
+	}
+	return chain.DecodeSigned(c.block[m.Index])
 }
 
 // Submission is a message in JSON: its encoding in one of two forms.

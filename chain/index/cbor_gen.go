@@ -537,7 +537,7 @@ func (t *Block) UnmarshalCBOR(r io.Reader) (err error) {
 	return nil
 }
 
-var lengthBufMessage = []byte{141}
+var lengthBufMessage = []byte{142}
 
 func (t *Message) MarshalCBOR(w io.Writer) error {
 	if t == nil {
@@ -623,6 +623,12 @@ func (t *Message) MarshalCBOR(w io.Writer) error {
 		return err
 	}
 
+	// t.Proof (uint64) (uint64)
+
+	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.Proof)); err != nil {
+		return err
+	}
+
 	// t.First (uint64) (uint64)
 
 	if err := cw.WriteMajorTypeHeader(cbg.MajUnsignedInt, uint64(t.First)); err != nil {
@@ -661,7 +667,7 @@ func (t *Message) UnmarshalCBOR(r io.Reader) (err error) {
 		return fmt.Errorf("cbor input should be of type array")
 	}
 
-	if extra != 13 {
+	if extra != 14 {
 		return fmt.Errorf("cbor input had wrong number of fields")
 	}
 
@@ -811,6 +817,20 @@ func (t *Message) UnmarshalCBOR(r io.Reader) (err error) {
 		return err
 	}
 
+	// t.Proof (uint64) (uint64)
+
+	{
+
+		maj, extra, err = cr.ReadHeader()
+		if err != nil {
+			return err
+		}
+		if maj != cbg.MajUnsignedInt {
+			return fmt.Errorf("wrong type for uint64 field")
+		}
+		t.Proof = uint64(extra)
+
+	}
 	// t.First (uint64) (uint64)
 
 	{

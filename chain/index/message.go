@@ -27,10 +27,10 @@ func (m *Message) describe(raw []byte) {
 	}
 	switch body := body.(type) {
 	case *chain.SubmitWindowProof:
-		body.Proof = nil
+		m.Proof, body.Proof = uint64(len(body.Proof)), nil
 		m.keep(chain.Encode(body))
 	case *chain.ProveCommit:
-		body.Proof = nil
+		m.Proof, body.Proof = uint64(len(body.Proof)), nil
 		m.keep(chain.Encode(body))
 	default:
 		m.keep(msg.Body, nil)

@@ -48,6 +48,7 @@ type Message struct {
 	Size    uint64        // bytes
 	Miner   chain.MinerID // that it is about; 0: none
 	Body    []byte        `cborgen:"maxlen=4096"` // without its proof; empty: longer than MaxBody
+	Proof   uint64        // bytes of the proof that Body is without
 	First   uint64        // the first of its events among the block's
 	Events  uint64        // that there are up to its last
 	Receipt consensus.Receipt

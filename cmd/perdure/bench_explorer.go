@@ -42,7 +42,7 @@ again. The parts, all of them unless --parts names some:
   rebuild  an index made from the Updates of --blocks blocks, beside executing them
   routes   every list and detail of the API, --callers at once from another process,
            with names drawn by chance: the 99th percentile, the median and the slowest;
-           beside them what the callers took of the processors
+           beside them what server and callers took of the processors
   latest   /v1/blocks/latest of a node on one core, beside CometBFT's /block there
   live     --listeners to a node that makes a block a second, to its server-sent events
            and then over WebSockets: each must hear every frame once

@@ -6,7 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/view"
 )
 
 // newChannelCommand returns the group of commands about payment channels.
@@ -30,9 +32,9 @@ func newChannelList(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			items := make([]client.ChannelJSON, len(all))
+			items := make([]view.Channel, len(all))
 			for i := range all {
-				items[i] = client.ShowChannel(&all[i])
+				items[i] = view.ChannelOf(&all[i], chain.Testnet)
 			}
 			return answer(cmd, g, map[string]any{"items": items})
 		},

@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/client/view"
 )
 
 // newFundsCommand returns the group of commands about the client's money.
@@ -49,7 +50,7 @@ func runFundsStatus(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	shown, err := client.ShowFunds(f, transfers)
+	shown, err := view.FundsOf(f, transfers)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func runFundsStatus(cmd *cobra.Command, g *globals) error {
 }
 
 // printFunds writes the money for people.
-func printFunds(out io.Writer, f *client.FundsJSON) error {
+func printFunds(out io.Writer, f *view.Funds) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(w, "address\t%s\naccount\t%s\nlocked\t%s\ntotal\t%s\nspent\t%s on %d transfer(s), %s\n", f.Address, f.Account.Human(),
 		f.Locked.Human(), f.Total.Human(), f.Spent.Paid.Human(), f.Spent.Transfers, humanize.IBytes(f.Spent.Bytes))
@@ -80,7 +81,7 @@ func printFunds(out io.Writer, f *client.FundsJSON) error {
 	}
 	for _, held := range []struct {
 		title string
-		all   []client.LockedJSON
+		all   []view.Locked
 	}{{"BID", f.Orders}, {"DEAL", f.Deals}} {
 		if len(held.all) > 0 {
 			fmt.Fprintf(w, "\n%s\tLOCKED\tOF\n", held.title)
@@ -91,7 +92,7 @@ func printFunds(out io.Writer, f *client.FundsJSON) error {
 	}
 	for _, spent := range []struct {
 		title string
-		all   []client.SpentOn
+		all   []view.SpentOn
 	}{{"OBJECT", f.Spent.Objects}, {"SELLER", f.Spent.Sellers}} {
 		if len(spent.all) > 0 {
 			fmt.Fprintf(w, "\n%s\tTRANSFERS\tSIZE\tCHUNKS\tPAID\n", spent.title)
@@ -142,7 +143,7 @@ func runFundsDeposit(cmd *cobra.Command, g *globals, args []string) error {
 	if err != nil {
 		return err
 	}
-	return answer(cmd, g, client.ShowDeposit(r))
+	return answer(cmd, g, view.DepositOf(r))
 }
 
 // newFundsWithdraw returns the command that gets money back.
@@ -163,7 +164,7 @@ itself, or this command given again; with --wait it returns when all is collecte
 			if err != nil {
 				return err
 			}
-			return answer(cmd, g, map[string]any{"channels": client.ShowWithdrawn(all)})
+			return answer(cmd, g, map[string]any{"channels": view.WithdrawnOf(all)})
 		},
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when everything is collected")
@@ -191,9 +192,9 @@ func runFundsTransfers(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	items := make([]client.TransferJSON, len(all))
+	items := make([]view.Transfer, len(all))
 	for i, t := range all {
-		items[i] = client.ShowTransfer(t)
+		items[i] = view.TransferOf(t)
 	}
 	if g.JSON {
 		return writeJSON(cmd, map[string]any{"items": items})
@@ -201,7 +202,7 @@ func runFundsTransfers(cmd *cobra.Command, g *globals) error {
 	return printTransfers(cmd.OutOrStdout(), all, items)
 }
 
-func printTransfers(out io.Writer, all []*files.Transfer, items []client.TransferJSON) error {
+func printTransfers(out io.Writer, all []*files.Transfer, items []view.Transfer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "STARTED\tSTATE\tSIZE\tCHUNKS\tPAID\tSELLERS\tOBJECT")
 	for i, t := range items {

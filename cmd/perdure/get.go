@@ -14,6 +14,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/link"
+	"github.com/perdure/perdure/client/view"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
@@ -145,7 +146,7 @@ func runGet(cmd *cobra.Command, g *globals, text string, f getFlags) error {
 		return err
 	}
 	if g.JSON {
-		return writeJSON(cmd, client.ShowGet(r))
+		return writeJSON(cmd, view.FetchOf(r))
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s fetched in %d chunks for %s in %.1f s\n", humanize.IBytes(r.Bytes), r.Chunks, r.Paid.Human(), r.Seconds)
 	if dest != "-" {

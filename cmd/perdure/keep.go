@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/client/view"
 )
 
 // newRenewCommand returns the command that stores content for longer.
@@ -61,9 +62,9 @@ func runRenew(cmd *cobra.Command, g *globals, name string, o client.RenewOptions
 		return err
 	}
 	if g.JSON {
-		bids := make([]client.ObjectJSON, len(r.Bids))
+		bids := make([]view.Object, len(r.Bids))
 		for i, b := range r.Bids {
-			bids[i] = client.ShowObject(b)
+			bids[i] = view.ObjectOf(b)
 		}
 		return writeJSON(cmd, map[string]any{"rootCid": root.String(), "renewed": numbers(r.Set), "bids": bids, "others": r.Others})
 	}

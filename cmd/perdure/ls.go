@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/client/view"
 )
 
 // newLsCommand returns the command that lists what was stored.
@@ -80,15 +82,9 @@ func watchLs(cmd *cobra.Command, g *globals, c *client.Client, name string) erro
 // from last, and returns what does not differ until something happens. JSON is on one
 // line unless it is indented.
 func writeLs(cmd *cobra.Command, g *globals, c *client.Client, name, last, indent string) (string, error) {
-	all, err := c.Status(cmd.Context())
+	all, err := listed(cmd.Context(), c, name)
 	if err != nil {
 		return last, err
-	}
-	if name != "" {
-		all = slices.DeleteFunc(all, func(o client.ObjectJSON) bool { return o.Name != name && o.RootCID != name })
-		if len(all) == 0 {
-			return last, fmt.Errorf("%q: %w", name, files.ErrNoRecord)
-		}
 	}
 	now, err := timeless(all)
 	if err != nil || now == last {
@@ -121,8 +117,26 @@ func writeLs(cmd *cobra.Command, g *globals, c *client.Client, name, last, inden
 	return now, nil
 }
 
+// listed are the records of the home with how they stand, or those with a name or root.
+func listed(ctx context.Context, c *client.Client, name string) ([]view.Object, error) {
+	stored, err := c.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]view.Object, 0, len(stored))
+	for i := range stored {
+		if o := view.StatusOf(&stored[i]); name == "" || o.Name == name || o.RootCID == name {
+			all = append(all, o)
+		}
+	}
+	if name != "" && len(all) == 0 {
+		return nil, fmt.Errorf("%q: %w", name, files.ErrNoRecord)
+	}
+	return all, nil
+}
+
 // timeless is a list without the times that grow shorter by themselves.
-func timeless(all []client.ObjectJSON) (string, error) {
+func timeless(all []view.Object) (string, error) {
 	out := slices.Clone(all)
 	for i := range out {
 		out[i].Next, out[i].Warnings = "", make([]string, len(out[i].Warnings))
@@ -137,7 +151,7 @@ func timeless(all []client.ObjectJSON) (string, error) {
 }
 
 // writeTable shows the list to people.
-func writeTable(to io.Writer, all []client.ObjectJSON) error {
+func writeTable(to io.Writer, all []view.Object) error {
 	w := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "ROOT\tSTATE\tCOPIES\tSIZE\tSTORED\tNAME\tNEXT")
 	for _, o := range all {
@@ -148,7 +162,7 @@ func writeTable(to io.Writer, all []client.ObjectJSON) error {
 }
 
 // writeCopies shows how copies stand to people.
-func writeCopies(to io.Writer, all []client.CopyJSON) error {
+func writeCopies(to io.Writer, all []client.CopyStatus) error {
 	if len(all) == 0 {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/deals"
+	"github.com/perdure/perdure/client/view"
 )
 
 // putFlags are the flags of put.
@@ -173,7 +174,7 @@ func runQuote(cmd *cobra.Command, g *globals, paths []string, f *putFlags) error
 		fmt.Fprintln(cmd.ErrOrStderr(), "no prices:", q.Problem)
 	}
 	if g.JSON {
-		return writeJSON(cmd, client.ShowQuote(q))
+		return writeJSON(cmd, view.QuoteOf(q))
 	}
 	writeQuote(cmd.OutOrStdout(), q)
 	return nil
@@ -260,7 +261,7 @@ func runPut(cmd *cobra.Command, g *globals, path string, f *putFlags) error {
 		return err
 	}
 	if g.JSON {
-		err = writeJSON(cmd, client.ShowObject(r.Object))
+		err = writeJSON(cmd, view.ObjectOf(r.Object))
 	} else {
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), r.Root)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/client/view"
 )
 
 // runPutMany stores several paths.
@@ -57,9 +58,9 @@ func (f *putFlags) storeMany(cmd *cobra.Command, g *globals, store func(*client.
 // writeObjects shows records: their roots and names to people.
 func writeObjects(cmd *cobra.Command, g *globals, all []*files.Object) error {
 	if g.JSON {
-		items := make([]client.ObjectJSON, len(all))
+		items := make([]view.Object, len(all))
 		for i, o := range all {
-			items[i] = client.ShowObject(o)
+			items[i] = view.ObjectOf(o)
 		}
 		return writeJSON(cmd, map[string]any{"items": items})
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/deals"
 	"github.com/perdure/perdure/client/pack"
+	"github.com/perdure/perdure/client/view"
 )
 
 // TestTell: packing is told of by tenths of what is large, each content anew, and not at
@@ -41,9 +42,9 @@ func TestTell(t *testing.T) {
 
 // TestTimeless: a list that differs by the time that is left alone is not shown again.
 func TestTimeless(t *testing.T) {
-	list := func(left float64, state string, height chain.Height) []client.ObjectJSON {
-		return []client.ObjectJSON{{RootCID: "x", Next: "in a while", Warnings: []string{"soon"},
-			CopyStates: []client.CopyJSON{{State: state, Deadline: height, Left: left, Expected: chain.Height(left)}}}}
+	list := func(left float64, state string, height chain.Height) []view.Object {
+		return []view.Object{{RootCID: "x", Next: "in a while", Warnings: []string{"soon"},
+			CopyStates: []client.CopyStatus{{State: state, Deadline: height, Left: left, Expected: chain.Height(left)}}}}
 	}
 	first := list(5, "matched", 9)
 	was, err := timeless(first)
@@ -51,7 +52,7 @@ func TestTimeless(t *testing.T) {
 		t.Fatalf("%+v, %v", first, err)
 	}
 	for i, c := range []struct {
-		list []client.ObjectJSON
+		list []view.Object
 		same bool
 	}{{list(4, "matched", 9), true}, {list(5, "accepted", 9), false}, {list(5, "matched", 10), false}, {nil, false}} {
 		if now, err := timeless(c.list); err != nil || (now == was) != c.same {

@@ -115,11 +115,14 @@ func (e *explorerBench) answers(ctx context.Context) (rows []Row, err error) {
 	e.Log("%d routes, %d callers at once", len(routes), e.Callers)
 	server.fresh()
 	load := &Load{URL: open.URL, Callers: e.Callers, Warm: e.Time / 5, Time: e.Time, Routes: routes, Seed: uint64(time.Now().UnixNano())}
+	used := server.processor()
 	var asked Asked
 	if err := askChild(e.Process, &childConfig{Load: load}, &asked); err != nil {
 		return nil, err
 	}
-	return append(answerRows(&asked, e.Time), plain("resident at most, the server of these answers", "MiB", mebibytes(server.memory()))), nil
+	used = server.processor() - used
+	return append(answerRows(&asked, e.Time), asked.share("the server, its blocks included", used), asked.share("the callers", asked.Processor),
+		plain("resident at most, the server of these answers", "MiB", mebibytes(server.memory()))), nil
 }
 
 func mebibytes(bytes uint64) float64 { return float64(bytes) / (1 << 20) }
@@ -141,8 +144,7 @@ func answerRows(asked *Asked, spent time.Duration) (rows []Row) {
 		rows = append(rows, Row{Name: "answer: " + name, Unit: "ms p99 (p50-most)", Figure: Figure{ms(l.P99), ms(l.Median), ms(l.Most)}})
 	}
 	return append(rows, Row{Name: "slowest route: " + worst.Name, Unit: "ms p99 (p50-most)", Figure: Figure{ms(worst.P99), ms(worst.Median), ms(worst.Most)}},
-		plain("answers, all routes", "/s", float64(answers)/spent.Seconds()),
-		plain("processor time of the callers, an answer", "µs", float64(asked.Processor.Nanoseconds())/float64(max(asked.Answers, 1))/1e3))
+		plain("answers, all routes", "/s", float64(answers)/spent.Seconds()))
 }
 
 // node starts a process that is a whole node. On one core it is held there by

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // child is a process that runs RunExplorerChild.
@@ -79,6 +81,29 @@ func (p *child) fresh() uint64 {
 		return 0
 	}
 	return p.memory()
+}
+
+// processor is what a running process has used of all processors; 0 where the
+// system does not say.
+func (p *child) processor() time.Duration {
+	raw, err := os.ReadFile(p.proc("stat"))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:])) // behind the name, from the state on
+	const user, system, tick = 11, 12, 10 * time.Millisecond
+	if len(fields) <= system {
+		return 0
+	}
+	return time.Duration(ticks(fields[user])+ticks(fields[system])) * tick
+}
+
+func ticks(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func (p *child) proc(file string) string { return fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file) }

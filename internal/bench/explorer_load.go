@@ -34,6 +34,11 @@ type Asked struct {
 	Answers   int           `json:"answers"`   // all of them
 }
 
+// share is a row of what somebody used of the processors for an answer.
+func (a *Asked) share(who string, used time.Duration) Row {
+	return plain("processor time of "+who+", an answer", "µs", float64(used.Nanoseconds())/1e3/float64(max(a.Answers, 1)))
+}
+
 // Loaded is how a route answered.
 type Loaded struct {
 	Name    string        `json:"name"`

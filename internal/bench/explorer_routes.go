@@ -69,7 +69,7 @@ func leftOut() (notes []string) {
 func forms(pattern string) []string { return append([]string{required[pattern]}, asked[pattern]...) }
 
 // routesOf makes the load of all lists and details from the API's routes: each
-// with paths for names drawn by chance.
+// with paths for names drawn by chance, no path twice.
 func routesOf(names scale.Samples) (out []LoadRoute) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, pattern := range explorer.Paths() {
@@ -89,6 +89,8 @@ func routesOf(names scale.Samples) (out []LoadRoute) {
 					break
 				}
 			}
+			slices.Sort(r.Paths)
+			r.Paths = slices.Compact(r.Paths) // of some kinds there are few names
 			out = append(out, r)
 		}
 	}

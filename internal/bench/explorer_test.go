@@ -8,6 +8,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -212,5 +215,25 @@ func TestPart(t *testing.T) {
 	e.Process = []string{"false"}
 	if _, err := e.exports(t.Context()); err == nil {
 		t.Error("a process that ends at once serves")
+	}
+}
+
+// TestChild asks the system what a process uses: this one, which has used some.
+func TestChild(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("it is read in /proc")
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &child{cmd: &exec.Cmd{Process: self}}
+	for until := p.processor() + 20*time.Millisecond; p.processor() < until; {
+	}
+	if own, said := processorTime(), p.processor(); said < 20*time.Millisecond || said > own+20*time.Millisecond {
+		t.Errorf("the process has used %s, the system says %s", own, said)
+	}
+	if p.memory() < 1<<20 {
+		t.Errorf("the process has had %d bytes", p.memory())
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/rpc"
-	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/view"
 	"github.com/perdure/perdure/retrieval"
 )
 
@@ -21,23 +21,23 @@ func (b *bazaar) close() {
 		})
 	}
 	for i := range bazaarBuyers + 1 {
-		b.eachChannel(i, func(c client.ChannelJSON) {
+		b.eachChannel(i, func(c view.Channel) {
 			if c.State == "open" {
 				b.run(nil, "channel", "settle", fmt.Sprint(c.ID), "--home", b.home(buyerName(i)), "--node", b.apis[0])
 			}
 		})
 	}
 	for i := range bazaarBuyers + 1 {
-		b.eachChannel(i, func(c client.ChannelJSON) {
+		b.eachChannel(i, func(c view.Channel) {
 			b.reach(0, c.SettleAt)
 			b.run(nil, "channel", "collect", fmt.Sprint(c.ID), "--home", b.home(buyerName(i)), "--node", b.apis[0])
 		})
 	}
 }
 
-func (b *bazaar) eachChannel(buyer int, each func(client.ChannelJSON)) {
+func (b *bazaar) eachChannel(buyer int, each func(view.Channel)) {
 	b.t.Helper()
-	var all struct{ Items []client.ChannelJSON }
+	var all struct{ Items []view.Channel }
 	b.run(&all, "channel", "list", "--home", b.home(buyerName(buyer)), "--node", b.apis[0])
 	for _, c := range all.Items {
 		each(c)

@@ -16,7 +16,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/rpc"
-	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/view"
 	"github.com/perdure/perdure/miner/daemon"
 )
 
@@ -261,7 +261,7 @@ func (b *bazaar) price() chain.Amount {
 }
 
 // fetchOnce runs `perdure get` and checks what it wrote.
-func (b *bazaar) fetchOnce(ctx context.Context, buyer, file int) (*client.GetJSON, error) {
+func (b *bazaar) fetchOnce(ctx context.Context, buyer, file int) (*view.Fetch, error) {
 	g := &b.goods[file]
 	dest := b.home(fmt.Sprintf("got-%d-%d", buyer, file))
 	cmd := b.command(ctx, "get", g.root, "-o", dest, "--home", b.home(buyerName(buyer)), "--node", b.apis[0], "--json", "--yes")
@@ -270,7 +270,7 @@ func (b *bazaar) fetchOnce(ctx context.Context, buyer, file int) (*client.GetJSO
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, lastLine(stderr.String()))
 	}
-	out := new(client.GetJSON)
+	out := new(view.Fetch)
 	if err := json.Unmarshal(stdout.Bytes(), out); err != nil {
 		return nil, fmt.Errorf("get wrote %q: %w", stdout.String(), err)
 	}

@@ -211,7 +211,7 @@ type scoutFee struct {
 	Value string `json:"value"`
 }
 
-func scoutMessageOf(m *explorer.MessageDetail, tip chain.Height) *scoutedMessage {
+func scoutMessageOf(m *explorer.MessageContent, tip chain.Height) *scoutedMessage {
 	t := transferOf(m.Body)
 	out := &scoutedMessage{Hash: m.Hash, Block: m.Height, Timestamp: m.Time, Status: "ok", Result: "success", Method: m.Kind, From: party(m.From),
 		To: party(t.to), Value: t.value, Fee: scoutFee{"actual", m.Fee.String()}, GasUsed: decimal(m.Units), Nonce: m.Nonce, Position: m.Index,
@@ -230,16 +230,12 @@ func scoutMessageOf(m *explorer.MessageDetail, tip chain.Height) *scoutedMessage
 }
 
 func (v *visit) scoutMessageList(path, limit string, query ...string) (*scoutList[*scoutedMessage], error) {
-	l, err := ask[explorer.List[*explorer.Message]](v, path, append(query, "limit", limit, "cursor", v.param("cursor"))...)
-	if err != nil {
-		return nil, err
-	}
-	all, err := v.contents(l.Items)
+	l, err := v.messages(path, append(query, "limit", limit, "cursor", v.param("cursor"))...)
 	if err != nil {
 		return nil, err
 	}
 	out := &scoutList[*scoutedMessage]{Items: []*scoutedMessage{}, Next: endOf(l.Next)}
-	for _, m := range all {
+	for _, m := range l.Items {
 		out.Items = append(out.Items, scoutMessageOf(m, l.Height))
 	}
 	return out, nil
@@ -276,7 +272,7 @@ func scoutTransaction(v *visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return scoutMessageOf(m, tip), nil
+	return scoutMessageOf(m.MessageContent, tip), nil
 }
 
 // scoutedAddress is an account or a miner.

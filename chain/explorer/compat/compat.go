@@ -36,10 +36,10 @@ type route struct {
 	cost   int                                // requests that it counts as
 }
 
-// Costs: a list of messages looks at the content of each, and a search for
-// messages may read thousands.
+// Costs: a list of messages tells the content of each, and a search for messages
+// may read thousands.
 const (
-	costly   = 5
+	costly   = 2
 	costlier = 20
 )
 

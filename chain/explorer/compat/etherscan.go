@@ -145,12 +145,8 @@ func scanList(v *visit) (any, error) {
 	return v.scannedAll(list)
 }
 
-func (v *visit) scannedAll(list []*explorer.Message) ([]*scannedMessage, error) {
+func (v *visit) scannedAll(all []*explorer.MessageContent) ([]*scannedMessage, error) {
 	tip, err := v.tip()
-	if err != nil {
-		return nil, err
-	}
-	all, err := v.contents(list)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,7 @@ import (
 	"github.com/perdure/perdure/chain/explorer"
 )
 
-// How many messages a list is made of at most, and how many may stand before
-// them: each costs a look at its content.
+// How many messages a list is made of at most, and how many may stand before them.
 const (
 	mostItems = 100
 	mostSkip  = 10_000
@@ -38,22 +37,6 @@ func transferOf(body map[string]any) transfer {
 		}
 	}
 	return out
-}
-
-// contents are messages with what their bytes tell. The bytes of a message
-// without effect may stand in several blocks: each keeps its own place.
-func (v *visit) contents(all []*explorer.Message) ([]*explorer.MessageDetail, error) {
-	out := make([]*explorer.MessageDetail, len(all))
-	for i, m := range all {
-		d, err := ask[explorer.MessageDetail](v, "/v1/messages/"+m.Hash)
-		if err != nil {
-			return nil, err
-		}
-		own := *d
-		own.Message = m
-		out[i] = &own
-	}
-	return out, nil
 }
 
 // search says which messages are wanted, and in which order.
@@ -96,9 +79,15 @@ func (v *visit) list(s *search) (path string, query []string, err error) {
 	return "/v1/messages", query, nil
 }
 
+// messages is a page of one of the API's lists of messages, each with what its
+// bytes tell.
+func (v *visit) messages(path string, query ...string) (*explorer.List[*explorer.MessageContent], error) {
+	return ask[explorer.List[*explorer.MessageContent]](v, path, append(query, "content", "true")...)
+}
+
 // find returns take of the messages that are searched for, after the first skip
 // of them.
-func (v *visit) find(s *search, skip, take int) ([]*explorer.Message, error) {
+func (v *visit) find(s *search, skip, take int) ([]*explorer.MessageContent, error) {
 	if skip > mostSkip {
 		return nil, refusal(http.StatusBadRequest, "want at most %d before the page: narrow the heights", mostSkip)
 	}
@@ -106,9 +95,9 @@ func (v *visit) find(s *search, skip, take int) ([]*explorer.Message, error) {
 	if err != nil || s.last > 0 && s.first > s.last {
 		return nil, err
 	}
-	var out []*explorer.Message
+	var out []*explorer.MessageContent
 	for cursor, read := "", 0; read < mostSkip+mostItems; {
-		l, err := ask[explorer.List[*explorer.Message]](v, path, append(query, "limit", decimal(min(skip+take, apiPage)), "cursor", cursor)...)
+		l, err := v.messages(path, append(query, "limit", decimal(min(skip+take, apiPage)), "cursor", cursor)...)
 		if err != nil {
 			return nil, err
 		}

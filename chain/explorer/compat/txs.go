@@ -72,7 +72,7 @@ var codes = func() map[string]int {
 	return out
 }()
 
-func cosmosResultOf(m *explorer.MessageDetail) *cosmosResult {
+func cosmosResultOf(m *explorer.MessageContent) *cosmosResult {
 	out := &cosmosResult{Height: decimal(m.Height), Hash: strings.ToUpper(m.Hash), Code: codes[m.Code], RawLog: m.Error, Gas: decimal(m.Units),
 		GasUsed: decimal(m.Units), Timestamp: m.Time, Events: []cosmosEvent{eventOf("message", "action", m.Kind, "sender", m.From),
 			eventOf("tx", "fee", m.Fee.String()+denom, "fee_payer", m.From)}}
@@ -114,7 +114,7 @@ func cosmosTx(v *visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := cosmosResultOf(m)
+	r := cosmosResultOf(m.MessageContent)
 	return &cosmosOneTx{r.Tx, r}, nil
 }
 
@@ -202,11 +202,7 @@ func cosmosTxs(v *visit) (any, error) {
 		return nil, err
 	}
 	s.oldestFirst = v.param("order_by") == "ORDER_BY_ASC" || v.param("order_by") == "1"
-	list, err := v.find(s, (page-1)*limit, limit)
-	if err != nil {
-		return nil, err
-	}
-	all, err := v.contents(list)
+	all, err := v.find(s, (page-1)*limit, limit)
 	if err != nil {
 		return nil, err
 	}
