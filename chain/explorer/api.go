@@ -118,7 +118,7 @@ type API struct {
 	params  *consensus.Params // for what never changes
 	genesis *consensus.Params
 	ranks   ranks
-	inForce atomic.Pointer[inForce]
+	newest  atomic.Pointer[head]
 	index   *index.Index
 	log     *slog.Logger
 	limits  Limits

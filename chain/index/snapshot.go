@@ -212,17 +212,67 @@ func (s *Snapshot) Records(l List, p Page, each func(*Record) (bool, error)) (ne
 	if err := p.check(width); err != nil {
 		return nil, err
 	}
-	return s.join(l.rows, p, func(id []byte) (bool, error) {
-		key := append(append([]byte{'R', byte(l.table)}, l.owner...), id...)
-		row, err := s.get(key)
-		if err == nil && row == nil {
-			err = fmt.Errorf("a list names %s %x, which is not in the index", l.table, id)
-		}
+	return s.joined(l, p, record)
+}
+
+// atOnce is how many records that a list names are read together at most.
+const atOnce = 256
+
+// joined goes through the records of a list whose rows name them.
+func (s *Snapshot) joined(l List, p Page, each func(id, row []byte) (bool, error)) (next []byte, err error) {
+	for taken, seen := 0, 0; ; p.After = next {
+		var ids [][]byte
+		some := Page{After: p.After, Limit: min(max(p.Limit, 1)-taken, atOnce), Upward: p.Upward}
+		next, err = s.join(l.rows, some, func(id []byte) (bool, error) {
+			ids = append(ids, id)
+			return true, nil
+		})
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		return record(id, row)
-	})
+		rows, err := s.gather(l, ids, p.Upward)
+		if err != nil {
+			return nil, err
+		}
+		for i, id := range ids {
+			take, err := each(id, rows[i])
+			if err != nil {
+				return nil, err
+			}
+			if take {
+				taken++
+			}
+		}
+		if seen += len(ids); next == nil || len(ids) < some.Limit || taken >= p.Limit || seen >= maxVisits {
+			return next, nil
+		}
+	}
+}
+
+// gather reads the rows of some records, whose IDs ascend or descend. It goes from
+// the lowest to the highest: to a row in the same block, or the next, is but a step.
+func (s *Snapshot) gather(l List, ids [][]byte, ascend bool) (rows [][]byte, err error) {
+	prefix := append([]byte{'R', byte(l.table)}, l.owner...)
+	it, err := s.iterator(bounds(prefix, true, nil))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.give(it)) }()
+	rows = make([][]byte, len(ids))
+	for n := range ids {
+		i := n
+		if !ascend {
+			i = len(ids) - 1 - n
+		}
+		if !it.SeekPrefixGE(append(prefix[:len(prefix):len(prefix)], ids[i]...)) {
+			if it.Error() != nil {
+				return nil, nil // give says so
+			}
+			return nil, fmt.Errorf("a list names %s %x, which is not in the index", l.table, ids[i])
+		}
+		rows[i] = bytes.Clone(it.Value())
+	}
+	return rows, nil
 }
 
 func height(b []byte) chain.Height { return chain.Height(binary.BigEndian.Uint64(b)) }
