@@ -141,6 +141,29 @@ func Open(o Options) (*Client, error) {
 	if o.Home == "" {
 		return fail(errors.New("no home directory: give --home"))
 	}
+	o.dial(&cfg, &parts)
+	if cfg.Chain != nil && o.Key != nil {
+		sender, err := wallet.NewSender(cfg.Chain, o.Key, chain.Amount{})
+		if err != nil {
+			return fail(err)
+		}
+		cfg.Sender = sender
+	}
+	if cfg.Sender != nil || o.Guest {
+		if err := o.join(&cfg, &parts); err != nil {
+			return fail(err)
+		}
+	}
+	c, err := New(cfg)
+	if err != nil {
+		return fail(err)
+	}
+	c.parts = parts
+	return c, nil
+}
+
+// dial says what the chain is asked by.
+func (o *Options) dial(cfg *Config, parts *lifecycle.Group) {
 	switch {
 	case o.Chain != nil:
 		of := nodeDirectory{node: o.Chain}
@@ -153,38 +176,42 @@ func Open(o Options) (*Client, error) {
 		parts.OnClose("node client", node.Close)
 		cfg.Chain, cfg.Directory = node, nodeDirectory{node: node}
 	}
-	if cfg.Chain != nil && o.Key != nil {
-		sender, err := wallet.NewSender(cfg.Chain, o.Key, chain.Amount{})
-		if err != nil {
-			return fail(err)
-		}
-		cfg.Sender = sender
+	if node, ok := cfg.Chain.(*rpc.Client); ok && o.Log != nil {
+		logTrouble(node, o.Log)
 	}
-	if cfg.Sender != nil || o.Guest {
-		identity, err := p2p.LoadIdentity(filepath.Join(cfg.Home, "identity"))
-		if err != nil {
-			return fail(err)
-		}
-		listen := o.Listen
-		if listen == nil {
-			listen = p2p.AllAddrs(0)
-		}
-		host, err := p2p.New(p2p.Config{Identity: identity, Listen: listen, NAT: p2p.NAT{Mode: p2p.Dials}})
-		if err != nil {
-			return fail(err)
-		}
-		parts.OnClose("host", host.Close)
-		cfg.Host = host
-		if explorer, ok := cfg.Chain.(rpc.Explorer); ok {
-			cfg.Finders = append([]Finder{&p2p.Table{Host: host, Node: explorer}}, cfg.Finders...)
-		}
-	}
-	c, err := New(cfg)
+}
+
+// join opens the host by which others are met, and asks the hash table, too.
+func (o *Options) join(cfg *Config, parts *lifecycle.Group) error {
+	identity, err := p2p.LoadIdentity(filepath.Join(cfg.Home, "identity"))
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	c.parts = parts
-	return c, nil
+	listen := o.Listen
+	if listen == nil {
+		listen = p2p.AllAddrs(0)
+	}
+	host, err := p2p.New(p2p.Config{Identity: identity, Listen: listen, NAT: p2p.NAT{Mode: p2p.Dials}})
+	if err != nil {
+		return err
+	}
+	parts.OnClose("host", host.Close)
+	cfg.Host = host
+	if explorer, ok := cfg.Chain.(rpc.Explorer); ok {
+		cfg.Finders = append([]Finder{&p2p.Table{Host: host, Node: explorer}}, cfg.Finders...)
+	}
+	return nil
+}
+
+// logTrouble has it logged that a node is away, and that it is back.
+func logTrouble(node *rpc.Client, log *slog.Logger) {
+	node.OnTrouble(func(err error) {
+		if err != nil {
+			log.Warn("the node does not answer; waiting for it", "node", node.Base(), "err", err)
+			return
+		}
+		log.Warn("the node answers again", "node", node.Base())
+	})
 }
 
 // Close lets go of what Open opened.

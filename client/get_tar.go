@@ -62,6 +62,8 @@ func entryOf(src io.Reader, name string) (io.Reader, uint64, error) {
 		switch {
 		case err == io.EOF:
 			return nil, 0, fmt.Errorf("%s: %w", name, fetch.ErrNoEntry)
+		case errors.Is(err, tar.ErrHeader):
+			return nil, 0, fmt.Errorf("%s: what is stored is a file, or a directory that is damaged: %w", name, err)
 		case err != nil:
 			return nil, 0, fmt.Errorf("read the directory's tar: %w", err)
 		case strings.TrimSuffix(h.Name, "/") != name:

@@ -212,6 +212,27 @@ func (f *firstByte) Write(p []byte) (int, error) {
 	return f.Buffer.Write(p)
 }
 
+// TestGetNowhere: what could not be written is refused before anything is paid.
+func TestGetNowhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	path, _ := w.file(300_000)
+	c := w.client()
+	root := w.stored(c, path, client.PutOptions{})
+	before := w.balance()
+	for want, o := range map[string]client.GetOptions{
+		"no such file or directory": {},
+		"there is nothing below it": {Path: []string{"name"}},
+	} {
+		if _, err := c.Get(w.ctx, root, filepath.Join(w.dir, "none", "dest"), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	if after := w.balance(); after != before {
+		t.Errorf("the account went from %s to %s", before, after)
+	}
+}
+
 // TestGetStreams holds the fetch up after its fourth chunk until the first byte
 // has been written: content goes out while most of it is still to come.
 func TestGetStreams(t *testing.T) {

@@ -26,15 +26,17 @@ const copySize = 256 << 10
 
 // free refuses what writing would refuse, before anything is paid.
 func (g *getting) free(dest string) error {
-	if g.o.To != nil {
-		return nil
-	}
 	kind := pack.Kind("") // not known yet
 	switch {
+	case g.own != nil && len(g.o.Path) > 0 && g.own.Kind == string(pack.KindFile):
+		return fmt.Errorf("%s is a file: there is nothing below it", g.r.Root)
 	case g.o.CAR || g.o.Range != nil:
 		kind = pack.KindFile
 	case g.own != nil && len(g.o.Path) == 0:
 		kind = pack.Kind(g.own.Kind)
+	}
+	if g.o.To != nil {
+		return nil
 	}
 	return destinationFree(dest, kind)
 }
@@ -45,7 +47,8 @@ func destinationFree(dest string, kind pack.Kind) error {
 	info, err := os.Lstat(dest)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		_, err := os.Stat(filepath.Dir(dest))
+		return err
 	case err != nil:
 		return err
 	case !info.IsDir() && kind == pack.KindDirectory:

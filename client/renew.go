@@ -41,26 +41,11 @@ func (c *Client) Renew(ctx context.Context, root string, o RenewOptions) (*Renew
 }
 
 func (c *Client) renew(ctx context.Context, root string, o RenewOptions) (*Renewed, error) {
-	all, err := c.records.OfRoot(ctx, root)
+	of, others, err := c.bidFor(ctx, root)
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(o *files.Object) bool { return o.Waiting || o.Imported })
-	if len(all) == 0 {
-		return nil, files.ErrNoRecord
-	}
-	of := all[len(all)-1]
-	out := new(Renewed)
-	if of.In != 0 {
-		members, err := c.records.Members(ctx, of.In)
-		if err != nil {
-			return nil, err
-		}
-		out.Others = len(members) - 1
-		if of, err = c.records.Object(ctx, of.In); err != nil {
-			return nil, err
-		}
-	}
+	out := &Renewed{Others: others}
 	if !c.refresh(ctx, of) {
 		return nil, errors.New("the node does not answer")
 	}
@@ -94,6 +79,29 @@ func (c *Client) renew(ctx context.Context, root string, o RenewOptions) (*Renew
 		return nil
 	})
 	return out, err
+}
+
+// bidFor is the newest record with bids and deals for a root: of a piece that it shares
+// with others if it does, and with how many.
+func (c *Client) bidFor(ctx context.Context, root string) (of *files.Object, others int, err error) {
+	all, err := c.records.OfRoot(ctx, root)
+	if err != nil {
+		return nil, 0, err
+	}
+	all = slices.DeleteFunc(all, func(o *files.Object) bool { return o.Waiting || o.Imported })
+	if len(all) == 0 {
+		return nil, 0, files.ErrNoRecord
+	}
+	of = all[len(all)-1]
+	if of.In == 0 {
+		return of, 0, nil
+	}
+	members, err := c.records.Members(ctx, of.In)
+	if err != nil {
+		return nil, 0, err
+	}
+	of, err = c.records.Object(ctx, of.In)
+	return of, len(members) - 1, err
 }
 
 // renewable are the object's deals whose renewal can still be set; only those that are

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -97,6 +98,32 @@ func TestRemoveShared(t *testing.T) {
 	}
 	if all, err := c.List(w.ctx); err != nil || len(all) != 0 {
 		t.Errorf("%d records left (%v)", len(all), err)
+	}
+}
+
+// TestFind: a name that several contents have says of none which is meant.
+func TestFind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	c := w.client()
+	var roots []string
+	for size := range 2 {
+		path, _ := w.file(1_000 + size)
+		put, err := c.Put(w.ctx, path, client.PutOptions{NoWait: true})
+		w.must(err)
+		roots = append(roots, put.Root)
+		switch got, err := c.Find(w.ctx, "original"); {
+		case size == 0 && (err != nil || got.String() != roots[0]):
+			t.Errorf("found %s, %v; want %s", got, err, roots[0])
+		case size == 1 && !errors.Is(err, client.ErrSeveral):
+			t.Errorf("of two found %s, %v", got, err)
+		}
+	}
+	if got, err := c.Find(w.ctx, roots[1]); err != nil || got.String() != roots[1] {
+		t.Errorf("by its root found %s, %v", got, err)
+	}
+	if _, err := c.Find(w.ctx, "another"); !errors.Is(err, files.ErrNoRecord) {
+		t.Errorf("what is not there: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -44,8 +45,11 @@ func linkOf(o *files.Object, root cid.Cid) link.Link {
 	return l
 }
 
+// ErrSeveral is wrapped for a name under which several contents were stored.
+var ErrSeveral = errors.New("several contents have this name: give the root of one")
+
 // Find returns the root of what this home knows by a root or by the name under which
-// it was stored, the newest if there are several.
+// it was stored. A name of several contents is [ErrSeveral].
 func (c *Client) Find(ctx context.Context, name string) (cid.Cid, error) {
 	if root, err := ParseRoot(name); err == nil {
 		return root, nil
@@ -56,9 +60,13 @@ func (c *Client) Find(ctx context.Context, name string) (cid.Cid, error) {
 	}
 	var found *files.Object
 	for _, o := range all {
-		if o.Name == name && o.Kind != files.KindBatch {
-			found = o
+		if o.Name != name || o.Kind == files.KindBatch {
+			continue
 		}
+		if found != nil && found.Root != o.Root {
+			return cid.Undef, fmt.Errorf("%q: %w", name, ErrSeveral)
+		}
+		found = o
 	}
 	if found == nil {
 		return cid.Undef, fmt.Errorf("%q: %w", name, files.ErrNoRecord)

@@ -12,6 +12,7 @@ for (const [name, path, viewport, colorScheme] of [
   ["miner-phone", `/miner/${t.miner}`, phone, "light"],
   ["deal-phone-dark", `/deal/${t.deal}`, phone, "dark"],
   ["network", "/network", desktop, "light"],
+  ["miners", "/miners?sortField=power", desktop, "light"],
 ]) {
   const context = await browser.newContext({ viewport, colorScheme });
   const page = await context.newPage();

@@ -160,7 +160,7 @@ func pieceOf(c cid.Cid) cid.Cid {
 
 func (a *API) dealRoutes() []route {
 	return []route{
-		{path: "/v1/deals", query: ordered("root", "piece", "miner", "client", "state", "ids"), handle: a.deals, indexed: true},
+		{path: "/v1/deals", query: ordered("root", "piece", "miner", "client", "state", "ids", "sortField"), handle: a.deals, indexed: true},
 		{path: "/v1/deals/{deal}", query: proofQuery(), handle: a.deal, indexed: true},
 	}
 }
@@ -172,6 +172,19 @@ func (a *API) deals(q *query) (any, error) {
 	}
 	l := recordList[chain.Deal, *chain.Deal, *Deal]{table: chain.TableDeal, born: func(d *chain.Deal) chain.Height { return d.Matched },
 		show: func(_ *index.Record, d *chain.Deal) (*Deal, error) { return q.dealOf(d), nil }}
+	switch by, err := q.choice("sortField", "deal", "end"); {
+	case err != nil:
+		return nil, err
+	case by == 1:
+		if err := q.without("sortField=end", "root", "piece", "state", "ids", "minHeight", "maxHeight"); err != nil {
+			return nil, err
+		}
+		if q.given("client") && q.given("miner") {
+			return nil, badRequest("sortField=end goes with client or with miner")
+		}
+		l.lists, l.upward, l.born = []index.List{index.DealsByEnd(f.Client, f.Miner)}, true, nil
+		return l.answer(q)
+	}
 	for _, state := range states {
 		f.State = state
 		l.lists = append(l.lists, index.Deals(f))

@@ -93,6 +93,16 @@ func (q *query) upward(usual bool) (bool, error) {
 	return i == 1, nil
 }
 
+// without refuses parameters that do not go with one.
+func (q *query) without(one string, names ...string) error {
+	for _, name := range names {
+		if q.given(name) {
+			return badRequest("%s goes without %s", one, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
 // history answers with a page of a list of what happened, whose rows begin with
 // a height and have so many bytes. read goes on with a page until each, which
 // says at which height a row is, fails.

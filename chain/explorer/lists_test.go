@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +45,8 @@ func lists(n *network) map[string]int {
 		"/v1/messages?sortDesc=false&address=t01000": -1,
 		"/v1/miners": 1, "/v1/miners?sortField=power": 1, "/v1/miners?sortField=power&sortDesc=false": 1, "/v1/miners?owner=" + owner: 1, "/v1/miners?owner=" + worker: 0, "/v1/miners?worker=" + worker + "&sortDesc=false": 1,
 		"/v1/sectors": 6, "/v1/sectors?sortDesc=true": 6, "/v1/sectors?state=active": 1, "/v1/sectors?state=active,preCommitted": 6, "/v1/sectors?miner=t01000&state=preCommitted,active": 6,
+		"/v1/deals?sortField=end": 1, "/v1/deals?sortField=end&sortDesc=true&client=" + client: 1, "/v1/deals?sortField=end&miner=t01000": 1, "/v1/deals?sortField=end&client=" + owner: 0,
+		"/v1/sectors?sortField=expiration": 1, "/v1/sectors?sortField=expiration&miner=t01000": 1, "/v1/miners/t01000/sectors?sortField=expiration&sortDesc=true": 1,
 		"/v1/sectors?miner=t01001": 0, "/v1/miners/t01000/sectors": 6, "/v1/miners/t01000/sectors?sortDesc=true&state=preCommitted": 5,
 		"/v1/deals": 3, "/v1/deals?state=matched,active": 3, "/v1/deals?state=active,void,lost": 1, "/v1/deals?state=matched": 2, "/v1/deals?client=" + client + "&state=matched,active": 3,
 		"/v1/deals?root=" + rootCID(n.t).String() + "&miner=t01000": 3, "/v1/deals?piece=" + pieceCID.String() + "&sortDesc=false": 3,
@@ -247,5 +250,30 @@ func TestDepth(t *testing.T) {
 	check(late)
 	if b := decode[Book](t, late.Handler(), "/v1/market/book?depth=1"); len(b.Bids) != 1 || len(b.Asks) != 1 {
 		t.Errorf("depth 1: %+v", b)
+	}
+}
+
+// TestNext lists what ends next: sectors and deals in force, the first to end
+// before the others.
+func TestNext(t *testing.T) {
+	api, _ := Busy(t, 0, 3)
+	h := api.Handler()
+	live := decode[List[*Sector]](t, h, "/v1/sectors?state=active,faulty").Items
+	slices.SortStableFunc(live, func(a, b *Sector) int { return int(a.Expiration) - int(b.Expiration) })
+	if len(live) != 4 || live[0].Number != 7 || live[0].Expiration >= live[3].Expiration {
+		t.Fatalf("sectors in force: %+v", live)
+	}
+	for _, path := range []string{"/v1/sectors?sortField=expiration", "/v1/miners/t01000/sectors?sortField=expiration"} {
+		if got := decode[List[*Sector]](t, h, path).Items; !reflect.DeepEqual(got, live) {
+			t.Errorf("%s: %+v, want %+v", path, got, live)
+		}
+		got := decode[List[*Sector]](t, h, path+"&sortDesc=true").Items
+		if slices.Reverse(got); !reflect.DeepEqual(got, live) {
+			t.Errorf("%s turned round: %+v, want %+v", path, got, live)
+		}
+	}
+	d := decode[List[*Deal]](t, h, "/v1/deals?sortField=end&miner=t01000").Items
+	if want := decode[List[*Deal]](t, h, "/v1/deals?state=active").Items; len(d) != 1 || !reflect.DeepEqual(d, want) {
+		t.Errorf("deals by end %+v, want %+v", d, want)
 	}
 }

@@ -125,8 +125,8 @@ func (a *API) miners(q *query) (any, error) {
 	if by, err := q.choice("sortField", "miner", "power"); err != nil {
 		return nil, err
 	} else if by == 1 {
-		if q.given("owner") || q.given("worker") {
-			return nil, badRequest("sortField power goes without owner and worker")
+		if err := q.without("sortField=power", "owner", "worker"); err != nil {
+			return nil, err
 		}
 		return q.byPower()
 	}

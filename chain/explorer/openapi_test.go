@@ -193,6 +193,8 @@ func TestOpenAPIAnswers(t *testing.T) {
 // badPaths are requests that are refused, and how.
 var badPaths = map[string]int{
 	"/v1/miners?sortField=power&owner=t1w7lxbrrsncl2vnf7ygpsjyc2erbe62znp3fzl7q": 400, "/v1/miners?sortField=pledge": 400,
+	"/v1/deals?sortField=end&state=active": 400, "/v1/deals?sortField=end&maxHeight=9": 400, "/v1/deals?sortField=price": 400, "/v1/sectors?sortField=expiration&state=active": 400,
+	"/v1/deals?sortField=end&miner=t01000&client=t1w7lxbrrsncl2vnf7ygpsjyc2erbe62znp3fzl7q": 400, "/v1/miners/t01000/sectors?sortField=size": 400,
 	"/v1/status?x=1":                                  400,
 	"/v1/blocks?limit=0":                              400,
 	"/v1/blocks?limit=501":                            400,

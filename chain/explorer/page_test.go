@@ -269,7 +269,10 @@ func TestPageSays(t *testing.T) {
 		"/events?kind=dealMatched": {"Deal matched", "deal #1"},
 		"/events?deal=1":           {"Deal 1", "Deal active"},
 		"/deals?state=void":        {"No deals."},
-		"/messages?address=":       {"Messages", "All as CSV"},
+		"/deals?sortField=end":     {"#1"},
+		"/miner/t01000?":           {"Which end next", "Which expire next"},
+		"/sectors?sortField=expiration&miner=t01000": {"active"},
+		"/messages?address=":                         {"Messages", "All as CSV"},
 	} {
 		w := fetch(h, path)
 		s := inspect(t, path, w.Body.String())

@@ -71,8 +71,8 @@ var sectorStates = []string{"preCommitted", "active", "faulty", "expired", "drop
 
 func (a *API) sectorRoutes() []route {
 	return []route{
-		{path: "/v1/sectors", query: paged("miner", "state", "sortDesc"), handle: a.sectors, indexed: true},
-		{path: "/v1/miners/{miner}/sectors", query: paged("state", "sortDesc"), handle: a.sectors, indexed: true},
+		{path: "/v1/sectors", query: paged("miner", "state", "sortField", "sortDesc"), handle: a.sectors, indexed: true},
+		{path: "/v1/miners/{miner}/sectors", query: paged("state", "sortField", "sortDesc"), handle: a.sectors, indexed: true},
 		{path: "/v1/sectors/{miner}/{number}", query: proofQuery(), handle: a.sector, indexed: true},
 	}
 }
@@ -99,6 +99,16 @@ func (a *API) sectors(q *query) (any, error) {
 	}
 	l := recordList[chain.Sector, *chain.Sector, *Sector]{table: chain.TableSector, upward: true,
 		show: func(_ *index.Record, s *chain.Sector) (*Sector, error) { return q.sectorOf(s, q.params()), nil }}
+	switch by, err := q.choice("sortField", "number", "expiration"); {
+	case err != nil:
+		return nil, err
+	case by == 1:
+		if err := q.without("sortField=expiration", "state"); err != nil {
+			return nil, err
+		}
+		l.lists = []index.List{index.SectorsByExpiration(f.Miner)}
+		return l.answer(q)
+	}
 	if f.Miner != 0 {
 		l.owner = 8
 	}

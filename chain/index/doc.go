@@ -43,7 +43,9 @@
 //	z H table ID      records that a block took out of the state and that are remembered
 //	D s STATE ID      deals by state; D r CID, D p CID by payload root and piece; D c A STATE, D m MINER STATE
 //	                  by client and miner in a state, or in all under STATE 0
+//	D e END ID        active deals by end; D C A END ID, D M MINER END ID of a client and of a miner
 //	S STATE MINER NUMBER  sectors by state
+//	S e EXPIRATION MINER NUMBER  live sectors by expiration; S M MINER EXPIRATION MINER NUMBER of a miner
 //	O s STATE SIDE ID orders by state, or O l SIDE live ones, of a side or of both under SIDE 0; O d SIDE all of a
 //	                  side; O o A by owner; O m MINER asks of a miner
 //	C s STATE ID      channels by state; C f A, C t A, C a A by payer, payee and either

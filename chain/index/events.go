@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -60,23 +61,46 @@ type Event struct {
 	consensus.Event
 }
 
-// Event returns an event by its place, nil if there is none.
-func (s *Snapshot) Event(h chain.Height, index uint32) (*Event, error) {
+// events reads events by their places, of which many that follow each other stand
+// in one row.
+type events struct {
+	view *view
+	it   *pebble.Iterator
+	at   []byte // key of the row that it stands at
+}
+
+func (s *Snapshot) events() (*events, error) {
+	it, err := s.iterator(bounds([]byte{'e'}, true, nil))
+	return &events{view: s.view, it: it}, err
+}
+
+func (e *events) close() error { return e.view.give(e.it) }
+
+// each gives f an event that a list names.
+func (e *events) each(h chain.Height, index uint32, f func(*Event) (bool, error)) (bool, error) {
+	if key := eventKey(h, index/eventChunk); !bytes.Equal(e.at, key) {
+		e.at = nil
+		if !e.it.SeekPrefixGE(key) {
+			return false, errors.Join(fmt.Errorf("a list names event %d of block %d, which is not in the index", index, h), e.it.Error())
+		}
+		e.at = key
+	}
 	var found *Event
 	at := index - index%eventChunk
-	_, err := peek(s.snap, eventKey(h, index/eventChunk), func(row []byte) error {
-		return eachEvent(row, func(raw []byte) (bool, error) {
-			if at++; at <= index {
-				return true, nil
-			}
-			found = &Event{Height: h, Index: index}
-			return false, parse(raw, &found.Event)
-		})
+	err := eachEvent(e.it.Value(), func(raw []byte) (bool, error) {
+		if at++; at <= index {
+			return true, nil
+		}
+		found = &Event{Height: h, Index: index}
+		return false, parse(raw, &found.Event)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("events of block %d: %w", h, err)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("events of block %d: %w", h, err)
+	case found == nil:
+		return false, fmt.Errorf("a list names event %d of block %d, which has not so many", index, h)
 	}
-	return found, nil
+	return f(found)
 }
 
 // BlockEvents lists the events of a block as they happened, and after them

@@ -90,6 +90,7 @@ type List struct {
 	owner []byte     // the beginning of all IDs, if no row names them
 	width int        // of an ID in rows; 0: any
 	rows  [][][]byte // an ID must stand under one prefix of each
+	due   []byte     // in place of them the prefix of rows in which a height stands before the ID
 }
 
 // where adds a filter's rows.
@@ -134,6 +135,22 @@ func Deals(f DealFilter) List {
 	return l
 }
 
+// DealsByEnd lists the active deals in the order of their ends; those of a client or
+// of a miner if one is given. Places in it are END ID.
+func DealsByEnd(client chain.Address, miner chain.MinerID) List {
+	l := All(chain.TableDeal)
+	none := chain.Address{}
+	switch {
+	case client != none:
+		l.due = byAddress('D', 'C', client)
+	case miner != 0:
+		l.due = byNumber('D', 'M', miner)
+	default:
+		l.due = []byte{'D', 'e'}
+	}
+	return l
+}
+
 // SectorFilter says which sectors are wanted; what is zero takes all.
 type SectorFilter struct {
 	Miner chain.MinerID
@@ -153,6 +170,16 @@ func Sectors(f SectorFilter) List {
 	}
 	l.owner = owner
 	l.where(true, func() []byte { return append([]byte{'S', byte(f.State)}, owner...) })
+	return l
+}
+
+// SectorsByExpiration lists the live sectors in the order in which they expire;
+// those of a miner if one is given. Places in it are EXPIRATION MINER NUMBER.
+func SectorsByExpiration(miner chain.MinerID) List {
+	l := All(chain.TableSector)
+	if l.due = []byte{'S', 'e'}; miner != 0 {
+		l.due = byNumber('S', 'M', miner)
+	}
 	return l
 }
 
@@ -237,9 +264,9 @@ func Miners(f MinerFilter) List {
 func rowsOf(r *Record, v chain.CBOR) [][]byte {
 	switch v := v.(type) {
 	case *chain.Deal:
-		return dealRows(v)
+		return dealRows(r, v)
 	case *chain.Sector:
-		return [][]byte{append([]byte{'S', byte(v.State)}, r.Key.ID...)}
+		return sectorRows(r, v)
 	case *chain.Order:
 		return orderRows(r, v)
 	case *chain.Channel:
@@ -257,15 +284,32 @@ func rowsOf(r *Record, v chain.CBOR) [][]byte {
 }
 
 // dealRows has two rows for a client and for a miner: under the deal's state,
-// and under 0 for all states.
-func dealRows(d *chain.Deal) [][]byte {
+// and under 0 for all states. An active deal stands by its end, too.
+func dealRows(r *Record, d *chain.Deal) [][]byte {
 	state := byte(d.State)
-	return [][]byte{
+	rows := [][]byte{
 		number(byCID('D', 'r', d.PayloadRoot), d.ID), number(byCID('D', 'p', d.PieceCID), d.ID),
 		number(append(byAddress('D', 'c', d.Client), 0), d.ID), number(append(byNumber('D', 'm', d.Miner), 0), d.ID),
 		number(append(byAddress('D', 'c', d.Client), state), d.ID), number(append(byNumber('D', 'm', d.Miner), state), d.ID),
 		number([]byte{'D', 's', state}, d.ID),
 	}
+	if d.State != chain.DealActive || r.Gone != 0 {
+		return rows
+	}
+	end := uint64(d.End)
+	return append(rows, number(number([]byte{'D', 'e'}, end), d.ID),
+		number(number(byAddress('D', 'C', d.Client), end), d.ID), number(number(byNumber('D', 'M', d.Miner), end), d.ID))
+}
+
+// sectorRows has a row under the sector's state. A live sector stands by its
+// expiration, too.
+func sectorRows(r *Record, s *chain.Sector) [][]byte {
+	rows := [][]byte{append([]byte{'S', byte(s.State)}, r.Key.ID...)}
+	if !s.Live() || r.Gone != 0 {
+		return rows
+	}
+	return append(rows, append(number([]byte{'S', 'e'}, uint64(s.Expiration)), r.Key.ID...),
+		append(number(byNumber('S', 'M', s.Miner), uint64(s.Expiration)), r.Key.ID...))
 }
 
 // orderRows has one row that changes with the order, under its state and side:

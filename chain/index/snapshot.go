@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -205,37 +206,42 @@ func (s *Snapshot) Records(l List, p Page, each func(*Record) (bool, error)) (ne
 		}
 		return each(r)
 	}
-	if len(l.rows) == 0 {
+	if len(l.rows) == 0 && l.due == nil {
 		prefix := append([]byte{'R', byte(l.table)}, l.owner...)
 		return s.list(prefix, width, p, func(id, value []byte) (bool, error) { return record(id, bytes.Clone(value)) })
+	}
+	if l.due != nil {
+		return s.byName(l, p, record, func(p Page, each func(id []byte)) ([]byte, error) {
+			return s.list(l.due, 8+width, p, func(row, _ []byte) (bool, error) { each(bytes.Clone(row[8:])); return true, nil })
+		})
 	}
 	if err := p.check(width); err != nil {
 		return nil, err
 	}
-	return s.joined(l, p, record)
+	return s.byName(l, p, record, func(p Page, each func(id []byte)) ([]byte, error) {
+		return s.join(l.rows, p, func(id []byte) (bool, error) { each(id); return true, nil })
+	})
 }
 
 // atOnce is how many records that a list names are read together at most.
 const atOnce = 256
 
-// joined goes through the records of a list whose rows name them.
-func (s *Snapshot) joined(l List, p Page, each func(id, row []byte) (bool, error)) (next []byte, err error) {
+// byName goes through the records of a list whose rows name them: names calls each
+// with the IDs of a page.
+func (s *Snapshot) byName(l List, p Page, record func(id, row []byte) (bool, error),
+	names func(p Page, each func(id []byte)) ([]byte, error)) (next []byte, err error) {
 	for taken, seen := 0, 0; ; p.After = next {
 		var ids [][]byte
 		some := Page{After: p.After, Limit: min(max(p.Limit, 1)-taken, atOnce), Upward: p.Upward}
-		next, err = s.join(l.rows, some, func(id []byte) (bool, error) {
-			ids = append(ids, id)
-			return true, nil
-		})
-		if err != nil {
+		if next, err = names(some, func(id []byte) { ids = append(ids, id) }); err != nil {
 			return nil, err
 		}
-		rows, err := s.gather(l, ids, p.Upward)
+		rows, err := s.gather(l, ids)
 		if err != nil {
 			return nil, err
 		}
 		for i, id := range ids {
-			take, err := each(id, rows[i])
+			take, err := record(id, rows[i])
 			if err != nil {
 				return nil, err
 			}
@@ -249,21 +255,22 @@ func (s *Snapshot) joined(l List, p Page, each func(id, row []byte) (bool, error
 	}
 }
 
-// gather reads the rows of some records, whose IDs ascend or descend. It goes from
-// the lowest to the highest: to a row in the same block, or the next, is but a step.
-func (s *Snapshot) gather(l List, ids [][]byte, ascend bool) (rows [][]byte, err error) {
+// gather reads the rows of some records, from that of the lowest ID to that of the
+// highest: to a row in the same block, or the next, is but a step.
+func (s *Snapshot) gather(l List, ids [][]byte) (rows [][]byte, err error) {
 	prefix := append([]byte{'R', byte(l.table)}, l.owner...)
 	it, err := s.iterator(bounds(prefix, true, nil))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.give(it)) }()
+	order := make([]int, len(ids))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(ids[a], ids[b]) })
 	rows = make([][]byte, len(ids))
-	for n := range ids {
-		i := n
-		if !ascend {
-			i = len(ids) - 1 - n
-		}
+	for _, i := range order {
 		if !it.SeekPrefixGE(append(prefix[:len(prefix):len(prefix)], ids[i]...)) {
 			if it.Error() != nil {
 				return nil, nil // give says so

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,8 @@ type Client struct {
 	http  *http.Client
 	token string // empty: none is shown
 
+	trouble func(error) // hears that a feed cannot be opened; nil: nobody
+
 	mu         sync.Mutex
 	params     *consensus.Params
 	paramsRead time.Time
@@ -44,6 +47,11 @@ func New(base string) *Client {
 // Authorize makes the client show a token of the node's with all that it asks.
 // It is called before anything is asked.
 func (c *Client) Authorize(token string) { c.token = token }
+
+// OnTrouble has tell called with the reason when a feed of Updates broke and could
+// not be opened again at once, and with nil when it goes on. It is called before
+// anything is asked.
+func (c *Client) OnTrouble(tell func(error)) { c.trouble = tell }
 
 // Base is the node's URL.
 func (c *Client) Base() string { return c.base }
@@ -71,6 +79,10 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.R
 		}
 		resp, err := c.http.Do(req)
 		if err != nil {
+			var at *url.Error
+			if errors.As(err, &at) { // which says again whom it asked
+				err = at.Err
+			}
 			return nil, fmt.Errorf("ask node %s: %w", c.base, err)
 		}
 		if resp.StatusCode < 300 {
@@ -242,7 +254,7 @@ func (c *Client) FollowProven(ctx context.Context, from chain.Height, each func(
 type brokenFeed struct{ error }
 
 func (c *Client) follow(ctx context.Context, from chain.Height, how string, each func(*consensus.Update, *bufio.Reader) error) error {
-	for {
+	for broke := 0; ; {
 		var failed error
 		err := c.feed(ctx, from, how, func(u *consensus.Update, r *bufio.Reader) error {
 			if u.Height != from {
@@ -255,6 +267,8 @@ func (c *Client) follow(ctx context.Context, from chain.Height, how string, each
 			}
 			if err == nil {
 				from++
+				c.tell(nil, broke)
+				broke = 0
 			}
 			return err
 		})
@@ -262,11 +276,24 @@ func (c *Client) follow(ctx context.Context, from chain.Height, how string, each
 		if failed != nil || ctx.Err() != nil || errors.As(err, &pruned) {
 			return errors.Join(failed, ctx.Err(), asError(pruned))
 		}
+		broke++
+		c.tell(err, broke)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(reconnect):
 		}
+	}
+}
+
+// endured is how many times in a row a feed may break before that is trouble: a
+// node that is started anew breaks it once.
+const endured = 2
+
+// tell says that a feed has broken so many times in a row, or goes on after that.
+func (c *Client) tell(err error, broke int) {
+	if c.trouble != nil && (broke == endured || err == nil && broke > endured) {
+		c.trouble(err)
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -205,6 +207,49 @@ func TestFollow(t *testing.T) {
 	stop := errors.New("stop")
 	if err := c.Follow(t.Context(), 2, func(*consensus.Update) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("a reader's error comes as %v", err)
+	}
+}
+
+// TestTrouble takes the node away in the middle of a feed, and gives it back when
+// the client has said so.
+func TestTrouble(t *testing.T) {
+	f := &fake{}
+	for h := chain.Height(1); h <= 5; h++ {
+		f.updates = append(f.updates, encode(t, &consensus.Update{Version: consensus.UpdateVersion, Height: h}))
+	}
+	var away atomic.Bool
+	feed := Handler(f)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			http.Error(w, "away", http.StatusBadGateway)
+			return
+		}
+		feed.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	c := New(s.URL)
+	defer c.Close()
+	var told []string
+	c.OnTrouble(func(err error) {
+		told = append(told, fmt.Sprint(err))
+		away.Store(false)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	err := c.Follow(ctx, 1, func(u *consensus.Update) error {
+		switch u.Height {
+		case 3: // the last before the feed is cut
+			away.Store(true)
+		case 5:
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if len(told) != 2 || !strings.Contains(told[0], "502") || told[1] != "<nil>" {
+		t.Errorf("told %q, want the status 502, then that it goes on", told)
 	}
 }
 

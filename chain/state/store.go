@@ -17,6 +17,7 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/state/proof"
+	"github.com/perdure/perdure/internal/lifecycle"
 )
 
 // formatVersion is the version of the database's layout.
@@ -96,7 +97,7 @@ func Open(c Config) (*Store, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open state %s: %w", c.Dir, err)
+		return nil, fmt.Errorf("open state %s: %w", c.Dir, lifecycle.InUse(err))
 	}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open state %s: %w", c.Dir, err), s.Close())

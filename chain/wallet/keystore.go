@@ -22,8 +22,11 @@ import (
 	"github.com/perdure/perdure/internal/lifecycle"
 )
 
-// ErrNoKey is returned for an address that the keystore does not hold.
-var ErrNoKey = errors.New("no such key in this wallet")
+// Errors about keys.
+var (
+	ErrNoKey      = errors.New("no such key in this wallet") // the keystore does not hold it
+	ErrPassphrase = errors.New("wrong passphrase")           // it was encrypted with another one
+)
 
 const (
 	keyExt = ".age"
@@ -69,7 +72,8 @@ func (k *Keystore) New() (chain.Address, error) {
 }
 
 // Import stores a private key and returns its address. A key that is already
-// there is left as it is.
+// there is left as it is. A wallet has one passphrase: with another than that of
+// the keys that are there it fails with [ErrPassphrase].
 func (k *Keystore) Import(key []byte) (chain.Address, error) {
 	a, err := chain.AddressOfKey(key)
 	if err != nil {
@@ -78,6 +82,9 @@ func (k *Keystore) Import(key []byte) (chain.Address, error) {
 	if _, err := os.Stat(k.path(a)); err == nil {
 		return a, nil
 	}
+	if err := k.fits(); err != nil {
+		return a, err
+	}
 	sealed, err := k.encrypt(key)
 	if err != nil {
 		return a, fmt.Errorf("encrypt key: %w", err)
@@ -85,11 +92,23 @@ func (k *Keystore) Import(key []byte) (chain.Address, error) {
 	return a, lifecycle.WriteFile(k.path(a), sealed, 0o600)
 }
 
+// fits fails if the passphrase is not that of the first key that is there.
+func (k *Keystore) fits() error {
+	all, err := k.List()
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	if _, err := k.Key(all[0]); errors.Is(err, ErrPassphrase) {
+		return fmt.Errorf("the wallet has another passphrase: %w", err)
+	}
+	return nil // a key that is damaged keeps nobody from making another
+}
+
 // Key returns the private key of an address.
 func (k *Keystore) Key(a chain.Address) ([]byte, error) {
 	f, err := os.Open(k.path(a))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("key of %s: %w", a, ErrNoKey)
+		return nil, fmt.Errorf("key of %s: %w", shown(a), ErrNoKey)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open key: %w", err)
@@ -100,15 +119,18 @@ func (k *Keystore) Key(a chain.Address) ([]byte, error) {
 		return nil, fmt.Errorf("passphrase: %w", err)
 	}
 	r, err := age.Decrypt(io.LimitReader(f, maxKeyFile), id)
+	if errors.Is(err, age.ErrIncorrectIdentity) {
+		err = ErrPassphrase // the only identity that was tried
+	}
 	if err != nil {
-		return nil, fmt.Errorf("decrypt key of %s (wrong passphrase?): %w", a, err)
+		return nil, fmt.Errorf("decrypt key of %s: %w", shown(a), err)
 	}
 	key, err := io.ReadAll(io.LimitReader(r, maxKeyFile))
 	if err != nil {
-		return nil, fmt.Errorf("decrypt key of %s: %w", a, err)
+		return nil, fmt.Errorf("decrypt key of %s: %w", shown(a), err)
 	}
 	if got, err := chain.AddressOfKey(key); err != nil || got != a {
-		return nil, fmt.Errorf("key file of %s holds another key", a)
+		return nil, fmt.Errorf("key file of %s holds another key", shown(a))
 	}
 	return key, nil
 }
@@ -155,6 +177,10 @@ func (k *Keystore) Choose(text string) (chain.Address, error) {
 	}
 	return chain.ParseAddress(text)
 }
+
+// shown is an address in the form of test networks, as commands write it that
+// do not know theirs.
+func shown(a chain.Address) string { return chain.FormatAddress(a, chain.Testnet) }
 
 func (k *Keystore) path(a chain.Address) string {
 	return filepath.Join(k.dir, chain.FormatAddress(a, chain.Mainnet)+keyExt)

@@ -33,8 +33,12 @@ func TestKeystore(t *testing.T) {
 	if got, _ := chain.AddressOfKey(key); got != a {
 		t.Fatalf("key of %v opens as %v", a, got)
 	}
-	if _, err := Open(dir, "wrong").Key(a); err == nil {
-		t.Error("wrong passphrase opens the key")
+	wrong := Open(dir, "wrong").WithWork(testWork)
+	if _, err := wrong.Key(a); !errors.Is(err, ErrPassphrase) {
+		t.Errorf("key under a wrong passphrase: %v", err)
+	}
+	if _, err := wrong.New(); !errors.Is(err, ErrPassphrase) {
+		t.Errorf("new key under another passphrase: %v", err)
 	}
 	raw, err := os.ReadFile(k.path(a))
 	if err != nil {

@@ -91,6 +91,7 @@ func runDemo(cmd *cobra.Command, g *globals, o demoOptions) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "perdure: not all holds: %q (everything of the run is in %s)\n", report.Problems, dir)
 		return refused()
 	case o.keep:
+		fmt.Fprintf(cmd.ErrOrStderr(), "\nthe network stays in %s: perdure devnet --dir %s goes on with it\n", dir, dir)
 		return nil
 	}
 	return clean(dir)

@@ -25,7 +25,9 @@ miner's owner for those of a storage validator: give it with --from.`,
 func newGovernList(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the proposals, and the parameters that may change", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return ask(cmd, g, "/v1/proposals") },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return ask(cmd, g, "/v1/proposals", "id", "placed", "effective", "adopted", "values", "ruleVersion")
+		},
 	}
 }
 

@@ -158,10 +158,11 @@ func adminToken(g *globals) (string, error) {
 	if token := os.Getenv(tokenEnv); token != "" {
 		return token, nil
 	}
-	if _, err := os.Stat(g.Home); errors.Is(err, fs.ErrNotExist) {
+	token, err := access.ReadAdminToken(g.Home)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	return access.AdminToken(g.Home)
+	return token, err
 }
 
 // jobDone reads how the index is, nil while no job has ended since.

@@ -32,6 +32,9 @@ Contents that share a piece are renewed together.`,
   perdure renew bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi --duration 90d`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if o.Count == 0 {
+				return usage(errors.New("--terms: at least one; perdure rm stops the renewal"))
+			}
 			o.MaxPrice = chain.Amount(price)
 			if duration != "" {
 				if o.Duration, err = client.ParseDuration(duration); err != nil {

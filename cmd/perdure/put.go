@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -230,7 +231,8 @@ func writeMarket(w io.Writer, m *deals.Quote, copies uint64) {
 	fmt.Fprintf(w, "stored    after %d blocks, %s; %d at the earliest; after %d a copy is proven, or void and repaid\n",
 		m.Expected, expected, m.Earliest, m.Latest)
 	fmt.Fprintf(w, "highest   %s per GiB and block: if the book moves, no copy costs more, and one that finds no ask waits and is repaid\n", m.MaxPrice.Human())
-	fmt.Fprintf(w, "seen      the %d cheapest asks%s%s, after %d bids that are ahead\n", m.Asks, orNone(m.More, ", of more"), orNone(m.Proven, ", proven"), m.Ahead)
+	fmt.Fprintf(w, "seen      the %s%s%s, after %s ahead\n",
+		english.Plural(m.Asks, "cheapest ask", ""), orNone(m.More, ", of more"), orNone(m.Proven, ", proven"), english.Plural(m.Ahead, "bid that is", "bids that are"))
 	if m.Missing > 0 {
 		fmt.Fprintf(w, "missing   %d of %d copies find no ask now; their bids wait for one\n", m.Missing, copies)
 	}
@@ -320,7 +322,7 @@ func writeEvent(w io.Writer, e client.Event) {
 	now := time.Now().Format("15:04:05")
 	switch e.Stage {
 	case client.StagePacked:
-		fmt.Fprintf(w, "%s packed into %d pieces: %s\n", now, len(e.Quote.Pieces), e.Quote.Root)
+		fmt.Fprintf(w, "%s packed into %s: %s\n", now, english.Plural(len(e.Quote.Pieces), "piece", ""), e.Quote.Root)
 	case client.StageResumed:
 		fmt.Fprintf(w, "%s going on with the put of %s: %s\n", now, e.Record.Created.Format(time.RFC3339), e.Record.Root)
 	case deals.StagePlaced:

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/perdure/perdure/internal/lifecycle"
@@ -46,7 +48,7 @@ Exit codes: 0 success; 1 the command failed, or what it checked does not hold;
 2 the command line is wrong. With --json exactly one object is written to
 standard output; progress and errors go to standard error.`)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { g.complete(cmd) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return g.complete(cmd) }
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(nearest(cmd, err)) })
 	flags := root.PersistentFlags()
@@ -118,7 +120,7 @@ func newGroup(use, short, long string, commands ...*cobra.Command) *cobra.Comman
 }
 
 // complete fills flags that were not given from the environment, then from defaults.
-func (g *globals) complete(cmd *cobra.Command) {
+func (g *globals) complete(cmd *cobra.Command) error {
 	for _, f := range []struct {
 		value     *string
 		name, env string
@@ -127,13 +129,17 @@ func (g *globals) complete(cmd *cobra.Command) {
 			*f.value = v
 		}
 	}
+	if at, err := url.Parse(g.Node); g.Node != "" && (err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "") {
+		return usage(fmt.Errorf("node %q: want a URL like %s", g.Node, defaultNode))
+	}
 	if g.Home != "" {
-		return
+		return nil
 	}
 	// Offline commands also work for a user without a home directory.
 	if user, err := os.UserHomeDir(); err == nil {
 		g.Home = filepath.Join(user, ".perdure")
 	}
+	return nil
 }
 
 // exitError is an error with the exit code that it asks for. Without text it was reported already.
@@ -160,24 +166,39 @@ func refused() error { return &exitError{code: exitFailed} }
 // execute runs a command line and returns the exit code.
 func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		exit = &exitError{exitFailed, err}
+		if counted(err) {
+			exit = &exitError{exitUsage, fmt.Errorf("%w; usage: %s", err, cmd.UseLine())}
+		} else if untyped(err) {
+			exit.code = exitUsage
+		}
+		err = exit
+	}
+	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+		err = errors.New("interrupted")
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(root.ErrOrStderr(), "perdure: "+text)
 	}
-	var exit *exitError
-	if errors.As(err, &exit) {
-		return exit.code
-	}
-	// What cobra itself finds wrong with a command line has no type.
-	for _, start := range []string{"unknown command", "required flag", "accepts ", "requires ", "if any flags in the group", "at least one of the flags"} {
-		if strings.HasPrefix(err.Error(), start) {
-			return exitUsage
-		}
-	}
-	return exitFailed
+	return exit.code
+}
+
+// counted reports whether cobra found the number of arguments wrong: these errors
+// have no type.
+func counted(err error) bool {
+	return strings.HasPrefix(err.Error(), "accepts ") || strings.HasPrefix(err.Error(), "requires ")
+}
+
+// untyped reports whether an error is another that cobra itself finds in a command line.
+func untyped(err error) bool {
+	return slices.ContainsFunc([]string{"unknown command", "required flag", "if any flags in the group", "at least one of the flags"},
+		func(start string) bool { return strings.HasPrefix(err.Error(), start) })
 }
 
 // nearest adds the nearest flag's name to the error about an unknown one.

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/perdure/perdure/chain"
 )
 
 // defaultNode is where a node on this machine serves its API.
@@ -53,9 +55,9 @@ func show(cmd *cobra.Command, g *globals, raw json.RawMessage, columns ...string
 	if err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-	printer{w, columns}.value("", v)
-	return w.Flush()
+	p := &printer{tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0), columns}
+	p.value("", "", v)
+	return p.Flush()
 }
 
 // member is one member of a JSON object; an object is its members in their order.
@@ -114,33 +116,34 @@ func readNested(d *json.Decoder, left int) (any, error) {
 
 // printer writes answers for people.
 type printer struct {
-	io.Writer
+	*tabwriter.Writer
 	columns []string // of tables; none: all that are scalars
 }
 
-// value writes one line a scalar, its name being the path to it, and one table
-// a list of objects.
-func (p printer) value(name string, v any) {
+// value writes one line a scalar, its name being the path to it, which ends in
+// key, and one table a list of objects.
+func (p *printer) value(name, key string, v any) {
 	switch v := v.(type) {
 	case []member:
 		for _, m := range v {
-			p.value(strings.TrimPrefix(name+"."+m.key, "."), m.value)
+			p.value(strings.TrimPrefix(name+"."+m.key, "."), m.key, m.value)
 		}
 	case []any:
 		p.list(name, v)
 	case nil:
 	default:
-		fmt.Fprintf(p, "%s\t%v\n", name, v)
+		fmt.Fprintf(p, "%s\t%s\n", name, scalar(key, v))
 	}
 }
 
-func (p printer) list(name string, list []any) {
+// list writes a list. Tables are aligned each by itself; all but an answer's items
+// have their name above them.
+func (p *printer) list(name string, list []any) {
 	if len(list) == 0 {
 		fmt.Fprintf(p, "%s\tnone\n", name)
 		return
 	}
-	first, objects := list[0].([]member)
-	if !objects {
+	if _, objects := list[0].([]member); !objects {
 		texts := make([]string, len(list))
 		for i, v := range list {
 			texts[i] = fmt.Sprint(v)
@@ -150,17 +153,31 @@ func (p printer) list(name string, list []any) {
 	}
 	columns := p.columns
 	if len(columns) == 0 {
-		for _, m := range first {
-			if _, ok := cell(m.value); ok {
-				columns = append(columns, m.key)
-			}
-		}
+		columns = columnsOf(list)
+	}
+	p.Flush()
+	if name != "items" {
+		fmt.Fprintln(p, name)
 	}
 	fmt.Fprintln(p, strings.Join(columns, "\t"))
 	for _, row := range list {
 		members, _ := row.([]member)
 		fmt.Fprintln(p, strings.Join(cells(members, columns), "\t"))
 	}
+	p.Flush()
+}
+
+// columnsOf are the scalars of all rows, in the order in which they come first.
+func columnsOf(list []any) (columns []string) {
+	for _, row := range list {
+		members, _ := row.([]member)
+		for _, m := range members {
+			if _, ok := cell(m); ok && !slices.Contains(columns, m.key) {
+				columns = append(columns, m.key)
+			}
+		}
+	}
+	return columns
 }
 
 // cells are the texts of one row.
@@ -170,26 +187,62 @@ func cells(row []member, columns []string) []string {
 		out[i] = "-"
 		for _, m := range row {
 			if m.key == c {
-				out[i], _ = cell(m.value)
+				out[i], _ = cell(m)
 			}
 		}
 	}
 	return out
 }
 
-// cell is the text of a scalar in a table.
-func cell(v any) (string, bool) {
-	switch v := v.(type) {
-	case []member, []any:
+// cell is the text of a member in a table, and whether it is a scalar. A list of
+// names and values is NAME=VALUE of each; other lists and objects are empty.
+func cell(m member) (string, bool) {
+	switch v := m.value.(type) {
+	case []member:
 		return "", false
+	case []any:
+		var texts []string
+		for _, item := range v {
+			if pair, _ := item.([]member); len(pair) == 2 && pair[0].key == "name" && pair[1].key == "value" {
+				texts = append(texts, fmt.Sprintf("%v=%v", pair[0].value, pair[1].value))
+			}
+		}
+		return strings.Join(texts, " "), false
 	case nil:
 		return "-", true
 	case string:
 		if v == "" {
 			return "-", true
 		}
-		return v, true
-	default:
-		return fmt.Sprint(v), true
 	}
+	return scalar(m.key, m.value), true
+}
+
+// money names the members of answers that are amounts when they are texts of
+// digits: those of chain/explorer/openapi.yaml but for from, to and value, which
+// are other things elsewhere.
+var money = strings.Fields(`accounts accrued amount ask balance baseFee baseFeeFloor baseFeeStart beaconCharge before bid
+blockRewards bound burned circulating clientDeposit close collateral dealPay debt deposit deposits emission faultFee fee fees
+feesBurned fetch fines high issuanceTotal last locked low maxFee maxPrice minCollateral minerDeposit minted noShowDeposit
+noShowFloor open orderDeposit pledge powerRewards preCommitDeposit price proofFee redeemed repairFetch reserve retrievalPrice
+rewards rewards24h rewards30d rewards7d rewardsTotal sectorPledge skipFee standingFee tip tips total unissued unsealPrice
+unspent vwap`)
+
+// tiny is the amount below which people are shown attoPDR: a billionth of a PDR.
+const tiny = chain.AttoPerPDR / 1_000_000_000
+
+// scalar is the text of a scalar: an amount has its unit, as flags take it.
+func scalar(key string, v any) string {
+	text := fmt.Sprint(v)
+	if _, is := v.(string); !is || !slices.Contains(money, key) || strings.Trim(text, "0123456789") != "" {
+		return text
+	}
+	a, err := chain.ParseAmount(text)
+	switch {
+	case err != nil:
+		return text
+	case !a.IsZero() && a.Less(chain.Atto(tiny)):
+		return text + " attoPDR"
+	}
+	return a.Human()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/wallet"
+	"github.com/perdure/perdure/client"
 )
 
 // newWalletCommand returns the group of commands about keys and money.
@@ -65,19 +67,21 @@ func newWalletList(g *globals) *cobra.Command {
 	}
 }
 
-// balanceJSON is an account.
+// balanceJSON is an account, or the working balance of a miner.
 type balanceJSON struct {
 	Address string       `json:"address"`
-	Balance chain.Amount `json:"balance"` // attoPDR
-	Human   string       `json:"human"`   // in PDR
-	Nonce   uint64       `json:"nonce"`
+	Balance chain.Amount `json:"balance"`         // attoPDR, free
+	Human   string       `json:"human,omitempty"` // in PDR, beside the other in JSON
+	Nonce   *uint64      `json:"nonce,omitempty"` // of an account
+	Debt    chain.Amount `json:"debt,omitzero"`   // of a miner: fines that are not paid yet
 }
 
 // newWalletBalance returns the command that shows an account.
 func newWalletBalance(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "balance [ADDRESS]", Short: "Show the money of an address", Args: cobra.MaximumNArgs(1),
-		Long: "Show the money of an address; without one of --from, or of the wallet's only key.",
+		Use: "balance [ADDRESS]", Short: "Show the money of an address or a miner", Args: cobra.MaximumNArgs(1),
+		Long: `Show the money of an address, or what a miner has free; without an address that of --from, or
+of the wallet's only key. What is locked in bids, deals and channels is in perdure funds status.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text := g.From
 			if len(args) == 1 {
@@ -98,11 +102,33 @@ func runWalletBalance(cmd *cobra.Command, g *globals, text string) error {
 		return err
 	}
 	defer node.Close()
-	acc, err := node.Account(cmd.Context(), a)
+	b, err := balanceOf(cmd.Context(), node, a)
 	if err != nil {
 		return err
 	}
-	return answer(cmd, g, balanceJSON{g.address(a), acc.Balance, acc.Balance.Human(), acc.Nonce})
+	b.Address = g.address(a)
+	if g.JSON {
+		b.Human = b.Balance.Human()
+	}
+	return answer(cmd, g, b)
+}
+
+// balanceOf reads what an account or a miner has.
+func balanceOf(ctx context.Context, node client.Node, a chain.Address) (*balanceJSON, error) {
+	id, err := chain.MinerIDOf(a)
+	if err != nil {
+		acc, err := node.Account(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		return &balanceJSON{Balance: acc.Balance, Nonce: &acc.Nonce}, nil
+	}
+	var m chain.Miner
+	known, err := node.Record(ctx, chain.MinerKey(id), &m)
+	if err == nil && !known {
+		err = fmt.Errorf("there is no miner %s", chain.FormatMiner(id, chain.Testnet))
+	}
+	return &balanceJSON{Balance: m.Balance, Debt: m.Debt}, err
 }
 
 // sentJSON is a message that landed.

@@ -17,8 +17,9 @@ import (
 func keystoreDir(g *globals) string { return filepath.Join(g.Home, "keystore") }
 
 // passphrase returns the keystore's passphrase: from --passphrase-file, else
-// from the environment, else as it is typed on the terminal.
-func passphrase(g *globals) (string, error) {
+// from the environment, else as it is typed on the terminal, twice for a wallet
+// without keys.
+func passphrase(g *globals, first bool) (string, error) {
 	if g.PassphraseFile != "" {
 		raw, err := os.ReadFile(g.PassphraseFile)
 		if err != nil {
@@ -33,13 +34,32 @@ func passphrase(g *globals) (string, error) {
 	if !term.IsTerminal(in) {
 		return "", errors.New("no passphrase: give --passphrase-file or set " + passphraseEnv)
 	}
-	fmt.Fprint(os.Stderr, "Passphrase of the wallet: ")
-	raw, err := term.ReadPassword(in)
-	fmt.Fprintln(os.Stderr)
+	return typedPassphrase(func(prompt string) (string, error) {
+		fmt.Fprint(os.Stderr, prompt)
+		raw, err := term.ReadPassword(in)
+		fmt.Fprintln(os.Stderr)
+		return string(raw), err
+	}, first)
+}
+
+// typedPassphrase asks for a passphrase; for the first key twice, since a slip
+// would lose that key.
+func typedPassphrase(read func(prompt string) (string, error), first bool) (string, error) {
+	text, err := read("Passphrase of the wallet: ")
 	if err != nil {
 		return "", fmt.Errorf("read passphrase: %w", err)
 	}
-	return checkPassphrase(string(raw), "the terminal")
+	if text, err = checkPassphrase(text, "the terminal"); err != nil || !first {
+		return text, err
+	}
+	again, err := read("The same once more: ")
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read passphrase: %w", err)
+	case again != text:
+		return "", errors.New("the two passphrases differ")
+	}
+	return text, nil
 }
 
 func checkPassphrase(text, from string) (string, error) {
@@ -50,12 +70,16 @@ func checkPassphrase(text, from string) (string, error) {
 }
 
 // openKeystore opens the wallet of --home with the passphrase. Whether it is
-// the right one shows when a key is read.
+// the right one shows when a key is read or made.
 func openKeystore(g *globals) (*wallet.Keystore, error) {
 	if g.Home == "" {
 		return nil, errors.New("no home directory: give --home")
 	}
-	text, err := passphrase(g)
+	all, err := wallet.Open(keystoreDir(g), "").List()
+	if err != nil {
+		return nil, err
+	}
+	text, err := passphrase(g, len(all) == 0)
 	if err != nil {
 		return nil, err
 	}

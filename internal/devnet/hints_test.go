@@ -15,9 +15,11 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer"
 	"github.com/perdure/perdure/client"
 	"github.com/perdure/perdure/client/files"
+	"github.com/perdure/perdure/retrieval/receipts"
 )
 
 // batched is how many files share a piece.
@@ -38,6 +40,9 @@ func TestBatchedFile(t *testing.T) {
 		if got := s.claims(root); len(got) != 1 || !got[0].Claimed || got[0].PayloadRoot == root.String() {
 			t.Errorf("%s: claims %+v", root, got)
 		}
+	}
+	if said, err := download(base + receipts.Path); err != nil || !bytes.Contains(said, []byte(`"miner":"`+chain.FormatMiner(m.ID, chain.Testnet)+`"`)) {
+		t.Errorf("the door for receipts says %q, %v", said, err)
 	}
 	s.damage(m, content(batched-1))
 	stranger := s.stranger()

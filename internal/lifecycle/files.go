@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"syscall"
 
 	"github.com/BurntSushi/toml"
 )
@@ -44,6 +45,18 @@ func SyncDir(path string) error {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// ErrInUse says that a running process has a directory open.
+var ErrInUse = errors.New("a running process has it open")
+
+// InUse returns the error of opening a database, as [ErrInUse] if it is of a
+// lock that another process holds.
+func InUse(err error) error {
+	if errors.Is(err, syscall.EAGAIN) {
+		return ErrInUse
+	}
+	return err
 }
 
 // ReadConfig reads a TOML file over what into, a pointer to a struct, holds. A

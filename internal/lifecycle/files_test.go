@@ -1,9 +1,12 @@
 package lifecycle
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -57,5 +60,16 @@ func TestNearest(t *testing.T) {
 	}
 	if near, _ := Nearest("x", nil); near != "" {
 		t.Errorf("nearest of nothing is %q", near)
+	}
+}
+
+// TestInUse names a lock that another process holds, and no other error.
+func TestInUse(t *testing.T) {
+	if err := InUse(fmt.Errorf("lock: %w", syscall.EAGAIN)); !errors.Is(err, ErrInUse) {
+		t.Errorf("a lock that is held: %v", err)
+	}
+	other := errors.New("another")
+	if err := InUse(other); err != other {
+		t.Errorf("another error becomes %v", err)
 	}
 }

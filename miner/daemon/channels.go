@@ -21,12 +21,8 @@ type channels struct {
 	after chain.Height // when to look at all of them again
 }
 
-// idleBlocks is how long a channel without any voucher stays open, tidyBlocks
-// how often the channels are looked after.
-const (
-	idleBlocks = 2_000
-	tidyBlocks = 50
-)
+// tidyBlocks is how often the channels are looked after.
+const tidyBlocks = 50
 
 func newChannels(d *Daemon) *channels {
 	return &channels{d: d, log: d.log.With("part", "channels"), wake: make(chan struct{}, 1)}
@@ -180,11 +176,10 @@ func (c *channels) tidyOne(ctx context.Context, ch *chain.Channel, now chain.Hei
 	case ch.SettleAt != 0:
 		return nil
 	}
-	claimable, err := c.d.ledger.ClaimableUntil(ch.ID)
-	if err != nil || now <= max(claimable, ch.Opened+idleBlocks) {
+	if idle, err := c.d.ledger.Idle(ch, now); err != nil || !idle {
 		return err
 	}
 	c.log.Info("channel settled: nothing can be claimed from it any more", "channel", ch.ID)
-	_, err = c.d.send.Send(ctx, &chain.SettleChannel{Channel: ch.ID})
+	_, err := c.d.send.Send(ctx, &chain.SettleChannel{Channel: ch.ID})
 	return err
 }

@@ -96,6 +96,7 @@ func (d *Daemon) readChain(ctx context.Context) (err error) {
 		return err
 	}
 	d.node = rpc.New(d.opts.Config.Node)
+	d.node.OnTrouble(d.nodeTrouble)
 	d.parts.OnClose("node client", func() error { d.node.Close(); return nil })
 	if d.params, err = d.node.Params(ctx); err != nil {
 		return err
@@ -109,9 +110,20 @@ func (d *Daemon) readChain(ctx context.Context) (err error) {
 	}
 	d.send, err = newSender(d.node, d.opts.Key, d.params)
 	if err == nil && d.send.address() != d.miner.Keys.Worker {
-		err = fmt.Errorf("the key is of %s, the miner's worker is %s", d.send.address(), d.miner.Keys.Worker)
+		err = fmt.Errorf("the key is of %s, the miner's worker is %s",
+			chain.FormatAddress(d.send.address(), d.params.Network), chain.FormatAddress(d.miner.Keys.Worker, d.params.Network))
 	}
 	return err
+}
+
+// nodeTrouble says that the node is away, which costs proofs if it stays so, or
+// back.
+func (d *Daemon) nodeTrouble(err error) {
+	if err != nil {
+		d.log.Warn("the node does not answer: nothing is proven until it does", "node", d.opts.Config.Node, "err", err)
+		return
+	}
+	d.log.Info("the node answers again", "node", d.opts.Config.Node)
 }
 
 func (d *Daemon) openStores(context.Context) (err error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/internal/lifecycle"
 	"github.com/perdure/perdure/miner"
 )
 
@@ -57,7 +58,7 @@ func Open(dir string) (*DB, error) { return OpenFS(dir, vfs.Default) }
 func OpenFS(dir string, fs vfs.FS) (*DB, error) {
 	p, err := pebble.Open(dir, &pebble.Options{FS: fs, Logger: quiet{}})
 	if err != nil {
-		return nil, fmt.Errorf("open miner records in %s: %w", dir, err)
+		return nil, fmt.Errorf("open miner records in %s: %w", dir, lifecycle.InUse(err))
 	}
 	d := &DB{pebble: p}
 	if err := d.checkVersion(); err != nil {

@@ -5,9 +5,8 @@
 //
 // A Transfer gets files, ranges of them and blocks from several sellers at once,
 // and writes them where they belong; FetchFile is one file by a Transfer of its
-// own. Fetch gets parts of a payload in order from one seller at a time,
-// FetchRange the blocks of a byte range of a file, FetchPiece a whole archive for
-// a miner that a deal entitles to it.
+// own. Fetch gets parts of a payload in order from one seller at a time, FetchPiece
+// a whole archive, for nothing under a deal or for pay.
 //
 // Money leaves only as ticks for chunks that were checked; what a seller that
 // then breaks off has got too much is nothing, what it has sent for nothing at

@@ -52,15 +52,6 @@ type Request struct {
 	Progress func(Stats)
 }
 
-// RangeRequest is a fetch of the blocks for Length bytes from Offset on of the
-// file Root. Root may be any file in the payload that the parts hold. Have, if
-// given, is asked for each block first; an error means that it has to be
-// fetched. From of the Request is not used.
-type RangeRequest struct {
-	Request
-	Offset, Length uint64
-}
-
 // PieceRequest is a miner's fetch of the piece of a deal.
 type PieceRequest struct {
 	// Peers are who may have the piece: with a Deal its client, else sellers.
@@ -104,49 +95,6 @@ func (b *Buyer) Fetch(ctx context.Context, r Request) (Stats, error) {
 		err = fmt.Errorf("fetch %s: %w", r.Root, err)
 	}
 	return j.snapshot(), err
-}
-
-// FetchRange fetches the blocks that a byte range of a file needs. They come to
-// the sink level by level, not depth first.
-func (b *Buyer) FetchRange(ctx context.Context, r RangeRequest) (Stats, error) {
-	rg, err := dag.NewRange(r.Root, r.Offset, r.Length)
-	if err != nil {
-		return Stats{}, fmt.Errorf("fetch range of %s: %w", r.Root, err)
-	}
-	p := &havePlan{rangePlan: rangePlan{Range: rg, length: r.Length}, ctx: ctx, have: r.Have}
-	p.fill()
-	j := b.newJob(&r.Request, p)
-	err = j.run(ctx)
-	if err != nil {
-		err = fmt.Errorf("fetch range of %s: %w", r.Root, err)
-	}
-	return j.snapshot(), err
-}
-
-// havePlan is a rangePlan that takes from the store what is there.
-type havePlan struct {
-	rangePlan
-	ctx  context.Context
-	have dag.Get
-}
-
-// want leaves out what is there already; it may leave nothing.
-func (p *havePlan) want() []retrieval.Run {
-	p.fill()
-	return p.rangePlan.want()
-}
-
-// fill takes what is there, level by level.
-func (p *havePlan) fill() {
-	for took := p.have != nil; took; {
-		took = false
-		for _, c := range p.Need() {
-			block, err := p.have(p.ctx, c)
-			if err == nil && p.Accept(c, block) == nil { // a damaged copy is fetched anew
-				took = true
-			}
-		}
-	}
 }
 
 // FetchPiece fetches the blocks of a deal's piece, in the order in which they

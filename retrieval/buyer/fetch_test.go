@@ -173,35 +173,6 @@ func TestFetchWithoutMoney(t *testing.T) {
 	}
 }
 
-func TestFetchRange(t *testing.T) {
-	w := newWorld(t)
-	f := makeFile(t, 20*leaf+77, 8)
-	parts := f.cut(t, 6, 9)
-	s := w.open(10, 7, nil, parts...)
-	for _, tc := range []struct{ offset, length, blocks uint64 }{
-		{0, 1, 2}, {leaf - 1, 2, 3}, {3 * leaf, 6 * leaf, 7}, {20 * leaf, 1 << 40, 2}, {0, 1 << 40, 22}, {1 << 40, 1, 1}, {5, 0, 1},
-	} {
-		var got basket
-		r := buyer.RangeRequest{Request: w.request(f, parts, &got, s), Offset: tc.offset, Length: tc.length}
-		st, err := w.buyer.FetchRange(ctx, r)
-		if err != nil {
-			t.Fatalf("range %d+%d: %v", tc.offset, tc.length, err)
-		}
-		if st.Blocks != tc.blocks || uint64(len(got.order)) != tc.blocks {
-			t.Errorf("range %d+%d: %d blocks, want %d", tc.offset, tc.length, st.Blocks, tc.blocks)
-		}
-		r.Have = got.get
-		if st, err := w.buyer.FetchRange(ctx, r); err != nil || st.Blocks != 0 || st.Paid != 0 {
-			t.Errorf("range %d+%d again: %d blocks, %v", tc.offset, tc.length, st.Blocks, err)
-		}
-	}
-	w.redeem(s)
-	if books := s.Stats(); books.Earned != w.chain.balances[s.payee] || books.Unpaid != 0 {
-		t.Errorf("books %+v, on chain %s", books, w.chain.balances[s.payee])
-	}
-	w.conserved()
-}
-
 // grants entitles one peer to one piece by one deal.
 type grants struct {
 	peer  string

@@ -9,7 +9,6 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/perdure/perdure/chain"
-	"github.com/perdure/perdure/retrieval/buyer"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
@@ -89,12 +88,6 @@ func TestOverLibp2p(t *testing.T) {
 			got.holds(t, f)
 			s.reported(t)
 			w.balanced(st, 7, s)
-			var part basket
-			r := buyer.RangeRequest{Request: w.request(f, parts, &part, s), Offset: 3 * leaf, Length: 10}
-			if st, err = w.buyer.FetchRange(ctx, r); err != nil || st.Blocks != 2 {
-				t.Errorf("range: %d blocks, %v", st.Blocks, err)
-			}
-			s.reported(t)
 		})
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/perdure/perdure/retrieval"
 	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/dag"
@@ -55,51 +53,6 @@ func (p walkPlan) due() string {
 }
 
 func (p walkPlan) chunks(o *retrieval.Offer) uint64 { return o.Chunks }
-
-// rangePlan gets the blocks of a byte range, level by level.
-type rangePlan struct {
-	*dag.Range
-	asked  []cid.Cid // in the present Want, not come yet
-	length uint64    // bytes of the range, at most
-}
-
-func (p *rangePlan) want() []retrieval.Run {
-	need := p.Need()
-	p.asked = need[:min(len(need), retrieval.MaxRuns)]
-	runs := make([]retrieval.Run, len(p.asked))
-	for i := range p.asked {
-		runs[i] = retrieval.Run{CID: &p.asked[i], Count: 1}
-	}
-	return runs
-}
-
-func (p *rangePlan) accept(b retrieval.Block) error {
-	if len(p.asked) == 0 || !p.asked[0].Equals(b.CID) {
-		return fmt.Errorf("block %s came where %s is due", b.CID, p.due())
-	}
-	if err := p.Accept(b.CID, b.Data); err != nil {
-		return err
-	}
-	p.asked = p.asked[1:]
-	return nil
-}
-
-func (p *rangePlan) ended(*retrieval.End, *retrieval.Offer) error { return nil }
-
-func (p *rangePlan) done() bool { return p.Done() }
-
-func (p *rangePlan) due() string {
-	if need := p.Need(); len(need) > 0 {
-		return need[0].String()
-	}
-	return "nothing"
-}
-
-// chunks: the range's bytes in full chunks, twice for short ones, and some for
-// the levels above. A voucher that turns out too short is renewed.
-func (p *rangePlan) chunks(o *retrieval.Offer) uint64 {
-	return min(o.Blocks, 2*(p.length/retrieval.ChunkSize)+8)
-}
 
 var errTooMuch = errors.New("the archive is larger than the piece allows")
 

@@ -40,51 +40,68 @@ func (b *Buyer) openPurse(ctx context.Context, o *retrieval.Offer, need chain.Am
 	if err != nil {
 		return nil, fmt.Errorf("find channels: %w", err)
 	}
-	var best *purse
-	var most chain.Amount
-	for _, c := range channels {
-		if c.SettleAt != 0 {
-			continue
-		}
-		p, err := b.lease(c)
-		if err != nil {
-			return nil, err
-		}
-		if p == nil {
-			continue
-		}
-		left, err := p.left()
-		if err != nil {
-			p.close()
-			return nil, err
-		}
-		if best != nil && !most.Less(left) {
-			p.close()
-			continue
-		}
-		if best != nil {
-			best.close()
-		}
-		best, most = p, left
+	best, left, err := b.richest(channels)
+	if err != nil {
+		return nil, err
 	}
 	if best == nil {
-		c, err := b.cfg.Channels.Open(ctx, *o.Payee, need)
-		if err != nil {
-			return nil, fmt.Errorf("open channel: %w", err)
-		}
-		if best, err = b.lease(*c); err != nil {
-			return nil, err
-		}
-		if best == nil {
-			return nil, fmt.Errorf("channel %d has no free lane", c.ID)
-		}
-		return best, nil
+		return b.openChannel(ctx, *o.Payee, need)
 	}
-	if err := best.fill(ctx, most, need); err != nil {
+	if err := best.fill(ctx, left, need); err != nil {
 		best.close()
 		return nil, err
 	}
 	return best, nil
+}
+
+// richest leases a lane of the open channel that has most left, and says how much that
+// is; nil if none has a free lane.
+func (b *Buyer) richest(channels []chain.Channel) (best *purse, most chain.Amount, err error) {
+	for _, c := range channels {
+		if c.SettleAt != 0 {
+			continue
+		}
+		p, left, err := b.leaseLeft(c)
+		switch {
+		case err != nil:
+			best.close()
+			return nil, most, err
+		case p == nil:
+		case best == nil || most.Less(left):
+			best.close()
+			best, most = p, left
+		default:
+			p.close()
+		}
+	}
+	return best, most, nil
+}
+
+// leaseLeft is lease, with what is left for the lane.
+func (b *Buyer) leaseLeft(c chain.Channel) (*purse, chain.Amount, error) {
+	p, err := b.lease(c)
+	if err != nil || p == nil {
+		return nil, chain.Amount{}, err
+	}
+	left, err := p.left()
+	if err != nil {
+		p.close()
+		return nil, left, err
+	}
+	return p, left, nil
+}
+
+// openChannel opens a channel with an amount in it and leases a lane.
+func (b *Buyer) openChannel(ctx context.Context, payee chain.Address, amount chain.Amount) (*purse, error) {
+	c, err := b.cfg.Channels.Open(ctx, payee, amount)
+	if err != nil {
+		return nil, fmt.Errorf("open channel: %w", err)
+	}
+	p, err := b.lease(*c)
+	if err == nil && p == nil {
+		err = fmt.Errorf("channel %d has no free lane", c.ID)
+	}
+	return p, err
 }
 
 func (b *Buyer) lockChannels(ctx context.Context) error {
@@ -251,21 +268,34 @@ func (p *purse) issue(ctx context.Context, o *retrieval.Offer, chunks uint64) er
 	if err != nil {
 		return err
 	}
-	amount, err := p.worth()
+	promise, ticks, err := p.draft(ctx, o, chunks)
 	if err != nil {
 		return err
+	}
+	if err := p.buyer.cfg.Ledger.SavePromise(promise); err != nil {
+		return err
+	}
+	p.promise, p.ticks, p.k, p.noted, p.settled = promise, ticks, 0, 0, false
+	return nil
+}
+
+// draft signs the next voucher of the lane, from what the lane was promised so far on.
+func (p *purse) draft(ctx context.Context, o *retrieval.Offer, chunks uint64) (*ledger.Promise, *payment.Ticks, error) {
+	amount, err := p.worth()
+	if err != nil {
+		return nil, nil, err
 	}
 	height, err := p.buyer.cfg.Channels.Height(ctx)
 	if err != nil {
-		return fmt.Errorf("ask height: %w", err)
+		return nil, nil, fmt.Errorf("ask height: %w", err)
 	}
 	promise := &ledger.Promise{}
 	if _, err := rand.Read(promise.Seed[:]); err != nil {
-		return err
+		return nil, nil, err
 	}
 	ticks, err := payment.NewTicks(promise.Seed, chunks)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	nonce := payment.LaneOf(&p.channel, p.lane).Nonce
 	if p.promise != nil {
@@ -277,13 +307,9 @@ func (p *purse) issue(ctx context.Context, o *retrieval.Offer, chunks uint64) er
 		ChunkSize: retrieval.ChunkSize, ExpiresAt: max(o.ExpireAfter+1, height) + chain.Height(p.buyer.cfg.VoucherLife),
 	}
 	if promise.Voucher.Signature, err = p.buyer.cfg.Signer.SignVoucher(ctx, &promise.Voucher.Voucher); err != nil {
-		return fmt.Errorf("sign voucher: %w", err)
+		return nil, nil, fmt.Errorf("sign voucher: %w", err)
 	}
-	if err := p.buyer.cfg.Ledger.SavePromise(promise); err != nil {
-		return err
-	}
-	p.promise, p.ticks, p.k, p.noted, p.settled = promise, ticks, 0, 0, false
-	return nil
+	return promise, ticks, nil
 }
 
 // show is the Pay of the present promise.

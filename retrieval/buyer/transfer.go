@@ -61,7 +61,7 @@ type File struct {
 	// come at one time. An error ends the fetch.
 	Node func(c cid.Cid, block []byte) error
 	// Ahead, if not 0, is how many bytes behind the first one that is missing
-	// may be asked for: see Ordered.
+	// may be asked for: what To has to keep until its turn comes.
 	Ahead uint64
 }
 

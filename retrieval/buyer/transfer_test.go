@@ -188,7 +188,7 @@ func TestFetchFileInOrder(t *testing.T) {
 			parts := f.cut(t)
 			shops := []*shop{w.open(10, 7, nil, parts...), w.open(11, 7, nil, parts...), w.open(12, 7, nil, parts...)}
 			var out bytes.Buffer
-			watch := &watched{Ordered: buyer.NewOrdered(&out, 1234), out: &out, first: 1234}
+			watch := &watched{ordered: newOrdered(&out, 1234), out: &out, first: 1234}
 			st, err := w.buyer.FetchFile(ctx, w.transfer(f, parts, shops...), buyer.File{Root: f.root, Offset: 1234, To: watch, Ahead: 2000})
 			if err != nil || !bytes.Equal(out.Bytes(), content[1234:]) {
 				t.Fatalf("%d bytes of %d: %v", out.Len(), len(content), err)
@@ -201,9 +201,52 @@ func TestFetchFileInOrder(t *testing.T) {
 	}
 }
 
+// ordered is a File's To for a writer that takes bytes in their order, such as a
+// pipe. What comes too early waits in memory.
+type ordered struct {
+	w io.Writer
+
+	mu    sync.Mutex
+	next  int64
+	early map[int64][]byte
+	err   error
+}
+
+// newOrdered begins at an offset of the file.
+func newOrdered(w io.Writer, offset int64) *ordered {
+	return &ordered{w: w, next: offset, early: map[int64][]byte{}}
+}
+
+// WriteAt writes p on if its turn is now, and what waited for it, or keeps a
+// copy.
+func (o *ordered) WriteAt(p []byte, off int64) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return 0, o.err
+	}
+	if off != o.next {
+		o.early[off] = bytes.Clone(p)
+		return len(p), nil
+	}
+	for q := p; q != nil; q = o.early[o.next] {
+		delete(o.early, o.next)
+		n, err := o.w.Write(q)
+		o.next += int64(n)
+		if err != nil {
+			o.err = fmt.Errorf("write on: %w", err)
+			return 0, o.err
+		}
+		if len(q) == 0 {
+			break
+		}
+	}
+	return len(p), nil
+}
+
 // watched notes how far ahead of what was written on bytes come.
 type watched struct {
-	*buyer.Ordered
+	*ordered
 	mu    sync.Mutex
 	out   *bytes.Buffer
 	first int64
@@ -214,7 +257,7 @@ func (w *watched) WriteAt(p []byte, off int64) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.most = max(w.most, off-w.first-int64(w.out.Len()))
-	return w.Ordered.WriteAt(p, off)
+	return w.ordered.WriteAt(p, off)
 }
 
 // TestFetchFileResumed: what is there is neither fetched nor written again.
@@ -542,5 +585,3 @@ func (g *trigger) WriteAt(p []byte, off int64) (int, error) {
 	}
 	return n, err
 }
-
-var _ io.WriterAt = (*buyer.Ordered)(nil)

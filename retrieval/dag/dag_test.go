@@ -305,8 +305,8 @@ func TestForeignCIDs(t *testing.T) {
 		if _, err := NewWalker(c); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("%s as root: %v", c, err)
 		}
-		if _, err := NewRange(c, 0, 1); !errors.Is(err, ErrUnsupported) {
-			t.Errorf("%s as range: %v", c, err)
+		if _, err := FileSpan(c); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%s as span: %v", c, err)
 		}
 		if _, err := Load(t.Context(), m.get, c); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("%s loaded: %v", c, err)
@@ -429,33 +429,35 @@ func TestFileReads(t *testing.T) {
 	}
 }
 
-// checkRange fetches what Range asks for, in any order, and reads the range
+// checkRange fetches the spans that a range touches, in any order, and reads the range
 // from that alone; every leaf fetched must be needed.
 func checkRange(t *testing.T, m memory, root cid.Cid, want []byte, off, n int) {
 	t.Helper()
-	r, err := NewRange(root, uint64(off), uint64(n))
+	whole, err := FileSpan(root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	have := memory{}
-	for !r.Done() {
-		need := r.Need()
-		rand.Shuffle(len(need), func(i, j int) { need[i], need[j] = need[j], need[i] })
-		for _, c := range need {
-			if err := r.Accept(c, []byte("no")); err == nil {
-				t.Fatal("accepted a wrong block")
-			}
-			if err := r.Accept(c, m[c]); err != nil {
-				t.Fatal(err)
-			}
-			if !slices.Contains(r.Need(), c) && r.Accept(c, m[c]) == nil {
-				t.Fatal("accepted a block twice")
-			}
-			have[c] = m[c]
+	for todo := []Span{whole}; len(todo) > 0; {
+		at := rand.IntN(len(todo))
+		s := todo[at]
+		todo = slices.Delete(todo, at, at+1)
+		if s.Verify([]byte("no")) == nil || s.Verify(m[s.CID]) != nil {
+			t.Fatalf("block %s is not told from another", s.CID)
 		}
-	}
-	if size, ok := r.Size(); !ok || size != uint64(len(want)) {
-		t.Fatalf("size %d", size)
+		_, children, size, err := s.Expand(m[s.CID])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.CID == root && size != uint64(len(want)) {
+			t.Fatalf("size %d", size)
+		}
+		have[s.CID] = m[s.CID]
+		for _, c := range children {
+			if c.Offset < uint64(off+n) && uint64(off) < c.Offset+c.Size {
+				todo = append(todo, c)
+			}
+		}
 	}
 	used := memory{}
 	f, err := OpenFile(t.Context(), func(ctx context.Context, c cid.Cid) ([]byte, error) {
@@ -528,42 +530,15 @@ func TestLyingFiles(t *testing.T) {
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: read: %v", name, err)
 		}
-		r, err := NewRange(c.root, 0, 100)
-		for err == nil && !r.Done() {
-			need := r.Need()[0]
-			err = r.Accept(need, m[need])
+		whole, err := FileSpan(c.root)
+		for todo := []Span{whole}; err == nil && len(todo) > 0; todo = todo[1:] {
+			var children []Span
+			_, children, _, err = todo[0].Expand(m[todo[0].CID])
+			todo = append(todo, children...)
 		}
 		if !errors.Is(err, c.want) {
-			t.Errorf("%s: range: %v", name, err)
+			t.Errorf("%s: spans: %v", name, err)
 		}
-	}
-}
-
-// TestRangeOfBomb asks for a range of a file that repeats itself 2^40 times:
-// each level needs one block.
-func TestRangeOfBomb(t *testing.T) {
-	m := memory{}
-	node, size := m.raw([]byte("bomb")), uint64(4)
-	for range 40 {
-		node = m.fileNode(t, nil, []cid.Cid{node, node}, size, size)
-		size *= 2
-	}
-	r, err := NewRange(node, 1, size-2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	levels := 0
-	for ; !r.Done(); levels++ {
-		need := r.Need()
-		if len(need) != 1 {
-			t.Fatalf("%d blocks on level %d", len(need), levels)
-		}
-		if err := r.Accept(need[0], m[need[0]]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, _ := r.Size(); levels != 41 || got != size {
-		t.Fatalf("%d levels, size %d", levels, got)
 	}
 }
 

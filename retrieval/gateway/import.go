@@ -220,7 +220,7 @@ func (r contextReader) Read(p []byte) (int, error) {
 // Remove deletes an imported archive.
 func (s *Store) Remove(name string) error {
 	path := filepath.Join(s.dir, name)
-	if strings.ContainsAny(name, "/.") {
+	if _, err := os.Stat(path + suffixRecord); strings.ContainsAny(name, "/.") || errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove archive %q: no such name", name)
 	}
 	for _, suffix := range []string{suffixRecord, suffixIndex, suffixArchive} {

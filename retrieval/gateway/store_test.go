@@ -180,6 +180,11 @@ func TestImportAgain(t *testing.T) {
 	if err := s.Load(t.Context()); err != nil || len(s.Imported()) != 0 {
 		t.Errorf("after removing it: %v, %v", s.Imported(), err)
 	}
+	for _, name := range []string{"../x", "never"} {
+		if err := s.Remove(name); err == nil || !strings.Contains(err.Error(), "no such name") {
+			t.Errorf("remove %q: %v", name, err)
+		}
+	}
 	if err := s.Remove("../x"); err == nil {
 		t.Error("a path is taken for a name")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/internal/lifecycle"
 )
 
 // Ledger is an open ledger. It may be used by many goroutines.
@@ -53,7 +54,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 	opts := &pebble.Options{FS: o.FS, Logger: quiet{}, FormatMajorVersion: pebble.FormatNewest, MemTableSize: 1 << 20}
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
-		return nil, fmt.Errorf("open payment ledger %s: %w", dir, err)
+		return nil, fmt.Errorf("open payment ledger %s: %w", dir, lifecycle.InUse(err))
 	}
 	l := &Ledger{db: db, leases: map[lease]struct{}{}, maxWaiting: cmp.Or(o.MaxWaiting, chain.MaxReceipts)}
 	fsys := o.FS

@@ -216,6 +216,27 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// TestIdle: a channel has served once the last voucher on any lane has expired, and one
+// on which nothing was promised after a while.
+func TestIdle(t *testing.T) {
+	l := open(t, vfs.NewMem())
+	defer func() { must(t, l.Close()) }()
+	for lane, expires := range []chain.Height{900, 5_000} {
+		p, _ := promise(t, 7, uint64(lane), 1, 0)
+		p.Voucher.Voucher.ExpiresAt = expires
+		must(t, l.SavePromise(p))
+	}
+	for _, c := range []struct {
+		channel uint64
+		now     chain.Height
+		over    bool
+	}{{7, 901, false}, {7, 5_000, false}, {7, 5_001, true}, {8, 100 + idleBlocks, false}, {8, 101 + idleBlocks, true}} {
+		if idle, err := l.Idle(&chain.Channel{ID: c.channel, Opened: 100}, c.now); err != nil || idle != c.over {
+			t.Errorf("channel %d at height %d: idle %v, %v", c.channel, c.now, idle, err)
+		}
+	}
+}
+
 // TestNotePlaces: channels come and go, and the file of notes does not grow with them;
 // what stood at a place before is taken for nobody's.
 func TestNotePlaces(t *testing.T) {

@@ -132,13 +132,17 @@ func (l *Ledger) Promised() (ids []uint64, err error) {
 	return ids, err
 }
 
-// ClaimableUntil is the last height at which a voucher promised on a channel
-// may be redeemed; 0 if none was promised.
-func (l *Ledger) ClaimableUntil(channel uint64) (chain.Height, error) {
-	promises, err := l.Promises(channel)
-	var last chain.Height
+// idleBlocks is how long a channel without any voucher stays open.
+const idleBlocks = 2_000
+
+// Idle reports whether a channel that is paid from by this ledger has served: every
+// voucher that was promised on it has expired, so that nothing can be claimed from it
+// any more, or none was promised for long.
+func (l *Ledger) Idle(c *chain.Channel, now chain.Height) (bool, error) {
+	promises, err := l.Promises(c.ID)
+	last := c.Opened + idleBlocks
 	for i := range promises {
 		last = max(last, promises[i].Voucher.Voucher.ExpiresAt)
 	}
-	return last, err
+	return err == nil && now > last, err
 }

@@ -43,6 +43,22 @@ for (const pattern of patterns) {
   });
 }
 
+test("a calendar's windows stand under their deadlines", async () => {
+  const { context, page } = await open(browser, opened.get("/miner/{miner}")[0], { viewport: phone });
+  try {
+    const askew = await page.locator("table.grid").first().evaluate((grid) => {
+      const [row] = grid.tBodies[0].rows;
+      row.cells[1].replaceChildren(); // a window that is not shown leaves its place
+      const left = (cell) => cell.getBoundingClientRect().left;
+      const columns = [...grid.tHead.rows[0].cells].map(left);
+      return [...grid.tBodies[0].rows].flatMap((r) => [...r.cells].filter((cell, i) => left(cell) !== columns[i]).map((cell) => `${r.innerText}: ${left(cell)} of ${columns}`));
+    });
+    assert.deepEqual(askew, []);
+  } finally {
+    await context.close();
+  }
+});
+
 test("pages read without scripts", async () => {
   const { context, page } = await open(browser, "/", { javaScriptEnabled: false });
   try {

@@ -159,16 +159,22 @@ func change(home string, f func([]Token) ([]Token, error)) error {
 // AdminToken returns the token by which programs on the node's own machine,
 // that may read its home, do what needs Admin. A home without one gets one.
 func AdminToken(home string) (string, error) {
-	path := filepath.Join(home, adminFile)
-	raw, err := os.ReadFile(path)
-	if err == nil {
-		return strings.TrimSpace(string(raw)), nil
-	}
+	token, err := ReadAdminToken(home)
 	if !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read admin token: %w", err)
+		return token, err
 	}
 	secret := newSecret()
-	return secret, lifecycle.WriteFile(path, []byte(secret+"\n"), 0o600)
+	return secret, lifecycle.WriteFile(filepath.Join(home, adminFile), []byte(secret+"\n"), 0o600)
+}
+
+// ReadAdminToken returns the admin token of a home, and wraps os.ErrNotExist if
+// no node has made one there.
+func ReadAdminToken(home string) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(home, adminFile))
+	if err != nil {
+		return "", fmt.Errorf("read admin token: %w", err)
+	}
+	return strings.TrimSpace(string(raw)), nil
 }
 
 // Tokens are those of a home as a running node knows them. It reads the file

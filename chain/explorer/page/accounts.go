@@ -71,7 +71,7 @@ func (v *visit) accountLists(a string) ([]section, error) {
 		out = append(out, section{Title: "Miners", Table: v.minerTable("Miners that it owns", owned.Items), Links: rest(owned.Next, "All its miners", "/miners", "owner", a)})
 	}
 	if len(bought.Items) > 0 {
-		out = append(out, section{Title: "Deals", Table: v.dealTable("Deals as client, newest first", bought.Items), Links: rest(bought.Next, "All its deals", "/deals", "client", a)})
+		out = append(out, section{Title: "Deals", Table: v.dealTable("Deals as client, newest first", bought.Items), Links: append(rest(bought.Next, "All its deals", "/deals", "client", a), endsNext("client", a))})
 	}
 	if len(placed.Items) > 0 {
 		out = append(out, section{Title: "Orders", Table: v.orderTable("Orders, newest first", placed.Items), Links: rest(placed.Next, "All its orders", "/orders", "owner", a, "state", "all")})

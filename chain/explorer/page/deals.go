@@ -33,9 +33,14 @@ func (v *visit) dealTable(caption string, all []*explorer.Deal) *table {
 const pricesAre = "Prices are in " + priceUnit + "; the exact one, in attoPDR per GiB per block, stands behind each."
 
 // dealList is the list of deals.
-var dealList = &list{page: "/deals", api: "/v1/deals", ranged: true, order: byTime, filters: []field{{Name: "root", Label: "Content", Hint: "root CID"},
+var dealList = &list{page: "/deals", api: "/v1/deals", ranged: true, order: byChoice, filters: []field{{Name: "sortField", Label: "By", Words: []option{{"", "number"}, {"end", "end, the active ones"}}}, {Name: "root", Label: "Content", Hint: "root CID"},
 	{Name: "piece", Label: "Piece", Hint: "piece CID"}, {Name: "miner", Label: "Miner", Hint: "t01000"}, {Name: "client", Label: "Client", Hint: "t1…"},
 	{Name: "state", Label: "State", Words: anyOf(dealStates...)}}}
+
+// endsNext links the active deals of a client or of a miner, which ends next first.
+func endsNext(party, name string) anchor {
+	return anchor{"Which end next", at("/deals", "sortField", "end", party, name)}
+}
 
 func deals(v *visit) (*document, error) {
 	n := v.narrow(dealList)

@@ -185,8 +185,8 @@ func (v *visit) minerLists(m string) ([]section, error) {
 	}
 	return []section{
 		{Title: "Asks", Table: v.orderTable("Asks in the order book", asks.Items)},
-		{Title: "Sectors", Table: v.sectorTable("Sectors by number", held.Items), Links: rest(held.Next, "All sectors", "/sectors", "miner", m)},
-		{Title: "Deals", Table: v.dealTable("Deals, newest first", kept.Items), Links: rest(kept.Next, "All deals", "/deals", "miner", m)},
+		{Title: "Sectors", Table: v.sectorTable("Sectors by number", held.Items), Links: append(rest(held.Next, "All sectors", "/sectors", "miner", m), anchor{"Which expire next", at("/sectors", "sortField", "expiration", "miner", m)})},
+		{Title: "Deals", Table: v.dealTable("Deals, newest first", kept.Items), Links: append(rest(kept.Next, "All deals", "/deals", "miner", m), endsNext("miner", m))},
 		{Title: "Messages", Table: v.messageTable("Messages, newest first", sent.Items, true), Links: rest(sent.Next, "All messages", "/messages", "address", m)},
 	}, nil
 }

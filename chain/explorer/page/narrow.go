@@ -12,7 +12,7 @@ type list struct {
 // Orders of lists, as the API is asked for them; the first is the usual one.
 var (
 	byTime   = []option{{"", "newest first"}, {"false", "oldest first"}}
-	byNumber = []option{{"", "lowest first"}, {"true", "highest first"}}
+	byChoice = []option{{"", "as is usual"}, {"true", "highest first"}, {"false", "lowest first"}} // of lists that are sorted by one thing or another
 )
 
 // narrowed is what a visitor narrowed a list to.

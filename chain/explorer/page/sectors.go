@@ -29,7 +29,7 @@ func (v *visit) sectorTable(caption string, all []*explorer.Sector) *table {
 }
 
 // sectorList is the list of sectors.
-var sectorList = &list{page: "/sectors", api: "/v1/sectors", order: byNumber, filters: []field{{Name: "miner", Label: "Miner", Hint: "t01000"},
+var sectorList = &list{page: "/sectors", api: "/v1/sectors", order: byChoice, filters: []field{{Name: "sortField", Label: "By", Words: []option{{"", "number"}, {"expiration", "expiration, those in force"}}}, {Name: "miner", Label: "Miner", Hint: "t01000"},
 	{Name: "state", Label: "State", Words: anyOf(sectorStates...)}}}
 
 func sectors(v *visit) (*document, error) {
@@ -38,7 +38,7 @@ func sectors(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Sectors", Sections: []section{{Form: n.form, Table: v.sectorTable("Sectors by miner and number", l.Items), Links: n.links(v, l.Next)}}}, nil
+	return &document{Title: "Sectors", Sections: []section{{Form: n.form, Table: v.sectorTable("Sectors", l.Items), Links: n.links(v, l.Next)}}}, nil
 }
 
 func sectorPage(v *visit) (*document, error) {

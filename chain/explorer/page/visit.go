@@ -58,10 +58,10 @@ func (v *visit) param(name string) string { return strings.TrimSpace(v.r.URL.Que
 func (v *visit) pager(next string, query ...string) []anchor {
 	var out []anchor
 	if v.param("cursor") != "" {
-		out = append(out, anchor{"Newest", at(v.r.URL.Path, query...)})
+		out = append(out, anchor{"First page", at(v.r.URL.Path, query...)})
 	}
 	if next != "" {
-		out = append(out, anchor{"Older", at(v.r.URL.Path, append(query, "cursor", next)...)})
+		out = append(out, anchor{"Next page", at(v.r.URL.Path, append(query, "cursor", next)...)})
 	}
 	return out
 }
