@@ -124,6 +124,7 @@ type API struct {
 	limits  Limits
 	callers *access.Callers
 	recent  answers
+	turns   turns
 	over    daysOver
 	epoch   string // of this process, in tags
 	metrics *metrics
@@ -143,6 +144,7 @@ func New(c Config) (*API, error) {
 		a.genesis = a.params
 	}
 	a.callers = access.NewCallers(access.Limits{PerSecond: a.limits.PerSecond, Burst: a.limits.Burst, Streams: a.limits.Streams}, c.Proxies)
+	a.turns = newTurns()
 	a.epoch = rand.Text()
 	a.metrics = newMetrics()
 	if c.Registry != nil {
