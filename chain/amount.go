@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/big"
 	"math/bits"
+	"strconv"
 	"strings"
 
 	cbg "github.com/whyrusleeping/cbor-gen"
@@ -184,7 +185,7 @@ func Sum(amounts ...Amount) (Amount, error) {
 // String returns the decimal number of attoPDR, as every JSON surface shows it.
 func (a Amount) String() string {
 	if a.hi == 0 {
-		return fmt.Sprint(a.lo)
+		return strconv.FormatUint(a.lo, 10)
 	}
 	return a.Big().String()
 }
@@ -232,7 +233,12 @@ func parseDecimal(given, digits string, decimals int) (Amount, error) {
 }
 
 // MarshalText writes the decimal number of attoPDR.
-func (a Amount) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+func (a Amount) MarshalText() ([]byte, error) {
+	if a.hi == 0 {
+		return strconv.AppendUint(make([]byte, 0, 20), a.lo, 10), nil
+	}
+	return []byte(a.String()), nil
+}
 
 // UnmarshalText reads what ParseAmount reads.
 func (a *Amount) UnmarshalText(b []byte) error {

@@ -118,12 +118,13 @@ type API struct {
 	params  *consensus.Params // for what never changes
 	genesis *consensus.Params
 	ranks   ranks
-	inForce atomic.Pointer[inForce]
+	newest  atomic.Pointer[head]
 	index   *index.Index
 	log     *slog.Logger
 	limits  Limits
 	callers *access.Callers
 	recent  answers
+	turns   turns
 	over    daysOver
 	epoch   string // of this process, in tags
 	metrics *metrics
@@ -143,6 +144,7 @@ func New(c Config) (*API, error) {
 		a.genesis = a.params
 	}
 	a.callers = access.NewCallers(access.Limits{PerSecond: a.limits.PerSecond, Burst: a.limits.Burst, Streams: a.limits.Streams}, c.Proxies)
+	a.turns = newTurns()
 	a.epoch = rand.Text()
 	a.metrics = newMetrics()
 	if c.Registry != nil {

@@ -75,11 +75,18 @@ func (a *API) callMux() *http.ServeMux {
 		mux.HandleFunc(r.pattern(), func(w http.ResponseWriter, req *http.Request) {
 			out := w.(*taken)
 			q, err := a.newQuery(w, req, &r)
-			if err == nil {
-				defer q.close()
-				out.value, err = r.handle(q)
+			if err != nil {
+				out.err = err
+				return
 			}
-			out.err = err
+			defer q.close()
+			done, err := a.turns.take(req.Context(), &r)
+			if err != nil {
+				out.err = err
+				return
+			}
+			defer done()
+			out.value, out.err = r.handle(q)
 		})
 	}
 	return mux

@@ -113,11 +113,11 @@ func (q *query) offers(bids bool, find func(chain.Place, int) *orderbook.Found, 
 	}
 	found := find(after, p.Limit)
 	orders := found.Orders
-	waiting, all, err := q.waiting()
+	waiting, err := q.waiting()
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range waiting {
+	for _, o := range waiting.orders {
 		at := orderbook.PlaceOf(o)
 		beyond := found.More && orderbook.ComparePlaces(bids, at, found.Last) > 0
 		if suits(o) && !beyond && (after.ID == 0 || orderbook.ComparePlaces(bids, at, after) > 0) {
@@ -131,7 +131,7 @@ func (q *query) offers(bids bool, find func(chain.Place, int) *orderbook.Found, 
 		orders = orders[:p.Limit]
 		found.More, found.Last = true, orderbook.PlaceOf(orders[p.Limit-1])
 	}
-	out := &Offers{Items: []*Order{}, Cut: !all || found.More && len(orders) < p.Limit, AsOf: q.present}
+	out := &Offers{Items: []*Order{}, Cut: !waiting.all || found.More && len(orders) < p.Limit, AsOf: q.present}
 	for _, o := range orders {
 		out.Items = append(out.Items, q.orderOf(o, new(index.Record)))
 	}
@@ -143,23 +143,4 @@ func (q *query) offers(bids bool, find func(chain.Place, int) *orderbook.Found, 
 		out.Next = q.cursor(last)
 	}
 	return out, nil
-}
-
-// waiting are the orders that are not in the book yet, and whether these are all.
-func (q *query) waiting() (out []*chain.Order, all bool, err error) {
-	s, err := q.indexed()
-	if err != nil {
-		return nil, false, err
-	}
-	list := index.Orders(index.OrderFilter{State: index.OrderWaiting})
-	next, err := s.Records(list, index.Page{Limit: maxWaiting}, func(r *index.Record) (bool, error) {
-		o := new(chain.Order)
-		ok, err := q.load(r.Key, o) // the book is of the state, which may be another than the index has seen
-		if err != nil || !ok || o.State != chain.OrderWaiting {
-			return false, err
-		}
-		out = append(out, o)
-		return true, nil
-	})
-	return out, next == nil, err
 }

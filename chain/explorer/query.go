@@ -76,7 +76,7 @@ func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*quer
 	}
 	q := &query{api: a, w: w, r: r, values: values, names: names{a.params.Network}, view: a.node.Store().Visit(), syncing: !a.node.Synced()}
 	if q.view != nil {
-		if q.global, err = q.view.Global(); err != nil {
+		if q.global, err = a.head(q.view).global(); err != nil {
 			return nil, err
 		}
 		if of.indexed {
@@ -159,24 +159,12 @@ func (q *query) ready() error {
 	return nil
 }
 
-// inForce are the parameters that the block after a height has.
-type inForce struct {
-	height chain.Height
-	params *consensus.Params
-}
-
 // params are those in force for the next block.
 func (q *query) params() *consensus.Params {
 	if q.view == nil {
 		return q.api.params
 	}
-	h := q.view.Height()
-	if known := q.api.inForce.Load(); known != nil && known.height == h {
-		return known.params
-	}
-	now := &inForce{h, q.api.node.Params()}
-	q.api.inForce.Store(now)
-	return now.params
+	return q.api.head(q.view).params()
 }
 
 func (q *query) asOf() AsOf {

@@ -104,16 +104,16 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
 // recall is run, or what the same question got since the newest block.
 func (a *API) recall(q *query, of *route, tag string) (*Delivery, *Stream, error) {
 	if tag == "" {
-		return run(q, of, tag)
+		return a.run(q, of, tag)
 	}
 	place := a.recent.place(q.view.Height(), tag, q.r.URL.RequestURI())
 	if place == nil {
-		return run(q, of, tag)
+		return a.run(q, of, tag)
 	}
 	place.mu.Lock()
 	defer place.mu.Unlock()
 	if place.delivery == nil {
-		d, stream, err := run(q, of, tag)
+		d, stream, err := a.run(q, of, tag)
 		if err != nil || stream != nil || q.unsteady {
 			return d, stream, err
 		}
@@ -126,7 +126,12 @@ func (a *API) recall(q *query, of *route, tag string) (*Delivery, *Stream, error
 }
 
 // run runs an operation, makes its answer's body and says how long it holds.
-func run(q *query, of *route, tag string) (*Delivery, *Stream, error) {
+func (a *API) run(q *query, of *route, tag string) (*Delivery, *Stream, error) {
+	done, err := a.turns.take(q.context(), of)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
 	v, err := of.handle(q)
 	if err != nil {
 		return nil, nil, err

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 )
 
 // eventChunk is how many events of a block stand in one row, each behind its length.
-const eventChunk = 64
+const eventChunk = 16
 
 func eventKey(h chain.Height, chunk uint32) []byte { return in([]byte{'e'}, h, chunk) }
 
@@ -60,25 +61,46 @@ type Event struct {
 	consensus.Event
 }
 
-// Event returns an event by its place, nil if there is none.
-func (s *Snapshot) Event(h chain.Height, index uint32) (*Event, error) {
-	row, err := s.get(eventKey(h, index/eventChunk))
-	if err != nil || row == nil {
-		return nil, err
+// events reads events by their places, of which many that follow each other stand
+// in one row.
+type events struct {
+	view *view
+	it   *pebble.Iterator
+	at   []byte // key of the row that it stands at
+}
+
+func (s *Snapshot) events() (*events, error) {
+	it, err := s.iterator(bounds([]byte{'e'}, true, nil))
+	return &events{view: s.view, it: it}, err
+}
+
+func (e *events) close() error { return e.view.give(e.it) }
+
+// each gives f an event that a list names.
+func (e *events) each(h chain.Height, index uint32, f func(*Event) (bool, error)) (bool, error) {
+	if key := eventKey(h, index/eventChunk); !bytes.Equal(e.at, key) {
+		e.at = nil
+		if !e.it.SeekPrefixGE(key) {
+			return false, errors.Join(fmt.Errorf("a list names event %d of block %d, which is not in the index", index, h), e.it.Error())
+		}
+		e.at = key
 	}
 	var found *Event
 	at := index - index%eventChunk
-	err = eachEvent(row, func(raw []byte) (bool, error) {
+	err := eachEvent(e.it.Value(), func(raw []byte) (bool, error) {
 		if at++; at <= index {
 			return true, nil
 		}
 		found = &Event{Height: h, Index: index}
 		return false, parse(raw, &found.Event)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("events of block %d: %w", h, err)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("events of block %d: %w", h, err)
+	case found == nil:
+		return false, fmt.Errorf("a list names event %d of block %d, which has not so many", index, h)
 	}
-	return found, nil
+	return f(found)
 }
 
 // BlockEvents lists the events of a block as they happened, and after them

@@ -57,6 +57,10 @@ const (
 	looseTable = 64 << 20
 )
 
+// baseLevel is how large the first level below the freshest tables grows, in bytes,
+// before there is another between it and the last: each is one more to look into.
+const baseLevel = 256 << 20
+
 // cacheSize is how much of a database is kept in memory, in bytes.
 const cacheSize = 64 << 20
 
@@ -73,6 +77,7 @@ func (g *generation) open() error {
 	defer cache.Unref()
 	opts := &pebble.Options{FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest, DisableWAL: g.loose,
 		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { g.harmed(i.Details) }}}
+	opts.LBaseMaxBytes = baseLevel
 	opts.MemTableSize, opts.Levels[0].Compression = memTable, func() *sstable.CompressionProfile { return sstable.NoCompression }
 	for i := range opts.Levels {
 		opts.Levels[i].IndexBlockSize = indexBlock

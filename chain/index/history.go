@@ -50,27 +50,20 @@ const kindSubject = 'k'
 
 // Events lists the events of a subject, the chain's and the derived ones.
 func (s *Snapshot) Events(of Subject, p Page, each func(*Event) (bool, error)) (next []byte, err error) {
-	if of.prefix[1] == kindSubject {
-		return s.kindEvents(of, p, each)
-	}
-	return s.list(of.prefix, 12, p, func(row, _ []byte) (bool, error) { return s.named(height(row), be32(row[8:]), each) })
-}
-
-// named gives an event that a list names.
-func (s *Snapshot) named(h chain.Height, n uint32, each func(*Event) (bool, error)) (bool, error) {
-	e, err := s.Event(h, n)
-	if err == nil && e == nil {
-		err = fmt.Errorf("a list names event %d of block %d, which is not in the index", n, h)
-	}
+	events, err := s.events()
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return each(e)
+	defer func() { err = errors.Join(err, events.close()) }()
+	if of.prefix[1] == kindSubject {
+		return s.kindEvents(of, p, events, each)
+	}
+	return s.list(of.prefix, 12, p, func(row, _ []byte) (bool, error) { return events.each(height(row), be32(row[8:]), each) })
 }
 
 // kindEvents is Events of a kind, of which a block has one row, with the places
 // of all of its events.
-func (s *Snapshot) kindEvents(of Subject, p Page, each func(*Event) (bool, error)) (next []byte, err error) {
+func (s *Snapshot) kindEvents(of Subject, p Page, events *events, each func(*Event) (bool, error)) (next []byte, err error) {
 	if err := p.check(12); err != nil {
 		return nil, err
 	}
@@ -100,7 +93,7 @@ func (s *Snapshot) kindEvents(of Subject, p Page, each func(*Event) (bool, error
 			if taken == max(p.Limit, 1) {
 				return false, errEnough
 			}
-			take, err := s.named(height(row), n, each)
+			take, err := events.each(height(row), n, each)
 			if err != nil {
 				return false, err
 			}

@@ -59,11 +59,11 @@ func (x *Index) Status() Status {
 		return Status{Off: true}
 	}
 	var s Status
-	if t := x.current().at(); t != nil {
-		s.Ready, s.First, s.Height, s.Gaps = !t.pending, t.first, t.height, t.gaps
-	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
+	if t := x.live.at(); t != nil {
+		s.Ready, s.First, s.Height, s.Gaps = !t.pending, t.first, t.height, t.gaps
+	}
 	s.Job, s.Jobs, s.Last, s.Check = x.work.running, x.work.ended, x.work.last, x.work.check
 	if x.building != nil {
 		if t := x.building.at(); t != nil {

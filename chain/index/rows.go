@@ -127,7 +127,7 @@ type tip struct {
 }
 
 const (
-	formatVersion = 7
+	formatVersion = 8
 	tipHead       = 1 + 8 + 8 + 32 + 1 + 2 // the last two count gaps
 	gapSize       = 8 + 8
 )

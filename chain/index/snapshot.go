@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -55,29 +56,38 @@ const maxVisits = 10_000
 // get reads a copy of a key's value, or nil.
 func (s *Snapshot) get(key []byte) ([]byte, error) { return valueOf(s.snap, key) }
 
-func valueOf(r pebble.Reader, key []byte) ([]byte, error) {
+func valueOf(r pebble.Reader, key []byte) (value []byte, err error) {
+	_, err = peek(r, key, func(v []byte) error {
+		value = append(make([]byte, 0, len(v)), v...)
+		return nil
+	})
+	return value, err
+}
+
+// peek has f look at a key's value, of which it may keep nothing, and reports
+// whether there is one.
+func peek(r pebble.Reader, key []byte, f func(value []byte) error) (found bool, err error) {
 	v, closer, err := r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+		return false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read index: %w", err)
+		return false, fmt.Errorf("read index: %w", err)
 	}
-	return append(make([]byte, 0, len(v)), v...), closer.Close()
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	return true, f(v)
 }
 
 // noun reads a row and reports whether there is one.
 func (s *Snapshot) noun(key []byte, v chain.CBOR) (bool, error) { return nounOf(s.snap, key, v) }
 
 func nounOf(r pebble.Reader, key []byte, v chain.CBOR) (bool, error) {
-	raw, err := valueOf(r, key)
-	if err != nil || raw == nil {
-		return false, err
-	}
-	if err := parse(raw, v); err != nil {
-		return false, fmt.Errorf("decode row %c: %w", key[0], err)
-	}
-	return true, nil
+	return peek(r, key, func(row []byte) error {
+		if err := parse(row, v); err != nil {
+			return fmt.Errorf("decode row %c: %w", key[0], err)
+		}
+		return nil
+	})
 }
 
 // list goes through the rows under a prefix. each reports whether it takes a
@@ -200,24 +210,76 @@ func (s *Snapshot) Records(l List, p Page, each func(*Record) (bool, error)) (ne
 		prefix := append([]byte{'R', byte(l.table)}, l.owner...)
 		return s.list(prefix, width, p, func(id, value []byte) (bool, error) { return record(id, bytes.Clone(value)) })
 	}
-	named := func(id []byte) (bool, error) {
-		key := append(append([]byte{'R', byte(l.table)}, l.owner...), id...)
-		row, err := s.get(key)
-		if err == nil && row == nil {
-			err = fmt.Errorf("a list names %s %x, which is not in the index", l.table, id)
-		}
-		if err != nil {
-			return false, err
-		}
-		return record(id, row)
-	}
 	if l.due != nil {
-		return s.list(l.due, 8+width, p, func(row, _ []byte) (bool, error) { return named(row[8:]) })
+		return s.byName(l, p, record, func(p Page, each func(id []byte)) ([]byte, error) {
+			return s.list(l.due, 8+width, p, func(row, _ []byte) (bool, error) { each(bytes.Clone(row[8:])); return true, nil })
+		})
 	}
 	if err := p.check(width); err != nil {
 		return nil, err
 	}
-	return s.join(l.rows, p, named)
+	return s.byName(l, p, record, func(p Page, each func(id []byte)) ([]byte, error) {
+		return s.join(l.rows, p, func(id []byte) (bool, error) { each(id); return true, nil })
+	})
+}
+
+// atOnce is how many records that a list names are read together at most.
+const atOnce = 256
+
+// byName goes through the records of a list whose rows name them: names calls each
+// with the IDs of a page.
+func (s *Snapshot) byName(l List, p Page, record func(id, row []byte) (bool, error),
+	names func(p Page, each func(id []byte)) ([]byte, error)) (next []byte, err error) {
+	for taken, seen := 0, 0; ; p.After = next {
+		var ids [][]byte
+		some := Page{After: p.After, Limit: min(max(p.Limit, 1)-taken, atOnce), Upward: p.Upward}
+		if next, err = names(some, func(id []byte) { ids = append(ids, id) }); err != nil {
+			return nil, err
+		}
+		rows, err := s.gather(l, ids)
+		if err != nil {
+			return nil, err
+		}
+		for i, id := range ids {
+			take, err := record(id, rows[i])
+			if err != nil {
+				return nil, err
+			}
+			if take {
+				taken++
+			}
+		}
+		if seen += len(ids); next == nil || len(ids) < some.Limit || taken >= p.Limit || seen >= maxVisits {
+			return next, nil
+		}
+	}
+}
+
+// gather reads the rows of some records, from that of the lowest ID to that of the
+// highest: to a row in the same block, or the next, is but a step.
+func (s *Snapshot) gather(l List, ids [][]byte) (rows [][]byte, err error) {
+	prefix := append([]byte{'R', byte(l.table)}, l.owner...)
+	it, err := s.iterator(bounds(prefix, true, nil))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.give(it)) }()
+	order := make([]int, len(ids))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(ids[a], ids[b]) })
+	rows = make([][]byte, len(ids))
+	for _, i := range order {
+		if !it.SeekPrefixGE(append(prefix[:len(prefix):len(prefix)], ids[i]...)) {
+			if it.Error() != nil {
+				return nil, nil // give says so
+			}
+			return nil, fmt.Errorf("a list names %s %x, which is not in the index", l.table, ids[i])
+		}
+		rows[i] = bytes.Clone(it.Value())
+	}
+	return rows, nil
 }
 
 func height(b []byte) chain.Height { return chain.Height(binary.BigEndian.Uint64(b)) }

@@ -1,0 +1,33 @@
+package explorer
+
+import (
+	"context"
+	"runtime"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// turns has those who read wait for each other in the order in which they came. To
+// the scheduler they are all alike: it lets some pass that came later, several times
+// over when it was busy collecting garbage, and all keep what they have read so far.
+type turns struct{ free *semaphore.Weighted }
+
+// atWork is how many are at work for each processor: one more than there is room
+// for, since some wait for a disk or for each other.
+const atWork = 2
+
+func newTurns() turns {
+	return turns{semaphore.NewWeighted(int64(atWork * runtime.GOMAXPROCS(0)))}
+}
+
+// take waits for a turn, which ends with done. Whoever changes something waits for
+// nobody: it waits for the chain.
+func (t turns) take(ctx context.Context, of *route) (done func(), err error) {
+	if of.method != "" {
+		return func() {}, nil
+	}
+	if err := t.free.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return func() { t.free.Release(1) }, nil
+}

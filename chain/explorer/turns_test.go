@@ -1,0 +1,97 @@
+package explorer
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestTurns has readers come while all turns are taken: they get theirs in the order
+// in which they came, but for one that goes away.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns, read := newTurns(), new(route)
+		var taken []func()
+		for range atWork * runtime.GOMAXPROCS(0) {
+			done, err := turns.take(t.Context(), read)
+			if err != nil {
+				t.Fatal(err)
+			}
+			taken = append(taken, done)
+		}
+		gone, leave := context.WithCancel(t.Context())
+		var came, order []int
+		for i := range 20 {
+			came = append(came, i)
+			ctx := t.Context()
+			if i == 7 {
+				ctx = gone
+			}
+			go func() {
+				done, err := turns.take(ctx, read)
+				if err != nil {
+					if i != 7 || !errors.Is(err, context.Canceled) {
+						t.Errorf("reader %d: %v", i, err)
+					}
+					return
+				}
+				order = append(order, i) // one at a time: the others' turns are not given back
+				done()
+			}()
+			synctest.Wait()
+		}
+		if done, err := turns.take(t.Context(), &route{method: http.MethodPost}); err != nil {
+			t.Errorf("a writer waits: %v", err)
+		} else {
+			done()
+		}
+		leave()
+		synctest.Wait()
+		if len(order) > 0 {
+			t.Fatalf("readers %v had a turn while there was none", order)
+		}
+		taken[0]()
+		synctest.Wait()
+		if len(order) != 19 {
+			t.Fatalf("%d readers had a turn, want 19", len(order))
+		}
+		if want := slices.DeleteFunc(slices.Clone(came), func(i int) bool { return i == 7 }); !slices.Equal(order, want) {
+			t.Fatalf("readers had their turns in the order %v, want %v", order, want)
+		}
+	})
+}
+
+// TestTurnsOfAnswers has an answer wait for a turn: no longer than an answer may take.
+func TestTurnsOfAnswers(t *testing.T) {
+	n := newNetwork(t)
+	n.block()
+	api, _ := serve(t, n, func(c *Config) { c.Limits = Limits{PerSecond: 1e6, Burst: 1e6, Time: 50 * time.Millisecond} })
+	ask := func() int {
+		w := httptest.NewRecorder()
+		api.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/supply", nil))
+		return w.Code
+	}
+	var turns []func()
+	for range atWork * runtime.GOMAXPROCS(0) {
+		done, err := api.turns.take(t.Context(), new(route))
+		if err != nil {
+			t.Fatal(err)
+		}
+		turns = append(turns, done)
+	}
+	if code := ask(); code != http.StatusServiceUnavailable {
+		t.Errorf("without a turn: status %d", code)
+	}
+	for _, done := range turns {
+		done()
+	}
+	if code := ask(); code != http.StatusOK {
+		t.Errorf("with a turn: status %d", code)
+	}
+}
