@@ -2,10 +2,8 @@ package explorer
 
 import (
 	"encoding/hex"
-	"sync"
 
 	"github.com/filecoin-project/go-address"
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/ipfs/go-cid"
 	"github.com/mr-tron/base58"
 	"github.com/multiformats/go-multiaddr"
@@ -16,31 +14,7 @@ import (
 // names writes addresses as a network does.
 type names struct{ network chain.Network }
 
-func (n names) address(a chain.Address) string {
-	k := named{n.network, a}
-	if text, ok := texts().Get(k); ok {
-		return text
-	}
-	text := chain.FormatAddress(a, n.network)
-	texts().Add(k, text)
-	return text
-}
-
-// named is an address as a network writes it.
-type named struct {
-	network chain.Network
-	address chain.Address
-}
-
-// texts are the addresses that were written lately: each takes a checksum, and a page
-// of a list has the same ones again and again.
-var texts = sync.OnceValue(func() *lru.Cache[named, string] {
-	c, err := lru.New[named, string](1 << 13)
-	if err != nil {
-		panic(err) // the size is one
-	}
-	return c
-})
+func (n names) address(a chain.Address) string { return chain.FormatAddress(a, n.network) }
 
 // addressBytes writes an address given as bytes; what is none is empty.
 func (n names) addressBytes(b []byte) string {
