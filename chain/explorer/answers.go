@@ -23,6 +23,7 @@ type answers struct {
 type kept struct {
 	mu       sync.Mutex
 	delivery *Delivery // nil: not made yet
+	own      bool      // each that asks gets another
 }
 
 // place is where an answer is kept, or nil if there is no room for it, or the

@@ -111,10 +111,15 @@ func (a *API) recall(q *query, of *route, tag string) (*Delivery, *Stream, error
 		return a.run(q, of, tag)
 	}
 	place.mu.Lock()
+	if place.own { // nobody waits for what is another answer each time
+		place.mu.Unlock()
+		return a.run(q, of, tag)
+	}
 	defer place.mu.Unlock()
 	if place.delivery == nil {
 		d, stream, err := a.run(q, of, tag)
 		if err != nil || stream != nil || q.unsteady {
+			place.own = q.unsteady
 			return d, stream, err
 		}
 		d.packed = new(packed)

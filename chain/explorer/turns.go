@@ -12,13 +12,7 @@ import (
 // over when it was busy collecting garbage, and all keep what they have read so far.
 type turns struct{ free *semaphore.Weighted }
 
-// atWork is how many are at work for each processor: one more than there is room
-// for, since some wait for a disk or for each other.
-const atWork = 2
-
-func newTurns() turns {
-	return turns{semaphore.NewWeighted(int64(atWork * runtime.GOMAXPROCS(0)))}
-}
+func newTurns() turns { return turns{semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))} }
 
 // take waits for a turn, which ends with done. Whoever changes something waits for
 // nobody: it waits for the chain.

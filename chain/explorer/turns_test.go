@@ -18,7 +18,7 @@ func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns, read := newTurns(), new(route)
 		var taken []func()
-		for range atWork * runtime.GOMAXPROCS(0) {
+		for range runtime.GOMAXPROCS(0) {
 			done, err := turns.take(t.Context(), read)
 			if err != nil {
 				t.Fatal(err)
@@ -78,7 +78,7 @@ func TestTurnsOfAnswers(t *testing.T) {
 		return w.Code
 	}
 	var turns []func()
-	for range atWork * runtime.GOMAXPROCS(0) {
+	for range runtime.GOMAXPROCS(0) {
 		done, err := api.turns.take(t.Context(), new(route))
 		if err != nil {
 			t.Fatal(err)
