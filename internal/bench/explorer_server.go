@@ -172,18 +172,27 @@ func grow(ctx context.Context, c *scale.Chain, messages int) (stop func() error)
 	}
 }
 
-// playOn makes a block every blockPause until ctx ends.
-func playOn(ctx context.Context, c *scale.Chain, messages int) error {
-	pause := time.NewTicker(blockPause)
-	defer pause.Stop()
+// playOn makes a block every blockPause until ctx ends. Its messages are signed
+// halfway: in a network that is others' work, which would hold up the block.
+func playOn(ctx context.Context, c *scale.Chain, n int) error {
+	half := time.NewTicker(blockPause / 2)
+	defer half.Stop()
+	var messages [][]byte
 	for {
 		select {
-		case <-pause.C:
-			if err := playMixed(ctx, c, messages); err != nil {
-				return err
-			}
+		case <-half.C:
 		case <-ctx.Done():
 			return nil
+		}
+		var err error
+		if messages == nil {
+			messages, err = c.Messages(scale.Mixed, n)
+		} else {
+			err = c.Play(ctx, messages)
+			messages = nil
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
