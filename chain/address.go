@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"encoding/base32"
 	"errors"
 	"fmt"
 
@@ -88,8 +89,19 @@ func FormatAddress(a Address, n Network) string {
 	if a == address.Undef {
 		return ""
 	}
+	raw := a.Bytes()
+	switch raw[0] {
+	case address.SECP256K1, address.Actor, address.BLS:
+		text := append(make([]byte, 0, 96), byte(n), '0'+raw[0])
+		sum := address.Checksum(raw)
+		return string(addressText.AppendEncode(text, append(raw, sum...)[1:]))
+	}
 	return string(rune(n)) + a.String()[1:]
 }
+
+// addressText writes what follows the protocol of an address. Lists are full of
+// addresses, and go-address puts each together piece by piece.
+var addressText = address.AddressEncoding.WithPadding(base32.NoPadding)
 
 // FormatMiner writes a miner's ID address for the given network.
 func FormatMiner(id MinerID, n Network) string { return fmt.Sprintf("%c0%d", n, id) }

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/filecoin-project/go-address"
+	"pgregory.net/rapid"
 )
 
 func TestAddresses(t *testing.T) {
@@ -134,4 +137,32 @@ func TestHashText(t *testing.T) {
 			t.Errorf("%q is a hash", bad)
 		}
 	}
+}
+
+// TestFormatAddress holds the text of addresses of every protocol against that of the
+// library, which reads it again.
+func TestFormatAddress(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		payload := rapid.SliceOfN(rapid.Byte(), 48, 48).Draw(t, "payload")
+		made := []func() (Address, error){
+			func() (Address, error) { return address.NewIDAddress(uint64(payload[0])<<20 + uint64(payload[1])) },
+			func() (Address, error) { return address.NewSecp256k1Address(payload) },
+			func() (Address, error) { return address.NewActorAddress(payload) },
+			func() (Address, error) { return address.NewBLSAddress(payload) },
+			func() (Address, error) { return address.NewDelegatedAddress(uint64(payload[0])+100, payload[:20]) },
+		}
+		a, err := rapid.SampledFrom(made).Draw(t, "protocol")()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []Network{Mainnet, Testnet} {
+			text := FormatAddress(a, n)
+			if want := string(rune(n)) + a.String()[1:]; text != want {
+				t.Fatalf("%s, want %s", text, want)
+			}
+			if back, err := address.NewFromString(text); err != nil || back != a {
+				t.Fatalf("%s reads as %s (%v)", text, back, err)
+			}
+		}
+	})
 }

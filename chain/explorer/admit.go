@@ -84,7 +84,7 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, rules *Rules, h http
 		refuse(err)
 		return
 	}
-	r = r.WithContext(who.With(r.Context()))
+	ctx := who.With(r.Context())
 	if rules.Stream {
 		done, ok := a.callers.Stream(who, start)
 		if !ok {
@@ -92,10 +92,10 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, rules *Rules, h http
 			return
 		}
 		defer done()
-		h(seen, r)
+		h(seen, r.WithContext(ctx))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.limits.Time)
+	ctx, cancel := context.WithTimeout(ctx, a.limits.Time)
 	defer cancel()
 	a.deadline(w)
 	h(seen, r.WithContext(ctx))

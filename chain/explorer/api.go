@@ -119,6 +119,7 @@ type API struct {
 	genesis *consensus.Params
 	ranks   ranks
 	newest  atomic.Pointer[head]
+	lastTag atomic.Pointer[tag]
 	index   *index.Index
 	log     *slog.Logger
 	limits  Limits

@@ -140,13 +140,30 @@ func (q *query) tag() string {
 	if q.view == nil {
 		return ""
 	}
-	indexed := chain.Height(0)
+	now := tagged{height: q.view.Height(), hash: string(q.view.AppHash()), isIndexed: q.snap != nil, syncing: q.syncing}
 	if q.snap != nil {
-		indexed = q.snap.Height
+		now.indexed = q.snap.Height
+	}
+	if last := q.api.lastTag.Load(); last != nil && last.tagged == now {
+		return last.text
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %d %x %d %t %t", q.api.epoch, q.view.Height(), q.view.AppHash(), indexed, q.snap != nil, q.syncing)
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
+	fmt.Fprintf(h, "%s %+v", q.api.epoch, now)
+	text := base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
+	q.api.lastTag.Store(&tag{now, text})
+	return text
+}
+
+// tagged is what a tag stands for.
+type tagged struct {
+	height, indexed    chain.Height
+	hash               string
+	isIndexed, syncing bool
+}
+
+type tag struct {
+	tagged
+	text string
 }
 
 func (q *query) context() context.Context { return q.r.Context() }

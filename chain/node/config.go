@@ -100,7 +100,7 @@ const configFile = "config.toml"
 
 // HeapFloor is how large the heap of a process that is a node grows, in bytes, before
 // its garbage is collected.
-const HeapFloor = 224 << 20
+const HeapFloor = 288 << 20
 
 // LoadConfig reads the config of a home over the defaults.
 func LoadConfig(home string) (Config, error) {
