@@ -19,8 +19,8 @@ type publisher struct {
 	keep  uint64 // published receipts that are kept to be shown; 0: all
 	book  *ledger.Ledger
 	chain recorder
-	send miner.Sender
-	log  *slog.Logger
+	send  miner.Sender
+	log   *slog.Logger
 
 	wake  chan struct{}
 	after chain.Height // when to try again what failed
