@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
@@ -257,9 +258,26 @@ func (n *Network) During(ctx context.Context, work func(context.Context) error) 
 			return err
 		default:
 		}
-		if err := n.Advance(ctx, 1); err != nil {
+		if err := n.push(ctx); err != nil {
 			cancel()
 			return errors.Join(err, <-done)
+		}
+	}
+}
+
+// pushPatience is for how long a block is waited for before another may come.
+const pushPatience = 10 * time.Second
+
+// push lets blocks pass until all running nodes have one more. The gate is held in
+// the middle of a proposal, where the engine has its lock: a node that fell two heights
+// behind in its eyes then hears no votes of the past until the next block.
+func (n *Network) push(ctx context.Context) error {
+	for {
+		within, cancel := context.WithTimeout(ctx, pushPatience)
+		err := n.Advance(within, 1)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
 		}
 	}
 }
