@@ -86,7 +86,7 @@ func (x *Index) Check(ctx context.Context, store *state.Store) (report *Report, 
 // rows goes through the rows under a prefix.
 func (c *checker) rows(prefix []byte, each func(key, value []byte) error) error {
 	n := 0
-	return eachRow(c.snap, bounds(prefix, true, nil), func(key, value []byte) error {
+	return c.each(bounds(prefix, true, nil), func(key, value []byte) error {
 		if n++; n%1000 == 0 {
 			if err := c.ctx.Err(); err != nil {
 				return err

@@ -243,6 +243,11 @@ func eachRow(r pebble.Reader, within *pebble.IterOptions, each func(key, value [
 		return fmt.Errorf("read index: %w", err)
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
+	return walk(it, each)
+}
+
+// walk goes through the rows of an iterator; each may keep neither key nor value.
+func walk(it *pebble.Iterator, each func(key, value []byte) error) error {
 	for ok := it.First(); ok; ok = it.Next() {
 		if err := each(it.Key(), it.Value()); err != nil {
 			return err

@@ -159,12 +159,7 @@ func (v *view) each(b *pebble.IterOptions, f func(key, value []byte) error) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, v.give(it)) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		if err := f(it.Key(), it.Value()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return walk(it, f)
 }
 
 func (v *view) readGlobal() (*chain.Global, error) {

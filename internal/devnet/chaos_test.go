@@ -25,8 +25,7 @@ const (
 	chaosNodes  = 1 + chaosMiners // the first makes the chain until they take over
 	chaosTerm   = 4_000           // blocks that files are stored: beyond the end
 	// chaosSettle is for how many blocks more at most what was harmed may wait to be
-	// lost, and what was lost
-	// for its repair.
+	// lost, and what was lost for its repair.
 	chaosSettle = 600
 )
 
