@@ -4,8 +4,12 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"hash"
+	"strconv"
+	"sync"
 
 	"github.com/filecoin-project/go-address"
+	"golang.org/x/crypto/blake2b"
 )
 
 // Address is a Filecoin-form address. Accounts are secp256k1 addresses
@@ -89,19 +93,40 @@ func FormatAddress(a Address, n Network) string {
 	if a == address.Undef {
 		return ""
 	}
-	raw := a.Bytes()
-	switch raw[0] {
+	switch p := a.Protocol(); p {
 	case address.SECP256K1, address.Actor, address.BLS:
-		text := append(make([]byte, 0, 96), byte(n), '0'+raw[0])
-		sum := address.Checksum(raw)
-		return string(addressText.AppendEncode(text, append(raw, sum...)[1:]))
+		w := addressWriters.Get().(*addressWriter)
+		defer addressWriters.Put(w)
+		w.raw = append(w.raw[:0], a.Bytes()...)
+		w.sum.Reset()
+		w.sum.Write(w.raw) // a hash takes all
+		w.raw = w.sum.Sum(w.raw)
+		w.text = addressText.AppendEncode(append(w.text[:0], byte(n), '0'+p), w.raw[1:])
+		return string(w.text)
 	}
 	return string(rune(n)) + a.String()[1:]
 }
 
-// addressText writes what follows the protocol of an address. Lists are full of
-// addresses, and go-address puts each together piece by piece.
+// addressWriter writes addresses with their checksums. Lists are full of them, and
+// go-address makes a hash for each.
+type addressWriter struct {
+	sum       hash.Hash
+	raw, text []byte
+}
+
+var addressWriters = sync.Pool{New: func() any {
+	sum, err := blake2b.New(address.ChecksumHashLength, nil)
+	if err != nil {
+		panic(err) // the length is one
+	}
+	return &addressWriter{sum: sum}
+}}
+
+// addressText writes what follows the protocol of an address.
 var addressText = address.AddressEncoding.WithPadding(base32.NoPadding)
 
 // FormatMiner writes a miner's ID address for the given network.
-func FormatMiner(id MinerID, n Network) string { return fmt.Sprintf("%c0%d", n, id) }
+func FormatMiner(id MinerID, n Network) string {
+	var text [2 + 20]byte
+	return string(strconv.AppendUint(append(text[:0], byte(n), '0'), id, 10))
+}

@@ -184,10 +184,25 @@ func Sum(amounts ...Amount) (Amount, error) {
 
 // String returns the decimal number of attoPDR, as every JSON surface shows it.
 func (a Amount) String() string {
+	var text [maxDigits]byte
+	return string(a.appendDecimal(text[:0]))
+}
+
+// maxDigits is how many digits the highest amount has.
+const maxDigits = 39
+
+// appendDecimal writes 19 digits at a time, which is what a word holds.
+func (a Amount) appendDecimal(b []byte) []byte {
 	if a.hi == 0 {
-		return strconv.FormatUint(a.lo, 10)
+		return strconv.AppendUint(b, a.lo, 10)
 	}
-	return a.Big().String()
+	const unit uint64 = 1e19
+	lo, rest := bits.Div64(a.hi%unit, a.lo, unit)
+	b = Amount{hi: a.hi / unit, lo: lo}.appendDecimal(b)
+	for zeros := unit / 10; zeros > rest && zeros > 1; zeros /= 10 {
+		b = append(b, '0')
+	}
+	return strconv.AppendUint(b, rest, 10)
 }
 
 // Human returns the amount in PDR with its unit, exact: "1.5 PDR".
@@ -234,10 +249,7 @@ func parseDecimal(given, digits string, decimals int) (Amount, error) {
 
 // MarshalText writes the decimal number of attoPDR.
 func (a Amount) MarshalText() ([]byte, error) {
-	if a.hi == 0 {
-		return strconv.AppendUint(make([]byte, 0, 20), a.lo, 10), nil
-	}
-	return []byte(a.String()), nil
+	return a.appendDecimal(make([]byte, 0, maxDigits)), nil
 }
 
 // UnmarshalText reads what ParseAmount reads.

@@ -65,6 +65,9 @@ func TestAmountAgainstBig(t *testing.T) {
 		agrees(t, "muldivceil", got, err, floor)
 		got, err = Sum(a, b, a)
 		agrees(t, "sum", got, err, new(big.Int).Add(new(big.Int).Add(x, y), x))
+		if a.String() != x.String() {
+			t.Fatalf("%s is written %s", x, a)
+		}
 		if a.Cmp(b) != x.Cmp(y) || a.Less(b) != (x.Cmp(y) < 0) || a.IsZero() != (x.Sign() == 0) {
 			t.Fatalf("order of %s and %s", a, b)
 		}

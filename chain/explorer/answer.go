@@ -96,7 +96,10 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.Header().Set("Cache-Control", keepNone)
-	Deliver(w, r, &Delivery{Status: p.Status, Content: contentProblem, Body: encode(p)})
+	d := &Delivery{Status: p.Status, Content: contentProblem}
+	d.write(p)
+	Deliver(w, r, d)
+	d.release()
 }
 
 // explain is the problem that a request's caller is told of. What is the node's
@@ -111,12 +114,10 @@ func (a *API) explain(r *http.Request, id string, err error) *Problem {
 }
 
 // encode writes a value as JSON, in which markup is escaped.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(v); err != nil { // answers are our own structs
+func encode(to *bytes.Buffer, v any) {
+	if err := json.NewEncoder(to).Encode(v); err != nil { // answers are our own structs
 		panic(fmt.Errorf("answer has no JSON form: %w", err))
 	}
-	return b.Bytes()
 }
 
 // verbatim is an answer that is not JSON.

@@ -28,7 +28,39 @@ type Delivery struct {
 	Tag     string // of the ETag; empty: by the body
 	Final   bool   // the address has this answer for ever
 
-	packed *packed // the body compressed before, if it is kept
+	packed *packed       // the body compressed before, if it is kept
+	lent   *bytes.Buffer // that Body is in, which goes on to the next answer
+}
+
+// bodies are buffers for bodies that nobody keeps, which are most: they would be
+// an eighth of all that is allocated.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxLent is the longest body whose buffer is used again.
+const maxLent = 1 << 20
+
+// write makes the body: a value as JSON.
+func (d *Delivery) write(v any) {
+	d.lent = bodies.Get().(*bytes.Buffer)
+	d.lent.Reset()
+	encode(d.lent, v)
+	d.Body = d.lent.Bytes()
+}
+
+// keep makes the body one that stays.
+func (d *Delivery) keep() {
+	if d.lent != nil {
+		d.Body = bytes.Clone(d.Body)
+		d.release()
+	}
+}
+
+// release gives the body's buffer back.
+func (d *Delivery) release() {
+	if d.lent != nil && d.lent.Cap() <= maxLent {
+		bodies.Put(d.lent)
+	}
+	d.lent = nil
 }
 
 // Fixed is what an address has for ever; it is compressed once for each encoding.

@@ -1,12 +1,14 @@
 package explorer
 
 import (
+	"encoding/base32"
 	"encoding/hex"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/ipfs/go-cid"
 	"github.com/mr-tron/base58"
 	"github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multibase"
 
 	"github.com/perdure/perdure/chain"
 )
@@ -40,10 +42,22 @@ func cidText(c cid.Cid) string {
 	if !c.Defined() {
 		return ""
 	}
-	return cid.NewCidV1(c.Type(), c.Hash()).String()
+	if c.Version() == 0 {
+		c = cid.NewCidV1(c.Type(), c.Hash())
+	}
+	var raw [64]byte
+	var text [128]byte
+	return string(cidBase.AppendEncode(append(text[:0], multibase.Base32), append(raw[:0], c.KeyString()...)))
 }
 
-func hexText(b []byte) string { return hex.EncodeToString(b) }
+// cidBase is the base of a CID's text. go-multibase takes four pieces of memory
+// where one does, and lists are full of CIDs.
+var cidBase = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+func hexText(b []byte) string {
+	var text [128]byte
+	return string(hex.AppendEncode(text[:0], b))
+}
 
 // peerText writes a libp2p peer ID in base58.
 func peerText(id []byte) string { return base58.Encode(id) }

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/go-state-types/crypto"
@@ -54,19 +55,41 @@ func bitsOf(mask uint64) []int {
 func (n names) noun(v any) map[string]any { return n.fields(reflect.ValueOf(v).Elem()) }
 
 func (n names) fields(v reflect.Value) map[string]any {
-	out := map[string]any{}
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if v.Field(i).Kind() == reflect.Pointer && v.Field(i).IsNil() {
-			continue
+	shape := shapeOf(v.Type())
+	out := make(map[string]any, len(shape))
+	for i, f := range shape {
+		v := v.Field(i)
+		switch {
+		case v.Kind() == reflect.Pointer && v.IsNil():
+		case f.write != nil:
+			out[f.key] = f.write(n, v)
+		default:
+			out[f.key] = n.value(v)
 		}
-		if kind := special[v.Type().Name()+"."+f.Name]; kind != "" {
-			out[camel(f.Name)] = kinds[kind](n, v.Field(i))
-			continue
-		}
-		out[camel(f.Name)] = n.value(v.Field(i))
 	}
 	return out
+}
+
+// field is how a field of a struct is written.
+type field struct {
+	key   string
+	write func(n names, v reflect.Value) any // nil: by its type
+}
+
+// shapes are those of the types that were written: reflect.Type to []field.
+var shapes sync.Map
+
+func shapeOf(t reflect.Type) []field {
+	if known, ok := shapes.Load(t); ok {
+		return known.([]field)
+	}
+	shape := make([]field, t.NumField())
+	for i := range shape {
+		name := t.Field(i).Name
+		shape[i] = field{camel(name), kinds[special[t.Name()+"."+name]]}
+	}
+	shapes.Store(t, shape)
+	return shape
 }
 
 // value writes a value by its type.

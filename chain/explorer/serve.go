@@ -98,6 +98,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
 		a.stream(w, r, stream)
 	default:
 		Deliver(w, r, d)
+		d.release()
 	}
 }
 
@@ -122,6 +123,7 @@ func (a *API) recall(q *query, of *route, tag string) (*Delivery, *Stream, error
 			place.own = q.unsteady
 			return d, stream, err
 		}
+		d.keep()
 		d.packed = new(packed)
 		place.delivery = d
 		a.recent.grew(tag, d)
@@ -148,9 +150,10 @@ func (a *API) run(q *query, of *route, tag string) (*Delivery, *Stream, error) {
 	case verbatim:
 		d.Content, d.Body = v.content, v.body
 	case accepted:
-		d.Status, d.Body = http.StatusAccepted, encode(v.value)
+		d.Status = http.StatusAccepted
+		d.write(v.value)
 	default:
-		d.Body = encode(v)
+		d.write(v)
 	}
 	if !q.final && !q.unsteady {
 		d.Tag = tag
