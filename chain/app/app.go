@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
 
 	abci "github.com/cometbft/cometbft/abci/types"
@@ -15,6 +14,7 @@ import (
 	"github.com/perdure/perdure/chain/mempool"
 	"github.com/perdure/perdure/chain/state"
 	"github.com/perdure/perdure/chain/state/snapshot"
+	"github.com/perdure/perdure/internal/cores"
 )
 
 // Config is what New needs. Store and Params are required.
@@ -81,7 +81,7 @@ func New(c Config) *App {
 		c.Mempool = mempool.DefaultLimits()
 	}
 	if c.Workers <= 0 {
-		c.Workers = runtime.GOMAXPROCS(0)
+		c.Workers = cores.Count()
 	}
 	if c.Verify == nil {
 		c.Verify = consensus.Direct{}

@@ -2,9 +2,10 @@ package explorer
 
 import (
 	"context"
-	"runtime"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/perdure/perdure/internal/cores"
 )
 
 // turns has those who read wait for each other in the order in which they came. To
@@ -12,7 +13,7 @@ import (
 // over when it was busy collecting garbage, and all keep what they have read so far.
 type turns struct{ free *semaphore.Weighted }
 
-func newTurns() turns { return turns{semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))} }
+func newTurns() turns { return turns{semaphore.NewWeighted(int64(cores.Count()))} }
 
 // take waits for a turn, which ends with done. Whoever changes something waits for
 // nobody: it waits for the chain.

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/cores"
 )
 
 // TestTurns has readers come while all turns are taken: they get theirs in the order
@@ -18,7 +19,7 @@ func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns, read := newTurns(), new(route)
 		var taken []func()
-		for range runtime.GOMAXPROCS(0) {
+		for range cores.Count() {
 			done, err := turns.take(t.Context(), read)
 			if err != nil {
 				t.Fatal(err)
@@ -78,7 +79,7 @@ func TestTurnsOfAnswers(t *testing.T) {
 		return w.Code
 	}
 	var turns []func()
-	for range runtime.GOMAXPROCS(0) {
+	for range cores.Count() {
 		done, err := api.turns.take(t.Context(), new(route))
 		if err != nil {
 			t.Fatal(err)

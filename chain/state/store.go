@@ -40,7 +40,7 @@ type Config struct {
 	Dir    string            // directory of the database
 	Params *consensus.Params // of genesis
 	FS     vfs.FS            // nil: the disk
-	Cache  int64             // bytes of block cache; 0: 32 MiB
+	Cache  int64             // bytes of the database's blocks that stay in memory; 0: 32 MiB
 	Keep   uint64            // heights that are kept until Store.Keep says otherwise; 0: Params.StateRetention
 }
 
@@ -68,6 +68,15 @@ type Store struct {
 	visited blockCache // what visitors read beside it
 }
 
+// memTable is how large what was written lately grows in memory before it becomes
+// a table on the disk, in bytes.
+const memTable = 16 << 20
+
+// cacheSize is how large Pebble's cache must be for it to hold so many bytes of
+// blocks: the room of two memtables, the one in use and the one before, which
+// waits to be used again, comes out of it.
+func cacheSize(blocks int64) int64 { return blocks + 2*memTable }
+
 // Open opens or creates the database. A store without state is ready for Genesis.
 func Open(c Config) (*Store, error) {
 	raw, err := chain.Encode(c.Params)
@@ -76,16 +85,13 @@ func Open(c Config) (*Store, error) {
 	}
 	s := &Store{params: c.Params, paramsRaw: raw, fatal: &fatalLog{}, changed: make(chan struct{})}
 	s.Keep(cmp.Or(c.Keep, c.Params.StateRetention))
-	cache := pebble.NewCache(max(c.Cache, 1))
-	if c.Cache == 0 {
-		cache = pebble.NewCache(32 << 20)
-	}
+	cache := pebble.NewCache(cacheSize(cmp.Or(c.Cache, 32<<20)))
 	defer cache.Unref()
 	fs := c.FS
 	if fs == nil {
 		fs = vfs.Default
 	}
-	opts := &pebble.Options{FS: fs, Cache: cache, Logger: s.fatal, MemTableSize: 16 << 20,
+	opts := &pebble.Options{FS: fs, Cache: cache, Logger: s.fatal, MemTableSize: memTable,
 		FormatMajorVersion: pebble.FormatNewest}
 	for i := range opts.Levels { // most questions are whether a block is new; hashes do not compress
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/chain/node"
+	"github.com/perdure/perdure/internal/cores"
 	"github.com/perdure/perdure/internal/heap"
 )
 
@@ -145,9 +146,11 @@ func RunExplorerChild(ctx context.Context, in io.Reader, out io.Writer) error {
 	switch {
 	case c.Server != nil:
 		heap.Floor(node.HeapFloor)
+		cores.Spare()
 		return runServer(ctx, c.Server, lines, write)
 	case c.Node != nil:
 		heap.Floor(node.HeapFloor)
+		cores.Spare()
 		return runNode(ctx, c.Node, lines, write)
 	case c.Listen != nil:
 		heard, err := runListeners(ctx, c.Listen)
