@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash"
 	"strconv"
-	"sync"
 
 	"github.com/filecoin-project/go-address"
 	"golang.org/x/crypto/blake2b"
@@ -89,38 +88,42 @@ func ParseMiner(s string) (MinerID, error) {
 }
 
 // FormatAddress writes a for the given network; the undefined address is empty.
-func FormatAddress(a Address, n Network) string {
-	if a == address.Undef {
-		return ""
-	}
-	switch p := a.Protocol(); p {
-	case address.SECP256K1, address.Actor, address.BLS:
-		w := addressWriters.Get().(*addressWriter)
-		defer addressWriters.Put(w)
-		w.raw = append(w.raw[:0], a.Bytes()...)
-		w.sum.Reset()
-		w.sum.Write(w.raw) // a hash takes all
-		w.raw = w.sum.Sum(w.raw)
-		w.text = addressText.AppendEncode(append(w.text[:0], byte(n), '0'+p), w.raw[1:])
-		return string(w.text)
-	}
-	return string(rune(n)) + a.String()[1:]
-}
+func FormatAddress(a Address, n Network) string { return new(AddressWriter).Format(a, n) }
 
-// addressWriter writes addresses with their checksums. Lists are full of them, and
-// go-address makes a hash for each.
-type addressWriter struct {
-	sum       hash.Hash
+// AddressWriter writes addresses one after the other with one hash for all of their
+// checksums, where go-address makes one for each. The zero value is ready.
+type AddressWriter struct {
+	sum       hash.Hash // nil before the first address
 	raw, text []byte
 }
 
-var addressWriters = sync.Pool{New: func() any {
-	sum, err := blake2b.New(address.ChecksumHashLength, nil)
-	if err != nil {
-		panic(err) // the length is one
+// Format is FormatAddress.
+func (w *AddressWriter) Format(a Address, n Network) string {
+	if a == address.Undef {
+		return ""
 	}
-	return &addressWriter{sum: sum}
-}}
+	p := a.Protocol()
+	if p != address.SECP256K1 && p != address.Actor && p != address.BLS {
+		return string(rune(n)) + a.String()[1:]
+	}
+	w.raw = w.checksum(append(w.raw[:0], a.Bytes()...))
+	w.text = addressText.AppendEncode(append(w.text[:0], byte(n), '0'+p), w.raw[1:])
+	return string(w.text)
+}
+
+// checksum appends the checksum of an address to its bytes.
+func (w *AddressWriter) checksum(raw []byte) []byte {
+	if w.sum == nil {
+		sum, err := blake2b.New(address.ChecksumHashLength, nil)
+		if err != nil {
+			panic(err) // the length is one
+		}
+		w.sum = sum
+	}
+	w.sum.Reset()
+	w.sum.Write(raw) // a hash takes all
+	return w.sum.Sum(raw)
+}
 
 // addressText writes what follows the protocol of an address.
 var addressText = address.AddressEncoding.WithPadding(base32.NoPadding)

@@ -3,6 +3,7 @@ package explorer
 import (
 	"encoding/base32"
 	"encoding/hex"
+	"sync"
 
 	"github.com/filecoin-project/go-address"
 	"github.com/ipfs/go-cid"
@@ -16,7 +17,14 @@ import (
 // names writes addresses as a network does.
 type names struct{ network chain.Network }
 
-func (n names) address(a chain.Address) string { return chain.FormatAddress(a, n.network) }
+// addressWriters wait for addresses: lists are full of them.
+var addressWriters = sync.Pool{New: func() any { return new(chain.AddressWriter) }}
+
+func (n names) address(a chain.Address) string {
+	w := addressWriters.Get().(*chain.AddressWriter)
+	defer addressWriters.Put(w)
+	return w.Format(a, n.network)
+}
 
 // addressBytes writes an address given as bytes; what is none is empty.
 func (n names) addressBytes(b []byte) string {
