@@ -38,10 +38,31 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// dirOf is a directory for a network, which goes with the test. t.TempDir removes it at
+// one go, but an engine that has stopped may still be writing its address book.
+func dirOf(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "devnet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := os.RemoveAll(dir)
+		for tries := 0; err != nil && tries < 100; tries++ {
+			time.Sleep(10 * time.Millisecond)
+			err = os.RemoveAll(dir)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 func start(t *testing.T, o Options) *Network {
 	t.Helper()
 	if o.Dir == "" {
-		o.Dir = t.TempDir()
+		o.Dir = dirOf(t)
 	}
 	n, err := Start(o)
 	if err != nil {
@@ -196,7 +217,7 @@ func sameHashes(t *testing.T, n *Network, upTo chain.Height) {
 
 // TestAgain closes a network and starts it again from its directory.
 func TestAgain(t *testing.T) {
-	dir, ctx := t.TempDir(), limited(t)
+	dir, ctx := dirOf(t), limited(t)
 	n, err := Start(Options{Dir: dir, Validators: 2, Gated: true})
 	if err != nil {
 		t.Fatal(err)

@@ -122,7 +122,7 @@ func newChaos(t *testing.T) *chaos {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	t.Cleanup(cancel)
-	o := WorldOptions{Options: Options{Dir: t.TempDir(), Params: chaosParams(), Followers: chaosMiners, Gated: true, Wired: true, EngineLog: "none",
+	o := WorldOptions{Options: Options{Dir: dirOf(t), Params: chaosParams(), Followers: chaosMiners, Gated: true, Wired: true, EngineLog: "none",
 		Pace: node.Pace{Commit: time.Millisecond, Propose: time.Second, Hasty: true}}, Miners: chaosMiners, Voting: true, SectorSize: 2 << 10}
 	if os.Getenv("PERDURE_E2E_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))

@@ -28,7 +28,7 @@ func (l *lines) Progress(string) {}
 
 // TestDemo runs the main line with 2 KiB sectors and quick blocks.
 func TestDemo(t *testing.T) {
-	dir, ctx := t.TempDir(), limited(t)
+	dir, ctx := dirOf(t), limited(t)
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("what is stored"), 0o600); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestE2EDemoLose(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, err := NewDemo(ctx, DemoOptions{
-		World: WorldOptions{Options: Options{Dir: t.TempDir(), Params: params}, Miners: 3, SectorSize: 2 << 10, Level: true},
+		World: WorldOptions{Options: Options{Dir: dirOf(t), Params: params}, Miners: 3, SectorSize: 2 << 10, Level: true},
 		File:  file, Copies: 2, Lose: 1, Show: show,
 	})
 	if err != nil {

@@ -138,7 +138,7 @@ func TestE2EVotesFromStorage(t *testing.T) {
 	p := quick()
 	p.BlockMillis, p.VoteEpoch = 200, 10
 	p.GenesisThreshold = 4 * committed * (2 << 10)
-	e := newElectorate(t, 9*time.Minute, WorldOptions{Options: Options{Dir: t.TempDir(), Params: p, EngineLog: "none", Followers: 4}, Miners: 4, Voting: true,
+	e := newElectorate(t, 9*time.Minute, WorldOptions{Options: Options{Dir: dirOf(t), Params: p, EngineLog: "none", Followers: 4}, Miners: 4, Voting: true,
 		Commit: committed, SectorSize: 2 << 10})
 	w, ctx := e.World, e.ctx
 	e.until("miners alone", 4, 4)

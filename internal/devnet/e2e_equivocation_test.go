@@ -27,7 +27,7 @@ func TestE2EStorageEquivocation(t *testing.T) {
 	endToEnd(t)
 	p := quick()
 	p.BlockMillis, p.VoteEpoch = 200, 10
-	e := newElectorate(t, 5*time.Minute, WorldOptions{Options: Options{Dir: t.TempDir(), Params: p, EngineLog: "none", Followers: 2}, Miners: 2, Voting: true,
+	e := newElectorate(t, 5*time.Minute, WorldOptions{Options: Options{Dir: dirOf(t), Params: p, EngineLog: "none", Followers: 2}, Miners: 2, Voting: true,
 		Commit: 2, SectorSize: 2 << 10})
 	w, ctx := e.World, e.ctx
 	e.until("genesis and two miners", 2, 3)

@@ -60,7 +60,7 @@ func setStageOf(t *testing.T, o WorldOptions, p *consensus.Params) *stage {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	o.Dir, o.Params, o.Gated, o.SectorSize = t.TempDir(), p, true, 2<<10
+	o.Dir, o.Params, o.Gated, o.SectorSize = dirOf(t), p, true, 2<<10
 	if os.Getenv("PERDURE_E2E_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}

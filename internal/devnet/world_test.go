@@ -20,7 +20,7 @@ func quick() *consensus.Params {
 // TestWorld starts a network with three miners, stops it, and starts it again
 // from its directory.
 func TestWorld(t *testing.T) {
-	o := WorldOptions{Options: Options{Dir: t.TempDir(), Params: quick()}, Miners: 3, SectorSize: 2 << 10}
+	o := WorldOptions{Options: Options{Dir: dirOf(t), Params: quick()}, Miners: 3, SectorSize: 2 << 10}
 	if testing.Verbose() {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
