@@ -30,7 +30,8 @@ var ErrNotFound = errors.New("not found")
 type Client struct {
 	base  string
 	http  *http.Client
-	token string // empty: none is shown
+	wait  time.Duration // for an answer to begin, and to go on
+	token string        // empty: none is shown
 
 	trouble func(error) // hears that a feed cannot be opened; nil: nobody
 
@@ -39,9 +40,12 @@ type Client struct {
 	paramsRead time.Time
 }
 
-// New returns a client of the node at base, such as http://127.0.0.1:26660.
+// New returns a client of the node at base, such as http://127.0.0.1:26660. What is asked
+// of a node that takes connections and does not answer ends with a *SilentError, but for
+// Follow and FollowProven, which wait for blocks.
 func New(base string) *Client {
-	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}}
+	web := &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	return &Client{base: strings.TrimRight(base, "/"), http: web, wait: answerTime}
 }
 
 // Authorize makes the client show a token of the node's with all that it asks.
@@ -77,13 +81,13 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.R
 		if c.token != "" {
 			req.Header.Set("Authorization", "Bearer "+c.token)
 		}
-		resp, err := c.http.Do(req)
+		resp, err := c.exchange(req, c.patience(path))
 		if err != nil {
 			var at *url.Error
 			if errors.As(err, &at) { // which says again whom it asked
 				err = at.Err
 			}
-			return nil, fmt.Errorf("ask node %s: %w", c.base, err)
+			return nil, c.naming("ask node", err)
 		}
 		if resp.StatusCode < 300 {
 			return resp.Body, nil
@@ -153,7 +157,7 @@ func (c *Client) cbor(ctx context.Context, path string, v chain.CBOR) error {
 	defer body.Close()
 	raw, err := io.ReadAll(io.LimitReader(body, maxRecord))
 	if err != nil {
-		return fmt.Errorf("read answer of %s: %w", c.base, err)
+		return c.naming("read answer of", err)
 	}
 	return chain.Decode(raw, v)
 }

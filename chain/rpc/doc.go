@@ -21,6 +21,9 @@
 //
 // Bodies are CBOR unless said otherwise; refusals are RFC 9457 problems with
 // the code of the rules.
+//
+// A [Client] waits half a minute for an answer, longer where the node itself waits, and for
+// the feed without end; a node that is silent for longer is a [*SilentError].
 package rpc
 
 import (

@@ -111,7 +111,7 @@ func (c *Client) read(ctx context.Context, path string, most int64) ([]byte, err
 	raw, err := io.ReadAll(io.LimitReader(body, most+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read answer of %s: %w", c.base, err)
+		return nil, c.naming("read answer of", err)
 	case int64(len(raw)) > most:
 		return nil, fmt.Errorf("answer of %s to %s exceeds %d bytes", c.base, path, most)
 	}

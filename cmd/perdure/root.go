@@ -46,7 +46,8 @@ the miner, the client and the offline tools.
 
 Exit codes: 0 success; 1 the command failed, or what it checked does not hold;
 2 the command line is wrong. With --json exactly one object is written to
-standard output; progress and errors go to standard error.`)
+standard output; progress and errors go to standard error. A command fails whose
+node says nothing for half a minute.`)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return g.complete(cmd) }
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault)
