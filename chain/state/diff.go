@@ -84,11 +84,8 @@ func (d *differ) hamt(old, now cid.Cid) error {
 	return nil
 }
 
-// hamtWidth is the number of places in a HAMT node.
-const hamtWidth = 32
-
 // hamtLinks returns a node's links by place.
-func (d *differ) hamtLinks(c cid.Cid) (links [hamtWidth]cid.Cid, err error) {
+func (d *differ) hamtLinks(c cid.Cid) (links [proof.HAMTWidth]cid.Cid, err error) {
 	if !c.Defined() {
 		return links, nil
 	}
@@ -96,54 +93,11 @@ func (d *differ) hamtLinks(c cid.Cid) (links [hamtWidth]cid.Cid, err error) {
 	if err != nil {
 		return links, err
 	}
-	if err := readLinks(b, &links); err != nil {
+	if links, err = proof.HAMTLinks(b); err != nil {
 		return links, fmt.Errorf("decode node %s: %w", c, err)
 	}
 	return links, nil
 }
-
-// readLinks reads the tuple [bitmap, [link or bucket]] and leaves buckets
-// unread: nothing hangs under them.
-func readLinks(block []byte, links *[hamtWidth]cid.Cid) error {
-	r := bytes.NewReader(block)
-	cr := cbg.NewCborReader(r)
-	if _, _, err := cr.ReadHeader(); err != nil {
-		return err
-	}
-	bitmap, err := cbg.ReadByteArray(cr, hamtWidth/8)
-	if err != nil {
-		return err
-	}
-	var places uint32 // big-endian without leading zeros
-	for _, b := range bitmap {
-		places = places<<8 | uint32(b)
-	}
-	_, count, err := cr.ReadHeader()
-	if err != nil {
-		return err
-	}
-	if count != uint64(bits.OnesCount32(places)) {
-		return fmt.Errorf("%d pointers for bitmap %032b", count, places)
-	}
-	for i := range links {
-		if places>>i&1 == 0 {
-			continue
-		}
-		at := block[len(block)-r.Len():]
-		if len(at) > 0 && at[0] == tagHead { // a bucket is an array
-			links[i], err = cbg.ReadCid(cr)
-		} else {
-			err = new(cbg.Deferred).UnmarshalCBOR(cr)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// tagHead is the first byte of a link in CBOR: tag 42.
-const tagHead = 0xd8
 
 // amtWidth is the number of places in an AMT node.
 const amtWidth = 8

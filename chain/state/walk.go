@@ -38,8 +38,8 @@ func (b branch) branches(block []byte) ([]branch, error) {
 	case kindRoot:
 		out, err = rootBranches(block)
 	case kindHAMT:
-		var links [hamtWidth]cid.Cid
-		err = readLinks(block, &links)
+		var links [proof.HAMTWidth]cid.Cid
+		links, err = proof.HAMTLinks(block)
 		for _, l := range links {
 			if l.Defined() {
 				out = append(out, branch{link: l, kind: kindHAMT})

@@ -72,18 +72,41 @@ func searchNode(node []byte, index int, key string) (next cid.Cid, value []byte,
 	for range before {
 		r.skip()
 	}
-	major, n := r.head()
-	switch {
-	case r.err == nil && major == cbg.MajTag && n == 42:
-		if raw := r.take(r.open(cbg.MajByteString)); len(raw) > 1 && raw[0] == 0 {
-			next, err = cid.Cast(raw[1:])
-			return next, nil, err
-		}
-	case r.err == nil && major == cbg.MajArray:
-		value = r.search(n, key)
-		return next, value, r.err
+	if r.atLink() {
+		return r.link(), nil, r.err
 	}
-	return next, nil, r.failed()
+	value = r.search(r.open(cbg.MajArray), key)
+	return next, value, r.err
+}
+
+// HAMTWidth is the number of places in a HAMT node.
+const HAMTWidth = 1 << hamtBits
+
+// HAMTLinks returns the links of a HAMT node by place. A place that holds a bucket,
+// or nothing, has none.
+func HAMTLinks(node []byte) (links [HAMTWidth]cid.Cid, err error) {
+	r := &items{rest: node}
+	if r.open(cbg.MajArray) != 2 {
+		return links, r.failed()
+	}
+	field := r.take(r.open(cbg.MajByteString))
+	pointers, set := r.open(cbg.MajArray), 0
+	for _, b := range field {
+		set += bits.OnesCount8(b)
+	}
+	if len(field) > HAMTWidth/8 || pointers != uint64(set) {
+		return links, r.failed()
+	}
+	for i := range links {
+		switch _, set := bitsBefore(field, i); {
+		case !set:
+		case r.atLink():
+			links[i] = r.link()
+		default:
+			r.skip()
+		}
+	}
+	return links, r.err
 }
 
 // bitsBefore counts the set bits of a big-endian number below one, and tells
@@ -144,6 +167,24 @@ func (r *items) open(want byte) uint64 {
 		return 0
 	}
 	return n
+}
+
+// atLink reports whether a link is next, by its first byte.
+func (r *items) atLink() bool { return len(r.rest) > 0 && r.rest[0]>>5 == cbg.MajTag }
+
+// link reads a link.
+func (r *items) link() cid.Cid {
+	if r.open(cbg.MajTag) == 42 {
+		if raw := r.take(r.open(cbg.MajByteString)); len(raw) > 1 && raw[0] == 0 {
+			c, err := cid.Cast(raw[1:])
+			if err != nil {
+				r.err = fmt.Errorf("%w: %w", errHAMT, err)
+			}
+			return c
+		}
+	}
+	r.failed()
+	return cid.Undef
 }
 
 // take reads n bytes.

@@ -117,6 +117,48 @@ func TestHAMTBroken(t *testing.T) {
 	}
 }
 
+// TestHAMTLinks reads from each node the links that the library reads, and fails at
+// one that is cut anywhere.
+func TestHAMTLinks(t *testing.T) {
+	for _, n := range []uint64{1, 60, 5000} {
+		m, root := accounts(t, n)
+		links := 0
+		for c, b := range m {
+			want, err := hamt.LoadNode(t.Context(), m, c, proof.HAMTOptions()...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := proof.HAMTLinks(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := 0
+			for i := range got {
+				link := cid.Undef
+				if want.Bitfield.Bit(i) == 1 {
+					link = want.Pointers[next].Link
+					next++
+				}
+				if got[i] != link {
+					t.Fatalf("%d keys: place %d links to %s, want %s", n, i, got[i], link)
+				}
+				if link.Defined() {
+					links++
+				}
+			}
+		}
+		if links != len(m)-1 {
+			t.Errorf("%d keys: %d links lead to %d nodes", n, links, len(m)-1)
+		}
+		top := m[root.Tables[chain.TableAccount]]
+		for i := range top {
+			if _, err := proof.HAMTLinks(top[:i]); err == nil || !strings.Contains(err.Error(), "malformed HAMT node") {
+				t.Errorf("%d keys: a node cut at %d: %v", n, i, err)
+			}
+		}
+	}
+}
+
 // FuzzHAMT reads nodes that a stranger wrote, each below another.
 func FuzzHAMT(f *testing.F) {
 	m, root := accounts(f, 200)
@@ -127,6 +169,7 @@ func FuzzHAMT(f *testing.F) {
 		if len(id) == 0 || len(id) > 64 {
 			return
 		}
+		_, _ = proof.HAMTLinks(node) // it does not panic
 		r := *root
 		r.Tables[chain.TableAccount] = proof.LinkOf(node)
 		blocks := memory{proof.LinkOf(node): node}
