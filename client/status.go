@@ -14,6 +14,7 @@ import (
 // ObjectStatus is a record and how what it is of stands.
 type ObjectStatus struct {
 	Object   *files.Object
+	Holds    []*files.Object // of a piece that several contents share: those known here, oldest first
 	Copies   []CopyStatus // each copy of each piece
 	Next     string       // what happens next, and by when
 	Warnings []string     // what will go wrong unless something is done
@@ -26,8 +27,14 @@ func (c *Client) Status(ctx context.Context) ([]ObjectStatus, error) {
 		return nil, err
 	}
 	out := make([]ObjectStatus, len(all))
+	shared := map[uint64][]*files.Object{}
+	for _, o := range all {
+		if o.In != 0 {
+			shared[o.In] = append(shared[o.In], o)
+		}
+	}
 	for i, o := range all {
-		out[i].Object = o
+		out[i].Object, out[i].Holds = o, shared[o.Number]
 	}
 	if c.cfg.Chain == nil {
 		return out, nil

@@ -145,6 +145,13 @@ func (w *world) onePiece(r *client.ManyResult, contents [][]byte) {
 	if members != len(contents) || len(all) != members+1 {
 		w.t.Errorf("%d records, %d of contents", len(all), members)
 	}
+	stands, err := w.client().Status(w.ctx)
+	w.must(err)
+	for _, s := range stands {
+		if want := s.Object.Kind == files.KindBatch; want != (len(s.Holds) == members) || !want && s.Holds != nil {
+			w.t.Errorf("the %s %q holds %d contents", s.Object.Kind, s.Object.Name, len(s.Holds))
+		}
+	}
 	spooled, err := os.ReadDir(filepath.Join(w.home, "spool"))
 	w.must(err)
 	if len(spooled) != 0 {

@@ -53,11 +53,18 @@ type Object struct {
 	Deals       []Deal              `json:"deals"`
 	Problems    []string            `json:"problems,omitempty"`
 	In          string              `json:"in,omitempty"`         // piece CID, if it shares the piece with others
+	Holds       []Held              `json:"holds,omitempty"`      // what shares it, if it is a piece that several share
 	Wanted      uint64              `json:"wanted"`               // copies of all pieces
 	Active      uint64              `json:"active"`               // of them, proven
 	CopyStates  []client.CopyStatus `json:"copyStates,omitempty"` // each copy of each piece, if a node was asked
 	Next        string              `json:"next,omitempty"`       // what happens next, and by when, if a node was asked
 	Warnings    []string            `json:"warnings,omitempty"`   // what will go wrong unless something is done
+}
+
+// Held is a content in a piece that several share.
+type Held struct {
+	RootCID string `json:"rootCid"`
+	Name    string `json:"name"`
 }
 
 // ObjectOf gives a record its JSON form, without its key.
@@ -97,5 +104,8 @@ func ObjectOf(o *files.Object) Object {
 func StatusOf(s *client.ObjectStatus) Object {
 	out := ObjectOf(s.Object)
 	out.CopyStates, out.Next, out.Warnings = s.Copies, s.Next, s.Warnings
+	for _, o := range s.Holds {
+		out.Holds = append(out.Holds, Held{o.Root, o.Name})
+	}
 	return out
 }

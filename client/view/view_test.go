@@ -78,6 +78,8 @@ func forms(t *testing.T) map[string]any {
 		"object": ObjectOf(object()), "channel": ChannelOf(&ch, chain.Testnet), "settling": ChannelOf(&settling, chain.Testnet), "funds": funds,
 		"status": StatusOf(&client.ObjectStatus{Object: &files.Object{Root: "bafy1"}, Copies: []client.CopyStatus{{PieceCID: "baga", State: "bid", Deadline: 70, Left: 1.5}},
 			Next: "waits for miners", Warnings: []string{"soon"}}),
+		"shared piece": StatusOf(&client.ObjectStatus{Object: &files.Object{Root: "bafy3", Kind: files.KindBatch},
+			Holds: []*files.Object{{Root: "bafy1", Name: "a"}, {Root: "bafy2", Name: "b"}}}),
 		"quote without a node": QuoteOf(quote), "quote": QuoteOf(priced),
 		"transfers": []Transfer{TransferOf(transfers[0]), TransferOf(transfers[1]), TransferOf(transfers[2])},
 		"fetch": FetchOf(&client.GetResult{Root: root, Kind: pack.KindFile, Size: 10, Bytes: 12, Chunks: 1, ChunkPrice: chain.Atto(3), Paid: chain.Atto(3), Seconds: 0.5,

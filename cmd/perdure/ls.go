@@ -28,7 +28,8 @@ func newLsCommand(g *globals) *cobra.Command {
 		Long: `List what this home stored. States: waiting (in the batch, not bid for), placing (bids are not on
 chain yet), open (copies are under way), active (every copy is proven), partial (some are,
 the others void), void; imported (another home stored it). Copies that a miner is late with
-and copies that end soon are named on standard error.
+and copies that end soon are named on standard error. A piece in which several small files are
+together is listed with their number and names; each of them is listed, too.
 
 With a root or a name each copy of each piece of it is listed too: its state, why it is not stored
 if it is not, the height until which the state can last, and when it will be stored if its miner
@@ -156,9 +157,32 @@ func writeTable(to io.Writer, all []view.Object) error {
 	fmt.Fprintln(w, "ROOT\tSTATE\tCOPIES\tSIZE\tSTORED\tNAME\tNEXT")
 	for _, o := range all {
 		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", o.RootCID, o.State, o.Active, o.Wanted, humanize.IBytes(o.Size),
-			o.Stored.Format("2006-01-02 15:04"), o.Name, o.Next)
+			o.Stored.Format("2006-01-02 15:04"), title(&o), o.Next)
 	}
 	return w.Flush()
+}
+
+// titleNames is how many contents of a piece that several share are named.
+const titleNames = 3
+
+// title is what people call what was stored: of a piece that several contents share, what
+// those are called.
+func title(o *view.Object) string {
+	switch {
+	case o.Kind != files.KindBatch:
+		return o.Name
+	case len(o.Holds) == 0:
+		return "several in one piece"
+	}
+	names := make([]string, 0, titleNames)
+	for _, held := range o.Holds[:min(len(o.Holds), titleNames)] {
+		names = append(names, cmp.Or(held.Name, held.RootCID))
+	}
+	text := fmt.Sprintf("%d in one piece: %s", len(o.Holds), strings.Join(names, ", "))
+	if more := len(o.Holds) - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // writeCopies shows how copies stand to people.
