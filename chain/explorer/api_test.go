@@ -175,7 +175,7 @@ func TestDeadlines(t *testing.T) {
 	api, _ := serve(t, n)
 	var s chain.Sector
 	n.load(chain.SectorKey(testMiner, 7), &s)
-	calendar := func() Deadline {
+	calendar := func() *Deadline {
 		t.Helper()
 		d := decode[Deadlines](t, api.Handler(), fmt.Sprintf("/v1/miners/t01000/deadlines?deadline=%d", s.Deadline)).Items[0]
 		next := n.store.View().Height() + 1

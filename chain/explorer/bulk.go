@@ -104,6 +104,23 @@ func whole[T any](q *query, f *form, read func(p index.Page, add func(T)) (next 
 	})
 }
 
+// entire answers with a list that one answer has all of: with that or, if the list is
+// asked for as a whole, with its items.
+func entire[T any](q *query, answer any, items []*T) (any, error) {
+	f, err := q.bulk()
+	if err != nil || f == nil {
+		return answer, err
+	}
+	return q.stream(f, q.listName(), export.ColumnsOf(reflect.TypeFor[T]()), func(_ context.Context, add func(any) error) error {
+		for _, v := range items {
+			if err := add(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // listName is what a file with the list is called, but for its form.
 func (q *query) listName() string {
 	return strings.ReplaceAll(strings.TrimPrefix(q.r.URL.Path, "/v1/"), "/", "-")

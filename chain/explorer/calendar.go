@@ -38,7 +38,7 @@ type Calendar struct {
 	Miner string       `json:"miner"`
 	From  chain.Height `json:"from"`
 	To    chain.Height `json:"to"`
-	Items []Window     `json:"items"`
+	Items []*Window    `json:"items"`
 	AsOf
 }
 
@@ -65,17 +65,17 @@ func (a *API) calendar(q *query) (any, error) {
 		if err := c.read(from, to); err != nil {
 			return nil, err
 		}
-		out := &Calendar{q.minerText(m.ID), from, to, []Window{}, at}
+		out := &Calendar{q.minerText(m.ID), from, to, []*Window{}, at}
 		for h := max(uint64(from), uint64(m.PeriodStart)); h <= uint64(to); {
 			d, _ := s.At(uint64(m.PeriodStart), h)
 			w, err := c.window(d)
 			if err != nil {
 				return nil, err
 			}
-			out.Items = append(out.Items, *w)
+			out.Items = append(out.Items, w)
 			h = d.Close
 		}
-		return out, nil
+		return entire(q, out, out.Items)
 	})
 }
 

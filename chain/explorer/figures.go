@@ -12,9 +12,9 @@ func (a *API) figureRoutes() []route {
 		{path: "/v1/accounts", query: paged(), handle: a.accounts, indexed: true},
 		{path: "/v1/accounts/{address}/balances", query: ordered(), handle: a.balances, indexed: true},
 		{path: "/v1/miners/{miner}/rewards", query: spanned(), handle: a.minerRewards, indexed: true, cost: 3},
-		{path: "/v1/miners/{miner}/calendar", query: []string{"from", "to"}, handle: a.calendar, indexed: true, cost: 5},
+		{path: "/v1/miners/{miner}/calendar", query: []string{"from", "to", "format"}, handle: a.calendar, indexed: true, cost: 5},
 		{path: "/v1/miners/{miner}/faults", query: ordered(), handle: a.minerFaults, indexed: true},
-		{path: "/v1/blocks/{height}/votes", handle: a.votes, indexed: true},
+		{path: "/v1/blocks/{height}/votes", query: []string{"format"}, handle: a.votes, indexed: true},
 		{path: "/v1/params/history", query: paged(), handle: a.paramHistory, indexed: true},
 	}
 }

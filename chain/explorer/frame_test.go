@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,11 @@ func TestEncodings(t *testing.T) {
 			if !bytes.Equal(body, plain.Body.Bytes()) {
 				t.Errorf("%q: another body", accept)
 			}
+		}
+	}
+	for path, accept := range map[string]string{"/v1/blocks/2/votes": "application/json", "/v1/market/asks": "text/csv"} { // a list has forms
+		if w := asked(h, "GET", path, "Accept", accept); w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), accept) || !slices.Contains(w.Header().Values("Vary"), "Accept") {
+			t.Errorf("%s as %s: %d, headers %v", path, accept, w.Code, w.Header())
 		}
 	}
 	if w := asked(h, "GET", "/health/livez", "Accept-Encoding", "gzip"); w.Header().Get("Content-Encoding") != "" {

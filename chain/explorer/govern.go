@@ -53,26 +53,37 @@ func (a *API) proposals(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	form, err := q.bulk()
+	if err != nil {
+		return nil, err
+	}
 	return q.fromIndex(func(s *index.Snapshot, at AsOf) (any, error) {
+		read := func(p index.Page, add func(*Proposal)) ([]byte, error) {
+			p.Upward = true
+			return s.Records(index.All(chain.TableProposal), p, func(r *index.Record) (bool, error) {
+				if r.Gone != 0 && state <= 0 {
+					return false, nil
+				}
+				p := new(chain.Proposal)
+				if err := r.Decode(p); err != nil {
+					return false, err
+				}
+				item := q.proposalOf(p)
+				item.Ended, item.Reason = r.Ended, r.Reason
+				add(item)
+				return true, nil
+			})
+		}
+		if form != nil {
+			return whole(q, form, read)
+		}
 		out := &Proposals{Items: []*Proposal{}, Amendable: consensus.Amendable(), AsOf: at}
-		_, err := s.Records(index.All(chain.TableProposal), index.Page{Limit: maxProposals, Upward: true}, func(r *index.Record) (bool, error) {
-			if r.Gone != 0 && state <= 0 {
-				return false, nil
-			}
-			p := new(chain.Proposal)
-			if err := r.Decode(p); err != nil {
-				return false, err
-			}
-			item := q.proposalOf(p)
-			item.Ended, item.Reason = r.Ended, r.Reason
-			out.Items = append(out.Items, item)
-			return true, nil
-		})
+		_, err := read(index.Page{Limit: maxProposals}, func(p *Proposal) { out.Items = append(out.Items, p) })
 		return out, err
 	})
 }
 
-// maxProposals is the most proposals that one answer lists.
+// maxProposals is the most proposals that one answer as JSON lists.
 const maxProposals = 1000
 
 func (n names) proposalOf(p *chain.Proposal) *Proposal {

@@ -48,27 +48,25 @@ func (q *query) waiting() (*waiting, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.waiting == nil || h.waiting.indexed != s.Height {
-		found, err := q.findWaiting(s)
+		orders, next, err := q.findWaiting(s, index.Page{Limit: maxWaiting})
 		if err != nil {
 			return nil, err
 		}
-		h.waiting = found
+		h.waiting = &waiting{s.Height, orders, next == nil}
 	}
 	return h.waiting, nil
 }
 
-func (q *query) findWaiting(s *index.Snapshot) (*waiting, error) {
-	out := &waiting{indexed: s.Height}
-	list := index.Orders(index.OrderFilter{State: index.OrderWaiting})
-	next, err := s.Records(list, index.Page{Limit: maxWaiting}, func(r *index.Record) (bool, error) {
+// findWaiting is a page of them, the newest first.
+func (q *query) findWaiting(s *index.Snapshot, p index.Page) (orders []*chain.Order, next []byte, err error) {
+	next, err = s.Records(index.Orders(index.OrderFilter{State: index.OrderWaiting}), p, func(r *index.Record) (bool, error) {
 		o := new(chain.Order)
 		ok, err := q.load(r.Key, o) // the book is of the state, which may be another than the index has seen
 		if err != nil || !ok || o.State != chain.OrderWaiting {
 			return false, err
 		}
-		out.orders = append(out.orders, o)
+		orders = append(orders, o)
 		return true, nil
 	})
-	out.all = next == nil
-	return out, err
+	return orders, next, err
 }

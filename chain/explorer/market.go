@@ -41,12 +41,12 @@ const maxDepth = 500
 func (a *API) marketRoutes() []route {
 	return []route{
 		{path: "/v1/market/book", query: []string{"depth"}, handle: a.book, indexed: true},
-		{path: "/v1/market/asks", query: []string{"piece_size", "duration", "collateral", "max_price", "region", "limit", "cursor"}, handle: a.asks, indexed: true, cost: 2},
-		{path: "/v1/market/bids", query: []string{"price", "state", "limit", "cursor"}, handle: a.bids, indexed: true, cost: 2},
+		{path: "/v1/market/asks", query: []string{"piece_size", "duration", "collateral", "max_price", "region", "limit", "cursor", "format"}, handle: a.asks, indexed: true, cost: 2},
+		{path: "/v1/market/bids", query: []string{"price", "state", "limit", "cursor", "format"}, handle: a.bids, indexed: true, cost: 2},
 		{path: "/v1/market/trades", query: ordered(), handle: a.trades, indexed: true},
 		{path: "/v1/market/ticker", handle: a.ticker, indexed: true, cost: 2},
 		{path: "/v1/market/candles", query: spanned(), handle: a.candles, indexed: true, cost: 2},
-		{path: "/v1/market/prices", query: []string{"days"}, handle: a.prices, indexed: true, cost: 5},
+		{path: "/v1/market/prices", query: []string{"days", "format"}, handle: a.prices, indexed: true, cost: 5},
 	}
 }
 
@@ -259,8 +259,8 @@ type ClassPrice struct {
 
 // ClassPrices are the prices of all classes that were traded.
 type ClassPrices struct {
-	Days  int          `json:"days"`
-	Items []ClassPrice `json:"items"` // by size, then by duration
+	Days  int           `json:"days"`
+	Items []*ClassPrice `json:"items"` // by size, then by duration
 	AsOf
 }
 
@@ -289,14 +289,14 @@ func (a *API) prices(q *query) (any, error) {
 	if err := sumClasses(snap, today, now+1, sums); err != nil {
 		return nil, err
 	}
-	out := &ClassPrices{Days: days, Items: []ClassPrice{}, AsOf: q.asOf()}
+	out := &ClassPrices{Days: days, Items: []*ClassPrice{}, AsOf: q.asOf()}
 	for of, c := range sums {
-		out.Items = append(out.Items, ClassPrice{1 << of.SizeLog, 1 << of.DurationLog, figuresOf(&c)})
+		out.Items = append(out.Items, &ClassPrice{1 << of.SizeLog, 1 << of.DurationLog, figuresOf(&c)})
 	}
-	slices.SortFunc(out.Items, func(a, b ClassPrice) int {
+	slices.SortFunc(out.Items, func(a, b *ClassPrice) int {
 		return cmp.Or(cmp.Compare(a.Size, b.Size), cmp.Compare(a.Duration, b.Duration))
 	})
-	return out, nil
+	return entire(q, out, out.Items)
 }
 
 // daysOver remembers the sums of days that are over: no block adds to them.

@@ -105,7 +105,7 @@ func (a *API) minerRoutes() []route {
 	return []route{
 		{path: "/v1/miners", query: paged("owner", "worker", "sortField", "sortDesc"), handle: a.miners, indexed: true},
 		{path: "/v1/miners/{miner}", query: proofQuery(), handle: a.miner, indexed: true},
-		{path: "/v1/miners/{miner}/deadlines", query: []string{"deadline"}, handle: a.deadlines, indexed: true, cost: 5},
+		{path: "/v1/miners/{miner}/deadlines", query: []string{"deadline", "format"}, handle: a.deadlines, indexed: true, cost: 5},
 	}
 }
 
@@ -233,12 +233,12 @@ type Partition struct {
 
 // Deadlines is a miner's calendar.
 type Deadlines struct {
-	Miner       string     `json:"miner"`
-	PeriodStart uint64     `json:"periodStart"`
-	Period      uint64     `json:"period"` // blocks
-	Window      uint64     `json:"window"` // blocks
-	Listed      bool       `json:"listed"` // false: too many partitions to list, ask for one deadline
-	Items       []Deadline `json:"items"`
+	Miner       string      `json:"miner"`
+	PeriodStart uint64      `json:"periodStart"`
+	Period      uint64      `json:"period"` // blocks
+	Window      uint64      `json:"window"` // blocks
+	Listed      bool        `json:"listed"` // false: too many partitions to list, ask for one deadline
+	Items       []*Deadline `json:"items"`
 	AsOf
 }
 
@@ -252,7 +252,7 @@ func (a *API) deadlines(q *query) (any, error) {
 	}
 	s := q.params().Schedule()
 	out := &Deadlines{Miner: q.minerText(m.ID), PeriodStart: uint64(m.PeriodStart), Period: s.Period(), Window: s.Window,
-		Items: []Deadline{}, AsOf: q.asOf()}
+		Items: []*Deadline{}, AsOf: q.asOf()}
 	first, end := uint64(0), s.Deadlines
 	if q.given("deadline") {
 		first, err = strconv.ParseUint(q.values.Get("deadline"), 10, 32)
@@ -271,9 +271,9 @@ func (a *API) deadlines(q *query) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Items = append(out.Items, *d)
+		out.Items = append(out.Items, d)
 	}
-	return out, nil
+	return entire(q, out, out.Items)
 }
 
 // deadlineOf is the present or next opening of a deadline.

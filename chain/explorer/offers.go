@@ -34,9 +34,9 @@ func (a *API) asks(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.offers(false, func(after chain.Place, most int) *orderbook.Found {
+	return q.offers(&bookSide{false, func(after chain.Place, most int) *orderbook.Found {
 		return q.view.Book().Offers(w, after, most, maxLook)
-	}, func(o *chain.Order) bool { return o.Ask != nil && w.Suits(o) })
+	}, func(o *chain.Order) bool { return o.Ask != nil && w.Suits(o) }})
 }
 
 // bids lists the bids that pay a price.
@@ -49,9 +49,9 @@ func (a *API) bids(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.offers(true, func(after chain.Place, most int) *orderbook.Found {
+	return q.offers(&bookSide{true, func(after chain.Place, most int) *orderbook.Found {
 		return q.view.Book().Wishes(price, state == 1, after, most)
-	}, func(o *chain.Order) bool { return o.Bid != nil && !o.Bid.MaxPrice.Less(price) })
+	}, func(o *chain.Order) bool { return o.Bid != nil && !o.Bid.MaxPrice.Less(price) }})
 }
 
 // wanted reads what an ask has to suit.
@@ -98,49 +98,93 @@ func (q *query) amount(name string) (chain.Amount, error) {
 	return n, nil
 }
 
-// offers answers with a page of what the book has and of what waits to enter it.
-func (q *query) offers(bids bool, find func(chain.Place, int) *orderbook.Found, suits func(*chain.Order) bool) (any, error) {
+// bookSide is a side of the book, as far as it is asked for.
+type bookSide struct {
+	bids  bool
+	find  func(after chain.Place, most int) *orderbook.Found // in the book
+	suits func(*chain.Order) bool                            // of those that wait
+}
+
+// offers answers with a page of what the book has and of what waits to enter it, or
+// with all of both.
+func (q *query) offers(of *bookSide) (any, error) {
 	if err := q.ready(); err != nil {
 		return nil, err
+	}
+	if form, err := q.bulk(); err != nil || form != nil {
+		if err != nil {
+			return nil, err
+		}
+		return q.allOffers(form, of)
 	}
 	p, err := q.page()
 	if err != nil {
 		return nil, err
 	}
-	var after chain.Place
-	if p.After != nil && chain.Decode(p.After, &after) != nil {
-		return nil, index.ErrPlace
-	}
-	found := find(after, p.Limit)
-	orders := found.Orders
 	waiting, err := q.waiting()
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range waiting.orders {
+	orders, next, err := of.page(p, waiting.orders)
+	if err != nil {
+		return nil, err
+	}
+	out := &Offers{Items: []*Order{}, Next: q.cursor(next), Cut: !waiting.all || next != nil && len(orders) < p.Limit, AsOf: q.present}
+	for _, o := range orders {
+		out.Items = append(out.Items, q.orderOf(o, new(index.Record)))
+	}
+	return out, nil
+}
+
+// allOffers answers with a side as a whole. The book is that of the state, which does
+// not change; what waits is of the last blocks and is held as it is now.
+func (q *query) allOffers(f *form, of *bookSide) (any, error) {
+	s, err := q.indexed()
+	if err != nil {
+		return nil, err
+	}
+	var waiting []*chain.Order
+	err = through(q.context(), index.Page{Limit: bulkPage}, func(p index.Page) ([]byte, error) {
+		more, next, err := q.findWaiting(s, p)
+		waiting = append(waiting, more...)
+		return next, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return whole(q, f, func(p index.Page, add func(*Order)) ([]byte, error) {
+		orders, next, err := of.page(p, waiting)
+		for _, o := range orders {
+			add(q.orderOf(o, new(index.Record)))
+		}
+		return next, err
+	})
+}
+
+// page is a page of the orders that suit, the best first, some that wait among them.
+func (of *bookSide) page(p index.Page, waiting []*chain.Order) (orders []*chain.Order, next []byte, err error) {
+	var after chain.Place
+	if p.After != nil && chain.Decode(p.After, &after) != nil {
+		return nil, nil, index.ErrPlace
+	}
+	found := of.find(after, p.Limit)
+	orders = found.Orders
+	for _, o := range waiting {
 		at := orderbook.PlaceOf(o)
-		beyond := found.More && orderbook.ComparePlaces(bids, at, found.Last) > 0
-		if suits(o) && !beyond && (after.ID == 0 || orderbook.ComparePlaces(bids, at, after) > 0) {
+		beyond := found.More && orderbook.ComparePlaces(of.bids, at, found.Last) > 0
+		if of.suits(o) && !beyond && (after.ID == 0 || orderbook.ComparePlaces(of.bids, at, after) > 0) {
 			orders = append(orders, o)
 		}
 	}
 	slices.SortFunc(orders, func(a, b *chain.Order) int {
-		return orderbook.ComparePlaces(bids, orderbook.PlaceOf(a), orderbook.PlaceOf(b))
+		return orderbook.ComparePlaces(of.bids, orderbook.PlaceOf(a), orderbook.PlaceOf(b))
 	})
 	if len(orders) > p.Limit {
 		orders = orders[:p.Limit]
 		found.More, found.Last = true, orderbook.PlaceOf(orders[p.Limit-1])
 	}
-	out := &Offers{Items: []*Order{}, Cut: !waiting.all || found.More && len(orders) < p.Limit, AsOf: q.present}
-	for _, o := range orders {
-		out.Items = append(out.Items, q.orderOf(o, new(index.Record)))
-	}
 	if found.More {
-		last, err := chain.Encode(&found.Last)
-		if err != nil {
-			return nil, err
-		}
-		out.Next = q.cursor(last)
+		next, err = chain.Encode(&found.Last)
 	}
-	return out, nil
+	return orders, next, err
 }

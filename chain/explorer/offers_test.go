@@ -1,8 +1,10 @@
 package explorer
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/filecoin-project/go-state-types/abi"
@@ -31,11 +33,7 @@ func TestOffers(t *testing.T) {
 		for next := ""; ; {
 			p := decode[Offers](t, api.Handler(), path+"&limit=1"+next)
 			for _, o := range p.Items {
-				if o.Ask != nil {
-					prices = append(prices, o.Ask.Price.Human())
-				} else {
-					prices = append(prices, o.Bid.MaxPrice.Human())
-				}
+				prices = append(prices, priceOf(o))
 			}
 			if p.Next == "" {
 				return prices
@@ -45,6 +43,20 @@ func TestOffers(t *testing.T) {
 			}
 			next = "&cursor=" + p.Next
 		}
+	}
+	// whole does so with the list as lines.
+	whole := func(path string) (prices []string) {
+		t.Helper()
+		code, body := get(t, api.Handler(), path+"&format=ndjson")
+		if code != http.StatusOK {
+			t.Fatalf("%s as a whole: %d %s", path, code, body)
+		}
+		for line := range strings.Lines(body) {
+			o := new(Order)
+			must(t, json.Unmarshal([]byte(line), o))
+			prices = append(prices, priceOf(o))
+		}
+		return prices
 	}
 	check := func(state string) {
 		t.Helper()
@@ -68,6 +80,9 @@ func TestOffers(t *testing.T) {
 			if got := listed("/v1/market/" + path); !slices.Equal(got, want) {
 				t.Errorf("%s: %v, want %v", path, got, want)
 			}
+			if got := whole("/v1/market/" + path); !slices.Equal(got, want) {
+				t.Errorf("%s as a whole: %v, want %v", path, got, want)
+			}
 		}
 		if first := decode[Offers](t, api.Handler(), "/v1/market/asks").Items[0]; first.State != state {
 			t.Errorf("the best ask is %s, want %s", first.State, state)
@@ -81,6 +96,14 @@ func TestOffers(t *testing.T) {
 	if code, _ := get(t, api.Handler(), "/v1/market/asks?cursor="+decode[Offers](t, api.Handler(), "/v1/market/bids?limit=1").Next); code != http.StatusBadRequest {
 		t.Errorf("a cursor of another list: %d", code)
 	}
+}
+
+// priceOf is the price of either side.
+func priceOf(o *Order) string {
+	if o.Ask != nil {
+		return o.Ask.Price.Human()
+	}
+	return o.Bid.MaxPrice.Human()
 }
 
 const (

@@ -75,6 +75,13 @@ func TestOpenAPIRoutes(t *testing.T) {
 			if !slices.Equal(want, names) {
 				t.Errorf("%s takes %v, the document says %v", name, names, want)
 			}
+			for _, f := range forms {
+				content, _, _ := strings.Cut(f.content, ";")
+				good := op.Responses.Value("200")
+				if has := good != nil && good.Value.Content[content] != nil; has != slices.Contains(names, "format") {
+					t.Errorf("%s answers as %s in the document: %v", name, content, has)
+				}
+			}
 		}
 	}
 	for name := range served {

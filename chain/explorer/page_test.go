@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -331,15 +332,49 @@ func TestPageErrors(t *testing.T) {
 		}
 		inspect(t, path, w.Body.String())
 	}
-	w := fetch(h, "/nothing", "Accept", "application/json")
-	if w.Code != 404 || w.Header().Get("Content-Type") != "application/problem+json" {
-		t.Errorf("a program gets %d %s for an unknown path", w.Code, w.Header().Get("Content-Type"))
-	}
 	r := httptest.NewRequest(http.MethodPost, "/deals", nil)
 	r.Header.Set("Accept", "text/html")
-	w = httptest.NewRecorder()
+	w := httptest.NewRecorder()
 	if h.ServeHTTP(w, r); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
 		t.Errorf("POST: %d, allowed %q", w.Code, w.Header().Get("Allow"))
+	}
+}
+
+// TestUnknownPaths asks for what is nowhere: browsers get a page that leads home,
+// programs a problem as JSON, and what comes in between is told that it depends.
+func TestUnknownPaths(t *testing.T) {
+	api := explorer.Populated(t)
+	h := pages(t, api, api)
+	const browser, asHTML, asProblem = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8", "application/problem+json"
+	for _, path := range []string{"/nosuch", "/no/such/path", "/deal/", "/deals/1", "/static/", "/favicon.ico", "/%3Cscript%3E", "/nosuch?q=1&api=x"} {
+		for accept, content := range map[string]string{browser: asHTML, "application/xhtml+xml": asHTML, "": asProblem, "*/*": asProblem, "application/json": asProblem, "text/csv": asProblem} {
+			answers := map[string]*httptest.ResponseRecorder{}
+			for _, method := range []string{http.MethodGet, http.MethodHead} {
+				r := httptest.NewRequest(method, path, nil)
+				r.Header.Set("Accept", accept)
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if w.Code != http.StatusNotFound || w.Header().Get("Content-Type") != content || !slices.Contains(w.Header().Values("Vary"), "Accept") {
+					t.Errorf("%s %s as %q: %d %v, want 404 as %s", method, path, accept, w.Code, w.Header(), content)
+				}
+				answers[method] = w
+			}
+			body := answers[http.MethodGet].Body
+			if n := answers[http.MethodHead].Body.Len(); n != 0 {
+				t.Errorf("HEAD %s as %q: %d bytes", path, accept, n)
+			}
+			if content == asHTML {
+				s := inspect(t, path, body.String())
+				if !slices.Contains(s.links, "/") || !strings.Contains(s.text, "There is no page at this address") || !strings.Contains(s.text, "Perdure") {
+					t.Errorf("%s: links %q, says\n%s", path, s.links, s.text)
+				}
+				continue
+			}
+			var p explorer.Problem
+			if err := json.Unmarshal(body.Bytes(), &p); err != nil || p.Status != http.StatusNotFound || p.Title != "Not Found" || p.Type != "about:blank" {
+				t.Errorf("%s as %q: %v\n%s", path, accept, err, body)
+			}
+		}
 	}
 }
 

@@ -80,6 +80,9 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
 		return
 	}
 	defer q.close()
+	if of.isList() { // its form is chosen by Accept, too
+		w.Header().Add("Vary", "Accept")
+	}
 	tag := ""
 	if of.method == "" && !of.streams(r) {
 		tag = q.tag()

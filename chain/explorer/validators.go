@@ -20,13 +20,13 @@ type Validator struct {
 type Validators struct {
 	Next  chain.Height `json:"next"`  // height of that block
 	Votes uint64       `json:"votes"` // of all
-	Items []Validator  `json:"items"` // in the order of draws
+	Items []*Validator `json:"items"` // in the order of draws
 	AsOf
 }
 
 func (a *API) validatorRoutes() []route {
 	return []route{
-		{path: "/v1/validators", query: []string{"height"}, handle: a.validators, indexed: true},
+		{path: "/v1/validators", query: []string{"height", "format"}, handle: a.validators, indexed: true},
 		{path: "/v1/validators/{address}", handle: a.validator, indexed: true, cost: 3},
 	}
 }
@@ -60,10 +60,10 @@ func (a *API) validators(q *query) (any, error) {
 		if set == nil {
 			return nil, notFound("the index does not know who votes at height %d", h)
 		}
-		out := &Validators{Next: h, Votes: votesOf(set), Items: []Validator{}, AsOf: at}
+		out := &Validators{Next: h, Votes: votesOf(set), Items: []*Validator{}, AsOf: at}
 		for i := range set.Validators {
-			out.Items = append(out.Items, *q.validatorOf(&set.Validators[i]))
+			out.Items = append(out.Items, q.validatorOf(&set.Validators[i]))
 		}
-		return out, nil
+		return entire(q, out, out.Items)
 	})
 }

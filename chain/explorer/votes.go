@@ -22,7 +22,7 @@ type BlockVotes struct {
 	Round    uint64       `json:"round"`    // that decided, from 0
 	VotesFor uint64       `json:"votesFor"` // of Votes
 	Votes    uint64       `json:"votes"`    // of all
-	Items    []Vote       `json:"items"`    // in the order of the vote set
+	Items    []*Vote      `json:"items"`    // in the order of the vote set
 	AsOf
 }
 
@@ -44,16 +44,16 @@ func (a *API) votes(q *query) (any, error) {
 		return nil, notFound("the votes on block %d are not known: the next block brings them", b.Height)
 	}
 	q.settle(b.Height, b.Time)
-	out := &BlockVotes{Block: b.Height, Round: v.Round, Items: []Vote{}, AsOf: q.asOf()}
+	out := &BlockVotes{Block: b.Height, Round: v.Round, Items: []*Vote{}, AsOf: q.asOf()}
 	for i := range set.Validators {
 		of, did := &set.Validators[i], v.Of(i)
-		out.Items = append(out.Items, Vote{hexText(consensus.ConsensusAddress(of.PubKey)), of.Power, q.minerOrNone(of.Miner), did.String()})
+		out.Items = append(out.Items, &Vote{hexText(consensus.ConsensusAddress(of.PubKey)), of.Power, q.minerOrNone(of.Miner), did.String()})
 		out.Votes += of.Power
 		if did == index.VoteFor {
 			out.VotesFor += of.Power
 		}
 	}
-	return out, nil
+	return entire(q, out, out.Items)
 }
 
 // minerOrNone writes a miner; 0, that of a genesis validator, is empty.

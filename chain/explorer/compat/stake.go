@@ -75,7 +75,7 @@ type cosmosStakers struct {
 
 const bonded = "BOND_STATUS_BONDED"
 
-func stakerOf(one explorer.Validator) (cosmosStaker, error) {
+func stakerOf(one *explorer.Validator) (cosmosStaker, error) {
 	key, err := keyOf(one.ConsensusKey)
 	operator := one.Miner
 	if operator == "" {

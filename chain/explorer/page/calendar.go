@@ -27,8 +27,7 @@ func (v *visit) windowGrid(path, m string) (*grid, error) {
 	}
 	out := &grid{Caption: "Windows by proving period and deadline", Legend: windowLegend}
 	rows := map[uint64]int{}
-	for i := range c.Items {
-		w := &c.Items[i]
+	for _, w := range c.Items {
 		row, known := rows[w.Period]
 		if !known {
 			row = len(out.Rows)

@@ -187,10 +187,10 @@ func market(v *visit) (*document, error) {
 		{Note: pricesAre, Tiles: v.marketTiles(t)}, *prices,
 		{Title: "Order book", Chart: v.depth(b), Tables: []table{*v.levelTable("Bids, the highest first", "No bids.", b.Bids), *v.levelTable("Asks, the lowest first", "No asks.", b.Asks)},
 			Links: []anchor{{"Orders one by one", "/orders"}}},
-		{Title: "Best asks", Table: v.orderTable("Best asks", asks.Items)},
-		{Title: "Best bids", Table: v.orderTable("Best bids", bids.Items)},
+		{Title: "Best asks", Table: v.orderTable("Best asks", asks.Items), Links: []anchor{asCSV("/v1/market/asks")}},
+		{Title: "Best bids", Table: v.orderTable("Best bids", bids.Items), Links: []anchor{asCSV("/v1/market/bids")}},
 		{Title: "Deals made", Table: v.tradeTable(trades.Items), Links: append(v.pager(trades.Next, "interval", v.param("interval")), asCSV("/v1/market/trades"))},
-		{Title: "Prices by size and duration", Table: v.classTable(classes)},
+		{Title: "Prices by size and duration", Table: v.classTable(classes), Links: []anchor{asCSV("/v1/market/prices")}},
 	}}, nil
 }
 

@@ -57,7 +57,7 @@ func minerPage(v *visit) (*document, error) {
 		return nil, err
 	}
 	d := &document{Kicker: "Miner", Title: m.Miner.Miner, Live: "miner:" + m.Miner.Miner, Claim: v.minerClaim(path, m.Height), Sections: []section{
-		{Tiles: v.minerTiles(m.Miner, total.PowerBytes)}, v.calendar(days, windows), *earned, v.minerFacts(m.Miner)}}
+		{Tiles: v.minerTiles(m.Miner, total.PowerBytes)}, v.calendar(path, days, windows), *earned, v.minerFacts(m.Miner)}}
 	lists, err := v.minerLists(m.Miner.Miner)
 	if err != nil {
 		return nil, err
@@ -200,18 +200,22 @@ func rest(next, label, path string, query ...string) []anchor {
 	return []anchor{{label, at(path, query...)}, csv}
 }
 
-// calendar shows a miner's deadlines: each is open now or opens next.
-func (v *visit) calendar(c *explorer.Deadlines, windows *grid) section {
+// calendar shows the deadlines of a miner, which has a path in the API: each is open
+// now or opens next.
+func (v *visit) calendar(path string, c *explorer.Deadlines, windows *grid) section {
 	s := section{Title: "Deadlines", Note: fmt.Sprintf("Each sector is proven once in about %s, in a window of about %s.",
 		span(v.lasting(c.Period)), span(v.lasting(c.Window)))}
 	s.Grid = windows
 	s.Table = newTable("Deadlines as they are open now or open next", "No deadlines.", "Deadline", "State", "Opens", "Closes", ">Sectors", "Partitions", "Proven last")
-	for i := range c.Items {
-		d := &c.Items[i]
+	for _, d := range c.Items {
 		state, tone := windowState(d, c.Listed)
 		partitions, last := v.partitions(d)
 		s.Table.row([]value{number(d.Deadline)}, []value{{Kind: "badge", Text: state, Tone: tone}}, v.heightAt(d.Opens), v.heightAt(d.Closes),
 			only(number(d.Sectors)), partitions, last)
+	}
+	s.Links = []anchor{asCSV(path + "/deadlines").named("Deadlines as CSV")}
+	if windows != nil {
+		s.Links = append(s.Links, asCSV(path+"/calendar").named("Windows as CSV"))
 	}
 	if v.param("deadline") != "" {
 		s.Grid, s.Links = nil, []anchor{{"All deadlines", minerPath(c.Miner)}}

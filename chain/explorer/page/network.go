@@ -56,7 +56,8 @@ func params(v *visit) (*document, error) {
 		sizes = append(sizes, bytesOf(n))
 	}
 	t.row(only(text("sectorSizes")), sizes, only(yes(false)))
-	return &document{Title: "Parameters", Claim: claimOf("/v1/params", "params", chain.GlobalKey(), p.Height), Sections: []section{{Title: "Proposals", Table: v.proposalTable(all.Items)}, {Title: "In force", Table: t}, *past}}, nil
+	return &document{Title: "Parameters", Claim: claimOf("/v1/params", "params", chain.GlobalKey(), p.Height), Sections: []section{
+		{Title: "Proposals", Table: v.proposalTable(all.Items), Links: []anchor{asCSV("/v1/proposals", "state", "all")}}, {Title: "In force", Table: t}, *past}}, nil
 }
 
 // amendments is the history of parameters and rules.

@@ -52,6 +52,7 @@ func New(s Source, others http.Handler) (http.Handler, error) {
 	guarded := s.Guard("page", http.HandlerFunc(p.dispatch), p.refuse)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := p.mux.Handler(r); pattern == "" && !wantsHTML(r) {
+			w.Header().Add("Vary", "Accept") // browsers get a page
 			others.ServeHTTP(w, r)
 			return
 		}

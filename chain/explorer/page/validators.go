@@ -33,7 +33,8 @@ func validators(v *visit) (*document, error) {
 	}
 	return &document{Title: "Validators", Sections: []section{{
 		Form: &form{Action: "/validators", Fields: []field{{Name: "height", Label: "Of block", Value: height, Hint: group(uint64(v.tip) + 1)}}, Submit: "Show"},
-		Note: fmt.Sprintf("%s votes on block %s. Votes follow proven storage.", group(all.Votes), group(uint64(all.Next))), Table: t}}}, nil
+		Note: fmt.Sprintf("%s votes on block %s. Votes follow proven storage.", group(all.Votes), group(uint64(all.Next))), Table: t,
+		Links: []anchor{asCSV("/v1/validators", "height", height)}}}}, nil
 }
 
 // validatorPage is one validator and what it did of late.
@@ -82,8 +83,7 @@ func (v *visit) votes(height string) (*section, error) {
 		return nil, err
 	}
 	t := newTable("Votes on the block, as the next one brought them", "Nobody voted.", "Validator", "Vote", ">Votes", ">Share", "Stands for")
-	for i := range b.Items {
-		one := &b.Items[i]
+	for _, one := range b.Items {
 		tone := map[string]string{"for": "good", "absent": "bad"}[one.Vote]
 		t.row(only(validatorOf(one.Address)), only(value{Kind: "badge", Text: one.Vote, Tone: tone}), only(number(one.Votes)), only(text(share(one.Votes, b.Votes))), standsFor(one.Miner))
 	}
@@ -91,5 +91,5 @@ func (v *visit) votes(height string) (*section, error) {
 	if b.Round > 0 {
 		note += fmt.Sprintf(", in round %d", b.Round)
 	}
-	return &section{Title: "Votes", Note: note + ".", Table: t}, nil
+	return &section{Title: "Votes", Note: note + ".", Table: t, Links: []anchor{asCSV("/v1/blocks/" + height + "/votes").named("The votes as CSV")}}, nil
 }
