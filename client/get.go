@@ -15,6 +15,7 @@ import (
 	"github.com/perdure/perdure/client/fetch"
 	"github.com/perdure/perdure/client/pack"
 	"github.com/perdure/perdure/retrieval/buyer"
+	"github.com/perdure/perdure/retrieval/dag"
 )
 
 // DefaultChunkPrice is the most attoPDR that a Get pays for a chunk of up to 256
@@ -166,6 +167,11 @@ func (c *Client) Get(ctx context.Context, root cid.Cid, dest string, o GetOption
 func (c *Client) get(ctx context.Context, r *GetResult, dest string, o GetOptions) error {
 	if err := o.Check(r.Root); err != nil {
 		return err
+	}
+	if !isPiece(r.Root) {
+		if err := dag.Check(r.Root); err != nil {
+			return err
+		}
 	}
 	if err := c.canGet(ctx, o.FreeOnly); err != nil {
 		return err

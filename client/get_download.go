@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"strings"
 	"time"
@@ -26,11 +27,12 @@ func (g *getting) downloadPiece(ctx context.Context) (*keptPiece, error) {
 	}
 	errs := []error{ErrNotStored}
 	for _, url := range g.c.cfg.Gateways {
-		size, err := g.download(ctx, strings.TrimRight(url, "/")+"/piece/"+g.r.Root.String(), file)
+		url = strings.TrimRight(url, "/")
+		size, err := g.download(ctx, url+"/piece/"+g.r.Root.String(), file)
 		if err == nil {
 			return &keptPiece{file: file, size: size}, nil
 		}
-		errs = append(errs, err)
+		errs = append(errs, fmt.Errorf("gateway %s: %w", url, err))
 		if ctx.Err() != nil {
 			break
 		}
@@ -55,7 +57,7 @@ func (g *getting) download(ctx context.Context, url string, file *os.File) (uint
 		return 0, err
 	}
 	if !got.CID.Equals(g.r.Root) {
-		return 0, errors.Join(fmt.Errorf("%s: what came is piece %s", url, got.CID), file.Truncate(0))
+		return 0, errors.Join(fmt.Errorf("what came is piece %s", got.CID), file.Truncate(0))
 	}
 	return got.PayloadSize, nil
 }
@@ -75,6 +77,10 @@ func (g *getting) receive(ctx context.Context, url string, file *os.File, have i
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
+		var at *neturl.Error
+		if errors.As(err, &at) { // which names all of the URL
+			err = at.Err
+		}
 		return err
 	}
 	defer resp.Body.Close()
@@ -88,7 +94,7 @@ func (g *getting) receive(ctx context.Context, url string, file *os.File, have i
 			return err
 		}
 	default:
-		return fmt.Errorf("%s: %s", url, resp.Status)
+		return errors.New(resp.Status)
 	}
 	if _, err := file.Seek(have, io.SeekStart); err != nil {
 		return err
@@ -96,10 +102,7 @@ func (g *getting) receive(ctx context.Context, url string, file *os.File, have i
 	most := int64(piece.MaxPayload(piece.MaxPadded)) - have
 	n, err := io.Copy(file, io.LimitReader(&lively{resp.Body, stalled}, most))
 	g.r.Bytes += uint64(n)
-	if err != nil {
-		return fmt.Errorf("%s: %w", url, err)
-	}
-	return nil
+	return err
 }
 
 // lively puts off the end of a download with every byte that comes.

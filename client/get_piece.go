@@ -97,7 +97,7 @@ func (g *getting) fetchPiece(ctx context.Context, d *chain.Deal) (*keptPiece, er
 			g.clerk.over(stats)
 		}
 		if err != nil {
-			return err
+			return g.plain(err)
 		}
 		kept.size = size()
 		return g.checkPiece(file, stats)

@@ -68,7 +68,7 @@ func (g *getting) pullFile(ctx context.Context, store *fetch.Store, root cid.Cid
 	return g.persist(ctx, func() error {
 		_, err := g.transfer.File(ctx, buyer.File{Root: root, Offset: offset, Length: length, To: region,
 			Start: region.Start, Has: region.Has, Nodes: store.Get, Node: store.Put})
-		return err
+		return g.plain(err)
 	})
 }
 
@@ -79,9 +79,18 @@ func (g *getting) pullBlock(ctx context.Context, c cid.Cid) error {
 	}
 	block, err := g.transfer.Get(ctx, c)
 	if err != nil {
-		return err
+		return g.plain(err)
 	}
 	return g.store.Put(c, block)
+}
+
+// plain is an error of a fetch without the name of what is fetched, if that is the root
+// or the target: whoever asked for these names them.
+func (g *getting) plain(err error) error {
+	if of, ok := err.(*buyer.FetchError); ok && (of.CID.Equals(g.r.Root) || of.CID.Equals(g.r.Target)) {
+		return of.Err
+	}
+	return err
 }
 
 // pullTree fetches a directory with all below it.

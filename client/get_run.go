@@ -74,6 +74,9 @@ func (g *getting) lock(dest string) (unlock func() error, err error) {
 	}
 	for _, name := range names {
 		l, err := files.TakeLock(g.c.records.FetchPath(name) + ".lock")
+		if errors.Is(err, files.ErrLocked) {
+			err = fmt.Errorf("what was fetched of it, or what it is written to, is %w", files.ErrLocked)
+		}
 		if err != nil {
 			return nil, errors.Join(err, unlock())
 		}
@@ -165,7 +168,7 @@ func (g *getting) fetch(ctx context.Context, dest string) error {
 	case g.o.CAR:
 		return g.writeCAR(ctx, dest)
 	case g.contentKind() != pack.KindFile && g.o.Range != nil:
-		return fmt.Errorf("%s is a directory: only a file has a range", g.r.Target)
+		return errors.New("it is a directory: only a file has a range")
 	case g.contentKind() != pack.KindFile:
 		return g.writeDirectory(ctx, dest)
 	case g.o.Range != nil || g.o.To != nil:
@@ -203,7 +206,7 @@ func (g *getting) resolve(ctx context.Context) error {
 		return err
 	}
 	if g.kind, err = dag.KindOf(ctx, get, g.r.Target); err == nil && g.kind != dag.KindFile && g.kind != dag.KindDirectory {
-		err = fmt.Errorf("%s is a %s, neither a file nor a directory", g.r.Target, g.kind)
+		err = fmt.Errorf("it is a %s, neither a file nor a directory", g.kind)
 	}
 	return err
 }

@@ -29,7 +29,7 @@ func (g *getting) free(dest string) error {
 	kind := pack.Kind("") // not known yet
 	switch {
 	case g.own != nil && len(g.o.Path) > 0 && g.own.Kind == string(pack.KindFile):
-		return fmt.Errorf("%s is a file: there is nothing below it", g.r.Root)
+		return errors.New("the root is a file: there is nothing below it")
 	case g.o.CAR || g.o.Range != nil:
 		kind = pack.KindFile
 	case g.own != nil && len(g.o.Path) == 0:
@@ -80,15 +80,19 @@ func (g *getting) beside(ctx context.Context, store *fetch.Store, pull, use func
 	if err != nil {
 		cancel()
 	}
-	return errors.Join(err, notTwice(<-pulled, err))
+	return cause(err, <-pulled)
 }
 
-// notTwice is an error unless another one tells of it, or came first and made it.
-func notTwice(err, told error) error {
-	if told != nil && (err == nil || errors.Is(told, err) || errors.Is(err, context.Canceled)) {
-		return nil
+// cause is why a fetch and who read from it ended: one of their errors if the other came
+// of it.
+func cause(used, pulled error) error {
+	switch {
+	case pulled != nil && errors.Is(used, pulled):
+		return pulled
+	case used != nil && errors.Is(pulled, context.Canceled):
+		return used
 	}
-	return err
+	return errors.Join(used, pulled)
 }
 
 // writeFile writes a whole file to dest. Public content is written to its places

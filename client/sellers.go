@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -228,7 +227,7 @@ func (c *Client) sellsPiece(ctx context.Context, piece cid.Cid) (*sources, *chai
 		return nil, nil, err
 	}
 	if len(found) == 0 {
-		return nil, nil, fmt.Errorf("piece %s: %w", piece, ErrNotStored)
+		return nil, nil, ErrNotStored
 	}
 	s := newSources()
 	return s, found[0], c.addDeals(ctx, s, found, cid.Undef)

@@ -15,9 +15,9 @@ import (
 type ObjectStatus struct {
 	Object   *files.Object
 	Holds    []*files.Object // of a piece that several contents share: those known here, oldest first
-	Copies   []CopyStatus // each copy of each piece
-	Next     string       // what happens next, and by when
-	Warnings []string     // what will go wrong unless something is done
+	Copies   []CopyStatus    // each copy of each piece
+	Next     string          // what happens next, and by when
+	Warnings []string        // what will go wrong unless something is done
 }
 
 // Status is List with how each object stands. Without a node that is missing.

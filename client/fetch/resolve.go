@@ -34,13 +34,14 @@ func SplitPath(text string) (root string, names []string, err error) {
 
 // Resolve follows names through directories from a root down, plain or sharded,
 // and returns the CID that the last one stands for. get fetches what is not there;
-// of a sharded directory it is asked for the shards on the way alone.
+// of a sharded directory it is asked for the shards on the way alone. An error names
+// how far on the path it was, and not the root.
 func Resolve(ctx context.Context, get dag.Get, root cid.Cid, names []string) (cid.Cid, error) {
 	at := root
 	for i, name := range names {
 		next, err := entry(ctx, get, at, name)
 		if err != nil {
-			return cid.Undef, fmt.Errorf("resolve %s/%s: %w", root, strings.Join(names[:i+1], "/"), err)
+			return cid.Undef, fmt.Errorf("%s: %w", strings.Join(names[:i+1], "/"), err)
 		}
 		at = next
 	}
@@ -60,7 +61,7 @@ func entry(ctx context.Context, get dag.Get, dir cid.Cid, name string) (cid.Cid,
 			return named(node, name)
 		case dag.KindShard:
 		default:
-			return cid.Undef, fmt.Errorf("%s is a %s, not a directory", dir, node.Kind)
+			return cid.Undef, fmt.Errorf("what is above it is a %s, not a directory", node.Kind)
 		}
 		bucket, digits, err := bits.bucket(node)
 		if err != nil {

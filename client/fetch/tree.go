@@ -89,7 +89,7 @@ func (t *Tree) take(c cid.Cid) error {
 	}
 	for _, link := range slices.Backward(node.Links) {
 		if err := dag.Check(link.CID); err != nil {
-			return fmt.Errorf("directory %s: %w", c, err)
+			return fmt.Errorf("directory %s: link to %s: %w", c, link.CID, err)
 		}
 		key := link.CID.KeyString()
 		if _, known := t.met[key]; !known {

@@ -52,7 +52,7 @@ type Restored struct {
 func Restore(ctx context.Context, get dag.Get, dest string, opts RestoreOptions) (*Restored, error) {
 	kind, err := kindOf(ctx, get, opts)
 	if err != nil {
-		return nil, fmt.Errorf("restore %s: %w", opts.Root, err)
+		return nil, fmt.Errorf("restore: %w", err)
 	}
 	r := restorer{ctx: ctx, get: get, opts: opts}
 	var got *Restored
@@ -62,7 +62,7 @@ func Restore(ctx context.Context, get dag.Get, dest string, opts RestoreOptions)
 		got, err = r.toFile(dest)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("restore %s to %q: %w", opts.Root, dest, err)
+		return nil, fmt.Errorf("restore to %q: %w", dest, err)
 	}
 	return got, nil
 }
@@ -73,7 +73,7 @@ func Restore(ctx context.Context, get dag.Get, dest string, opts RestoreOptions)
 func RestoreTo(ctx context.Context, get dag.Get, w io.Writer, opts RestoreOptions) (*Restored, error) {
 	kind, err := kindOf(ctx, get, opts)
 	if err != nil {
-		return nil, fmt.Errorf("restore %s: %w", opts.Root, err)
+		return nil, fmt.Errorf("restore: %w", err)
 	}
 	r := restorer{ctx: ctx, get: get, opts: opts}
 	var got *Restored
@@ -83,7 +83,7 @@ func RestoreTo(ctx context.Context, get dag.Get, w io.Writer, opts RestoreOption
 		got, err = r.file(w)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("restore %s: %w", opts.Root, err)
+		return nil, fmt.Errorf("restore: %w", err)
 	}
 	return got, nil
 }

@@ -107,16 +107,29 @@ func (b *Buyer) Fetch(ctx context.Context, r Request) (Stats, error) {
 func (b *Buyer) FetchPiece(ctx context.Context, r PieceRequest) (Stats, error) {
 	p, err := newPiecePlan(ctx, &r)
 	if err != nil {
-		return Stats{}, fmt.Errorf("fetch piece %s: %w", r.Piece, err)
+		return Stats{}, &FetchError{"piece", r.Piece, err}
 	}
 	j := b.newJob(&Request{Root: r.Root, Parts: []Part{{Piece: r.Piece, Sellers: r.Peers}}, Sink: r.Sink, Progress: r.Progress,
 		MaxPrice: r.Budget, Budget: r.Budget}, p)
 	j.deal, j.whole, j.form = r.Deal, true, r.Form
 	if err := j.run(ctx); err != nil {
-		return j.snapshot(), fmt.Errorf("fetch piece %s: %w", r.Piece, err)
+		return j.snapshot(), &FetchError{"piece", r.Piece, err}
 	}
 	return j.snapshot(), nil
 }
+
+// FetchError says what could not be fetched.
+type FetchError struct {
+	Kind string // block, file or piece
+	CID  cid.Cid
+	Err  error // why not
+}
+
+// Error implements error.
+func (e *FetchError) Error() string { return fmt.Sprintf("fetch %s %s: %v", e.Kind, e.CID, e.Err) }
+
+// Unwrap returns why.
+func (e *FetchError) Unwrap() error { return e.Err }
 
 // FormError says that a seller has the piece in another form than the one that was
 // asked for.

@@ -226,7 +226,11 @@ func (t *Transfer) place(it *item, from int) {
 			}
 		}
 	}
-	it.task.finish(t.noSeller(it.span.CID))
+	err := t.noSeller()
+	if f := it.task.file; f != nil && !f.Root.Equals(it.span.CID) {
+		err = fmt.Errorf("block %s: %w", it.span.CID, err)
+	}
+	it.task.finish(err)
 }
 
 // missing hears that a source does not hold an item. Blocks stand in the
@@ -336,9 +340,9 @@ func (it *item) due() (now []uint64) {
 	return now
 }
 
-// noSeller says why nobody serves a block.
-func (t *Transfer) noSeller(c cid.Cid) error {
-	reasons := []error{fmt.Errorf("%s: %w", c, ErrNoSeller)}
+// noSeller says why nobody serves what is to come next.
+func (t *Transfer) noSeller() error {
+	reasons := []error{ErrNoSeller}
 	for _, s := range t.Stats().Sellers {
 		if s.Err != "" {
 			reasons = append(reasons, fmt.Errorf("seller %s: %s", p2p.FormatPeer(s.Peer), s.Err))

@@ -142,7 +142,7 @@ func (t *Transfer) File(ctx context.Context, f File) (uint64, error) {
 		k.to = f.Offset + f.Length
 	}
 	if err := t.run(ctx, k, span); err != nil {
-		return k.size, fmt.Errorf("fetch file %s: %w", f.Root, err)
+		return k.size, &FetchError{"file", f.Root, err}
 	}
 	return k.size, nil
 }
@@ -156,7 +156,7 @@ func (t *Transfer) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	}
 	k := &task{t: t}
 	if err := t.run(ctx, k, span); err != nil {
-		return nil, fmt.Errorf("fetch block %s: %w", c, err)
+		return nil, &FetchError{"block", c, err}
 	}
 	return k.block, nil
 }

@@ -54,7 +54,8 @@ var (
 )
 
 // Get returns the bytes of one block. The callers in this package check them.
-// The slice must stay unchanged until the next call.
+// The slice must stay unchanged until the next call. An error says which block
+// it is about.
 type Get func(ctx context.Context, c cid.Cid) ([]byte, error)
 
 // Kind is what a node is in UnixFS.
@@ -119,17 +120,17 @@ type Node struct {
 func (n *Node) Width() uint64 { return n.width }
 
 // Check refuses a CID that a payload cannot have: only sha2-256 of full length,
-// only raw and dag-pb.
+// only raw and dag-pb. The error does not name it.
 func Check(c cid.Cid) error {
 	if !c.Defined() {
 		return fmt.Errorf("undefined CID: %w", ErrUnsupported)
 	}
 	p := c.Prefix()
 	if p.MhType != mh.SHA2_256 || p.MhLength != 32 {
-		return fmt.Errorf("%s has hash 0x%x of %d bytes: %w", c, p.MhType, p.MhLength, ErrUnsupported)
+		return fmt.Errorf("hash 0x%x of %d bytes: %w", p.MhType, p.MhLength, ErrUnsupported)
 	}
 	if p.Codec != cid.Raw && p.Codec != cid.DagProtobuf {
-		return fmt.Errorf("%s has codec 0x%x: %w", c, p.Codec, ErrUnsupported)
+		return fmt.Errorf("codec 0x%x: %w", p.Codec, ErrUnsupported)
 	}
 	return nil
 }
@@ -137,7 +138,7 @@ func Check(c cid.Cid) error {
 // verify checks the form of the CID, the size of the block and its hash.
 func verify(c cid.Cid, block []byte) error {
 	if err := Check(c); err != nil {
-		return err
+		return fmt.Errorf("block %s: %w", c, err)
 	}
 	if len(block) > car.MaxBlockSize {
 		return fmt.Errorf("block %s of %d bytes: %w", c, len(block), car.ErrTooLarge)
@@ -148,11 +149,11 @@ func verify(c cid.Cid, block []byte) error {
 // Load gets the block of c, checks it and decodes it.
 func Load(ctx context.Context, get Get, c cid.Cid) (*Node, error) {
 	if err := Check(c); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("block %s: %w", c, err)
 	}
 	block, err := get(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("get block %s: %w", c, err)
+		return nil, err
 	}
 	if err := verify(c, block); err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func (w *Walker) Accept(block []byte) error {
 	}
 	for _, child := range children {
 		if err := Check(child); err != nil {
-			return fmt.Errorf("walk: block %d (%s): %w", w.blocks, w.next, err)
+			return fmt.Errorf("walk: block %d (%s): link to %s: %w", w.blocks, w.next, child, err)
 		}
 	}
 	if w.pending+len(children) > MaxPending {
