@@ -38,7 +38,7 @@ func newBenchExplorer(g *globals) *cobra.Command {
 in proportion, in --dir, and measure what the explorer does with it; what is in --dir is used
 again. The parts, all of them unless --parts names some:
 
-  follow   the index following blocks, beside executing and committing the same blocks
+  follow   the index following --blocks blocks, beside executing and committing the same
   rebuild  an index made from the Updates of --blocks blocks, beside executing them
   routes   every list and detail of the API, --callers at once from another process,
            with names drawn by chance: the 99th percentile, the median and the slowest;
@@ -48,8 +48,8 @@ again. The parts, all of them unless --parts names some:
            and then over WebSockets: each must hear every frame once
   export   all deals from one process through another into a file, as CSV and as parquet
 
-Times of follow and rebuild are of the processor, the others by the clock. What the routes
-leave out stands under the figures with the reason. A part that fails is said at the end; the
+Times of follow and rebuild are of the processor, until the databases have compacted what was
+written; the others are by the clock. What the routes leave out stands under the figures with the reason. A part that fails is said at the end; the
 figures of the others are printed.`,
 		Example: `  perdure bench explorer --dir /disk/explorer
   perdure bench explorer --dir /disk/small --deals 10000 --parts routes,export --time 5s`,
@@ -65,7 +65,7 @@ figures of the others are printed.`,
 	f.IntVar(&o.callers, "callers", 50, "requests at once")
 	f.IntVar(&o.listeners, "listeners", 1000, "listeners to the events of a node")
 	f.IntVar(&o.messages, "messages", 100, "messages of a block")
-	f.IntVar(&o.blocks, "blocks", 200, "blocks from whose Updates an index is rebuilt")
+	f.IntVar(&o.blocks, "blocks", 200, "blocks that an index follows a round, and from whose Updates one is rebuilt")
 	return cmd
 }
 

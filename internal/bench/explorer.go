@@ -26,7 +26,7 @@ type ExplorerConfig struct {
 	Time      time.Duration // of each measurement under load
 	Callers   int           // at once
 	Messages  int           // of a block
-	Blocks    int           // from whose Updates an index is rebuilt
+	Blocks    int           // that an index follows a round, and from whose Updates one is rebuilt
 	Listeners int           // to a node's stream of events
 }
 

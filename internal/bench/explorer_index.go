@@ -12,9 +12,6 @@ import (
 	"github.com/perdure/perdure/internal/bench/scale"
 )
 
-// followBlocks is how many blocks are executed, and then indexed, at a time.
-const followBlocks = 50
-
 // taken is what some work took: by the clock, and of the processors.
 type taken struct{ clock, processor time.Duration }
 
@@ -56,11 +53,11 @@ func (e *explorerBench) following(ctx context.Context) (rows []Row, err error) {
 		e.Log("following blocks: %s", mix)
 		var times [2][]float64
 		for range e.Rounds {
-			executed, followed, err := e.round(ctx, x, chain, mix, followBlocks)
+			executed, followed, err := e.round(ctx, x, chain, mix)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", mix, err)
 			}
-			times[0], times[1] = append(times[0], followed.per(followBlocks)), append(times[1], executed.per(followBlocks))
+			times[0], times[1] = append(times[0], followed.per(e.Blocks)), append(times[1], executed.per(e.Blocks))
 		}
 		rows = append(rows, versus("index follows a block: "+string(mix), "µs", "executing it", times, microseconds))
 	}
@@ -69,9 +66,11 @@ func (e *explorerBench) following(ctx context.Context) (rows []Row, err error) {
 
 func microseconds(ns float64) float64 { return ns / 1e3 }
 
-// round executes so many blocks, then has the index follow them.
-func (e *explorerBench) round(ctx context.Context, x *index.Index, c *scale.Chain, mix scale.Mix, blocks int) (executed, followed taken, err error) {
-	for range blocks {
+// round executes blocks, then has the index follow them. What each leaves its database
+// to compact is its own.
+func (e *explorerBench) round(ctx context.Context, x *index.Index, c *scale.Chain, mix scale.Mix) (executed, followed taken, err error) {
+	settle() // after what came before
+	for range e.Blocks {
 		messages, err := c.Messages(mix, e.Messages)
 		if err != nil {
 			return executed, followed, err
@@ -83,7 +82,9 @@ func (e *explorerBench) round(ctx context.Context, x *index.Index, c *scale.Chai
 		executed.clock += one.clock
 		executed.processor += one.processor
 	}
+	executed.processor += settle()
 	followed, err = take(func() error { return indexAll(ctx, x, c) })
+	followed.processor += settle()
 	return executed, followed, err
 }
 
@@ -135,6 +136,7 @@ func (e *explorerBench) rebuild(ctx context.Context) (executed, rebuilt taken, e
 		executed.clock += one.clock
 		executed.processor += one.processor
 	}
+	executed.processor += settle()
 	x, err := openIndex(dir, chain)
 	if err != nil {
 		return executed, rebuilt, err
@@ -145,7 +147,9 @@ func (e *explorerBench) rebuild(ctx context.Context) (executed, rebuilt taken, e
 	if err := following.reach(ctx); err != nil {
 		return executed, rebuilt, err
 	}
+	settle() // after what opening and following took
 	rebuilt, err = take(func() error { return anew(ctx, x, chain) })
+	rebuilt.processor += settle()
 	return executed, rebuilt, err
 }
 

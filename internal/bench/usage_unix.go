@@ -30,3 +30,18 @@ func processorTime() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// settle waits until the process does next to nothing, and returns what it took of the
+// processors until then: databases go on compacting what was written.
+func settle() time.Duration {
+	const look, least, most = 50 * time.Millisecond, time.Millisecond, 200
+	began := processorTime()
+	for range most {
+		before := processorTime()
+		time.Sleep(look)
+		if processorTime()-before < least {
+			break
+		}
+	}
+	return processorTime() - began
+}
