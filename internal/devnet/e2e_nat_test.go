@@ -248,7 +248,6 @@ func TestE2EBehindNAT(t *testing.T) {
 			relays := outskirts(r, 3)
 			sells, buys := r.addHome(c.nat, false), r.addHome(c.nat, false)
 			seller := behind(r, sells, relays)
-			client := play(t, buys, part{Listen: p2p.AllAddrs(0), Mode: p2p.Dials})
 			at := seller.until("a place at a relay", func(r reply) bool { return len(r.Report.Announced) > 0 })
 			for _, a := range at.Self {
 				if !strings.Contains(a, "/p2p-circuit/") || strings.Contains(a, "/192.168.") {
@@ -258,12 +257,11 @@ func TestE2EBehindNAT(t *testing.T) {
 			if at.Report.Verdict != "private" || len(at.Report.Confirmed) != 0 || at.Report.PortMap.Router {
 				t.Errorf("report %+v", at.Report)
 			}
-			if got := client.do("connect", at.Self...); got.Err != "" {
-				t.Fatalf("not reached by a relay: %s", got.Err)
-			}
 			straight, got := r.spoke(buys, sells), reply{Relayed: true}
-			for tries := 0; got.Relayed && got.Err == "" && tries < 5; tries++ { // a hole may take a while on a busy machine
-				got = client.do("talk", at.Self...)
+			for clients := 0; clients == 0 || c.direct && got.Relayed && got.Err == "" && clients < 4; clients++ {
+				// A hole is tried once a client: both must send in the same moment, which
+				// a busy machine may miss, and the client must know its own address.
+				got = visit(play(t, buys, part{Listen: p2p.AllAddrs(0), Mode: p2p.Dials}), at.Self)
 			}
 			if got.Err != "" || got.Relayed == c.direct {
 				t.Errorf("talked: relayed %v, %s", got.Relayed, got.Err)
@@ -276,6 +274,19 @@ func TestE2EBehindNAT(t *testing.T) {
 			}
 		})
 	}
+}
+
+// visit has a client come by a relay and talk until it does so straight, for some time.
+func visit(client *actor, to []string) (got reply) {
+	client.t.Helper()
+	if got := client.do("connect", to...); got.Err != "" {
+		client.t.Fatalf("not reached by a relay: %s", got.Err)
+	}
+	got.Relayed = true
+	for tries := 0; got.Relayed && got.Err == "" && tries < 5; tries++ { // a hole may take a while
+		got = client.do("talk", to...)
+	}
+	return got
 }
 
 // TestE2EPortMap has a seller at a home whose router opens ports when it is asked by
