@@ -70,22 +70,31 @@ func microseconds(ns float64) float64 { return ns / 1e3 }
 // to compact is its own.
 func (e *explorerBench) round(ctx context.Context, x *index.Index, c *scale.Chain, mix scale.Mix) (executed, followed taken, err error) {
 	settle() // after what came before
-	for range e.Blocks {
-		messages, err := c.Messages(mix, e.Messages)
-		if err != nil {
-			return executed, followed, err
-		}
-		one, err := take(func() error { return c.Play(ctx, messages) })
-		if err != nil {
-			return executed, followed, err
-		}
-		executed.clock += one.clock
-		executed.processor += one.processor
+	if executed, err = e.execute(ctx, c, mix); err != nil {
+		return executed, followed, err
 	}
-	executed.processor += settle()
 	followed, err = take(func() error { return indexAll(ctx, x, c) })
 	followed.processor += settle()
 	return executed, followed, err
+}
+
+// execute executes and commits blocks, and measures that, but not the signing of their
+// messages.
+func (e *explorerBench) execute(ctx context.Context, c *scale.Chain, mix scale.Mix) (all taken, err error) {
+	for range e.Blocks {
+		messages, err := c.Messages(mix, e.Messages)
+		if err != nil {
+			return all, err
+		}
+		one, err := take(func() error { return c.Play(ctx, messages) })
+		if err != nil {
+			return all, err
+		}
+		all.clock += one.clock
+		all.processor += one.processor
+	}
+	all.processor += settle()
+	return all, nil
 }
 
 // indexAll has an index take in all of a chain, as a node's does.
@@ -124,19 +133,9 @@ func (e *explorerBench) rebuild(ctx context.Context) (executed, rebuilt taken, e
 		return executed, rebuilt, err
 	}
 	defer func() { err = errors.Join(err, chain.Close()) }()
-	for range e.Blocks {
-		messages, err := chain.Messages(scale.Mixed, e.Messages)
-		if err != nil {
-			return executed, rebuilt, err
-		}
-		one, err := take(func() error { return chain.Play(ctx, messages) })
-		if err != nil {
-			return executed, rebuilt, err
-		}
-		executed.clock += one.clock
-		executed.processor += one.processor
+	if executed, err = e.execute(ctx, chain, scale.Mixed); err != nil {
+		return executed, rebuilt, err
 	}
-	executed.processor += settle()
 	x, err := openIndex(dir, chain)
 	if err != nil {
 		return executed, rebuilt, err
