@@ -1,9 +1,7 @@
 package explorer
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -111,13 +109,6 @@ func (a *API) explain(r *http.Request, id string, err error) *Problem {
 		a.log.Error("API", "request", p.Instance, "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	return p
-}
-
-// encode writes a value as JSON, in which markup is escaped.
-func encode(to *bytes.Buffer, v any) {
-	if err := json.NewEncoder(to).Encode(v); err != nil { // answers are our own structs
-		panic(fmt.Errorf("answer has no JSON form: %w", err))
-	}
 }
 
 // verbatim is an answer that is not JSON.

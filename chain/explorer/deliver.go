@@ -3,6 +3,8 @@ package explorer
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,11 +41,13 @@ var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // maxLent is the longest body whose buffer is used again.
 const maxLent = 1 << 20
 
-// write makes the body: a value as JSON.
+// write makes the body: a value as JSON, in which markup is escaped.
 func (d *Delivery) write(v any) {
 	d.lent = bodies.Get().(*bytes.Buffer)
 	d.lent.Reset()
-	encode(d.lent, v)
+	if err := json.NewEncoder(d.lent).Encode(v); err != nil { // answers are our own structs
+		panic(fmt.Errorf("answer has no JSON form: %w", err))
+	}
 	d.Body = d.lent.Bytes()
 }
 
