@@ -98,10 +98,6 @@ func DefaultConfig() Config {
 // configFile is the name of the config file in a home.
 const configFile = "config.toml"
 
-// HeapFloor is how large the heap of a process that is a node grows, in bytes, before
-// its garbage is collected.
-const HeapFloor = 288 << 20
-
 // LoadConfig reads the config of a home over the defaults.
 func LoadConfig(home string) (Config, error) {
 	c, path := DefaultConfig(), filepath.Join(home, configFile)

@@ -9,8 +9,6 @@ import (
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/node"
-	"github.com/perdure/perdure/internal/cores"
-	"github.com/perdure/perdure/internal/heap"
 )
 
 // nodeRunOptions are the flags of node run.
@@ -44,8 +42,7 @@ goes on from there and ignores both flags.`,
 }
 
 func runNode(cmd *cobra.Command, g *globals, o nodeRunOptions) error {
-	heap.Floor(node.HeapFloor)
-	cores.Spare()
+	node.TuneProcess()
 	options := node.Options{Home: g.Home, Log: logger(cmd)}
 	if len(o.from) > 0 {
 		trust, err := node.ParseTrust(o.trust)

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/chain/node"
-	"github.com/perdure/perdure/internal/cores"
-	"github.com/perdure/perdure/internal/heap"
 )
 
 // child is a process that runs RunExplorerChild.
@@ -145,12 +143,10 @@ func RunExplorerChild(ctx context.Context, in io.Reader, out io.Writer) error {
 	write := json.NewEncoder(out)
 	switch {
 	case c.Server != nil:
-		heap.Floor(node.HeapFloor)
-		cores.Spare()
+		node.TuneProcess()
 		return runServer(ctx, c.Server, lines, write)
 	case c.Node != nil:
-		heap.Floor(node.HeapFloor)
-		cores.Spare()
+		node.TuneProcess()
 		return runNode(ctx, c.Node, lines, write)
 	case c.Listen != nil:
 		heard, err := runListeners(ctx, c.Listen)
