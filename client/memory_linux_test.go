@@ -3,6 +3,7 @@ package client_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -137,7 +138,7 @@ func (w *world) large(packed *pack.Packed) *client.Client {
 	w.must(err)
 	book, err := ledger.Open(filepath.Join(w.dir, "shop"), ledger.Options{})
 	w.must(err)
-	w.t.Cleanup(func() { w.must(book.Close()) })
+	w.t.Cleanup(func() { w.must(errors.Join(m.Host.Close(), book.Close())) })
 	shop, err := seller.New(seller.Config{ChainID: "clienttest", Source: largeSource{one}, Chain: m, Ledger: book, SettleDelay: 40,
 		Prices: seller.Terms{Access: seller.Paid, Payee: &payee, Price: clienttest.ChunkPrice}})
 	w.must(err)

@@ -25,16 +25,21 @@ type Snapshot struct {
 
 // Snapshot takes a snapshot: ErrBuilding while there is nothing to read.
 func (x *Index) Snapshot() (*Snapshot, error) {
-	g, done, err := x.use()
-	if err != nil {
-		return nil, err
+	for {
+		g, done, err := x.use()
+		if err != nil {
+			return nil, err
+		}
+		v, err := g.show()
+		done()
+		if errors.Is(err, ErrClosed) {
+			continue // another generation took its place meanwhile, or the index closes: use says which
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &Snapshot{First: v.first, Height: v.height, Gaps: v.gaps, view: v}, nil
 	}
-	defer done()
-	v, err := g.show()
-	if err != nil {
-		return nil, err
-	}
-	return &Snapshot{First: v.first, Height: v.height, Gaps: v.gaps, view: v}, nil
 }
 
 // Close lets go of the snapshot.

@@ -53,14 +53,14 @@ func NewMiner(t testing.TB, c *Chain, n int, price chain.Amount) *Miner {
 	m := &Miner{t: t, dir: t.TempDir(), chain: c, done: map[uint64]bool{}}
 	identity, err := p2p.LoadIdentity(filepath.Join(m.dir, "identity"))
 	c.must(err)
-	m.Host, err = p2p.New(p2p.Config{Identity: identity, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
-	c.must(err)
-	t.Cleanup(func() { c.must(m.Host.Close()) })
-	m.sender, err = wallet.NewSender(c, Key(byte(firstMinerKey+n)), chain.Amount{})
-	c.must(err)
 	m.ledger, err = ledger.Open(filepath.Join(m.dir, "ledger"), ledger.Options{})
 	c.must(err)
 	t.Cleanup(func() { c.must(m.ledger.Close()) })
+	m.Host, err = p2p.New(p2p.Config{Identity: identity, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	c.must(err)
+	t.Cleanup(func() { c.must(m.Host.Close()) }) // before the ledger: its sessions write there until they end
+	m.sender, err = wallet.NewSender(c, Key(byte(firstMinerKey+n)), chain.Amount{})
+	c.must(err)
 	me := m.sender.Address()
 	in, err := m.sender.Send(context.Background(), &chain.CreateMiner{
 		Keys: chain.Keys{Owner: me, Worker: me, Beneficiary: me}, Peer: m.Host.Self(),

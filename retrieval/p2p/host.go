@@ -292,11 +292,16 @@ func (h *Host) Serve(handle Handler) {
 	})
 }
 
-// Close ends all streams, waits for the handlers and stops the host.
+// Close ends all streams, waits for the handlers and stops the host. Once is
+// enough: a second call does nothing.
 func (h *Host) Close() error {
 	h.mu.Lock()
+	was := h.closed
 	h.closed = true
 	h.mu.Unlock()
+	if was {
+		return nil
+	}
 	h.cancel()
 	h.host.RemoveStreamHandler(protocol.ID(retrieval.Protocol))
 	h.serves.Wait()
