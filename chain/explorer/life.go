@@ -216,7 +216,7 @@ func (q *query) windowProofOf(w *index.Window, slot uint64, time string) *Window
 		out.State = "faulty"
 	}
 	if w.Message > 0 {
-		if m, err := q.snap.MessageAt(w.Height, uint32(w.Message-1)); err == nil && m != nil {
+		if m, err := q.snap.MessageAt(index.Place{Height: w.Height, Index: uint32(w.Message - 1)}); err == nil && m != nil {
 			out.Message = chain.Hash(m.Receipt.Hash).String()
 		}
 	}

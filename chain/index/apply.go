@@ -92,18 +92,19 @@ type block struct {
 	at       map[chain.Key]int // their places
 	beacon   chain.Beacon
 	events   []consensus.Event   // of the chain, then the derived ones
+	mentions map[string]*mention // by the prefix of the subject
 	subjects map[string]struct{} // prefixes under which the block has rows that go with it
 }
 
 func newBlock(u *consensus.Update) *block {
-	return &block{u: u, events: u.Events, subjects: map[string]struct{}{}}
+	return &block{u: u, events: u.Events, mentions: map[string]*mention{}, subjects: map[string]struct{}{}}
 }
 
 // steps are what a block does to the index. Each sees the records as they were
 // before the block and after it (block.changes), and the messages.
 var steps = []func(*block, *pebble.Batch) error{
 	(*block).mirror, (*block).history, (*block).lists, (*block).touched, (*block).windows, (*block).market, (*block).levels, (*block).depth,
-	(*block).figure,
+	(*block).figure, (*block).mentioned,
 }
 
 // scanSteps are what the records of a scanned state do to the index: all
@@ -173,11 +174,16 @@ func (b *block) history(batch *pebble.Batch) error {
 		return err
 	}
 	for i := range b.messages {
-		if err := b.message(batch, &b.messages[i]); err != nil {
+		if err := b.noteHash(batch, &b.messages[i]); err != nil {
 			return err
 		}
 	}
-	if err := b.writeEvents(batch); err != nil {
+	err = b.writeChunks(batch, messageTable, len(b.messages), func(i int) chain.CBOR { return &b.messages[i] })
+	if err != nil {
+		return err
+	}
+	err = b.writeChunks(batch, eventTable, len(b.events), func(i int) chain.CBOR { return &b.events[i] })
+	if err != nil {
 		return err
 	}
 	return put(batch, blockKey(b.u.Height), sum)
@@ -230,29 +236,22 @@ func put(batch *pebble.Batch, key []byte, v chain.CBOR) error {
 // touched notes the messages of each address: of who sent it, of the miner that
 // it is about, and of whom its events name. A message without an effect may
 // name anybody as its sender, so it is in no list.
-func (b *block) touched(batch *pebble.Batch) error {
+func (b *block) touched(*pebble.Batch) error {
 	list := func(i uint64, a []byte) {
 		if len(a) > 0 {
-			b.under(batch, addressPrefix(a), index32(i), nil)
+			m := b.mention(ofAddress(a))
+			m.messages = append(m.messages, uint32(i))
 		}
 	}
-	miner := func(i uint64, id chain.MinerID) error {
-		if id == 0 {
-			return nil
+	miner := func(i uint64, id chain.MinerID) {
+		if id != 0 {
+			list(i, minerBytes(id))
 		}
-		a, err := chain.MinerAddress(id)
-		if err != nil {
-			return fmt.Errorf("miner %d: %w", id, err)
-		}
-		list(i, a.Bytes())
-		return nil
 	}
 	for i := range b.messages {
 		if m := &b.messages[i]; m.Effect() {
 			list(m.Index, m.From)
-			if err := miner(m.Index, m.Miner); err != nil {
-				return err
-			}
+			miner(m.Index, m.Miner)
 		}
 	}
 	var last consensus.Event
@@ -263,9 +262,7 @@ func (b *block) touched(batch *pebble.Batch) error {
 		}
 		list(e.Message-1, e.From)
 		list(e.Message-1, e.To)
-		if err := miner(e.Message-1, e.Miner); err != nil {
-			return err
-		}
+		miner(e.Message-1, e.Miner)
 		last = *e
 	}
 	return nil

@@ -31,13 +31,13 @@
 //
 //	t                 tip: version, first height of the history, tip height, SHA-256 of the tip's Update, gaps, chain ID
 //	b H               Block
-//	m H N             Message
+//	m H CHUNK         16 Messages, each behind its length
 //	h hash            H N effect: where a message stands; the block in which it had an effect wins
-//	e H CHUNK         64 events, the chain's and behind them the derived ones, each behind its length
-//	a A H N           messages that an address sent, that are about it or that touched it
-//	E SUBJECT H N     events of a subject: account (a A), miner (m ID), sector (s MINER NUMBER), deal (d ID), order (o ID),
-//	                  channel (c ID), validator (v A), proposal (p ID)
-//	E k KIND H        the places of a block's events of a kind
+//	e H CHUNK         16 events, the chain's and behind them the derived ones, each behind its length
+//	E SUBJECT H       what a block says of a subject: the places of messages and of events, and a Balance. Account or
+//	                  miner (a A), sector (s MINER NUMBER), deal (d ID), order (o ID), channel (c ID), validator (v A),
+//	                  proposal (p ID), kind of events (k KIND). Messages of an address are those that it sent, that are
+//	                  about it or that touched it
 //	P MINER DEADLINE PARTITION H  what became of a partition's window (4 bytes each of DEADLINE and PARTITION)
 //	R table ID        Record: as the state has it or, remembered, as it had it last
 //	z H table ID      records that a block took out of the state and that are remembered
@@ -60,7 +60,6 @@
 //	r A               Ledger of a miner or of the reward address of a genesis validator
 //	r A SECONDS TIME  Earned: the ledger's sum at the end of an hour or a day
 //	q LIST H N        Entry of the history of rewards (r) or faults (f); Q LIST A H N those about an address
-//	$ A H             Balance of an account or a miner after a block that changed it
 //	B AMOUNT ADDRESS  accounts by balance (AMOUNT has 16 bytes)
 //	N POWER MINER     miners by power, which is subtracted from the greatest number
 //	V H               Votes that a block brought, on the one before it

@@ -1,16 +1,10 @@
 package index
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
-	"math"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
-	goaddress "github.com/filecoin-project/go-address"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/consensus"
@@ -19,11 +13,13 @@ import (
 // Subject is what events are about.
 type Subject struct{ prefix []byte }
 
-// OfAccount is an account; that of a miner's own address is OfMiner.
-func OfAccount(a chain.Address) Subject { return Subject{named('E', 'a', a.Bytes())} }
+// OfAccount is an account, or the miner whose own address it is.
+func OfAccount(a chain.Address) Subject { return ofAddress(a.Bytes()) }
+
+func ofAddress(a []byte) Subject { return Subject{named('E', 'a', a)} }
 
 // OfMiner is a miner with its sectors, deals and asks.
-func OfMiner(id chain.MinerID) Subject { return Subject{byNumber('E', 'm', id)} }
+func OfMiner(id chain.MinerID) Subject { return ofAddress(minerBytes(id)) }
 
 // OfSector is a sector; of its proofs Proofs tells.
 func OfSector(m chain.MinerID, n uint64) Subject { return Subject{number(byNumber('E', 's', m), n)} }
@@ -44,130 +40,45 @@ func OfValidator(address []byte) Subject { return Subject{named('E', 'v', addres
 func OfProposal(id uint64) Subject { return Subject{byNumber('E', 'p', id)} }
 
 // OfKind is a kind of events, of the chain or derived.
-func OfKind(k consensus.EventKind) Subject { return Subject{byNumber('E', kindSubject, uint64(k))} }
-
-const kindSubject = 'k'
+func OfKind(k consensus.EventKind) Subject { return Subject{byNumber('E', 'k', uint64(k))} }
 
 // Events lists the events of a subject, the chain's and the derived ones.
 func (s *Snapshot) Events(of Subject, p Page, each func(*Event) (bool, error)) (next []byte, err error) {
-	events, err := s.events()
+	events, err := s.chunks(eventTable)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, events.close()) }()
-	if of.prefix[1] == kindSubject {
-		return s.kindEvents(of, p, events, each)
-	}
-	return s.list(of.prefix, 12, p, func(row, _ []byte) (bool, error) { return events.each(height(row), be32(row[8:]), each) })
-}
-
-// kindEvents is Events of a kind, of which a block has one row, with the places
-// of all of its events.
-func (s *Snapshot) kindEvents(of Subject, p Page, events *events, each func(*Event) (bool, error)) (next []byte, err error) {
-	if err := p.check(12); err != nil {
-		return nil, err
-	}
-	from := Page{Upward: p.Upward, Limit: maxVisits}
-	if p.After != nil { // the block that holds the place, too
-		switch h := height(p.After); {
-		case !p.Upward:
-			from.After = number(nil, uint64(h)+1)
-		case h > 0:
-			from.After = number(nil, uint64(h)-1)
-		}
-	}
-	taken := 0
-	more, err := s.list(of.prefix, 8, from, func(row, value []byte) (bool, error) {
-		places, err := placesIn(value)
-		if err != nil {
+	return s.places(of, p, itsEvents, func(at Place) (bool, error) {
+		e := &Event{Height: at.Height, Index: at.Index}
+		if err := events.load(at, &e.Event); err != nil {
 			return false, err
 		}
-		if !p.Upward {
-			slices.Reverse(places)
-		}
-		for _, n := range places {
-			at := in(nil, height(row), n)
-			if c := bytes.Compare(at, p.After); p.After != nil && (c == 0 || (c < 0) == p.Upward) {
-				continue
-			}
-			if taken == max(p.Limit, 1) {
-				return false, errEnough
-			}
-			take, err := events.each(height(row), n, each)
-			if err != nil {
-				return false, err
-			}
-			if next = at; take {
-				taken++
-			}
-		}
-		return true, nil
+		return each(e)
 	})
-	switch {
-	case errors.Is(err, errEnough):
-		return next, nil
-	case err != nil || more == nil:
-		return nil, err
-	}
-	return next, nil
-}
-
-// placesIn reads the places of a block's events of a kind: each is the distance
-// from the one before.
-func placesIn(row []byte) (places []uint32, err error) {
-	at := uint64(0)
-	for len(row) > 0 {
-		n, head := binary.Uvarint(row)
-		if head <= 0 || at+n > math.MaxUint32 {
-			return nil, errEvents
-		}
-		at += n
-		places, row = append(places, uint32(at)), row[head:]
-	}
-	return places, nil
 }
 
 // crowded are the kinds of events that stand in no list: there is one of each
 // for every sector that a proof covers, and the proof's own row says as much.
 func crowded(k consensus.EventKind) bool { return k == consensus.EventSectorProven }
 
-// lists writes the lists of the block's events.
-func (b *block) lists(batch *pebble.Batch) error {
-	type kind struct {
-		row  []byte
-		last int
-	}
-	kinds := map[consensus.EventKind]kind{}
+// lists notes the block's events under all that they are about, and their kinds.
+func (b *block) lists(*pebble.Batch) error {
 	for i := range b.events {
 		e := &b.events[i]
 		if crowded(e.Kind) {
 			continue
 		}
-		k := kinds[e.Kind]
-		kinds[e.Kind] = kind{binary.AppendUvarint(k.row, uint64(i-k.last)), i}
 		of, err := b.subjectsOf(e)
 		if err != nil {
 			return fmt.Errorf("subjects of event %d (%s): %w", i, KindName(e.Kind), err)
 		}
-		for j, s := range of {
-			if !namedBefore(of[:j], s) {
-				b.under(batch, s.prefix, index32(uint64(i)), nil)
-			}
+		for _, s := range append(of, OfKind(e.Kind)) {
+			m := b.mention(s)
+			m.events = append(m.events, uint32(i))
 		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(kinds)) {
-		b.under(batch, OfKind(k).prefix, nil, kinds[k].row)
 	}
 	return nil
-}
-
-func namedBefore(of []Subject, s Subject) bool {
-	for i := range of {
-		if bytes.Equal(of[i].prefix, s.prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // subjectsOf are all that an event is about: what it names, and the parties of
@@ -239,16 +150,7 @@ func party(of []Subject, address []byte) []Subject {
 	if len(address) == 0 {
 		return of
 	}
-	if address[0] == byte(goaddress.ID) {
-		a, err := goaddress.NewFromBytes(address)
-		if err != nil {
-			return of
-		}
-		if id, err := chain.MinerIDOf(a); err == nil {
-			return append(of, OfMiner(id))
-		}
-	}
-	return append(of, Subject{named('E', 'a', address)})
+	return append(of, ofAddress(address))
 }
 
 func (b *block) dealParties(of []Subject, id uint64) ([]Subject, error) {

@@ -44,18 +44,19 @@ func (m *Message) keep(body []byte, err error) {
 	}
 }
 
-// placeSize is height, index, and whether the message had an effect.
-const placeSize = 8 + 4 + 1
+// The length of a place in bytes, and of the value under a message's hash: a place,
+// and whether the message had an effect.
+const (
+	placeSize     = 8 + 4
+	hashValueSize = placeSize + 1
+)
 
-// message writes a message's row and notes where it stands. A message may
+// noteHash notes where a message stands. A message may
 // stand in several blocks, or twice in one, but has an effect in one place at most.
-func (b *block) message(batch *pebble.Batch, m *Message) error {
-	if err := put(batch, in([]byte{'m'}, m.Height, uint32(m.Index)), m); err != nil {
-		return err
-	}
-	value := append(in(nil, m.Height, uint32(m.Index)), 0)
+func (b *block) noteHash(batch *pebble.Batch, m *Message) error {
+	value := append(Place{m.Height, uint32(m.Index)}.bytes(), 0)
 	if m.Effect() {
-		value[placeSize-1] = 1
+		value[placeSize] = 1
 		set(batch, hashKey(m.Receipt.Hash), value)
 		return nil
 	}
@@ -68,17 +69,17 @@ func (b *block) message(batch *pebble.Batch, m *Message) error {
 	if err != nil {
 		return fmt.Errorf("read place of message %x: %w", m.Receipt.Hash, err)
 	}
-	if len(old) != placeSize || old[placeSize-1] == 0 {
+	if len(old) != hashValueSize || old[placeSize] == 0 {
 		set(batch, hashKey(m.Receipt.Hash), value)
 	}
 	return nil
 }
 
 func place(b []byte) (Place, bool) {
-	if len(b) != placeSize {
+	if len(b) != hashValueSize {
 		return Place{}, false
 	}
-	return Place{height(b), binary.BigEndian.Uint32(b[8:])}, true
+	return placeOf(b), true
 }
 
 func index32(i uint64) []byte { return binary.BigEndian.AppendUint32(nil, uint32(i)) }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -37,28 +38,48 @@ func (s *Snapshot) InGap(h chain.Height) *Gap {
 
 // BlockMessages lists the messages of a block.
 func (s *Snapshot) BlockMessages(h chain.Height, p Page, each func(*Message) (bool, error)) (next []byte, err error) {
-	return nouns(s, number([]byte{'m'}, uint64(h)), 4, p, each)
+	return s.messagesUnder(number([]byte{messageTable}, uint64(h)), p, each)
 }
 
 // Messages lists the messages of the history.
 func (s *Snapshot) Messages(p Page, each func(*Message) (bool, error)) (next []byte, err error) {
-	return nouns(s, []byte{'m'}, 12, p, each)
+	return s.messagesUnder([]byte{messageTable}, p, each)
+}
+
+func (s *Snapshot) messagesUnder(prefix []byte, p Page, each func(*Message) (bool, error)) ([]byte, error) {
+	return s.entries(prefix, p, func(at Place, raw []byte) (bool, error) {
+		m := new(Message)
+		if err := parse(raw, m); err != nil {
+			return false, fmt.Errorf("decode message %d of block %d: %w", at.Index, at.Height, err)
+		}
+		return each(m)
+	})
 }
 
 // MessagesOf lists the messages that an account or a miner sent, that are about
 // it or that touched it.
 func (s *Snapshot) MessagesOf(a chain.Address, p Page, each func(*Message) (bool, error)) (next []byte, err error) {
-	return s.list(addressPrefix(a.Bytes()), 12, p, func(row, _ []byte) (bool, error) {
+	messages, err := s.chunks(messageTable)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, messages.close()) }()
+	return s.places(OfAccount(a), p, itsMessages, func(at Place) (bool, error) {
 		m := new(Message)
-		ok, err := s.noun(append([]byte{'m'}, row...), m)
-		if err == nil && !ok {
-			err = fmt.Errorf("a list names message %x, which is not in the index", row)
-		}
-		if err != nil {
+		if err := messages.load(at, m); err != nil {
 			return false, err
 		}
 		return each(m)
 	})
+}
+
+// MessageAt returns a message by its place, nil if there is none.
+func (s *Snapshot) MessageAt(at Place) (*Message, error) {
+	m := new(Message)
+	if ok, err := s.entry(messageTable, at, m); !ok {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Message returns a message of the history by its hash, or nil.
@@ -71,11 +92,7 @@ func (s *Snapshot) Message(hash chain.Hash) (*Message, error) {
 	if !ok {
 		return nil, nil
 	}
-	m := new(Message)
-	if ok, err := s.noun(in([]byte{'m'}, at.Height, at.Index), m); !ok {
-		return nil, err
-	}
-	return m, nil
+	return s.MessageAt(at)
 }
 
 // Trades lists the matches of the history.

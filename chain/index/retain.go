@@ -95,19 +95,20 @@ func (b *block) journal(batch *pebble.Batch) error {
 
 // prune removes the rows of a height.
 func (g *generation) prune(batch *pebble.Batch, h chain.Height) error {
-	m := new(Message)
-	err := g.scanRows(number([]byte{'m'}, uint64(h)), func(key, value []byte) error {
-		*m = Message{}
-		if err := parse(value, m); err != nil {
-			return fmt.Errorf("decode message: %w", err)
-		}
+	err := g.scanRows(number([]byte{messageTable}, uint64(h)), func(key, row []byte) error {
 		remove(batch, key)
-		return g.forgetPlace(batch, m)
+		return eachIn(row, func(raw []byte) (bool, error) {
+			m := new(Message)
+			if err := parse(raw, m); err != nil {
+				return false, fmt.Errorf("decode message: %w", err)
+			}
+			return true, g.forgetPlace(batch, m)
+		})
 	})
 	if err != nil {
 		return err
 	}
-	for _, table := range []byte{'e', 'x'} {
+	for _, table := range []byte{eventTable, 'x'} {
 		if err := g.removeRows(batch, number([]byte{table}, uint64(h))); err != nil {
 			return err
 		}

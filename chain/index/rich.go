@@ -20,9 +20,6 @@ type Balance struct {
 	After  chain.Amount
 }
 
-// balancePrefix is of the balances of an address.
-func balancePrefix(address []byte) []byte { return named('$', 0, address) }
-
 // amountSize is the length of an amount in keys.
 const amountSize = 16
 
@@ -65,7 +62,7 @@ func (f *figures) balance(batch *pebble.Batch, address []byte, was, is chain.Amo
 	if err != nil {
 		return fmt.Errorf("encode balance: %w", err)
 	}
-	f.b.under(batch, balancePrefix(address), nil, raw)
+	f.b.mention(ofAddress(address)).balance = raw
 	return nil
 }
 
@@ -109,7 +106,17 @@ func rankKey(m *chain.Miner) []byte {
 
 // Balances lists the balances of an account or a miner, the newest first.
 func (s *Snapshot) Balances(address []byte, p Page, each func(*Balance) (bool, error)) ([]byte, error) {
-	return nouns(s, balancePrefix(address), 8, p, each)
+	return s.list(ofAddress(address).prefix, 8, p, func(_, row []byte) (bool, error) {
+		m, err := parseMention(row)
+		if err != nil || len(m.balance) == 0 {
+			return false, err
+		}
+		b := new(Balance)
+		if err := parse(m.balance, b); err != nil {
+			return false, fmt.Errorf("decode balance: %w", err)
+		}
+		return each(b)
+	})
 }
 
 // Rich lists the accounts that have money, the richest first.

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"encoding/binary"
 
 	"github.com/ipfs/go-cid"
@@ -64,10 +65,20 @@ func effect(r *consensus.Receipt) bool {
 	return r.Code == uint64(consensus.CodeOK) || r.Code == uint64(consensus.CodeFailed)
 }
 
-// Place is where a message stands.
+// Place is where a message or an event stands among those of its block.
 type Place struct {
 	Height chain.Height
 	Index  uint32
+}
+
+func placeOf(b []byte) Place { return Place{height(b), be32(b[8:])} }
+
+func (p Place) bytes() []byte { return in(nil, p.Height, p.Index) }
+
+// behind reports whether a place follows another in the direction of reading.
+func (p Place) behind(o Place, upward bool) bool {
+	c := cmp.Or(cmp.Compare(p.Height, o.Height), cmp.Compare(p.Index, o.Index))
+	return upward && c > 0 || !upward && c < 0
 }
 
 // number appends a big-endian number.
@@ -102,8 +113,6 @@ func in(prefix []byte, h chain.Height, n uint32) []byte {
 
 func blockKey(h chain.Height) []byte { return number([]byte{'b'}, uint64(h)) }
 
-func addressPrefix(a []byte) []byte { return named('a', 0, a) }
-
 func recordKey(k chain.Key) []byte {
 	b := make([]byte, 0, 2+len(k.ID))
 	return append(append(b, 'R', byte(k.Table)), k.ID...)
@@ -127,7 +136,7 @@ type tip struct {
 }
 
 const (
-	formatVersion = 8
+	formatVersion = 9
 	tipHead       = 1 + 8 + 8 + 32 + 1 + 2 // the last two count gaps
 	gapSize       = 8 + 8
 )

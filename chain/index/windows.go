@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -23,6 +24,8 @@ type Window struct {
 
 // Missed reports that no proof was accepted.
 func (w *Window) Missed() bool { return w.Covered == 0 }
+
+var errWindow = errors.New("row of a window is cut off")
 
 const windowSize = 8 + 8 + 8 + 4 // of a row: Closes, Covered, Failed, Message
 
