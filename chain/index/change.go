@@ -213,6 +213,7 @@ func (b *block) mirror(batch *pebble.Batch) error {
 			return err
 		}
 	}
+	b.gone(batch)
 	return nil
 }
 
@@ -233,7 +234,6 @@ func (b *block) rewrite(batch *pebble.Batch, c *change) error {
 	case c.row == nil:
 		remove(batch, recordKey(c.key))
 	case c.row.Gone != 0:
-		set(batch, append(append(gonePrefix(b.u.Height), byte(c.key.Table)), c.key.ID...), nil)
 		after = rowsOf(c.row, c.was)
 		set(batch, recordKey(c.key), c.row.bytes())
 	default:
@@ -249,7 +249,7 @@ func (b *block) rewrite(batch *pebble.Batch, c *change) error {
 func exchange(batch *pebble.Batch, before, after [][]byte) {
 	for _, row := range before {
 		if !among(after, row) {
-			remove(batch, row)
+			retract(batch, row)
 		}
 	}
 	for _, row := range after {

@@ -13,7 +13,7 @@ import (
 	"github.com/perdure/perdure/chain"
 )
 
-// chunkSize is how many of a block's messages, or of its events, stand in one row,
+// chunkSize is how many of a block's messages, events or trades stand in one row,
 // each behind its length: blocks write fewer rows, and lists read fewer.
 const chunkSize = 16
 
@@ -21,6 +21,7 @@ const chunkSize = 16
 const (
 	messageTable = 'm'
 	eventTable   = 'e'
+	tradeTable   = 'x'
 )
 
 var errChunk = errors.New("chunk is cut off")
@@ -201,4 +202,18 @@ func beforeChunk(prefix []byte, p Page) []byte {
 		return nil
 	}
 	return at.bytes()[len(prefix)-1:]
+}
+
+// nounsIn is entries, decoded.
+func nounsIn[T any, P interface {
+	*T
+	chain.CBOR
+}](s *Snapshot, prefix []byte, p Page, each func(P) (bool, error)) (next []byte, err error) {
+	return s.entries(prefix, p, func(at Place, raw []byte) (bool, error) {
+		v := P(new(T))
+		if err := parse(raw, v); err != nil {
+			return false, fmt.Errorf("decode entry %d of block %d in table %c: %w", at.Index, at.Height, prefix[0], err)
+		}
+		return each(v)
+	})
 }

@@ -40,17 +40,17 @@
 //	                  about it or that touched it
 //	P MINER DEADLINE PARTITION H  what became of a partition's window (4 bytes each of DEADLINE and PARTITION)
 //	R table ID        Record: as the state has it or, remembered, as it had it last
-//	z H table ID      records that a block took out of the state and that are remembered
+//	z H table ID      records that a block took out of the state and that are remembered: the first one, and
+//	                  the others behind their lengths
 //	D s STATE ID      deals by state; D r CID, D p CID by payload root and piece; D c A STATE, D m MINER STATE
 //	                  by client and miner in a state, or in all under STATE 0
 //	D e END ID        active deals by end; D C A END ID, D M MINER END ID of a client and of a miner
 //	S STATE MINER NUMBER  sectors by state
 //	S e EXPIRATION MINER NUMBER  live sectors by expiration; S M MINER EXPIRATION MINER NUMBER of a miner
-//	O s STATE SIDE ID orders by state, or O l SIDE live ones, of a side or of both under SIDE 0; O d SIDE all of a
-//	                  side; O o A by owner; O m MINER asks of a miner
+//	O s STATE SIDE ID orders by state and side; O o A by owner; O m MINER asks of a miner
 //	C s STATE ID      channels by state; C f A, C t A, C a A by payer, payee and either
 //	M o A ID          miners by owner; M w A by worker
-//	x H N             Trade
+//	x H CHUNK         16 Trades, each behind its length
 //	k SECONDS TIME    Candle of the trades of a minute, an hour or a day (SECONDS has 4 bytes) from a time on
 //	v DAY S D         Candle of a day's trades of about 2^S bytes for about 2^D blocks (Class)
 //	L H N             Level

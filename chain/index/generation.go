@@ -59,7 +59,7 @@ const (
 
 // baseLevel is how large the first level below the freshest tables grows, in bytes,
 // before there is another between it and the last: each is one more to look into.
-const baseLevel = 256 << 20
+const baseLevel = 64 << 20
 
 // cacheSize is how much of a database is kept in memory, in bytes.
 const cacheSize = 64 << 20
@@ -206,6 +206,11 @@ func (g *generation) empty() error {
 func set(b *pebble.Batch, k, v []byte) { _ = b.Set(k, v, nil) }
 
 func remove(b *pebble.Batch, k []byte) { _ = b.Delete(k, nil) }
+
+// retract is remove for a row that is never written where it stands already, such as
+// those of lists: row and removal then vanish where they meet, and no mark has to go
+// through all levels.
+func retract(b *pebble.Batch, k []byte) { _ = b.SingleDelete(k, nil) }
 
 // get reads a copy of a key's value, or nil.
 func (g *generation) get(key []byte) ([]byte, error) {

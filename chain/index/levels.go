@@ -119,5 +119,5 @@ func (s *Snapshot) Levels(h chain.Height, p Page, each func(*Level) (bool, error
 
 // BlockTrades lists the matches of a block.
 func (s *Snapshot) BlockTrades(h chain.Height, p Page, each func(*Trade) (bool, error)) (next []byte, err error) {
-	return nouns(s, number([]byte{'x'}, uint64(h)), 4, p, each)
+	return nounsIn(s, number([]byte{tradeTable}, uint64(h)), p, each)
 }

@@ -30,6 +30,8 @@ const (
 	OrderOver      OrderState = 7 // ended in another way
 )
 
+var allOrderStates = []OrderState{OrderWaiting, OrderSearching, OrderResting, OrderFilled, OrderCancelled, OrderExpired, OrderOver}
+
 var orderStates = [...]string{"", "waiting", "searching", "resting", "filled", "cancelled", "expired", "ended"}
 
 // String returns the state's name, as JSON shows it.
@@ -210,7 +212,9 @@ func Orders(f OrderFilter) List {
 	if f.Live {
 		l.rows = append(l.rows, ordersIn(f.Side, OrderWaiting, OrderSearching, OrderResting))
 	}
-	l.where(f.Side != 0 && f.State == 0 && !f.Live, func() []byte { return []byte{'O', 'd', byte(f.Side)} })
+	if f.Side != 0 && f.State == 0 && !f.Live {
+		l.rows = append(l.rows, ordersIn(f.Side, allOrderStates...))
+	}
 	return l
 }
 
@@ -319,7 +323,7 @@ func orderRows(r *Record, o *chain.Order) [][]byte {
 	if o.Bid != nil {
 		side = BidSide
 	}
-	rows := [][]byte{number(byAddress('O', 'o', o.Owner), o.ID), number([]byte{'O', 'd', byte(side)}, o.ID),
+	rows := [][]byte{number(byAddress('O', 'o', o.Owner), o.ID),
 		number([]byte{'O', 's', byte(OrderStateOf(r, o)), byte(side)}, o.ID)}
 	if o.Ask != nil {
 		rows = append(rows, number(byNumber('O', 'm', o.Ask.Miner), o.ID))

@@ -117,12 +117,13 @@ func (b *block) market(batch *pebble.Batch) error {
 	if err != nil || len(trades) == 0 {
 		return err
 	}
+	err = b.writeChunks(batch, tradeTable, len(trades), func(i int) chain.CBOR { return &trades[i] })
+	if err != nil {
+		return err
+	}
 	rows := map[string]*Candle{}
 	for i := range trades {
 		t := &trades[i]
-		if err := put(batch, in([]byte{'x'}, t.Height, uint32(i)), t); err != nil {
-			return err
-		}
 		if t.Self {
 			continue
 		}

@@ -38,22 +38,12 @@ func (s *Snapshot) InGap(h chain.Height) *Gap {
 
 // BlockMessages lists the messages of a block.
 func (s *Snapshot) BlockMessages(h chain.Height, p Page, each func(*Message) (bool, error)) (next []byte, err error) {
-	return s.messagesUnder(number([]byte{messageTable}, uint64(h)), p, each)
+	return nounsIn(s, number([]byte{messageTable}, uint64(h)), p, each)
 }
 
 // Messages lists the messages of the history.
 func (s *Snapshot) Messages(p Page, each func(*Message) (bool, error)) (next []byte, err error) {
-	return s.messagesUnder([]byte{messageTable}, p, each)
-}
-
-func (s *Snapshot) messagesUnder(prefix []byte, p Page, each func(*Message) (bool, error)) ([]byte, error) {
-	return s.entries(prefix, p, func(at Place, raw []byte) (bool, error) {
-		m := new(Message)
-		if err := parse(raw, m); err != nil {
-			return false, fmt.Errorf("decode message %d of block %d: %w", at.Index, at.Height, err)
-		}
-		return each(m)
-	})
+	return nounsIn(s, []byte{messageTable}, p, each)
 }
 
 // MessagesOf lists the messages that an account or a miner sent, that are about
@@ -97,7 +87,7 @@ func (s *Snapshot) Message(hash chain.Hash) (*Message, error) {
 
 // Trades lists the matches of the history.
 func (s *Snapshot) Trades(p Page, each func(*Trade) (bool, error)) (next []byte, err error) {
-	return nouns(s, []byte{'x'}, 12, p, each)
+	return nounsIn(s, []byte{tradeTable}, p, each)
 }
 
 // Candles goes through the candles of one resolution that begin from a time on

@@ -108,7 +108,7 @@ func (g *generation) prune(batch *pebble.Batch, h chain.Height) error {
 	if err != nil {
 		return err
 	}
-	for _, table := range []byte{eventTable, 'x'} {
+	for _, table := range []byte{eventTable, tradeTable} {
 		if err := g.removeRows(batch, number([]byte{table}, uint64(h))); err != nil {
 			return err
 		}
@@ -164,26 +164,63 @@ func (g *generation) forgetPlace(batch *pebble.Batch, m *Message) error {
 // pruneGone removes the records that left the state at a height. Of one whose
 // key another one has by now nothing is left.
 func (g *generation) pruneGone(batch *pebble.Batch, h chain.Height) error {
-	prefix := gonePrefix(h)
-	return g.scanRows(prefix, func(key, _ []byte) error {
+	return g.scanRows(gonePrefix(h), func(key, value []byte) error {
 		remove(batch, key)
-		k := chain.Key{Table: chain.Table(key[len(prefix)]), ID: string(key[len(prefix)+1:])}
-		row, err := g.get(recordKey(k))
-		if err != nil || row == nil {
-			return err
-		}
-		r, err := parseRecord(k, row)
-		if err != nil || r.Gone != h {
-			return err
-		}
-		v := mirrored(k.Table)
-		if err := r.Decode(v); err != nil {
-			return err
-		}
-		remove(batch, recordKey(k))
-		for _, row := range rowsOf(r, v) {
-			remove(batch, row)
-		}
-		return nil
+		return eachGone(key, value, func(k chain.Key) error {
+			row, err := g.get(recordKey(k))
+			if err != nil || row == nil {
+				return err
+			}
+			r, err := parseRecord(k, row)
+			if err != nil || r.Gone != h {
+				return err
+			}
+			v := mirrored(k.Table)
+			if err := r.Decode(v); err != nil {
+				return err
+			}
+			remove(batch, recordKey(k))
+			for _, row := range rowsOf(r, v) {
+				remove(batch, row)
+			}
+			return nil
+		})
 	})
+}
+
+// gone notes the records that the block took out of the state and that stay, in one
+// row under the first of them.
+func (b *block) gone(batch *pebble.Batch) {
+	var key, others []byte
+	for i := range b.changes {
+		c := &b.changes[i]
+		switch {
+		case c.row == nil || c.row.Gone == 0:
+		case key == nil:
+			key = append(append(gonePrefix(b.u.Height), byte(c.key.Table)), c.key.ID...)
+		default:
+			others = append(append(others, byte(1+len(c.key.ID)), byte(c.key.Table)), c.key.ID...)
+		}
+	}
+	if key != nil {
+		set(batch, key, others)
+	}
+}
+
+// eachGone goes through the records that a row of gone names.
+func eachGone(key, value []byte, f func(chain.Key) error) error {
+	k := key[len(gonePrefix(0)):]
+	for {
+		if len(k) == 0 {
+			return errors.New("row of records that went is cut off")
+		}
+		if err := f(chain.Key{Table: chain.Table(k[0]), ID: string(k[1:])}); err != nil || len(value) == 0 {
+			return err
+		}
+		n := int(value[0])
+		if len(value) < 1+n {
+			return errors.New("row of records that went is cut off")
+		}
+		k, value = value[1:1+n], value[1+n:]
+	}
 }

@@ -45,7 +45,7 @@ func (f *figures) account(batch *pebble.Batch, c *change) error {
 	}
 	address := []byte(c.key.ID)
 	if !was.IsZero() {
-		remove(batch, richKey(was, address))
+		retract(batch, richKey(was, address))
 	}
 	if !is.IsZero() {
 		set(batch, richKey(is, address), nil)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perdure/perdure/chain/node"
 	"github.com/perdure/perdure/internal/bench/scale"
 )
 
@@ -68,6 +69,7 @@ func Explorer(ctx context.Context, c ExplorerConfig) (rows []Row, notes []string
 			return nil, nil, fmt.Errorf("part %q: want %s", name, strings.Join(ExplorerParts(), ", "))
 		}
 	}
+	node.TuneProcess() // blocks are executed and indexed in this process as in a node's
 	for _, p := range explorerParts {
 		if len(c.Parts) > 0 && !slices.Contains(c.Parts, p.name) {
 			continue
