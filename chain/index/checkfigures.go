@@ -49,7 +49,7 @@ func (c *checker) recount(l *Levels) (rich, ranked uint64, err error) {
 		case *chain.Account:
 			if l.Accounts++; !v.Balance.IsZero() {
 				rich++
-				return c.stands(richKey(v.Balance, []byte(k.ID)), k)
+				return c.stands(richKey(stepOf(v.Balance), []byte(k.ID)), k)
 			}
 		case *chain.Miner:
 			l.Miners++

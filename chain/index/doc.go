@@ -60,7 +60,7 @@
 //	r A               Ledger of a miner or of the reward address of a genesis validator
 //	r A SECONDS TIME  Earned: the ledger's sum at the end of an hour or a day
 //	q LIST H N        Entry of the history of rewards (r) or faults (f); Q LIST A H N those about an address
-//	B AMOUNT ADDRESS  accounts by balance (AMOUNT has 16 bytes)
+//	B STEP ADDRESS    accounts by balance, as far as its step tells (3 bytes)
 //	N POWER MINER     miners by power, which is subtracted from the greatest number
 //	V H               Votes that a block brought, on the one before it
 //	g H N             Amendment

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"math/big"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -20,16 +19,20 @@ type Balance struct {
 	After  chain.Amount
 }
 
-// amountSize is the length of an amount in keys.
-const amountSize = 16
-
-// richKey is of an account in the list by balance.
-func richKey(balance chain.Amount, address []byte) []byte {
-	b := make([]byte, 1+amountSize, 1+amountSize+len(address))
-	b[0] = 'B'
-	balance.Big().FillBytes(b[1:])
+// richKey is of an account in the list by balance, under its step.
+func richKey(step uint32, address []byte) []byte {
+	b := make([]byte, 0, richHead+len(address))
+	b = append(b, 'B', byte(step>>16), byte(step>>8), byte(step))
 	return append(b, address...)
 }
+
+// richHead is what stands before the address in the key of a row by balance.
+const richHead = 1 + 3
+
+// stepOf is the step of a balance: what a fee takes of it leaves an account where it
+// stands, so most blocks write no row here. A step is 2^-11 of a balance at most, and
+// 2^44 attoPDR of the smallest.
+func stepOf(balance chain.Amount) uint32 { return uint32(balance.Coarse() >> 44) }
 
 // account follows an account's balance.
 func (f *figures) account(batch *pebble.Batch, c *change) error {
@@ -44,11 +47,13 @@ func (f *figures) account(batch *pebble.Batch, c *change) error {
 		return nil
 	}
 	address := []byte(c.key.ID)
-	if !was.IsZero() {
-		retract(batch, richKey(was, address))
-	}
-	if !is.IsZero() {
-		set(batch, richKey(is, address), nil)
+	if old, step := stepOf(was), stepOf(is); old != step || was.IsZero() || is.IsZero() {
+		if !was.IsZero() {
+			remove(batch, richKey(old, address))
+		}
+		if !is.IsZero() {
+			set(batch, richKey(step, address), nil)
+		}
 	}
 	return f.balance(batch, address, was, is)
 }
@@ -116,20 +121,6 @@ func (s *Snapshot) Balances(address []byte, p Page, each func(*Balance) (bool, e
 			return false, fmt.Errorf("decode balance: %w", err)
 		}
 		return each(b)
-	})
-}
-
-// Rich lists the accounts that have money, the richest first.
-func (s *Snapshot) Rich(p Page, each func(address []byte, balance chain.Amount) (bool, error)) ([]byte, error) {
-	return s.list([]byte{'B'}, 0, p, func(row, _ []byte) (bool, error) {
-		if len(row) < amountSize {
-			return false, ErrDamaged
-		}
-		balance, err := chain.AmountFromBig(new(big.Int).SetBytes(row[:amountSize]))
-		if err != nil {
-			return false, err
-		}
-		return each(row[amountSize:], balance)
 	})
 }
 
