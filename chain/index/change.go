@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -219,7 +220,7 @@ func (b *block) mirror(batch *pebble.Batch) error {
 
 // rewrite writes the row of a record, and those in lists that it enters and leaves.
 func (b *block) rewrite(batch *pebble.Batch, c *change) error {
-	var before, after [][]byte
+	var before, after []row
 	if c.old != nil {
 		was := c.was
 		if was == nil { // it had gone: another one takes its place
@@ -245,25 +246,25 @@ func (b *block) rewrite(batch *pebble.Batch, c *change) error {
 }
 
 // exchange removes the rows that are only in before and writes those that are
-// only in after.
-func exchange(batch *pebble.Batch, before, after [][]byte) {
-	for _, row := range before {
-		if !among(after, row) {
-			retract(batch, row)
+// only in after, or hold another state there.
+func exchange(batch *pebble.Batch, before, after []row) {
+	for _, r := range before {
+		switch {
+		case among(after, r.key) >= 0:
+		case r.state != 0: // it may have been written more than once
+			remove(batch, r.key)
+		default:
+			retract(batch, r.key)
 		}
 	}
-	for _, row := range after {
-		if !among(before, row) {
-			set(batch, row, nil)
+	for _, r := range after {
+		if i := among(before, r.key); i < 0 || before[i].state != r.state {
+			set(batch, r.key, r.value())
 		}
 	}
 }
 
-func among(rows [][]byte, row []byte) bool {
-	for _, r := range rows {
-		if bytes.Equal(r, row) {
-			return true
-		}
-	}
-	return false
+// among is the place of a key among rows, -1 if it is not there.
+func among(rows []row, key []byte) int {
+	return slices.IndexFunc(rows, func(r row) bool { return bytes.Equal(r.key, key) })
 }

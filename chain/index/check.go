@@ -276,10 +276,12 @@ func (c *checker) records() error {
 		}
 		c.report.Records++
 		for _, row := range rowsOf(r, v) {
-			if there, err := has(c.snap, row); err != nil {
+			value, err := c.get(row.key)
+			if err != nil {
 				return err
-			} else if !there {
-				c.wrong("%s %x does not stand in the list %q", k.Table, k.ID, row[:2])
+			}
+			if value == nil || !bytes.Equal(value, row.value()) {
+				c.wrong("%s %x does not stand in the list %q as it should", k.Table, k.ID, row.key[:2])
 			}
 		}
 		if r.Gone != 0 {
@@ -332,7 +334,7 @@ func (c *checker) listed() error {
 			if err != nil {
 				return err
 			}
-			if r == nil || !among(rowsOf(r, v), key) {
+			if r == nil || among(rowsOf(r, v), key) < 0 {
 				c.wrong("the list %q names %s %x, which does not belong there", key[:2], table, k.ID)
 			}
 			return nil

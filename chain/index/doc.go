@@ -42,8 +42,8 @@
 //	R table ID        Record: as the state has it or, remembered, as it had it last
 //	z H table ID      records that a block took out of the state and that are remembered: the first one, and
 //	                  the others behind their lengths
-//	D s STATE ID      deals by state; D r CID, D p CID by payload root and piece; D c A STATE, D m MINER STATE
-//	                  by client and miner in a state, or in all under STATE 0
+//	D s STATE ID      deals by state; D r CID ID, D p CID ID by payload root and piece; D c A ID, D m MINER ID by
+//	                  client and miner, with the state
 //	D e END ID        active deals by end; D C A END ID, D M MINER END ID of a client and of a miner
 //	S STATE MINER NUMBER  sectors by state
 //	S e EXPIRATION MINER NUMBER  live sectors by expiration; S M MINER EXPIRATION MINER NUMBER of a miner

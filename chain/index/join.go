@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -10,17 +11,17 @@ import (
 // join goes through the IDs that stand, for each of some filters, under one of
 // its prefixes. It seeks from one filter to the next, so it takes at most about
 // as many steps as the shortest of them has rows.
-func (s *Snapshot) join(filters [][][]byte, p Page, each func(id []byte) (bool, error)) (next []byte, err error) {
+func (s *Snapshot) join(filters []filter, p Page, each func(id []byte) (bool, error)) (next []byte, err error) {
 	all := make([]*union, 0, len(filters))
 	defer func() {
 		for _, u := range all {
 			err = errors.Join(err, u.close(s.view))
 		}
 	}()
-	for _, prefixes := range filters {
-		u := &union{upward: p.Upward}
+	for _, f := range filters {
+		u := &union{upward: p.Upward, state: f.state}
 		all = append(all, u)
-		if err := u.open(s.view, prefixes, p.After); err != nil {
+		if err := u.open(s.view, f.prefixes, p.After); err != nil {
 			return nil, err
 		}
 	}
@@ -41,7 +42,10 @@ func (s *Snapshot) join(filters [][][]byte, p Page, each func(id []byte) (bool, 
 		case at == nil:
 			id = nil
 		case bytes.Equal(at, id):
-			take, err := each(id)
+			take := !slices.ContainsFunc(all, (*union).refuses)
+			if take {
+				take, err = each(id)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -60,6 +64,7 @@ func (s *Snapshot) join(filters [][][]byte, p Page, each func(id []byte) (bool, 
 // none stands under two.
 type union struct {
 	upward bool
+	state  byte // that rows have to hold; 0: any
 	rows   []walker
 }
 
@@ -73,6 +78,15 @@ func (u *union) open(v *view, prefixes [][]byte, after []byte) error {
 		u.rows = append(u.rows, walker{it: it, prefix: prefix, upward: u.upward})
 	}
 	return nil
+}
+
+// refuses reports whether the row that it stands at holds another state than it should.
+func (u *union) refuses() bool {
+	if u.state == 0 {
+		return false
+	}
+	v := u.first().it.Value()
+	return len(v) != 1 || v[0] != u.state
 }
 
 func (u *union) close(v *view) (err error) {

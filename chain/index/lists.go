@@ -89,16 +89,25 @@ func ChannelStateOf(r *Record, c *chain.Channel) ChannelState {
 // records that all of them take.
 type List struct {
 	table chain.Table
-	owner []byte     // the beginning of all IDs, if no row names them
-	width int        // of an ID in rows; 0: any
-	rows  [][][]byte // an ID must stand under one prefix of each
-	due   []byte     // in place of them the prefix of rows in which a height stands before the ID
+	owner []byte   // the beginning of all IDs, if no row names them
+	width int      // of an ID in rows; 0: any
+	rows  []filter // an ID must stand under one prefix of each
+	due   []byte   // in place of them the prefix of rows in which a height stands before the ID
+}
+
+// filter is a condition of a list.
+type filter struct {
+	prefixes [][]byte // no ID stands under two of them
+	state    byte     // that a row has to hold; 0: any, or none
 }
 
 // where adds a filter's rows.
-func (l *List) where(given bool, prefix func() []byte) {
+func (l *List) where(given bool, prefix func() []byte) { l.whereState(given, 0, prefix) }
+
+// whereState is where for rows that hold states.
+func (l *List) whereState(given bool, state byte, prefix func() []byte) {
 	if given {
-		l.rows = append(l.rows, [][]byte{prefix()})
+		l.rows = append(l.rows, filter{[][]byte{prefix()}, state})
 	}
 }
 
@@ -131,8 +140,8 @@ func Deals(f DealFilter) List {
 	state := byte(f.State)
 	l.where(f.Root.Defined(), func() []byte { return byCID('D', 'r', f.Root) })
 	l.where(f.Piece.Defined(), func() []byte { return byCID('D', 'p', f.Piece) })
-	l.where(f.Client != none, func() []byte { return append(byAddress('D', 'c', f.Client), state) })
-	l.where(f.Miner != 0, func() []byte { return append(byNumber('D', 'm', f.Miner), state) })
+	l.whereState(f.Client != none, state, func() []byte { return byAddress('D', 'c', f.Client) })
+	l.whereState(f.Miner != 0, state, func() []byte { return byNumber('D', 'm', f.Miner) })
 	l.where(f.State != 0 && (f.Client == none && f.Miner == 0), func() []byte { return []byte{'D', 's', state} })
 	return l
 }
@@ -219,11 +228,11 @@ func Orders(f OrderFilter) List {
 }
 
 // ordersIn are the rows of the orders of a side, or of both, in any of some states.
-func ordersIn(side Side, states ...OrderState) (rows [][]byte) {
+func ordersIn(side Side, states ...OrderState) (rows filter) {
 	for _, state := range states {
 		for _, s := range []Side{BidSide, AskSide} {
 			if side == AnySide || side == s {
-				rows = append(rows, []byte{'O', 's', byte(state), byte(s)})
+				rows.prefixes = append(rows.prefixes, []byte{'O', 's', byte(state), byte(s)})
 			}
 		}
 	}
@@ -263,45 +272,65 @@ func Miners(f MinerFilter) List {
 	return l
 }
 
+// row is one of a record in a list.
+type row struct {
+	key   []byte
+	state byte // that it holds, which may change while it stands; 0: none
+}
+
+func (r row) value() []byte {
+	if r.state == 0 {
+		return nil
+	}
+	return []byte{r.state}
+}
+
 // rowsOf are the rows of a record in lists, in one order: of equal records the
 // same. v is its noun.
-func rowsOf(r *Record, v chain.CBOR) [][]byte {
+func rowsOf(r *Record, v chain.CBOR) []row {
+	var keys [][]byte
 	switch v := v.(type) {
 	case *chain.Deal:
 		return dealRows(r, v)
 	case *chain.Sector:
-		return sectorRows(r, v)
+		keys = sectorRows(r, v)
 	case *chain.Order:
-		return orderRows(r, v)
+		keys = orderRows(r, v)
 	case *chain.Channel:
 		id := v.ID
-		rows := [][]byte{number([]byte{'C', 's', byte(ChannelStateOf(r, v))}, id),
+		keys = [][]byte{number([]byte{'C', 's', byte(ChannelStateOf(r, v))}, id),
 			number(byAddress('C', 'f', v.Payer), id), number(byAddress('C', 't', v.Payee), id), number(byAddress('C', 'a', v.Payer), id)}
 		if v.Payee != v.Payer {
-			rows = append(rows, number(byAddress('C', 'a', v.Payee), id))
+			keys = append(keys, number(byAddress('C', 'a', v.Payee), id))
 		}
-		return rows
 	case *chain.Miner:
-		return [][]byte{number(byAddress('M', 'o', v.Keys.Owner), v.ID), number(byAddress('M', 'w', v.Keys.Worker), v.ID)}
+		keys = [][]byte{number(byAddress('M', 'o', v.Keys.Owner), v.ID), number(byAddress('M', 'w', v.Keys.Worker), v.ID)}
 	}
-	return nil
+	return plainRows(make([]row, 0, len(keys)), keys...)
 }
 
-// dealRows has two rows for a client and for a miner: under the deal's state,
-// and under 0 for all states. An active deal stands by its end, too.
-func dealRows(r *Record, d *chain.Deal) [][]byte {
-	state := byte(d.State)
-	rows := [][]byte{
-		number(byCID('D', 'r', d.PayloadRoot), d.ID), number(byCID('D', 'p', d.PieceCID), d.ID),
-		number(append(byAddress('D', 'c', d.Client), 0), d.ID), number(append(byNumber('D', 'm', d.Miner), 0), d.ID),
-		number(append(byAddress('D', 'c', d.Client), state), d.ID), number(append(byNumber('D', 'm', d.Miner), state), d.ID),
-		number([]byte{'D', 's', state}, d.ID),
+// plainRows adds rows that hold no state.
+func plainRows(rows []row, keys ...[]byte) []row {
+	for _, k := range keys {
+		rows = append(rows, row{key: k})
 	}
+	return rows
+}
+
+// dealRows has one row for a client and one for a miner, which hold the deal's state:
+// it changes more often than anybody asks for one of theirs. An active deal stands by
+// its end, too.
+func dealRows(r *Record, d *chain.Deal) []row {
+	state := byte(d.State)
+	rows := make([]row, 0, 8)
+	rows = append(rows, row{number(byAddress('D', 'c', d.Client), d.ID), state}, row{number(byNumber('D', 'm', d.Miner), d.ID), state})
+	rows = plainRows(rows, number(byCID('D', 'r', d.PayloadRoot), d.ID), number(byCID('D', 'p', d.PieceCID), d.ID),
+		number([]byte{'D', 's', state}, d.ID))
 	if d.State != chain.DealActive || r.Gone != 0 {
 		return rows
 	}
 	end := uint64(d.End)
-	return append(rows, number(number([]byte{'D', 'e'}, end), d.ID),
+	return plainRows(rows, number(number([]byte{'D', 'e'}, end), d.ID),
 		number(number(byAddress('D', 'C', d.Client), end), d.ID), number(number(byNumber('D', 'M', d.Miner), end), d.ID))
 }
 

@@ -181,7 +181,7 @@ func (g *generation) pruneGone(batch *pebble.Batch, h chain.Height) error {
 			}
 			remove(batch, recordKey(k))
 			for _, row := range rowsOf(r, v) {
-				remove(batch, row)
+				remove(batch, row.key)
 			}
 			return nil
 		})
