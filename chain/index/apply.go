@@ -73,6 +73,9 @@ func (g *generation) apply(b *block) error {
 	if err != nil {
 		return fmt.Errorf("index block %d: %w", b.u.Height, err)
 	}
+	for i := range b.changes {
+		g.lately.keep(b.changes[i].key, b.changes[i].raw)
+	}
 	return nil
 }
 

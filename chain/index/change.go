@@ -22,6 +22,7 @@ type change struct {
 	was, is chain.CBOR
 	old     *Record // the row before, nil if there was none; one that has Gone is not in the state
 	row     *Record // the row after, nil if none is left
+	raw     []byte  // row as it is written
 }
 
 // formerly and now return what a change of a table was and is, nil if nothing:
@@ -103,7 +104,7 @@ func (b *block) formerly(c *change) error {
 	if b.isNew(c.key) {
 		return nil
 	}
-	row, err := b.g.get(recordKey(c.key))
+	row, err := b.g.record(c.key)
 	if err != nil || row == nil {
 		return err
 	}
@@ -195,7 +196,7 @@ func find[T any, P interface {
 		}
 		return formerly[T](&b.changes[i]), nil
 	}
-	row, err := b.g.get(recordKey(key))
+	row, err := b.g.record(key)
 	if err != nil || row == nil {
 		return nil, err
 	}
@@ -236,10 +237,12 @@ func (b *block) rewrite(batch *pebble.Batch, c *change) error {
 		remove(batch, recordKey(c.key))
 	case c.row.Gone != 0:
 		after = rowsOf(c.row, c.was)
-		set(batch, recordKey(c.key), c.row.bytes())
 	default:
 		after = rowsOf(c.row, c.is)
-		set(batch, recordKey(c.key), c.row.bytes())
+	}
+	if c.row != nil {
+		c.raw = c.row.bytes()
+		set(batch, recordKey(c.key), c.raw)
 	}
 	exchange(batch, before, after)
 	return nil

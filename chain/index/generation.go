@@ -39,6 +39,7 @@ type generation struct {
 	shown   *view // nil: the next reader makes it
 
 	voters *voters   // read last, by who writes
+	lately lately    // rows of records, for who writes
 	series Retention // of the points of minutes and hours
 
 	mu     sync.RWMutex
@@ -59,7 +60,7 @@ const (
 
 // baseLevel is how large the first level below the freshest tables grows, in bytes,
 // before there is another between it and the last: each is one more to look into.
-const baseLevel = 64 << 20
+const baseLevel = 128 << 20
 
 // cacheSize is how much of a database is kept in memory, in bytes.
 const cacheSize = 64 << 20

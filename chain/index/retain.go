@@ -180,6 +180,7 @@ func (g *generation) pruneGone(batch *pebble.Batch, h chain.Height) error {
 				return err
 			}
 			remove(batch, recordKey(k))
+			g.lately.keep(k, nil)
 			for _, row := range rowsOf(r, v) {
 				remove(batch, row.key)
 			}

@@ -34,6 +34,7 @@ func (g *generation) scan(ctx context.Context, e *state.Export) error {
 	if err != nil {
 		return fmt.Errorf("scan state of height %d: %w", e.Height, err)
 	}
+	g.lately = lately{}
 	before := g.at()
 	next := &tip{first: e.Height + 1, height: e.Height, update: sha256.Sum256(raw), chainID: g.chain}
 	if before != nil && before.first <= before.height && before.height < e.Height {
