@@ -156,7 +156,7 @@ func TestNode(t *testing.T) {
 	}
 	n, stop := run(t, Options{Home: home, Config: c, Mount: mount})
 	client := rpc.New(n.API())
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	sender, err := wallet.NewSender(client, secret, chain.Amount{})
 	if err != nil {
@@ -277,7 +277,7 @@ func TestEnginePanics(t *testing.T) {
 func TestUpdates(t *testing.T) {
 	home, c := newHome(t)
 	n, stop := run(t, Options{Home: home, Config: c})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var heights []chain.Height
 	enough := errors.New("enough")

@@ -150,7 +150,7 @@ func TestKeeperFollows(t *testing.T) {
 	if k.state.limit.Load() != 1_000 || k.blocks.limit.Load() != 1_200 {
 		t.Fatalf("at genesis states %d, blocks %d", k.state.limit.Load(), k.blocks.limit.Load())
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	client := rpc.New(n.API())
 	sender, err := wallet.NewSender(client, secret, chain.Amount{})
