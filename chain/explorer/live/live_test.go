@@ -371,7 +371,7 @@ func TestStuckIsCut(t *testing.T) {
 	for _, open := range transports {
 		c := newChain(large(2 << 20))
 		c.set(1, 5)
-		h, s := serve(t, c, func(c *Config) { c.Limits.Write = 20 * time.Millisecond })
+		h, s := serve(t, c, func(c *Config) { c.Limits.Write = 200 * time.Millisecond })
 		open(t, s.URL, "topics=block&from=1")
 		for testutil.ToFloat64(h.metrics.cut.WithLabelValues(cutStuck)) == 0 {
 			runtime.Gosched()
