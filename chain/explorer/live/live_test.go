@@ -296,9 +296,9 @@ func TestSlow(t *testing.T) {
 	for name, open := range transports {
 		c := newChain(large(1 << 20)) // more than sockets hold
 		c.set(1, 1)
-		h, s := serve(t, c, func(c *Config) { c.Limits.Write, c.Limits.Lag = time.Minute, 5 })
+		h, s := serve(t, c, func(c *Config) { c.Limits.Write, c.Limits.Lag, c.Limits.Heartbeat = time.Minute, 5, time.Millisecond })
 		r := open(t, s.URL, "topics=block,event")
-		r.begun()
+		r.idle() // from now on it must keep up
 		c.set(1, 2)
 		for c.readsSoFar() == 0 {
 			runtime.Gosched() // until the stream is busy with block 2, which nobody takes
