@@ -158,7 +158,7 @@ func TestKeeperFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, ctx, n, 1)
-	propose := &chain.Propose{Effective: n.Store().View().Height() + 20}
+	propose := &chain.Propose{Effective: n.Store().View().Height() + 150} // blocks go on while it is being sent
 	for _, v := range []chain.ParamValue{{Name: "stateRetention", Value: chain.Atto(1_600)}, {Name: "evidenceAge", Value: chain.Atto(800)},
 		{Name: "trustPeriod", Value: chain.Atto(400)}} {
 		propose.Values = append(propose.Values, v)

@@ -226,7 +226,7 @@ func TestTrustPeriodFollows(t *testing.T) {
 	sender, err := wallet.NewSender(c, n.Faucet(), chain.Amount{})
 	must(t, err)
 	period := time.Duration(n.Params.TrustPeriod*n.Params.BlockMillis) * time.Millisecond
-	at := n.Height() + 12
+	at := n.Height() + 100 // blocks go on while it is being sent
 	propose := &chain.Propose{Effective: at, Values: []chain.ParamValue{{Name: "trustPeriod", Value: chain.Atto(n.Params.TrustPeriod / 3)}}}
 	must(t, n.During(n.ctx, func(ctx context.Context) error {
 		_, err := sender.Send(ctx, propose)
