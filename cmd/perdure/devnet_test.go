@@ -58,7 +58,7 @@ func TestDevnet(t *testing.T) {
 	params := consensus.Devnet()
 	params.BlockMillis = 100
 	params.ActivateBy, params.FetchBy = 3000, 2000 // blocks are many times quicker than work is
-	params.EvidenceAge, params.TrustPeriod, params.Unbonding = 10_000, 6_000, 10_000
+	params.EvidenceAge, params.TrustPeriod, params.Unbonding, params.EndedRetention = 10_000, 6_000, 10_000, 20_000
 	dir, err := os.MkdirTemp("", "devnet-*")
 	if err != nil {
 		t.Fatal(err)
