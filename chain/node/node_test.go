@@ -246,6 +246,7 @@ func TestEngineStops(t *testing.T) {
 	defer n.Close() // its error is the broken disk
 	done := make(chan error, 1)
 	go func() { done <- n.Run(t.Context()) }()
+	awaitIndex(t, n, 1) // which reads the state at first
 	if err := n.Store().Close(); err != nil {
 		t.Fatal(err)
 	}

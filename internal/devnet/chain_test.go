@@ -133,7 +133,7 @@ func TestGated(t *testing.T) {
 // not skip, and one that is stopped and started again catches up.
 func TestFour(t *testing.T) {
 	p := consensus.Devnet()
-	p.BlockMillis = 200
+	p.BlockMillis = 500 // votes that come later than that are not in the block, nor is what makes the beacon
 	n, ctx := start(t, Options{Validators: 4, Params: p}), limited(t)
 	if err := n.Reach(ctx, 3); err != nil {
 		t.Fatal(err)
