@@ -52,7 +52,7 @@ func TestPutKilled(t *testing.T) {
 		"dropped by the node":                     {admitted: true, after: func(w *world) { w.chain.DropPending() }},
 		"its nonce went to another message":       {after: func(w *world) { w.spendNonce() }},
 		"dropped, its nonce went to another":      {admitted: true, after: func(w *world) { w.chain.DropPending(); w.spendNonce() }},
-		"expired while away":                      {after: func(w *world) { w.chain.Advance(1100) }},
+		"expired while away":                      {after: func(w *world) { w.chain.Advance(3100) }},
 		"landed before another message, no trace": {admitted: true, after: func(w *world) { w.chain.Advance(1); w.spendNonce(); w.chain.ForgetReceipts() }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestVoid(t *testing.T) {
 	path, _ := w.file(1000)
 	put, err := w.client().Put(w.ctx, path, client.PutOptions{Copies: 2, Event: func(e client.Event) {
 		if e.Stage == deals.StageActive {
-			go w.chain.Advance(1100) // past the bid's expiry: the second copy finds no miner
+			go w.chain.Advance(3100) // past the bid's expiry: the second copy finds no miner
 		}
 	}})
 	w.must(err)

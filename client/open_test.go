@@ -99,7 +99,7 @@ func TestLiarRemembered(t *testing.T) {
 	var asked atomic.Int64
 	w.miners[0].Host.Serve(func(_ context.Context, stream io.ReadWriteCloser, _ string) {
 		asked.Add(1)
-		conn := p2p.NewConn(stream, 5*time.Second)
+		conn := p2p.NewConn(stream, time.Minute)
 		if _, err := conn.Read(); err == nil {
 			_ = conn.Write(&retrieval.End{Reason: retrieval.Complete}) // where an offer is due
 		}

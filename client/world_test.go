@@ -68,7 +68,7 @@ func (w *world) clientOf(node deals.Chain) *client.Client {
 	sender, err := wallet.NewSender(node, clienttest.Key(clienttest.ClientKey), chain.Amount{})
 	w.must(err)
 	c, err := client.New(client.Config{Home: w.home, Chain: node, Directory: w.chain, Sender: sender, Host: w.host(),
-		Buyer: buyer.Config{StallTimeout: 5 * time.Second}})
+		Buyer: buyer.Config{StallTimeout: time.Minute}})
 	w.must(err)
 	w.t.Cleanup(func() { w.must(c.Close()) })
 	return c

@@ -73,7 +73,7 @@ func TestRebuild(t *testing.T) {
 	}
 	fs := vfs.NewMem()
 	x := open(t, fs, "index-test")
-	defer x.Close()
+	t.Cleanup(func() { must(t, x.Close()) }) // once nothing follows any more
 	running(t, x, w.source())
 	for h := chain.Height(0); h < 60; _, h, _ = x.Tip() {
 		runtime.Gosched()
@@ -163,7 +163,7 @@ func TestCarried(t *testing.T) {
 func TestLoss(t *testing.T) {
 	w := newWorld(t, 20)
 	x := open(t, vfs.NewMem(), "index-test")
-	defer x.Close()
+	t.Cleanup(func() { must(t, x.Close()) }) // once nothing follows any more
 	for range 50 {
 		w.block()
 		follow(t, x, w.source())
@@ -314,7 +314,7 @@ func TestHarmed(t *testing.T) {
 		must(t, errors.Join(err, f.Close()))
 	}
 	x = open(t, fs, "index-test")
-	defer x.Close()
+	t.Cleanup(func() { must(t, x.Close()) }) // once nothing follows any more
 	running(t, x, w.source())
 	look(t, x, func(s *Snapshot) {
 		if _, err := s.Records(All(chain.TableDeal), Page{Limit: 100}, func(*Record) (bool, error) { return true, nil }); err == nil {

@@ -45,7 +45,7 @@ func TestEquivocation(t *testing.T) {
 	c := DefaultConfig()
 	c.API, c.RPC, c.P2P = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	n, stop := run(t, Options{Home: home, Config: &c})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	waitFor(t, ctx, n, 3)
 	guilty, err := loadKeys(other)

@@ -156,7 +156,7 @@ func TestNode(t *testing.T) {
 	}
 	n, stop := run(t, Options{Home: home, Config: c, Mount: mount})
 	client := rpc.New(n.API())
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	sender, err := wallet.NewSender(client, secret, chain.Amount{})
 	if err != nil {
@@ -246,6 +246,7 @@ func TestEngineStops(t *testing.T) {
 	defer n.Close() // its error is the broken disk
 	done := make(chan error, 1)
 	go func() { done <- n.Run(t.Context()) }()
+	awaitIndex(t, n, 1) // which reads the state at first
 	if err := n.Store().Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +278,7 @@ func TestEnginePanics(t *testing.T) {
 func TestUpdates(t *testing.T) {
 	home, c := newHome(t)
 	n, stop := run(t, Options{Home: home, Config: c})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var heights []chain.Height
 	enough := errors.New("enough")

@@ -150,7 +150,7 @@ func TestKeeperFollows(t *testing.T) {
 	if k.state.limit.Load() != 1_000 || k.blocks.limit.Load() != 1_200 {
 		t.Fatalf("at genesis states %d, blocks %d", k.state.limit.Load(), k.blocks.limit.Load())
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	client := rpc.New(n.API())
 	sender, err := wallet.NewSender(client, secret, chain.Amount{})
@@ -158,7 +158,7 @@ func TestKeeperFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, ctx, n, 1)
-	propose := &chain.Propose{Effective: n.Store().View().Height() + 20}
+	propose := &chain.Propose{Effective: n.Store().View().Height() + 150} // blocks go on while it is being sent
 	for _, v := range []chain.ParamValue{{Name: "stateRetention", Value: chain.Atto(1_600)}, {Name: "evidenceAge", Value: chain.Atto(800)},
 		{Name: "trustPeriod", Value: chain.Atto(400)}} {
 		propose.Values = append(propose.Values, v)

@@ -80,7 +80,7 @@ var ClientMoney = chain.PDR(1000)
 func NewChain(t testing.TB) *Chain {
 	t.Helper()
 	p := consensus.Devnet()
-	p.ChainID, p.Window, p.StateRetention, p.EndedRetention, p.FetchBy, p.ActivateBy = "clienttest", 10_000, 100_000, 100_001, 1_000, 2_000
+	p.ChainID, p.Window, p.StateRetention, p.EndedRetention, p.FetchBy, p.ActivateBy = "clienttest", 10_000, 100_000, 100_001, 3_000, 6_000
 	p.BlockMillis = 20
 	p.IssuanceTotal, p.CollateralSpan = chain.Amount{}, 0
 	c := &Chain{t: t, params: p, receipts: map[chain.Hash]*wallet.Inclusion{}, fees: map[chain.Address]chain.Amount{}, block: make(chan struct{})}

@@ -21,7 +21,8 @@ func NewNetwork(t testing.TB, prices ...chain.Amount) *Network {
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &Network{Chain: NewChain(t)}
 	var running sync.WaitGroup
-	t.Cleanup(func() { cancel(); running.Wait() })
+	stop := func() { cancel(); running.Wait() }
+	t.Cleanup(stop)
 	run := func(what func(context.Context) error) {
 		running.Go(func() {
 			if err := what(ctx); err != nil && ctx.Err() == nil {
@@ -35,6 +36,7 @@ func NewNetwork(t testing.TB, prices ...chain.Amount) *Network {
 		n.Miners = append(n.Miners, m)
 		run(m.Run)
 	}
+	t.Cleanup(stop) // before the miners' hosts, ledgers and directories, which they work with
 	n.Chain.Advance(6)
 	return n
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -82,9 +81,9 @@ func runDemo(cmd *cobra.Command, g *globals, o demoOptions) error {
 	out.clear()
 	switch {
 	case cmd.Context().Err() != nil && !o.keep:
-		return errors.Join(errors.New("interrupted"), clean(dir))
+		return errors.Join(errors.New("interrupted"), devnet.Remove(dir))
 	case err != nil && !started(dir):
-		return errors.Join(err, clean(dir))
+		return errors.Join(err, devnet.Remove(dir))
 	case err != nil:
 		return fmt.Errorf("%w (everything of the run is in %s)", err, dir)
 	case !report.OK:
@@ -94,19 +93,7 @@ func runDemo(cmd *cobra.Command, g *globals, o demoOptions) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "\nthe network stays in %s: perdure devnet --dir %s goes on with it\n", dir, dir)
 		return nil
 	}
-	return clean(dir)
-}
-
-// clean removes the directory of a run. CometBFT may write its address book once more after it was
-// stopped, into a directory that is just being removed.
-func clean(dir string) (err error) {
-	for range 20 {
-		if err = os.RemoveAll(dir); err == nil {
-			return nil
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return err
+	return devnet.Remove(dir)
 }
 
 // started reports whether a network came as far as having a directory.

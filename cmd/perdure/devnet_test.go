@@ -53,13 +53,23 @@ func (s *session) object(into any, args ...string) {
 // TestDevnet stores a file and fetches it back by command lines, on a network
 // with 2 KiB sectors, and looks at everything on the way.
 func TestDevnet(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	params := consensus.Devnet()
 	params.BlockMillis = 100
 	params.ActivateBy, params.FetchBy = 3000, 2000 // blocks are many times quicker than work is
+	params.EvidenceAge, params.TrustPeriod, params.Unbonding, params.EndedRetention = 10_000, 6_000, 10_000, 20_000
+	dir, err := os.MkdirTemp("", "devnet-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := devnet.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	}()
 	w, err := devnet.StartWorld(ctx, devnet.WorldOptions{
-		Options: devnet.Options{Dir: t.TempDir(), Validators: 2, Params: params, EngineLog: "none"}, Miners: 2, SectorSize: 2 << 10})
+		Options: devnet.Options{Dir: dir, Validators: 2, Params: params, EngineLog: "none"}, Miners: 2, SectorSize: 2 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 
 // TestStream runs the example on a chain with two miners.
 func TestStream(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	n := clienttest.NewNetwork(t, chain.Atto(1_000_000_000), chain.Atto(2_000_000_000))
 	data := make([]byte, 700_000)

@@ -26,7 +26,7 @@ func TestLoad(t *testing.T) {
 	mux.HandleFunc("/bad", func(w http.ResponseWriter, _ *http.Request) { bad.Add(1); http.Error(w, "no", http.StatusTeapot) })
 	s := httptest.NewServer(mux)
 	defer s.Close()
-	in, err := json.Marshal(childConfig{Load: &Load{URL: s.URL, Callers: 3, Time: 50 * time.Millisecond,
+	in, err := json.Marshal(childConfig{Load: &Load{URL: s.URL, Callers: 3, Time: 500 * time.Millisecond,
 		Routes: []LoadRoute{{"good", []string{"/good"}}, {"bad", []string{"/bad?a=1", "/bad?a=2"}}}}})
 	if err != nil {
 		t.Fatal(err)

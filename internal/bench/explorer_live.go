@@ -48,7 +48,7 @@ func runNode(ctx context.Context, c *nodeConfig, lines *bufio.Scanner, out *json
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = devnet.Remove(dir) }()
 	s := &sender{messages: c.Messages, at: stamps{}}
 	if err := s.accounts(); err != nil {
 		return err

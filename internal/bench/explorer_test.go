@@ -230,7 +230,7 @@ func TestChild(t *testing.T) {
 	p := &child{cmd: &exec.Cmd{Process: self}}
 	for until := p.processor() + 20*time.Millisecond; p.processor() < until; {
 	}
-	if own, said := processorTime(), p.processor(); said < 20*time.Millisecond || said > own+20*time.Millisecond {
+	if said, own := p.processor(), processorTime(); said < 20*time.Millisecond || said > own+20*time.Millisecond {
 		t.Errorf("the process has used %s, the system says %s", own, said)
 	}
 	if p.memory() < 1<<20 {

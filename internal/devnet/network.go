@@ -100,6 +100,18 @@ func Start(o Options) (n *Network, err error) {
 	return n, nil
 }
 
+// Remove removes the directory of a network that was closed, until it is gone: an
+// engine that has stopped may be writing its address book once more.
+func Remove(dir string) (err error) {
+	for range 100 {
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("remove network: %w", err)
+}
+
 // loadFaucet reads the faucet's private key, or makes it.
 func loadFaucet(dir string) ([]byte, error) {
 	path := filepath.Join(dir, "faucet.key")

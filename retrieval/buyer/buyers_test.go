@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/perdure/perdure/chain"
@@ -225,21 +226,23 @@ func TestBadBuyersLosses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			f := makeFile(t, 60*leaf, 90)
-			parts := f.cut(t)
-			s := w.open(10, price, func(c *seller.Config) { c.PayTimeout, c.IdleTimeout = 2*time.Second, 2*time.Second }, parts...)
-			c, err := w.chain.Open(ctx, s.payee, chain.Atto(price*40))
-			if err != nil {
-				t.Fatal(err)
-			}
-			kept := tc.do(w, s, &parts[0], c.ID)
-			if l := w.lost(kept, s); !l.within(tc.want) {
-				t.Errorf("%s; want at most: %s", l, tc.want)
-			}
-			if st := s.Stats(); st.Active != 0 {
-				t.Errorf("%d sessions are still open", st.Active)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				f := makeFile(t, 60*leaf, 90)
+				parts := f.cut(t)
+				s := w.open(10, price, func(c *seller.Config) { c.PayTimeout, c.IdleTimeout = 2*time.Second, 2*time.Second }, parts...)
+				c, err := w.chain.Open(ctx, s.payee, chain.Atto(price*40))
+				if err != nil {
+					t.Fatal(err)
+				}
+				kept := tc.do(w, s, &parts[0], c.ID)
+				if l := w.lost(kept, s); !l.within(tc.want) {
+					t.Errorf("%s; want at most: %s", l, tc.want)
+				}
+				if st := s.Stats(); st.Active != 0 {
+					t.Errorf("%d sessions are still open", st.Active)
+				}
+			})
 		})
 	}
 }

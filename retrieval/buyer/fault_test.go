@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -318,48 +319,47 @@ func TestBadSellers(t *testing.T) {
 		}},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
-			w := newWorld(t)
-			w.config.Retries = 1
-			if name == "stalls" {
-				w.config.StallTimeout = time.Second
-			}
-			w.remake()
-			f := makeFile(t, 6*leaf, 21)
-			parts := f.cut(t)
-			bad, good := w.open(10, 3, nil, parts...), w.open(11, 5, nil, parts...)
-			w.onStream(bad, -1, func(f *framed) { tc.bad(f, new(int)) })
-			var got basket
-			st, err := w.buyer.Fetch(ctx, w.request(f, parts, &got, bad, good))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got.holds(t, f)
-			earned := w.redeem(bad)
-			if tc.innocent {
-				tc.most *= 4 // it was asked again
-			}
-			if chain.Atto(3 * tc.most).Less(earned) {
-				t.Errorf("bad seller earned %s", earned)
-			}
-			if w.buyer.Dropped(string(bad.peer.ID)) == tc.innocent {
-				t.Errorf("dropped: %v", !tc.innocent)
-			}
-			total, err := earned.Add(w.redeem(good))
-			lost := uint64(0)
-			if tc.innocent { // ticks of the last session may not have got through
-				lost = retrieval.MaxCredit
-			}
-			if least, err2 := total.Add(chain.Atto(3 * lost)); err != nil || err2 != nil || st.Spent.Less(total) || least.Less(st.Spent) {
-				t.Errorf("earned %s in all, spent %s", total, st.Spent)
-			}
-			w.conserved()
-			if tc.innocent {
-				return
-			}
-			dials := bad.dials
-			if _, err := w.buyer.Fetch(ctx, w.request(f, parts, new(basket), bad, good)); err != nil || bad.dials != dials {
-				t.Errorf("asked again: %d dials, %v", bad.dials-dials, err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.config.Retries = 1
+				w.remake()
+				f := makeFile(t, 6*leaf, 21)
+				parts := f.cut(t)
+				bad, good := w.open(10, 3, nil, parts...), w.open(11, 5, nil, parts...)
+				w.onStream(bad, -1, func(f *framed) { tc.bad(f, new(int)) })
+				var got basket
+				st, err := w.buyer.Fetch(ctx, w.request(f, parts, &got, bad, good))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got.holds(t, f)
+				earned := w.redeem(bad)
+				if tc.innocent {
+					tc.most *= 4 // it was asked again
+				}
+				if chain.Atto(3 * tc.most).Less(earned) {
+					t.Errorf("bad seller earned %s", earned)
+				}
+				if w.buyer.Dropped(string(bad.peer.ID)) == tc.innocent {
+					t.Errorf("dropped: %v", !tc.innocent)
+				}
+				total, err := earned.Add(w.redeem(good))
+				lost := uint64(0)
+				if tc.innocent { // ticks of the last session may not have got through
+					lost = retrieval.MaxCredit
+				}
+				if least, err2 := total.Add(chain.Atto(3 * lost)); err != nil || err2 != nil || st.Spent.Less(total) || least.Less(st.Spent) {
+					t.Errorf("earned %s in all, spent %s", total, st.Spent)
+				}
+				w.conserved()
+				if tc.innocent {
+					return
+				}
+				dials := bad.dials
+				if _, err := w.buyer.Fetch(ctx, w.request(f, parts, new(basket), bad, good)); err != nil || bad.dials != dials {
+					t.Errorf("asked again: %d dials, %v", bad.dials-dials, err)
+				}
+			})
 		})
 	}
 }
@@ -414,7 +414,9 @@ func TestSlowSeller(t *testing.T) {
 
 // TestBuyerStopsPaying has a buyer that swallows its ticks after each number of
 // payments: the seller loses at most the window, over all sessions together.
-func TestBuyerStopsPaying(t *testing.T) {
+func TestBuyerStopsPaying(t *testing.T) { synctest.Test(t, buyerStopsPaying) }
+
+func buyerStopsPaying(t *testing.T) {
 	for stop := range 6 {
 		w := newWorld(t)
 		w.config.StallTimeout, w.config.Retries = 2*time.Second, -1 // a session a fetch

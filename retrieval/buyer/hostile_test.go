@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -217,7 +218,9 @@ func trickle(to io.Writer, b []byte, every time.Duration) {
 }
 
 // TestSlowLoris: a buyer that trickles a frame byte by byte is as good as silent.
-func TestSlowLoris(t *testing.T) {
+func TestSlowLoris(t *testing.T) { synctest.Test(t, slowLoris) }
+
+func slowLoris(t *testing.T) {
 	w := newWorld(t)
 	f := makeFile(t, 3*leaf, 74)
 	parts := f.cut(t)
@@ -226,11 +229,13 @@ func TestSlowLoris(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, far, "a stranger") }()
 	ask := withLength(encode(t, &retrieval.Ask{Version: retrieval.Version, ChainID: chainID, Piece: &parts[0].piece}))
-	go trickle(near, ask, 10*time.Millisecond)
+	var trickling sync.WaitGroup
+	trickling.Go(func() { trickle(near, ask, 10*time.Millisecond) })
 	if err := <-done; !errors.Is(err, p2p.ErrIdle) {
 		t.Errorf("served a loris: %v", err)
 	}
 	near.Close()
+	trickling.Wait()
 	if l := w.lost(0, s); l != chunksLost(0, 0) || s.Stats().Active != 0 {
 		t.Errorf("%s; %+v", l, s.Stats())
 	}
@@ -238,7 +243,9 @@ func TestSlowLoris(t *testing.T) {
 
 // TestNeverReads: a buyer that asks for everything, pays nothing and reads
 // nothing costs the seller one chunk, which was not even taken.
-func TestNeverReads(t *testing.T) {
+func TestNeverReads(t *testing.T) { synctest.Test(t, neverReads) }
+
+func neverReads(t *testing.T) {
 	w := newWorld(t)
 	f := makeFile(t, 30*leaf, 75)
 	parts := f.cut(t)

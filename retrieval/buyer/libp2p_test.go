@@ -64,7 +64,7 @@ func (w *world) over(s *shop, transport string) {
 // reported waits until the shop's sessions are accounted for.
 func (s *shop) reported(t testing.TB) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); s.Stats().Active > 0; {
+	for deadline := time.Now().Add(time.Minute); s.Stats().Active > 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("a session does not end")
 		}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/perdure/perdure/chain"
@@ -29,7 +30,7 @@ func (w *world) hand(s *shop, a *archive) *hand {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	h := &hand{Conn: p2p.NewConn(stream, 5*time.Second), t: w.t}
+	h := &hand{Conn: p2p.NewConn(stream, time.Minute), t: w.t}
 	w.t.Cleanup(h.Abort)
 	h.send(&retrieval.Ask{Version: retrieval.Version, ChainID: chainID, Piece: &a.piece})
 	h.offer = *h.read().(*retrieval.Offer)
@@ -156,7 +157,9 @@ func TestWrongVouchers(t *testing.T) {
 }
 
 // TestLanesShareAChannel: vouchers on lanes cannot promise one coin twice.
-func TestLanesShareAChannel(t *testing.T) {
+func TestLanesShareAChannel(t *testing.T) { synctest.Test(t, lanesShareAChannel) }
+
+func lanesShareAChannel(t *testing.T) {
 	w := newWorld(t)
 	f := makeFile(t, 9*leaf, 31)
 	parts := f.cut(t)
@@ -321,7 +324,9 @@ func TestWindow(t *testing.T) {
 }
 
 // TestProtocolBreaches: whatever breaks the protocol ends the session with a word.
-func TestProtocolBreaches(t *testing.T) {
+func TestProtocolBreaches(t *testing.T) { synctest.Test(t, protocolBreaches) }
+
+func protocolBreaches(t *testing.T) {
 	w := newWorld(t)
 	f := makeFile(t, 3*leaf, 34)
 	parts := f.cut(t)

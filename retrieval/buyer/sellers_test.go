@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/perdure/perdure/retrieval"
@@ -187,7 +188,9 @@ func TestLateChunkLoss(t *testing.T) {
 
 // TestTricklingSeller gives a chunk byte by byte: to the buyer that is silence.
 // The seller loses the window that was on its way.
-func TestTricklingSeller(t *testing.T) {
+func TestTricklingSeller(t *testing.T) { synctest.Test(t, tricklingSeller) }
+
+func tricklingSeller(t *testing.T) {
 	w := newWorld(t)
 	w.config.StallTimeout = 200 * time.Millisecond
 	w.remake()

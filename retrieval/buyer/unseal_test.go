@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/perdure/perdure/chain"
@@ -310,7 +311,9 @@ func TestUnsealKilled(t *testing.T) {
 
 // TestUnsealDemanded: chunks before the unsealing is paid, and less than is due for it,
 // are not given.
-func TestUnsealDemanded(t *testing.T) {
+func TestUnsealDemanded(t *testing.T) { synctest.Test(t, unsealDemanded) }
+
+func unsealDemanded(t *testing.T) {
 	f := makeFile(t, 600_000, 46)
 	a := f.cut(t)[0]
 	w := newWorld(t)

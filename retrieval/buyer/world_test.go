@@ -387,7 +387,7 @@ func newWorld(t testing.TB) *world {
 	w.chain.balances[w.chain.payer] = chain.PDR(1000)
 	w.ledger = openLedger(t, vfs.NewMem())
 	w.config = buyer.Config{ChainID: chainID, Dialer: w, Channels: w.chain, Signer: w.key, Ledger: w.ledger,
-		StallTimeout: 5 * time.Second, RetryDelay: time.Millisecond, LeaveTimeout: time.Minute}
+		StallTimeout: time.Minute, RetryDelay: time.Millisecond, LeaveTimeout: time.Minute}
 	w.remake()
 	t.Cleanup(w.serving.Wait)
 	return w
@@ -408,7 +408,7 @@ func (w *world) open(name byte, price uint64, change func(*seller.Config), shelf
 	key := bytes.Repeat([]byte{name}, 32)
 	s := &shop{payee: address(w.t, key), peer: chain.Peer{ID: []byte{0, 1, name}}, ledger: openLedger(w.t, vfs.NewMem())}
 	s.config = seller.Config{ChainID: chainID, Source: w.shelfOf(shelf), Chain: w.chain, Ledger: s.ledger, SettleDelay: settleDelay,
-		Prices: seller.Terms{Access: seller.Free}, IdleTimeout: 5 * time.Second, PayTimeout: 2 * time.Second, Patience: time.Millisecond}
+		Prices: seller.Terms{Access: seller.Free}, IdleTimeout: time.Minute, PayTimeout: time.Minute, Patience: time.Millisecond}
 	if price > 0 {
 		s.config.Prices = seller.Terms{Access: seller.Paid, Payee: &s.payee, Price: chain.Atto(price)}
 	}

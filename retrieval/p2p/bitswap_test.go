@@ -96,7 +96,7 @@ func TestBitswap(t *testing.T) {
 	}
 	node := newHost(t, nil)
 	c, _ := bitswapClient(t, node)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := node.Connect(ctx, miner.Self()); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestBitswap(t *testing.T) {
 func TestBitswapUnasked(t *testing.T) {
 	miner, node := newHost(t, nil), newHost(t, nil)
 	c, store := bitswapClient(t, node)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := node.Connect(ctx, miner.Self()); err != nil {
 		t.Fatal(err)

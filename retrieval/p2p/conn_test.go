@@ -25,7 +25,7 @@ func (in) Close() error                { return nil }
 
 func TestConnRoundTrip(t *testing.T) {
 	a, b := net.Pipe()
-	near, far := NewConn(a, time.Second), NewConn(b, time.Second)
+	near, far := NewConn(a, time.Minute), NewConn(b, time.Minute)
 	sent := []retrieval.Message{&retrieval.Bye{}, &retrieval.Tick{Ticks: 3}, retrieval.Errorf(retrieval.CodeBusy, "later"), &retrieval.Cancel{Want: 9}}
 	go func() {
 		for _, m := range sent {

@@ -15,7 +15,7 @@ import (
 
 // TestDHT: a peer that knows only a third one finds who announced a payload.
 func TestDHT(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	hub := newHost(t, nil)
 	if _, err := hub.FindProviders(ctx, rawCID(t, "x"), 1); !errors.Is(err, ErrNoDHT) {

@@ -52,7 +52,7 @@ func only(p chain.Peer, h *Host, word string) chain.Peer {
 }
 
 func TestHostTransports(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, transport := range []string{"/tcp/", "/quic-v1"} {
 		server := newHost(t, nil)
@@ -78,7 +78,7 @@ func TestHostTransports(t *testing.T) {
 // TestAwait: a miner reaches a client without addresses over the connection
 // that the client made.
 func TestAwait(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	miner := newHost(t, nil)
 	client := newHost(t, func(c *Config) { c.Listen = nil })
@@ -115,7 +115,7 @@ func TestAwait(t *testing.T) {
 
 // TestHostLimits bounds the streams of one peer.
 func TestHostLimits(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	server := newHost(t, func(c *Config) { c.MaxPeerStreams = 6 })
 	server.Serve(func(ctx context.Context, s io.ReadWriteCloser, _ string) {
@@ -143,7 +143,7 @@ func TestHostLimits(t *testing.T) {
 }
 
 func TestCloseEndsHandlers(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	server := newHost(t, nil)
 	begun, ended := make(chan struct{}), make(chan struct{})

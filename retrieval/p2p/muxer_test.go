@@ -52,7 +52,7 @@ func TestWindowGrows(t *testing.T) {
 	if _, err := s.Write([]byte{0}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := s.SetReadDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	came, buf := 0, make([]byte, retrieval.ChunkSize)

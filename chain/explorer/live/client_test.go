@@ -52,6 +52,7 @@ type reader interface {
 	// next is the next frame of a topic, or why the stream ended.
 	next() (*frame, *closing)
 	begun() // reads the confirmation
+	idle()  // reads up to a heartbeat: the stream has sent all that there is
 	close()
 }
 
@@ -129,6 +130,21 @@ func (r *wsReader) begun() {
 	r.all = false
 }
 
+func (r *wsReader) idle() {
+	r.t.Helper()
+	r.all = true
+	for {
+		f, end := r.next()
+		if end != nil {
+			r.t.Fatal(end)
+		}
+		if f.Topic == "heartbeat" {
+			break
+		}
+	}
+	r.all = false
+}
+
 func (r *wsReader) close() { r.conn.CloseNow() }
 
 // eventReader reads server-sent events.
@@ -164,6 +180,19 @@ func (r *eventReader) begun() {
 	r.t.Helper()
 	for {
 		if event := r.event(); event == nil || event["event"] == "subscribed" {
+			return
+		}
+	}
+}
+
+func (r *eventReader) idle() {
+	r.t.Helper()
+	for {
+		event := r.event()
+		if event == nil {
+			r.t.Fatal("the stream broke off")
+		}
+		if event["event"] == "heartbeat" {
 			return
 		}
 	}

@@ -296,9 +296,9 @@ func TestSlow(t *testing.T) {
 	for name, open := range transports {
 		c := newChain(large(1 << 20)) // more than sockets hold
 		c.set(1, 1)
-		h, s := serve(t, c, func(c *Config) { c.Limits.Write, c.Limits.Lag = time.Minute, 5 })
+		h, s := serve(t, c, func(c *Config) { c.Limits.Write, c.Limits.Lag, c.Limits.Heartbeat = time.Minute, 5, time.Millisecond })
 		r := open(t, s.URL, "topics=block,event")
-		r.begun()
+		r.idle() // from now on it must keep up
 		c.set(1, 2)
 		for c.readsSoFar() == 0 {
 			runtime.Gosched() // until the stream is busy with block 2, which nobody takes
@@ -371,7 +371,7 @@ func TestStuckIsCut(t *testing.T) {
 	for _, open := range transports {
 		c := newChain(large(2 << 20))
 		c.set(1, 5)
-		h, s := serve(t, c, func(c *Config) { c.Limits.Write = 20 * time.Millisecond })
+		h, s := serve(t, c, func(c *Config) { c.Limits.Write = 200 * time.Millisecond })
 		open(t, s.URL, "topics=block&from=1")
 		for testutil.ToFloat64(h.metrics.cut.WithLabelValues(cutStuck)) == 0 {
 			runtime.Gosched()
