@@ -139,11 +139,11 @@ func (s *Snapshot) entries(prefix []byte, p Page, each func(at Place, raw []byte
 	if err := p.check(width); err != nil {
 		return nil, err
 	}
-	var after, last Place
+	r := reading{Page: p}
 	if p.After != nil {
-		after = placeOf(slices.Concat(prefix[1:], p.After))
+		r.after = placeOf(slices.Concat(prefix[1:], p.After))
 	}
-	taken, visits := 0, 0
+	visits := 0
 	raws := make([][]byte, 0, chunkSize)
 	chunk := func(key, row []byte) (bool, error) {
 		raws = raws[:0]
@@ -158,27 +158,23 @@ func (s *Snapshot) entries(prefix []byte, p Page, each func(at Place, raw []byte
 				i = len(raws) - 1 - i
 			}
 			at.Index = first + uint32(i)
-			if p.After != nil && !at.behind(after, p.Upward) {
-				continue
-			}
-			if taken == max(p.Limit, 1) || visits == maxVisits {
-				return false, errEnough
-			}
-			take, err := each(at, raws[i])
+			err := r.offer(at, func() (bool, error) {
+				if visits == maxVisits {
+					return false, errEnough
+				}
+				visits++
+				return each(at, raws[i])
+			})
 			if err != nil {
 				return false, err
 			}
-			if last = at; take {
-				taken++
-			}
-			visits++
 		}
 		return true, nil
 	}
 	from := Page{Upward: p.Upward, Limit: maxVisits, After: beforeChunk(prefix, p)}
 	_, err = s.list(prefix, width, from, chunk)
 	if errors.Is(err, errEnough) {
-		return last.bytes()[12-width:], nil
+		return r.last.bytes()[12-width:], nil
 	}
 	return nil, err
 }

@@ -107,17 +107,16 @@ func (s *Snapshot) places(of Subject, p Page, part func(*mentionRow) []byte, eac
 		return nil, err
 	}
 	from := Page{Upward: p.Upward, Limit: maxVisits}
-	var after, last Place
+	r := reading{Page: p}
 	if p.After != nil { // the block that holds the place, too
-		after = placeOf(p.After)
+		r.after = placeOf(p.After)
 		switch {
 		case !p.Upward:
-			from.After = number(nil, uint64(after.Height)+1)
-		case after.Height > 0:
-			from.After = number(nil, uint64(after.Height)-1)
+			from.After = number(nil, uint64(r.after.Height)+1)
+		case r.after.Height > 0:
+			from.After = number(nil, uint64(r.after.Height)-1)
 		}
 	}
-	taken := 0
 	more, err := s.list(of.prefix, 8, from, func(row, value []byte) (bool, error) {
 		m, err := parseMention(value)
 		if err != nil {
@@ -133,30 +132,20 @@ func (s *Snapshot) places(of Subject, p Page, part func(*mentionRow) []byte, eac
 				i = len(indexes) - 1 - i
 			}
 			at.Index = indexes[i]
-			if p.After != nil && !at.behind(after, p.Upward) {
-				continue
-			}
-			if taken == max(p.Limit, 1) {
-				return false, errEnough
-			}
-			take, err := each(at)
-			if err != nil {
+			if err := r.offer(at, func() (bool, error) { return each(at) }); err != nil {
 				return false, err
-			}
-			if last = at; take {
-				taken++
 			}
 		}
 		return true, nil
 	})
 	switch {
 	case errors.Is(err, errEnough):
-		return last.bytes(), nil
+		return r.last.bytes(), nil
 	case err != nil || more == nil:
 		return nil, err
 	}
 	// All of the last row has been looked at, whether or not there was a place in it.
-	last = Place{Height: height(more)}
+	last := Place{Height: height(more)}
 	if p.Upward {
 		last.Index = math.MaxUint32
 	}

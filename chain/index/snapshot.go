@@ -144,6 +144,33 @@ func (p *Page) check(width int) error {
 	return nil
 }
 
+// reading is a page of places on its way.
+type reading struct {
+	Page
+	after Place // that After names
+	last  Place // that was looked at
+	taken int
+}
+
+// offer has each look at a place, unless the page begins behind it: errEnough if the
+// page is full.
+func (r *reading) offer(at Place, each func() (bool, error)) error {
+	if r.After != nil && !at.behind(r.after, r.Upward) {
+		return nil
+	}
+	if r.taken == max(r.Limit, 1) {
+		return errEnough
+	}
+	take, err := each()
+	if err != nil {
+		return err
+	}
+	if r.last = at; take {
+		r.taken++
+	}
+	return nil
+}
+
 // bounds are those of the rows under a prefix that come after a place.
 func bounds(prefix []byte, upward bool, after []byte) *pebble.IterOptions {
 	from := append([]byte(nil), prefix...)
