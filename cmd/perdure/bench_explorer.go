@@ -49,8 +49,8 @@ again. The parts, all of them unless --parts names some:
   export   all deals from one process through another into a file, as CSV and as parquet
 
 Times of follow and rebuild are of the processor, until the databases have compacted what was
-written; the others are by the clock. What the routes leave out stands under the figures with the reason. A part that fails is said at the end; the
-figures of the others are printed.`,
+written; the others are by the clock. What the routes leave out stands under the figures with
+the reason. A part that fails is said at the end; the figures of the others are printed.`,
 		Example: `  perdure bench explorer --dir /disk/explorer
   perdure bench explorer --dir /disk/small --deals 10000 --parts routes,export --time 5s`,
 		Args: cobra.NoArgs,
