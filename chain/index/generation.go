@@ -62,6 +62,15 @@ const (
 // before there is another between it and the last: each is one more to look into.
 const baseLevel = 128 << 20
 
+// The tables of a flush lie on each other, level upon level, until there are half of
+// settleAt of them, and go on together: what they are merged into is as large, however
+// little comes to it. Who writes waits only from stallAt levels on. A look passes the
+// tables that do not hold a key by their filters.
+const (
+	settleAt = 16
+	stallAt  = 64
+)
+
 // cacheSize is how much of a database is kept in memory, in bytes.
 const cacheSize = 64 << 20
 
@@ -78,7 +87,7 @@ func (g *generation) open() error {
 	defer cache.Unref()
 	opts := &pebble.Options{FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest, DisableWAL: g.loose,
 		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { g.harmed(i.Details) }}}
-	opts.LBaseMaxBytes = baseLevel
+	opts.LBaseMaxBytes, opts.L0CompactionThreshold, opts.L0StopWritesThreshold = baseLevel, settleAt, stallAt
 	opts.MemTableSize, opts.Levels[0].Compression = memTable, func() *sstable.CompressionProfile { return sstable.NoCompression }
 	for i := range opts.Levels {
 		opts.Levels[i].IndexBlockSize = indexBlock
@@ -87,7 +96,7 @@ func (g *generation) open() error {
 		}
 	}
 	if g.loose {
-		opts.MemTableSize, opts.L0CompactionThreshold, opts.L0StopWritesThreshold = looseTable, 8, 64
+		opts.MemTableSize = looseTable
 	}
 	err := g.fatal.guard(func() (err error) {
 		g.db, err = pebble.Open(g.dir, opts)
