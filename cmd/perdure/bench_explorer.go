@@ -65,7 +65,7 @@ the reason. A part that fails is said at the end; the figures of the others are 
 	f.IntVar(&o.callers, "callers", 50, "requests at once")
 	f.IntVar(&o.listeners, "listeners", 1000, "listeners to the events of a node")
 	f.IntVar(&o.messages, "messages", 100, "messages of a block")
-	f.IntVar(&o.blocks, "blocks", 200, "blocks that an index follows a round, and from whose Updates one is rebuilt")
+	f.IntVar(&o.blocks, "blocks", 600, "blocks that an index follows a round, and from whose Updates one is rebuilt")
 	return cmd
 }
 
