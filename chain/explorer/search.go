@@ -210,8 +210,8 @@ func (f *finder) hashes() error {
 	for _, h := range messages {
 		f.name("message", h.String(), "/v1/messages/"+h.String(), b.Count == 256)
 	}
-	if b.Count == 256 && f.api.config.HeightOf != nil {
-		if h, ok := f.api.config.HeightOf(b.Bytes); ok {
+	if b.Count == 256 {
+		if h, ok := f.api.findBlock(b.Bytes); ok {
 			id := strconv.FormatUint(uint64(h), 10)
 			f.is("block", id, "/v1/blocks/"+id)
 		}

@@ -16,10 +16,8 @@ import (
 func TestSearch(t *testing.T) {
 	n := newNetwork(t)
 	n.populate()
-	engine := strings.Repeat("ab", 32)
-	api, _ := serve(t, n, func(c *Config) {
-		c.HeightOf = func(hash []byte) (chain.Height, bool) { return 7, hexText(hash) == engine }
-	})
+	engine := hexText(hashes{n}.HashOf(7))
+	api, _ := serve(t, n)
 	h := api.Handler()
 	hash := chain.HashBytes(n.blocks[1][0]).String()
 	client := chain.FormatAddress(addressOf(t, "client"), n.params.Network)
