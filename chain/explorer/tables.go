@@ -176,7 +176,7 @@ func (q *query) orderRows(within heights) rows {
 		if !within.has(o.Placed) {
 			return nil, nil
 		}
-		return q.orderOf(o, r), nil
+		return q.lastOrder(o, r)
 	})
 }
 
