@@ -59,6 +59,9 @@ func TestFigures(t *testing.T) {
 	if code, body := get(t, h, fmt.Sprintf("/v1/blocks/%d/votes", g.Height)); code != http.StatusNotFound {
 		t.Errorf("votes on the newest block: %d %s", code, body)
 	}
+	if b := decode[BlockVotes](t, h, "/v1/blocks/latest/votes"); b.Block != g.Height-1 || b.Votes != 10 || b.Height != g.Height {
+		t.Errorf("latest votes: %+v", b)
+	}
 	var rest big.Int
 	for i, a := range decode[List[*RichAccount]](t, h, "/v1/accounts").Items {
 		var acc chain.Account

@@ -128,7 +128,7 @@ func block(v *visit) (*document, error) {
 		steps = append(steps, anchor{"Block after", blockPath(b.Height + 1)})
 	}
 	d := &document{Kicker: "Block", Title: group(uint64(b.Height)), Sections: []section{{Facts: about, Links: steps}}}
-	on, err := v.votes(v.part("height"))
+	on, err := v.votes(fmt.Sprint(b.Height))
 	if err != nil {
 		return nil, err
 	}
