@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/filecoin-project/go-address"
 
@@ -70,7 +71,7 @@ func (a *API) exportRoutes() []route {
 func (a *API) exportTable(q *query) (any, error) {
 	t := tableNamed(q.r.PathValue("table"))
 	if t == nil {
-		return nil, notFound("no table %q: want %v", clip(q.r.PathValue("table")), TableNames())
+		return nil, notFound("no table %q: want %s", clip(q.r.PathValue("table")), strings.Join(TableNames(), ", "))
 	}
 	within, err := q.within(t)
 	if err == nil {
