@@ -223,6 +223,22 @@ func TestScope(t *testing.T) {
 	}
 }
 
+// TestPolicy reads what callers may ask for, with a token and without.
+func TestPolicy(t *testing.T) {
+	home := t.TempDir()
+	tokens, err := access.Open(home)
+	must(t, err)
+	secret, _, err := access.Create(home, "reader", access.Read, 0, time.Now())
+	must(t, err)
+	api, _ := serve(t, newNetwork(t), func(c *Config) { c.Tokens, c.Limits = tokens, Limits{PerSecond: 50, Burst: 60} })
+	for token, want := range map[string]string{"": `"caller";q=50;w=1`, "Bearer " + secret: `"caller";q=500;w=1`} {
+		w := asked(api.Handler(), "GET", "/v1/status", "Authorization", token)
+		if got := w.Header().Get("RateLimit-Policy"); got != want || w.Code != 200 {
+			t.Errorf("with token %.12q: %d, policy %s, want %s", token, w.Code, got, want)
+		}
+	}
+}
+
 // TestCosts checks that what is more work costs more.
 func TestCosts(t *testing.T) {
 	api, _ := serve(t, newNetwork(t), func(c *Config) {
