@@ -219,8 +219,6 @@ func (q *query) tradeRows(within heights) rows {
 }
 
 func (q *query) eventRows(within heights) rows {
-	times := q.times()
-	return byHeight(within, 12, q.snap.AllEvents, func(e *index.Event) chain.Height { return e.Height }, func(e *index.Event) any {
-		return &Happening{e.Height, times(e.Height), e.Index, q.eventOf(&e.Event)}
-	})
+	happening := q.happening()
+	return byHeight(within, 12, q.snap.AllEvents, func(e *index.Event) chain.Height { return e.Height }, func(e *index.Event) any { return happening(e) })
 }
