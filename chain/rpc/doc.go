@@ -68,9 +68,11 @@ const (
 // problem is an RFC 9457 problem; Code is a consensus.Code, Oldest the first
 // height of the feed for one that has grown too old.
 type problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"`
-	Code   uint32 `json:"code,omitempty"`
-	Oldest uint64 `json:"oldest,omitempty"`
+	Type     string `json:"type"`
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail,omitempty"`
+	Instance string `json:"instance,omitempty"` // the request's ID
+	Code     uint32 `json:"code,omitempty"`
+	Oldest   uint64 `json:"oldest,omitempty"`
 }

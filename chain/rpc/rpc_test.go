@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -339,6 +340,26 @@ func TestAnyOrigin(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest(c.method, c.path, strings.NewReader("")))
 		if have := w.Header().Get("Access-Control-Allow-Origin"); have != c.want {
 			t.Errorf("%s %s allows the origin %q, want %q", c.method, c.path, have, c.want)
+		}
+	}
+}
+
+// TestLost asks for what there is not, and in a way that is not allowed: these are
+// problems like every other error.
+func TestLost(t *testing.T) {
+	h := Handler(&fake{})
+	for request, want := range map[string]int{"GET /v1/raw/nothing": 404, "GET /v1/raw/": 404, "GET /v1/raw/records/": 404, "DELETE /v1/raw/params": 405,
+		"GET /v1/raw/messages": 405, "GET /v1/raw/receipts/00": 400} {
+		method, path, _ := strings.Cut(request, " ")
+		w := httptest.NewRecorder()
+		w.Header().Set("X-Request-Id", "some")
+		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		var p problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != want || w.Code != want || p.Type != "about:blank" || p.Title == "" || p.Detail == "" || p.Instance != "some" {
+			t.Errorf("%s: %d %s", request, w.Code, w.Body)
+		}
+		if w.Header().Get("Content-Type") != contentProblem || w.Header().Get("Cache-Control") != "no-store" || (w.Header().Get("Allow") != "") != (want == 405) {
+			t.Errorf("%s: headers %v", request, w.Header())
 		}
 	}
 }

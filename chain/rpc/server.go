@@ -77,14 +77,46 @@ func Handler(b Backend) http.Handler {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			w.Header().Set("Access-Control-Allow-Origin", "*")
 		}
+		if h, pattern := mux.Handler(r); pattern == "" {
+			lost(w, r, h)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
 }
 
+// lost refuses a request that no endpoint takes, as the router says.
+func lost(w http.ResponseWriter, r *http.Request, router http.Handler) {
+	said := &verdict{header: http.Header{}}
+	router.ServeHTTP(said, r)
+	if said.code == http.StatusMethodNotAllowed {
+		allow := said.header.Get("Allow")
+		w.Header().Set("Allow", allow)
+		refuse(w, said.code, fmt.Errorf("that method is not allowed here, only %s", allow))
+		return
+	}
+	refuse(w, http.StatusNotFound, errors.New("no such path; see /v1/openapi.yaml"))
+}
+
+// verdict takes in what a router says, which nobody reads.
+type verdict struct {
+	header http.Header
+	code   int
+}
+
+// Header implements http.ResponseWriter.
+func (v *verdict) Header() http.Header { return v.header }
+
+// Write implements http.ResponseWriter.
+func (v *verdict) Write(b []byte) (int, error) { return len(b), nil }
+
+// WriteHeader implements http.ResponseWriter.
+func (v *verdict) WriteHeader(code int) { v.code = code }
+
 type server struct{ node Backend }
 
 func refuse(w http.ResponseWriter, status int, err error) {
-	p := problem{Title: http.StatusText(status), Status: status, Detail: err.Error()}
+	p := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: err.Error(), Instance: w.Header().Get("X-Request-Id")}
 	var refusal *consensus.Refusal
 	if errors.As(err, &refusal) {
 		p.Code = uint32(refusal.Code)
@@ -94,6 +126,7 @@ func refuse(w http.ResponseWriter, status int, err error) {
 		p.Oldest = uint64(pruned.Oldest)
 	}
 	w.Header().Set("Content-Type", contentProblem)
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(p) // the reader is gone if this fails
 }
