@@ -109,12 +109,12 @@ const asksPage = 100
 // Asks implements Directory.
 func (d nodeDirectory) Asks(ctx context.Context, w *orderbook.Wanted, cursor string) ([]*chain.Order, string, error) {
 	query := url.Values{}
-	for name, n := range map[string]uint64{"piece_size": w.Size, "duration": w.Duration} {
+	for name, n := range map[string]uint64{"pieceSize": w.Size, "duration": w.Duration} {
 		if n > 0 {
 			query.Set(name, strconv.FormatUint(n, 10))
 		}
 	}
-	for name, n := range map[string]chain.Amount{"collateral": w.Collateral, "max_price": w.MaxPrice} {
+	for name, n := range map[string]chain.Amount{"collateral": w.Collateral, "maxPrice": w.MaxPrice} {
 		if !n.IsZero() {
 			query.Set(name, n.String())
 		}

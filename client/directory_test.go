@@ -49,7 +49,7 @@ func TestAsksAreRead(t *testing.T) {
 	ask := func(id, price string) string {
 		return `{"id":` + id + `,"owner":"` + text + `","ask":{"miner":"t01000","price":"` + price + `","collateral":"0"},"locked":"0"}`
 	}
-	const path = "/v1/market/asks?duration=100&limit=100&max_price=9&piece_size=1024&region=eu%2Cus"
+	const path = "/v1/market/asks?duration=100&limit=100&maxPrice=9&pieceSize=1024&region=eu%2Cus"
 	w := &orderbook.Wanted{Size: 1024, Duration: 100, MaxPrice: chain.Atto(9), Regions: []string{"eu", "us"}}
 	h := hints{path: `{"items":[` + ask("1", "5") + `,` + ask("2", "7") + `,` + ask("3", "9") + `],"next":"more"}`}
 	listed, next, err := nodeDirectory{node: h}.Asks(t.Context(), w, "")

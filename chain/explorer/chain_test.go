@@ -405,7 +405,7 @@ func paths(n *network) []string {
 		"/v1/deals?root=" + cid.NewCidV0(root.Hash()).String() + "&state=active&miner=t01000&client=" + client, "/v1/deals/1",
 		"/v1/orders", "/v1/orders?state=all", "/v1/orders?side=bid&owner=" + client, "/v1/orders?miner=t01000", "/v1/orders/1",
 		"/v1/orders/2", "/v1/orders/3", "/v1/validators", "/v1/market/book", "/v1/market/book?depth=1", "/v1/market/trades",
-		"/v1/market/asks", "/v1/market/asks?piece_size=1024&duration=100&collateral=0&max_price=1000000&region=eu,us&limit=3",
+		"/v1/market/asks", "/v1/market/asks?pieceSize=1024&duration=100&collateral=0&maxPrice=1000000&region=eu,us&limit=3",
 		"/v1/market/bids", "/v1/market/bids?price=1&state=new&limit=1",
 		"/v1/market/ticker", "/v1/market/candles", "/v1/market/candles?interval=1w&limit=3", "/v1/market/candles?from=2020-01-01T00:00:00Z&interval=5m&to=1800000000",
 		"/v1/market/prices", "/v1/market/prices?days=7",

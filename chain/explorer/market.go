@@ -41,7 +41,7 @@ const maxDepth = 500
 func (a *API) marketRoutes() []route {
 	return []route{
 		{path: "/v1/market/book", query: []string{"depth"}, handle: a.book, indexed: true},
-		{path: "/v1/market/asks", query: []string{"piece_size", "duration", "collateral", "max_price", "region", "limit", "cursor", "format"}, handle: a.asks, indexed: true, cost: 2},
+		{path: "/v1/market/asks", query: []string{"pieceSize", "duration", "collateral", "maxPrice", "region", "limit", "cursor", "format"}, handle: a.asks, indexed: true, cost: 2},
 		{path: "/v1/market/bids", query: []string{"price", "state", "limit", "cursor", "format"}, handle: a.bids, indexed: true, cost: 2},
 		{path: "/v1/market/trades", query: ordered(), handle: a.trades, indexed: true},
 		{path: "/v1/market/ticker", handle: a.ticker, indexed: true, cost: 2},

@@ -60,7 +60,7 @@ func (q *query) wanted() (*orderbook.Wanted, error) {
 	for _, of := range []struct {
 		name string
 		into *uint64
-	}{{"piece_size", &w.Size}, {"duration", &w.Duration}} {
+	}{{"pieceSize", &w.Size}, {"duration", &w.Duration}} {
 		if !q.given(of.name) {
 			continue
 		}
@@ -72,7 +72,7 @@ func (q *query) wanted() (*orderbook.Wanted, error) {
 	}
 	var err error
 	if w.Collateral, err = q.amount("collateral"); err == nil {
-		w.MaxPrice, err = q.amount("max_price")
+		w.MaxPrice, err = q.amount("maxPrice")
 	}
 	if err != nil || !q.given("region") {
 		return w, err

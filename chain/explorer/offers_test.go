@@ -63,18 +63,18 @@ func TestOffers(t *testing.T) {
 	check := func(state string) {
 		t.Helper()
 		for path, want := range map[string][]string{
-			"asks?":                  {"3 PDR", "4 PDR", "5 PDR", "6 PDR"},
-			"asks?piece_size=128":    {"3 PDR", "4 PDR", "5 PDR"},
-			"asks?piece_size=2048":   {"3 PDR", "4 PDR", "5 PDR", "6 PDR"},
-			"asks?piece_size=4096":   nil,
-			"asks?duration=601":      nil,
-			"asks?region=eu":         {"6 PDR"},
-			"asks?region=us,eu-de":   {"6 PDR"},
-			"asks?collateral=1":      {"3 PDR", "4 PDR", "5 PDR", "6 PDR"},
-			"bids?":                  {"2 PDR", "1 PDR"},
-			"bids?state=new":         {"2 PDR", "1 PDR"},
-			"asks?max_price=" + pdr4: {"3 PDR", "4 PDR"},
-			"bids?price=" + pdr2:     {"2 PDR"},
+			"asks?":                 {"3 PDR", "4 PDR", "5 PDR", "6 PDR"},
+			"asks?pieceSize=128":    {"3 PDR", "4 PDR", "5 PDR"},
+			"asks?pieceSize=2048":   {"3 PDR", "4 PDR", "5 PDR", "6 PDR"},
+			"asks?pieceSize=4096":   nil,
+			"asks?duration=601":     nil,
+			"asks?region=eu":        {"6 PDR"},
+			"asks?region=us,eu-de":  {"6 PDR"},
+			"asks?collateral=1":     {"3 PDR", "4 PDR", "5 PDR", "6 PDR"},
+			"bids?":                 {"2 PDR", "1 PDR"},
+			"bids?state=new":        {"2 PDR", "1 PDR"},
+			"asks?maxPrice=" + pdr4: {"3 PDR", "4 PDR"},
+			"bids?price=" + pdr2:    {"2 PDR"},
 		} {
 			if state != chain.OrderWaiting.String() && path == "bids?state=new" {
 				want = nil

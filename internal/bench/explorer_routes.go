@@ -37,7 +37,7 @@ var asked = map[string][]string{
 	"/v1/miners/{miner}/sectors": {"state=active", "state=faulty"},
 	"/v1/orders":                 {"owner={address}", "side=bid", "miner={miner}", "state=all"},
 	"/v1/channels":               {"address={address}"},
-	"/v1/market/asks":            {"piece_size=1048576&duration=10000&collateral=0"},
+	"/v1/market/asks":            {"pieceSize=1048576&duration=10000&collateral=0"},
 	"/v1/market/candles":         {"interval=1h"},
 	"/v1/events":                 {"kind=dealMatched", "kind=sectorFaulty", "sortDesc=false"},
 	"/v1/rewards":                {"address={address}"},
