@@ -71,6 +71,9 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, rules *Rules, h http
 			refuse(fmt.Errorf("panic: %v", p))
 			p = nil
 		}
+		if seen.code >= http.StatusInternalServerError && errors.Is(r.Context().Err(), context.Canceled) {
+			seen.code = codeLeft
+		}
 		a.metrics.count(rules.Name, seen.code)
 		if !rules.Stream {
 			a.metrics.took(rules.Name, time.Since(start))
@@ -100,6 +103,10 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, rules *Rules, h http
 	a.deadline(w)
 	h(seen, r.WithContext(ctx))
 }
+
+// codeLeft counts requests whose reader left before there was an answer: that none
+// could be made then is not the node's fault. Nobody is sent it.
+const codeLeft = 499
 
 // wrongToken is what a wrong token costs, so that nobody tries many.
 const wrongToken = 20

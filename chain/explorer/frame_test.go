@@ -2,6 +2,8 @@ package explorer
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/explorer/access"
@@ -235,6 +238,30 @@ func TestPolicy(t *testing.T) {
 		w := asked(api.Handler(), "GET", "/v1/status", "Authorization", token)
 		if got := w.Header().Get("RateLimit-Policy"); got != want || w.Code != 200 {
 			t.Errorf("with token %.12q: %d, policy %s, want %s", token, w.Code, got, want)
+		}
+	}
+}
+
+// TestLeft counts a reader who leaves before there is an answer as such, not as an
+// error of the node's.
+func TestLeft(t *testing.T) {
+	api, _ := serve(t, newNetwork(t))
+	for left, code := range map[bool]string{true: "499", false: "500"} {
+		ctx, leave := context.WithCancel(t.Context())
+		h := api.Admit(Rules{Name: "some"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if left {
+				leave()
+			}
+			api.refuse(w, r, errors.New("disk on fire"))
+		}))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+		leave()
+		if w.Code != 500 {
+			t.Errorf("answer %d", w.Code)
+		}
+		if got := testutil.ToFloat64(api.metrics.requests.WithLabelValues("some", code)); got != 1 {
+			t.Errorf("left %v: %g requests with code %s", left, got, code)
 		}
 	}
 }

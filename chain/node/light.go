@@ -16,6 +16,18 @@ import (
 	"github.com/perdure/perdure/chain/state/proof"
 )
 
+// pendingError says that a height did not come as long as somebody waited.
+type pendingError struct {
+	height chain.Height
+	why    error // of the context
+}
+
+// Error implements error.
+func (e *pendingError) Error() string { return fmt.Sprintf("height %d is not committed yet", e.height) }
+
+// Unwrap is why nobody waits any longer.
+func (e *pendingError) Unwrap() error { return e.why }
+
 // reached returns once a height is committed. The engine has stored a block
 // before the application commits its state.
 func (n *Node) reached(ctx context.Context, h chain.Height) error {
@@ -29,7 +41,7 @@ func (n *Node) reached(ctx context.Context, h chain.Height) error {
 		case <-n.life.Done():
 			return n.life.Err()
 		case <-ctx.Done():
-			return fmt.Errorf("height %d is not committed yet: %w", h, ctx.Err())
+			return &pendingError{h, ctx.Err()}
 		}
 	}
 }
