@@ -420,6 +420,10 @@ func TestEtherscan(t *testing.T) {
 	same(t, "none", none.at("message"), "No transactions found")
 	bad := read(t, h, "/api?module=account&action=tokentx&address="+m.From, 200)
 	same(t, "what we have not", bad.at("status"), "0")
+	for _, action := range []string{"account&action=balance", "account&action=balancemulti", "account&action=txlist", "transaction&action=gettxreceiptstatus"} {
+		name := map[bool]string{true: "address", false: "txhash"}[strings.HasPrefix(action, "account")]
+		same(t, action, read(t, h, "/api?module="+action, 200).at("result"), name+" is missing")
+	}
 	failed := sent(t, api, "Transfer", "failed")
 	for hash, want := range map[string]string{m.Hash: "1", failed.Hash: "0"} {
 		same(t, "receipt", read(t, h, "/api?module=transaction&action=gettxreceiptstatus&txhash="+hash, 200).at("result", "status"), want)

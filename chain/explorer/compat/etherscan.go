@@ -51,7 +51,22 @@ func scan(v *visit) (any, error) {
 	return &scanned{"1", "OK", result}, nil
 }
 
-func scanBalance(v *visit) (any, error) { return v.coinsOf(v.param("address")) }
+// needed is a parameter that must not be empty.
+func (v *visit) needed(name string) (string, error) {
+	value := v.param(name)
+	if value == "" {
+		return "", refusal(http.StatusBadRequest, "%s is missing", name)
+	}
+	return value, nil
+}
+
+func scanBalance(v *visit) (any, error) {
+	address, err := v.needed("address")
+	if err != nil {
+		return nil, err
+	}
+	return v.coinsOf(address)
+}
 
 type scannedBalance struct {
 	Account string `json:"account"`
@@ -62,7 +77,11 @@ type scannedBalance struct {
 const mostBalances = 20
 
 func scanBalances(v *visit) (any, error) {
-	addresses := strings.Split(v.param("address"), ",")
+	all, err := v.needed("address")
+	if err != nil {
+		return nil, err
+	}
+	addresses := strings.Split(all, ",")
 	if len(addresses) > mostBalances {
 		return nil, refusal(http.StatusBadRequest, "%d addresses: want at most %d", len(addresses), mostBalances)
 	}
@@ -84,7 +103,11 @@ type scannedReceipt struct {
 }
 
 func scanReceipt(v *visit) (any, error) {
-	m, err := ask[explorer.MessageDetail](v, "/v1/messages/"+escape(trimHex(v.param("txhash"))))
+	hash, err := v.needed("txhash")
+	if err != nil {
+		return nil, err
+	}
+	m, err := ask[explorer.MessageDetail](v, "/v1/messages/"+escape(trimHex(hash)))
 	if err != nil {
 		return nil, err
 	}
@@ -131,10 +154,11 @@ func scanList(v *visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.param("address") == "" {
-		return nil, refusal(http.StatusBadRequest, "address is missing")
+	address, err := v.needed("address")
+	if err != nil {
+		return nil, err
 	}
-	s := &search{touched: v.param("address"), oldestFirst: v.param("sort") != "desc"}
+	s := &search{touched: address, oldestFirst: v.param("sort") != "desc"}
 	if err := v.scanRange(s); err != nil {
 		return nil, err
 	}
