@@ -36,7 +36,9 @@ type Deal struct {
 	Accepted      chain.Height `json:"accepted,omitempty"`
 	Sector        *uint64      `json:"sector,omitempty"` // that holds it
 	Activated     chain.Height `json:"activated,omitempty"`
-	End           chain.Height `json:"end,omitempty"`
+	End           chain.Height `json:"end,omitempty"`    // of its term
+	Ended         chain.Height `json:"ended,omitempty"`  // block in which it ended
+	Reason        string       `json:"reason,omitempty"` // why it ended
 	PaidThrough   chain.Height `json:"paidThrough,omitempty"`
 	FaultBlocks   uint64       `json:"faultBlocks"`       // of the term, not paid because of faults
 	Public        bool         `json:"public"`            // anybody may fetch the piece, if the miner lets them
@@ -100,6 +102,13 @@ func (n names) dealOf(d *chain.Deal) *Deal {
 	if d.Committed {
 		out.Sector = &d.Sector
 	}
+	return out
+}
+
+// lastDeal is a deal as it is or, if it ended, as it was then.
+func (n names) lastDeal(r *index.Record, d *chain.Deal) *Deal {
+	out := n.dealOf(d)
+	out.Ended, out.Reason = r.Ended, r.Reason
 	return out
 }
 
@@ -171,7 +180,7 @@ func (a *API) deals(q *query) (any, error) {
 		return nil, err
 	}
 	l := recordList[chain.Deal, *chain.Deal, *Deal]{table: chain.TableDeal, born: func(d *chain.Deal) chain.Height { return d.Matched },
-		show: func(_ *index.Record, d *chain.Deal) (*Deal, error) { return q.dealOf(d), nil }}
+		show: func(r *index.Record, d *chain.Deal) (*Deal, error) { return q.lastDeal(r, d), nil }}
 	switch by, err := q.choice("sortField", "deal", "end"); {
 	case err != nil:
 		return nil, err
@@ -249,11 +258,11 @@ func (a *API) deal(q *query) (any, error) {
 	}); ok {
 		return out, err
 	}
-	_, is, err := q.loadDeal()
+	r, is, err := q.loadDeal()
 	if err != nil {
 		return nil, err
 	}
-	return &DealDetail{q.dealOf(is), q.asOf(), nil}, nil
+	return &DealDetail{q.lastDeal(r, is), q.asOf(), nil}, nil
 }
 
 // loadDeal reads the deal that the path names.

@@ -66,6 +66,43 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestEnded says when and why deals and sectors ended, in every answer that has them.
+func TestEnded(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	n.crowd() // deals 2 and 3 wait for a miner that does not come, sectors 20 to 23 for their proofs
+	for range n.params.ProveDue + 1 {
+		n.block()
+	}
+	api, _ := serve(t, n)
+	h := api.Handler()
+	_, deals := get(t, h, "/v1/export/deals")
+	_, sectors := get(t, h, "/v1/export/sectors")
+	for _, d := range decode[List[*Deal]](t, h, "/v1/deals").Items {
+		events := decode[List[*Happening]](t, h, fmt.Sprintf("/v1/deals/%d/events", d.ID)).Items
+		i := slices.IndexFunc(events, func(e *Happening) bool { return e.Kind == "dealEnded" })
+		if i < 0 != (d.Ended == 0) || i >= 0 && (d.Ended != events[i].Height || d.Reason != events[i].Reason || d.Reason == "") {
+			t.Errorf("deal %d is %s: ended %d, %q; events %v", d.ID, d.State, d.Ended, d.Reason, i)
+		}
+		if one := decode[DealDetail](t, h, fmt.Sprintf("/v1/deals/%d", d.ID)); one.Ended != d.Ended || one.Reason != d.Reason {
+			t.Errorf("deal %d by itself ended %d, %q", d.ID, one.Ended, one.Reason)
+		}
+	}
+	if void := decode[List[*Deal]](t, h, "/v1/deals?state=void").Items; len(void) != 2 || !strings.Contains(deals, fmt.Sprintf(`"ended":%d,"reason":%q`, void[0].Ended, void[0].Reason)) {
+		t.Errorf("void deals %+v, exported %s", void, deals)
+	}
+	dropped := decode[List[*Sector]](t, h, "/v1/sectors?state=dropped").Items
+	for _, s := range dropped {
+		one := decode[SectorDetail](t, h, fmt.Sprintf("/v1/sectors/%s/%d", s.Miner, s.Number))
+		if s.Ended == 0 || s.Reason == "" || one.Ended != s.Ended || one.Reason != s.Reason || !strings.Contains(sectors, fmt.Sprintf(`"ended":%d,"reason":%q`, s.Ended, s.Reason)) {
+			t.Errorf("sector %d ended %d, %q; by itself %d, %q", s.Number, s.Ended, s.Reason, one.Ended, one.Reason)
+		}
+	}
+	if live := decode[SectorDetail](t, h, "/v1/sectors/t01000/7"); len(dropped) != 5 || live.Ended != 0 || live.Reason != "" {
+		t.Errorf("%d sectors were dropped; sector 7: ended %d, %q", len(dropped), live.Ended, live.Reason)
+	}
+}
+
 // TestOutlook checks what a miner offers and has to do next.
 func TestOutlook(t *testing.T) {
 	n := newNetwork(t)

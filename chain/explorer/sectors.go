@@ -42,6 +42,8 @@ type Sector struct {
 	Slot         *uint64      `json:"slot,omitempty"`
 	FaultSince   chain.Height `json:"faultSince,omitempty"`
 	PaidThrough  chain.Height `json:"paidThrough,omitempty"` // deal pay is settled up to here
+	Ended        chain.Height `json:"ended,omitempty"`       // block in which it ended
+	Reason       string       `json:"reason,omitempty"`      // why it ended
 }
 
 // SectorDetail is a sector as of a height.
@@ -63,6 +65,13 @@ func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
 	if s.Live() {
 		out.Deadline, out.Partition, out.Slot = &s.Deadline, &s.Partition, &s.Slot
 	}
+	return out
+}
+
+// lastSector is a sector as it is or, if it ended, as it was then.
+func (n names) lastSector(r *index.Record, s *chain.Sector, p *consensus.Params) *Sector {
+	out := n.sectorOf(s, p)
+	out.Ended, out.Reason = r.Ended, r.Reason
 	return out
 }
 
@@ -98,7 +107,7 @@ func (a *API) sectors(q *query) (any, error) {
 		return nil, err
 	}
 	l := recordList[chain.Sector, *chain.Sector, *Sector]{table: chain.TableSector, upward: true,
-		show: func(_ *index.Record, s *chain.Sector) (*Sector, error) { return q.sectorOf(s, q.params()), nil }}
+		show: func(r *index.Record, s *chain.Sector) (*Sector, error) { return q.lastSector(r, s, q.params()), nil }}
 	switch by, err := q.choice("sortField", "number", "expiration"); {
 	case err != nil:
 		return nil, err
@@ -137,11 +146,11 @@ func (a *API) sector(q *query) (any, error) {
 	}); ok {
 		return out, err
 	}
-	_, is, err := q.loadSector()
+	r, is, err := q.loadSector()
 	if err != nil {
 		return nil, err
 	}
-	return &SectorDetail{q.sectorOf(is, q.params()), q.asOf(), nil}, nil
+	return &SectorDetail{q.lastSector(r, is, q.params()), q.asOf(), nil}, nil
 }
 
 // loadSector reads the sector that the path names.

@@ -155,11 +155,11 @@ func (q *query) channelRows(within heights) rows {
 }
 
 func (q *query) dealRows(within heights) rows {
-	return listed(q, index.All(chain.TableDeal), func(_ *index.Record, d *chain.Deal) (*Deal, error) {
+	return listed(q, index.All(chain.TableDeal), func(r *index.Record, d *chain.Deal) (*Deal, error) {
 		if !within.has(d.Matched) {
 			return nil, nil
 		}
-		return q.dealOf(d), nil
+		return q.lastDeal(r, d), nil
 	})
 }
 
@@ -183,11 +183,11 @@ func (q *query) orderRows(within heights) rows {
 
 func (q *query) sectorRows(within heights) rows {
 	params := q.params()
-	return listed(q, index.All(chain.TableSector), func(_ *index.Record, s *chain.Sector) (*Sector, error) {
+	return listed(q, index.All(chain.TableSector), func(r *index.Record, s *chain.Sector) (*Sector, error) {
 		if !within.has(s.PreCommitted) {
 			return nil, nil
 		}
-		return q.sectorOf(s, params), nil
+		return q.lastSector(r, s, params), nil
 	})
 }
 
