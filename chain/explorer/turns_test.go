@@ -138,3 +138,40 @@ func TestTurnsOfProofs(t *testing.T) {
 	leave()
 	waiting.Wait()
 }
+
+// TestTurnsOfLists has lists that are asked for as a whole be counted, as many as
+// there are turns: others are answered meanwhile.
+func TestTurnsOfLists(t *testing.T) {
+	n := newNetwork(t)
+	n.block()
+	api, _ := serve(t, n)
+	counts, counted := make(chan struct{}), make(chan struct{})
+	of := &route{path: exportPath, handle: func(q *query) (any, error) {
+		return q.stream(&forms[0], "endless", nil, func(context.Context, func(any) error) error {
+			counts <- struct{}{}
+			<-counted
+			return nil
+		})
+	}}
+	var counting sync.WaitGroup
+	for range cores.Count() {
+		counting.Go(func() {
+			q, err := api.newQuery(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), of)
+			if err == nil {
+				defer q.close()
+				_, _, err = api.run(q, of, "")
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range cores.Count() {
+		<-counts
+	}
+	if code, body := get(t, api.Handler(), "/v1/supply"); code != http.StatusOK {
+		t.Errorf("while lists are counted: %d %s", code, body)
+	}
+	close(counted)
+	counting.Wait()
+}
