@@ -122,7 +122,12 @@ func (q *query) seriesNames() (points, trades []series, err error) {
 	if !q.given("name") {
 		return allSeries, tradeSeries, nil
 	}
-	for _, name := range strings.Split(q.values.Get("name"), ",") {
+	seen := map[string]bool{}
+	for name := range strings.SplitSeq(q.values.Get("name"), ",") {
+		if seen[name] {
+			continue // once is enough, however long the address is
+		}
+		seen[name] = true
 		named := func(s series) bool { return s.name == name }
 		if i := slices.IndexFunc(allSeries, named); i >= 0 {
 			points = append(points, allSeries[i])
