@@ -122,12 +122,11 @@ func (q *query) seriesNames() (points, trades []series, err error) {
 	if !q.given("name") {
 		return allSeries, tradeSeries, nil
 	}
-	seen := map[string]bool{}
-	for name := range strings.SplitSeq(q.values.Get("name"), ",") {
-		if seen[name] {
-			continue // once is enough, however long the address is
+	names := strings.Split(q.values.Get("name"), ",")
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
 		}
-		seen[name] = true
 		named := func(s series) bool { return s.name == name }
 		if i := slices.IndexFunc(allSeries, named); i >= 0 {
 			points = append(points, allSeries[i])
