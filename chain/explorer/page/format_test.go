@@ -47,6 +47,23 @@ func TestDurations(t *testing.T) {
 	}
 }
 
+// TestStill: a chain without a block for a minute stands still, a slow one later.
+func TestStill(t *testing.T) {
+	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		millis uint64
+		tip    chain.Height
+		since  time.Duration
+		want   string
+	}{{500, 9, time.Minute, ""}, {500, 9, 61 * time.Second, "1 min 1 s"}, {6000, 9, 2 * time.Minute, ""}, {6000, 9, 2*time.Hour + 5*time.Minute, "2 h 5 min"},
+		{500, 0, time.Hour, ""}, {500, 9, -time.Hour, ""}} {
+		v := &visit{millis: c.millis, tip: c.tip, tipTime: at}
+		if got := v.still(at.Add(c.since)); got != c.want {
+			t.Errorf("blocks of %d ms, none for %s: %q, want %q", c.millis, c.since, got, c.want)
+		}
+	}
+}
+
 // TestPrice turns a price per GiB and block into one per TiB and 30 days.
 func TestPrice(t *testing.T) {
 	v := &visit{millis: 6000}
