@@ -93,7 +93,7 @@ func (v *visit) frame(d *document) *frame {
 	f := &frame{document: d, Sections: d.Sections, Query: v.param("q")}
 	if v.identity != nil {
 		f.ChainID, f.Known, f.Syncing = v.identity.ChainID, true, v.identity.Syncing
-		f.Height = []value{v.height(v.tip), clock(v.identity.Time)}
+		f.Height = []value{v.height(v.tip), faint("of"), clock(v.identity.Time)}
 		f.Stall, f.Still = v.stall().Milliseconds(), v.still(time.Now())
 	}
 	for i := range f.Sections {
