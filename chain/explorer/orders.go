@@ -84,9 +84,13 @@ func (n names) orderOf(o *chain.Order, r *index.Record) *Order {
 	}
 	if b := o.Bid; b != nil {
 		out.Side = "bid"
+		left := o.Copies
+		if out.State == "filled" { // the block that took the last copies removed the order
+			left = 0
+		}
 		out.Bid = &Bid{cidText(b.PieceCID), b.PaddedSize, cidText(b.PayloadRoot), b.Part, b.Parts, b.Duration, b.MaxPrice, b.Copies,
 			b.MinCollateral, b.Expiry, n.minerTexts(b.Allow), n.minerTexts(b.Deny), append([]string{}, b.Regions...), b.Public,
-			peerText(b.ClientPeer), o.Copies, n.minerTexts(o.Miners), renewalOf(b.Renew)}
+			peerText(b.ClientPeer), left, n.minerTexts(o.Miners), renewalOf(b.Renew)}
 	}
 	if a := o.Ask; a != nil {
 		out.Ask = &Ask{n.minerText(a.Miner), a.Price, a.Capacity, o.Free, a.MinPiece, a.MaxPiece, a.MinDuration, a.MaxDuration,

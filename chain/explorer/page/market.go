@@ -61,10 +61,10 @@ func order(v *visit) (*document, error) {
 		{Label: "No-shows", Values: only(number(o.NoShows).of("noShows")), Help: "recent ones of its side when it was placed"},
 	}
 	if o.Bid != nil {
-		about = append(about, v.bidFacts(o.Bid)...)
+		about = append(about, v.bidFacts(o.Bid, o.Ended == 0)...)
 	}
 	if o.Ask != nil {
-		about = append(about, v.askFacts(o.Ask)...)
+		about = append(about, v.askFacts(o.Ask, o.Ended == 0)...)
 	}
 	d := &document{Kicker: title(o.Side), Title: "#" + group(o.ID), Sections: []section{{Facts: facts(about...)}}}
 	d.claims(claimOf(path, "order", chain.OrderKey(o.ID), o.Height), o.Ended)
@@ -79,14 +79,22 @@ func order(v *visit) (*document, error) {
 	return d, nil
 }
 
-func (v *visit) bidFacts(b *explorer.Bid) []fact {
+// until is the last height of an order that is not over.
+func (v *visit) until(h chain.Height, field string, live bool) fact {
+	if !live {
+		return fact{Label: "Expiry", Values: only(v.height(h))}
+	}
+	return fact{Label: "Expires", Values: firstOf(field, v.heightAt(h))}
+}
+
+func (v *visit) bidFacts(b *explorer.Bid, live bool) []fact {
 	return []fact{
 		{Label: "Price at most", Values: []value{v.price(b.MaxPrice).of("bid.maxPrice"), faint("for a TiB and 30 days")}},
 		{Label: "Size", Values: only(bytesOf(b.PaddedSize).of("bid.paddedSize")), Help: "padded"},
 		{Label: "Duration", Values: only(v.blocks(b.Duration).of("bid.duration"))},
 		{Label: "Copies", Values: []value{number(b.Copies).of("bid.copies"), faint("wanted,"), number(b.CopiesLeft).of("bid.copiesLeft"), faint("left")}},
 		{Label: "Copies at", Values: minersOf(b.Miners)},
-		{Label: "Expires", Values: firstOf("bid.expiry", v.heightAt(b.Expiry))},
+		v.until(b.Expiry, "bid.expiry", live),
 		{Label: "Collateral at least", Values: firstOf("bid.minCollateral", perGiB(b.MinCollateral))},
 		{Label: "Content", Values: only(value{Kind: "code", Text: b.PayloadRoot, Field: "bid.payloadRoot", Href: at("/deals", "root", b.PayloadRoot)}), Help: "root CID: all its deals"},
 		{Label: "Part", Values: []value{number(b.Part + 1), faint("of"), number(b.Parts).of("bid.parts")}},
@@ -100,7 +108,7 @@ func (v *visit) bidFacts(b *explorer.Bid) []fact {
 	}
 }
 
-func (v *visit) askFacts(a *explorer.Ask) []fact {
+func (v *visit) askFacts(a *explorer.Ask, live bool) []fact {
 	return []fact{
 		{Label: "Miner", Values: only(miner(a.Miner).of("ask.miner"))},
 		{Label: "Price", Values: []value{v.price(a.Price).of("ask.price"), faint("for a TiB and 30 days")}},
@@ -108,7 +116,7 @@ func (v *visit) askFacts(a *explorer.Ask) []fact {
 		{Label: "Pieces", Values: []value{bytesOf(a.MinPiece).of("ask.minPiece"), faint("to"), bytesOf(a.MaxPiece).of("ask.maxPiece")}},
 		{Label: "Duration", Values: []value{v.blocks(a.MinDuration).of("ask.minDuration"), faint("to"), v.blocks(a.MaxDuration).of("ask.maxDuration")}},
 		{Label: "Collateral", Values: firstOf("ask.collateral", perGiB(a.Collateral))},
-		{Label: "Expires", Values: firstOf("ask.expiry", v.heightAt(a.Expiry))},
+		v.until(a.Expiry, "ask.expiry", live),
 		{Label: "Placed again", Values: only(number(a.Refresh).of("ask.refresh")), Help: "so often when it expires or is sold out"},
 		{Label: "Region", Values: only(text(a.ClaimedRegion).of("ask.claimedRegion")), Help: "claimed by the miner"},
 		{Label: "Retrieval price", Values: firstOf("ask.retrievalPrice", perGiB(a.Retrieval)), Help: "announced by the miner"},
