@@ -1,7 +1,6 @@
 package page
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -156,9 +155,6 @@ type interval struct {
 // intervals are the lengths of candles that can be shown.
 var intervals = []interval{{"1m", time.Minute}, {"5m", 5 * time.Minute}, {"15m", 15 * time.Minute}, {"1h", time.Hour}, {"4h", 4 * time.Hour}, {"1d", 24 * time.Hour}}
 
-// usualInterval is an index of intervals.
-const usualInterval = 3
-
 // Levels of a side in the drawing and in the tables of the order book.
 const drawnLevels, listedLevels = "100", 15
 
@@ -222,20 +218,15 @@ func (v *visit) priceOr(a *chain.Amount) []value {
 
 // priceSection draws the candles of the interval that is asked for.
 func (v *visit) priceSection() (*section, error) {
-	i := slices.IndexFunc(intervals, func(one interval) bool { return one.name == v.param("interval") })
-	if i < 0 {
-		i = usualInterval
-	}
-	c, err := ask[explorer.Candles](v, "/v1/market/candles", "interval", intervals[i].name, "limit", strconv.Itoa(shownCandles))
+	of := v.chosen(shownCandles)
+	c, err := ask[explorer.Candles](v, "/v1/market/candles", "interval", of.name, "limit", strconv.Itoa(shownCandles))
 	if err != nil {
 		return nil, err
 	}
-	s := &section{Title: "Prices", Chart: v.candleChart(c, intervals[i].length), Links: []anchor{asCSV("/v1/market/candles", "interval", intervals[i].name)}}
+	a := v.axisTo(of.length, shownCandles)
+	s := &section{Title: "Prices", Choices: intervalChoices("/market", of.name), Chart: v.candleChart(c, a), Links: []anchor{asCSV("/v1/market/candles", "interval", of.name)}}
 	if s.Chart == nil {
-		s.Note = "No trades in the last " + span(shownCandles*intervals[i].length) + "."
-	}
-	for k, one := range intervals {
-		s.Choices = append(s.Choices, choice(one.name, at("/market", "interval", one.name), k == i))
+		s.Note = "No trades in the last " + span(a.length()) + "."
 	}
 	return s, nil
 }

@@ -84,9 +84,23 @@ func curveOf(name string) *curve {
 // Numbers of intervals that a chart spans: small ones, and those of /network.
 const glanceSlots, networkSlots = 48, 96
 
-// fitting is the shortest interval of which so many span the whole chain, or the longest.
+// age is how much of the chain's time this node's history spans.
+func (v *visit) age() time.Duration {
+	if v.begun.IsZero() {
+		v.begun = v.tipTime.Add(-v.lasting(uint64(v.tip))) // if there is no history
+		l, err := ask[explorer.List[*explorer.Block]](v, "/v1/blocks", "sortDesc", "false", "limit", "1")
+		if err == nil && len(l.Items) > 0 {
+			if t, err := time.Parse(time.RFC3339, l.Items[0].Time); err == nil {
+				v.begun = t
+			}
+		}
+	}
+	return v.tipTime.Sub(v.begun)
+}
+
+// fitting is the shortest interval of which so many span the whole history, or the longest.
 func (v *visit) fitting(slots int) interval {
-	age := v.lasting(uint64(v.tip))
+	age := v.age()
 	for _, one := range intervals {
 		if age <= time.Duration(slots)*one.length {
 			return one
@@ -113,11 +127,11 @@ type axis struct {
 // leastSlots is how many slots an axis has at least, however young the chain is.
 const leastSlots = 12
 
-// axisTo is one whose last slot has the newest block. It begins with the chain,
-// if that is younger than so many slots.
+// axisTo is one whose last slot has the newest block. It begins with the history,
+// if that is shorter than so many slots.
 func (v *visit) axisTo(length time.Duration, slots int) axis {
 	ms := length.Milliseconds()
-	if age := v.lasting(uint64(v.tip)) / length; age < time.Duration(slots) {
+	if age := v.age() / length; age < time.Duration(slots) {
 		slots = min(slots, max(leastSlots, int(age)+2))
 	}
 	end := v.tipTime.UnixMilli()
@@ -260,7 +274,10 @@ func lines(dots []dot, a axis, bottom, top float64) []shape {
 	var line strings.Builder
 	first := float64(dots[0].slot) * width
 	fmt.Fprintf(&line, "M%s %s", unit(first), unit(y(dots[0].x)))
-	for _, d := range dots {
+	for i, d := range dots {
+		if i > 0 && d.slot > dots[i-1].slot+1 { // nothing came between: it stayed as it was
+			fmt.Fprintf(&line, "H%s", unit(float64(d.slot)*width))
+		}
 		fmt.Fprintf(&line, "L%s %s", unit((float64(d.slot)+1)*width), unit(y(d.x)))
 	}
 	end := (float64(dots[len(dots)-1].slot) + 1) * width

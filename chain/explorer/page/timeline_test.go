@@ -41,11 +41,11 @@ func TestSumUp(t *testing.T) {
 // outside of it has no place.
 func TestAxis(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 30, 0, time.UTC)
-	young := (&visit{tip: 20, millis: 60_000, tipTime: now}).axisTo(time.Minute, 96)
+	young := (&visit{tipTime: now, begun: now.Add(-20 * time.Minute)}).axisTo(time.Minute, 96)
 	if young.slots != 22 {
 		t.Errorf("a chain of 20 minutes has %d slots", young.slots)
 	}
-	a := (&visit{tip: 1_000_000, millis: 60_000, tipTime: now}).axisTo(time.Minute, 96)
+	a := (&visit{tipTime: now, begun: now.AddDate(-2, 0, 0)}).axisTo(time.Minute, 96)
 	begin := now.Truncate(time.Minute).Add(-95 * time.Minute)
 	for at, want := range map[time.Time]int{begin: 0, now: 95, begin.Add(90 * time.Second): 1, begin.Add(-time.Second): -1, now.Add(time.Minute): -1} {
 		slot, in := a.place(uint64(at.UnixMilli()))

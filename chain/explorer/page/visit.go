@@ -20,7 +20,8 @@ type visit struct {
 	identity *explorer.Identity // nil: there was no answer
 	tip      chain.Height
 	tipTime  time.Time
-	millis   uint64 // between blocks
+	begun    time.Time // when the history begins; zero: nobody asked yet
+	millis   uint64    // between blocks
 	network  chain.Network
 }
 
