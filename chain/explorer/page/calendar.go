@@ -15,10 +15,14 @@ var windowTones = map[string]string{"proven": "good", "missed": "bad", "partial"
 // windowLegend says what the signs of a calendar mean.
 var windowLegend = []legend{{"✓ proven", "good"}, {"! due", "due"}, {"✗ missed, ½ in part", "bad"}, {"· to come", "next"}, {"– nothing to prove", ""}, {"? before this node's history", ""}}
 
-// windowGrid is a miner's calendar: a row for each proving period, a column for
-// each deadline. nil: the miner has too many partitions for one.
-func (v *visit) windowGrid(path, m string) (*grid, error) {
-	c, err := ask[explorer.Calendar](v, path+"/calendar")
+// periodsBack is how many proving periods a calendar goes back.
+const periodsBack = 3
+
+// windowGrid is a miner's calendar: a row for each proving period of so many blocks,
+// a column for each deadline. nil: the miner has too many partitions for one.
+func (v *visit) windowGrid(path, m string, period uint64) (*grid, error) {
+	tip := uint64(v.tip)
+	c, err := ask[explorer.Calendar](v, path+"/calendar", "from", strconv.FormatUint(tip-min(tip, periodsBack*period), 10), "to", strconv.FormatUint(tip+period, 10))
 	if p, ok := err.(*explorer.Problem); ok && p.Status == http.StatusBadRequest {
 		return nil, nil
 	}
