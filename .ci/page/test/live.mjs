@@ -100,7 +100,7 @@ test("the page says whether it is live", async () => {
     await page.locator("#live").click();
     await says("live");
     await page.evaluate(() => getSelection().selectAllChildren(document.querySelector("#content dd")));
-    await says("held while you read");
+    await says("held");
   } finally {
     await context.close();
   }

@@ -231,7 +231,7 @@ func (v *visit) curveChart(c *curve, dots []dot, a axis) *chart {
 	}
 	bottom, top := levelRange(length(low.x), length(high.x))
 	if bottom > 0 {
-		out.Bottom = "from " + c.show(v, low.x).Text
+		out.Top = c.show(v, low.x).Text + " to " + out.Top
 	}
 	out.Shapes = lines(dots, a, bottom, top)
 	return out

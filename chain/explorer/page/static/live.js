@@ -42,12 +42,13 @@ function sign() {
         : still > stall
           ? ["still", `no block for ${Math.round(still / 60000)} min`]
           : held
-            ? ["held", "held while you read"]
+            ? ["held", "held"]
             : ["on", "live"];
   const before = pulse.className;
   pulse.hidden = false;
   pulse.className = state;
   if (pulse.textContent !== text) pulse.textContent = text;
+  pulse.title = state === "held" ? "It goes on when nothing is selected, folded out or in focus" : "";
   if (before !== state && (state === "lost" || state === "still" || before === "lost")) news.textContent = text;
 }
 
