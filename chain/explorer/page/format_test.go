@@ -74,6 +74,14 @@ func TestPrice(t *testing.T) {
 	}
 }
 
+func TestBetween(t *testing.T) {
+	for _, c := range [][3]string{{"6.636 M PDR", "7.963 M PDR", "6.636 to 7.963 M PDR"}, {"999,000 PDR", "1 M PDR", "999,000 PDR to 1 M PDR"}, {"3", "4", "3 to 4"}} {
+		if got := between(c[0], c[1]); got != c[2] {
+			t.Errorf("%q, want %q", got, c[2])
+		}
+	}
+}
+
 func TestPercent(t *testing.T) {
 	for _, c := range []struct {
 		part, whole int64

@@ -231,10 +231,19 @@ func (v *visit) curveChart(c *curve, dots []dot, a axis) *chart {
 	}
 	bottom, top := levelRange(length(low.x), length(high.x))
 	if bottom > 0 {
-		out.Top = c.show(v, low.x).Text + " to " + out.Top
+		out.Top = between(c.show(v, low.x).Text, out.Top)
 	}
 	out.Shapes = lines(dots, a, bottom, top)
 	return out
+}
+
+// between writes a range; a unit that both ends have is written once.
+func between(low, high string) string {
+	figure, unit, _ := strings.Cut(low, " ")
+	if _, same, _ := strings.Cut(high, " "); same == unit {
+		low = figure
+	}
+	return low + " to " + high
 }
 
 // levelRange is what part of a vertical scale shows levels: from zero, unless
