@@ -147,6 +147,7 @@ type table struct {
 	Empty   string // instead of rows
 	Folded  bool   // behind a summary
 	Quiet   bool   // the heading above says what the caption does
+	Slim    bool   // its rows fit a phone
 	Sparse  bool   // most of its figures are zero, which is not worth a look
 }
 

@@ -233,6 +233,7 @@ func (v *visit) priceSection() (*section, error) {
 
 func (v *visit) levelTable(caption, empty string, levels []explorer.Level) *table {
 	t := newTable(caption, empty, ">Price", ">Size", ">Size up to here", ">Orders")
+	t.Slim = true
 	sum := uint64(0)
 	for _, l := range levels[:min(len(levels), listedLevels)] {
 		sum += l.Size
