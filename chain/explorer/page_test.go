@@ -332,6 +332,10 @@ func TestPageErrors(t *testing.T) {
 		}
 		inspect(t, path, w.Body.String())
 	}
+	lost := fetch(h, "/deals?client=t1abc").Body.String()
+	if s := inspect(t, "/deals?client=t1abc", lost); !slices.Contains(s.links, "/deals") || !strings.Contains(s.text, "To deals") || !strings.Contains(s.text, `"t1abc" is no address: it may be cut off or mistyped`) {
+		t.Errorf("a mistyped address does not lead back to the list: %s", s.text)
+	}
 	r := httptest.NewRequest(http.MethodPost, "/deals", nil)
 	r.Header.Set("Accept", "text/html")
 	w := httptest.NewRecorder()
