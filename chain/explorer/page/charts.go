@@ -143,6 +143,8 @@ func (v *visit) depth(b *explorer.Book) *chart {
 		Scale:  []string{v.floatPrice(low), v.floatPrice((low + high) / 2), v.floatPrice(high)},
 		Legend: []legend{{"bids", "bid"}, {"asks", "ask"}}}
 	c.Shapes = append(c.Shapes, stairs("bid", bids, 0, x, y), stairs("ask", asks, chartWidth, x, y))
+	c.Shapes = append(c.Shapes, v.treads("bids at %s and above: %s", b.Bids, bids, 0, x)...)
+	c.Shapes = append(c.Shapes, v.treads("asks at %s and below: %s", b.Asks, asks, chartWidth, x)...)
 	c.Table = v.depthTable(b)
 	return c
 }
@@ -163,6 +165,20 @@ func stairs(tone string, side []step, edge float64, x, y func(float64) float64) 
 	}
 	fmt.Fprintf(&d, "V%dZ", chartHeight)
 	return shape{Tone: tone, D: d.String()}
+}
+
+// treads say on hover what is offered up to the price of each stair.
+func (v *visit) treads(says string, levels []explorer.Level, side []step, edge float64, x func(float64) float64) (out []shape) {
+	for i, s := range side {
+		from, to := x(s.price), edge
+		if i+1 < len(side) {
+			to = x(side[i+1].price)
+		}
+		if from != to { // in sight
+			out = append(out, rect("probe", min(from, to), 0, max(from, to)-min(from, to), chartHeight, fmt.Sprintf(says, v.price(levels[i].Price).Text, size(uint64(s.size)))))
+		}
+	}
+	return out
 }
 
 // floatPrice writes a place on a scale of prices.

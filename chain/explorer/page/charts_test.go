@@ -18,8 +18,11 @@ func level(price, size uint64) explorer.Level {
 func TestDepth(t *testing.T) {
 	v := &visit{millis: 1000}
 	c := v.depth(&explorer.Book{Bids: []explorer.Level{level(90, 10), level(80, 30)}, Asks: []explorer.Level{level(110, 20), level(1000, 1<<40)}})
-	if len(c.Shapes) != 2 || len(c.Table.Rows) != 4 {
-		t.Fatalf("%d outlines, %d rows", len(c.Shapes), len(c.Table.Rows))
+	if len(c.Shapes) != 5 || len(c.Table.Rows) != 4 {
+		t.Fatalf("%d shapes, want two outlines and the three stairs in sight; %d rows", len(c.Shapes), len(c.Table.Rows))
+	}
+	if bid, ask := c.Shapes[2], c.Shapes[4]; bid.X != "45.45" || bid.W != "64.94" || !strings.HasSuffix(bid.Title, " and above: 10 B") || ask.X != "240.26" || !strings.HasSuffix(ask.Title, " and below: 20 B") {
+		t.Errorf("stairs say %+v and %+v", bid, ask)
 	}
 	// Prices from 80 to 220 with a margin of 7: 90 is at 17/154 of the width; 40 is the most below twice the best ask.
 	if want := "M110.39 300V227.5H45.45V10H0V300Z"; c.Shapes[0].D != want {

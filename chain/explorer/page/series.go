@@ -276,6 +276,15 @@ func (v *visit) columns(c *curve, dots []dot, a axis, most float64) []shape {
 	return out
 }
 
+// probes say on hover what the levels of a line are.
+func (v *visit) probes(c *curve, dots []dot, a axis) (out []shape) {
+	width := float64(chartWidth) / float64(a.slots)
+	for _, d := range dots {
+		out = append(out, rect("probe", float64(d.slot)*width, 0, width, chartHeight, moment(d.start).Text+": "+c.show(v, d.x).Text))
+	}
+	return out
+}
+
 // lines draws a line over an area.
 func lines(dots []dot, a axis, bottom, top float64) []shape {
 	width := float64(chartWidth) / float64(a.slots)
@@ -349,6 +358,9 @@ func seriesPage(v *visit) (*document, error) {
 	if part.Chart = v.curveChart(c, dots, a); part.Chart == nil {
 		part.Note = "Nothing in the last " + span(networkSlots*of.length) + "."
 		return &document{Kicker: "Network", Title: c.label, Live: "block", Sections: []section{part}}, nil
+	}
+	if !c.flow {
+		part.Chart.Shapes = append(part.Chart.Shapes, v.probes(c, dots, a)...)
 	}
 	t := newTable("Figures of the chart", "", "From", ">"+c.label)
 	t.Folded = true
