@@ -100,12 +100,14 @@ func (v *visit) faultTable(caption string, all []*explorer.Fault, several bool) 
 // faultList is the list of all faults.
 var faultList = &list{page: "/faults", api: "/v1/faults", ranged: true, order: byTime}
 
+const faultsAre = "A sector is faulty when its window closes without a proof of it. It counts for nothing and earns nothing until it is proven again, and is lost if that takes too long."
+
 func faults(v *visit) (*document, error) {
 	n := v.narrow(faultList)
 	l, err := ask[explorer.List[*explorer.Fault]](v, "/v1/faults", n.asked(v)...)
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Faults", Live: n.live(v, "block"), Sections: []section{{Form: n.form, Note: v.gaps(l.Gaps),
+	return &document{Title: "Faults", Live: n.live(v, "block"), Sections: []section{{Note: faultsAre}, {Form: n.form, Note: v.gaps(l.Gaps),
 		Table: v.faultTable("Faults, recoveries and fines", l.Items, true), Links: n.links(v, l.Next)}}}, nil
 }
