@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer"
 )
 
 // TestSumUp tells runs of one kind as one turn, and nothing else.
@@ -33,6 +34,16 @@ func TestSumUp(t *testing.T) {
 	for i := range want {
 		if told[i] != want[i] {
 			t.Errorf("turn %d: %q, want %q", i, told[i], want[i])
+		}
+	}
+}
+
+// TestCalendarSpan: a calendar has whole periods.
+func TestCalendarSpan(t *testing.T) {
+	for _, c := range []struct{ tip, from, to uint64 }{{970, 850, 1089}, {1000, 850, 1089}, {1029, 850, 1089}, {969, 790, 1029}, {15, 0, 129}, {5, 0, 129}} {
+		v, d := &visit{tip: chain.Height(c.tip)}, &explorer.Deadlines{PeriodStart: 10, Period: 60}
+		if from, to := v.calendarSpan(d); from != c.from || to != c.to {
+			t.Errorf("at %d: from %d to %d, want %d to %d", c.tip, from, to, c.from, c.to)
 		}
 	}
 }
