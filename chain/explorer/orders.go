@@ -1,9 +1,11 @@
 package explorer
 
 import (
+	"math"
 	"slices"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/index"
 )
 
@@ -84,19 +86,51 @@ func (n names) orderOf(o *chain.Order, r *index.Record) *Order {
 	}
 	if b := o.Bid; b != nil {
 		out.Side = "bid"
-		left := o.Copies
-		if out.State == "filled" { // the block that took the last copies removed the order
-			left = 0
-		}
 		out.Bid = &Bid{cidText(b.PieceCID), b.PaddedSize, cidText(b.PayloadRoot), b.Part, b.Parts, b.Duration, b.MaxPrice, b.Copies,
 			b.MinCollateral, b.Expiry, n.minerTexts(b.Allow), n.minerTexts(b.Deny), append([]string{}, b.Regions...), b.Public,
-			peerText(b.ClientPeer), left, n.minerTexts(o.Miners), renewalOf(b.Renew)}
+			peerText(b.ClientPeer), o.Copies, n.minerTexts(o.Miners), renewalOf(b.Renew)}
 	}
 	if a := o.Ask; a != nil {
 		out.Ask = &Ask{n.minerText(a.Miner), a.Price, a.Capacity, o.Free, a.MinPiece, a.MaxPiece, a.MinDuration, a.MaxDuration,
 			a.Collateral, a.Expiry, a.Refresh, Claims{a.Region, a.RetrievalPrice, a.UnsealPrice}}
 	}
 	return out
+}
+
+// lastOrder is an order as it was when it ended. The rules take one that is filled
+// out of the state as it was before that block: what it traded there is in the
+// block's matches.
+func (q *query) lastOrder(o *chain.Order, r *index.Record) (*Order, error) {
+	out := q.orderOf(o, r)
+	if q.snap == nil || out.State != index.OrderFilled.String() {
+		return out, nil
+	}
+	var miners []string
+	_, err := q.snap.Events(index.OfOrder(o.ID), index.Page{Limit: math.MaxInt}, func(e *index.Event) (bool, error) {
+		switch {
+		case e.Height < r.Ended:
+			return false, errBeyond
+		case e.Kind != consensus.EventDealMatched:
+			return false, nil
+		}
+		if out.Bid != nil {
+			out.Bid.CopiesLeft -= min(out.Bid.CopiesLeft, 1)
+			miners = append(miners, q.minerText(e.Miner))
+			return true, nil
+		}
+		var d chain.Deal
+		_, err := q.snap.Load(chain.DealKey(e.Deal), &d)
+		out.Ask.Free -= min(out.Ask.Free, d.PaddedSize)
+		return true, err
+	})
+	if _, err := ended(nil, err); err != nil {
+		return nil, err
+	}
+	if out.Bid != nil { // the newest came first
+		slices.Reverse(miners)
+		out.Bid.Miners = append(out.Bid.Miners, miners...)
+	}
+	return out, nil
 }
 
 func (a *API) orderRoutes() []route {
@@ -116,7 +150,7 @@ func (a *API) orders(q *query) (any, error) {
 		return nil, err
 	}
 	l := recordList[chain.Order, *chain.Order, *Order]{table: chain.TableOrder, born: func(o *chain.Order) chain.Height { return o.Placed },
-		show: func(r *index.Record, o *chain.Order) (*Order, error) { return q.orderOf(o, r), nil }}
+		show: func(r *index.Record, o *chain.Order) (*Order, error) { return q.lastOrder(o, r) }}
 	for _, f := range filters {
 		l.lists = append(l.lists, index.Orders(f))
 	}
@@ -176,7 +210,11 @@ func (a *API) order(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &OrderDetail{q.orderOf(o, r), q.asOf(), nil}, nil
+	out, err := q.lastOrder(o, r)
+	if err != nil {
+		return nil, err
+	}
+	return &OrderDetail{out, q.asOf(), nil}, nil
 }
 
 // loadOrder reads the order that the path names.
