@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -316,6 +317,37 @@ func TestPageLong(t *testing.T) {
 	}
 	if short, _ := explorer.Busy(t, 248, 1); strings.Contains(fetch(pages(t, short, short), "/channel/1").Body.String(), "left out") {
 		t.Error("a life that is shown whole says that there is more")
+	}
+}
+
+// TestPageProposals goes through more proposals than a page shows, the newest first.
+func TestPageProposals(t *testing.T) {
+	api := explorer.Proposed(t, 60)
+	h := pages(t, api, api)
+	path := "/params"
+	for _, shows := range [][2]int{{60, 11}, {10, 1}} {
+		w := fetch(h, path)
+		s := inspect(t, path, w.Body.String())
+		_, table, _ := strings.Cut(s.text, "newest first")
+		table, _, _ = strings.Cut(table, "In force")
+		var ids []string
+		for _, row := range regexp.MustCompile(`(\d+)faultFee`).FindAllStringSubmatch(table, -1) {
+			ids = append(ids, row[1])
+		}
+		var want []string
+		for id := shows[0]; id >= shows[1]; id-- {
+			want = append(want, strconv.Itoa(id))
+		}
+		if w.Code != http.StatusOK || !slices.Equal(ids, want) {
+			t.Errorf("%s: %d, proposals %q, want %q", path, w.Code, ids, want)
+		}
+		i := slices.IndexFunc(s.links, func(href string) bool { return strings.HasPrefix(href, "/params?proposals=") })
+		if more := shows[1] > 1; more != (i >= 0) {
+			t.Fatalf("%s: links %q", path, s.links)
+		}
+		if i >= 0 {
+			path = s.links[i]
+		}
 	}
 }
 

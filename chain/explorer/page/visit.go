@@ -56,12 +56,17 @@ func (v *visit) param(name string) string { return strings.TrimSpace(v.r.URL.Que
 
 // pager links the pages of a list whose cursor is the page's own.
 func (v *visit) pager(next string, query ...string) []anchor {
+	return v.pagerBy("cursor", next, query...)
+}
+
+// pagerBy links the pages of a list whose cursor is a parameter of the page.
+func (v *visit) pagerBy(param, next string, query ...string) []anchor {
 	var out []anchor
-	if v.param("cursor") != "" {
+	if v.param(param) != "" {
 		out = append(out, anchor{"First page", at(v.r.URL.Path, query...)})
 	}
 	if next != "" {
-		out = append(out, anchor{"Next page", at(v.r.URL.Path, append(query, "cursor", next)...)})
+		out = append(out, anchor{"Next page", at(v.r.URL.Path, append(query, param, next)...)})
 	}
 	return out
 }
