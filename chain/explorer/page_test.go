@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/compat"
 	"github.com/perdure/perdure/chain/explorer/page"
 )
 
@@ -347,6 +349,35 @@ func TestPageProposals(t *testing.T) {
 		}
 		if i >= 0 {
 			path = s.links[i]
+		}
+	}
+}
+
+// TestQueryReadOnceBeside: what the page and the routes of other tools read of a query
+// costs what it takes to read it once, however many parameters they look at.
+func TestQueryReadOnceBeside(t *testing.T) {
+	api := explorer.Populated(t)
+	var b strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&b, "&%d=1", i)
+	}
+	long := b.String()[1:]
+	once := testing.AllocsPerRun(10, func() {
+		if _, err := url.ParseQuery(long); err != nil {
+			t.Fatal(err)
+		}
+	})
+	page, other := pages(t, api, api), compat.New(api, engine{20})
+	for path, h := range map[string]http.Handler{"/deals": page, "/network/power": page, "/api/v2/transactions": other, "/cosmos/tx/v1beta1/txs": other} {
+		of := func(path string) float64 {
+			return testing.AllocsPerRun(10, func() {
+				if w := fetch(h, path); w.Code >= http.StatusInternalServerError {
+					t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+				}
+			})
+		}
+		if all := of(path+"?"+long) - of(path); all >= 1.8*once {
+			t.Errorf("%s: %g allocations more for a query that takes %g to be read", path, all, once)
 		}
 	}
 }
