@@ -70,3 +70,16 @@ func (l *liar) Await(ctx context.Context, hash chain.Hash) (*wallet.Inclusion, e
 	}
 	return in, err
 }
+
+// silent is a node's backend that does not show the headers after the first.
+type silent struct {
+	rpc.Backend
+	err error
+}
+
+func (s *silent) Header(ctx context.Context, h chain.Height) ([]byte, error) {
+	if h > 1 {
+		return nil, s.err
+	}
+	return s.Backend.Header(ctx, h)
+}
