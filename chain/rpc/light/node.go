@@ -265,6 +265,8 @@ func (n *Node) explain(h *types.LightBlock, err error) error {
 	var bad provider.ErrBadLightBlock
 	var unproven cmtlight.ErrVerificationFailed
 	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("verify %s: %w", what, err)
 	case errors.As(err, &expired):
 		return fmt.Errorf("the newest header that is trusted was so until %s: trust a newer one with --trust HEIGHT:HASH",
 			expired.At.UTC().Format(time.RFC3339))

@@ -268,6 +268,19 @@ func TestMissingBetween(t *testing.T) {
 	}
 }
 
+// TestStoppedBetween: a reader that is stopped while it asks for a header between does
+// not call the node a liar.
+func TestStoppedBetween(t *testing.T) {
+	s := newSim(t, 40, moving)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := reader(t, s, &silent{Backend: s, err: errors.New("x"), asked: cancel}).Account(ctx, client(t))
+	var lie *Lie
+	if !errors.Is(err, context.Canceled) || errors.As(err, &lie) {
+		t.Errorf("stopped: %v", err)
+	}
+}
+
 // TestRemembered goes on from what an earlier run has verified, without trust
 // in anything new, until that is too old.
 func TestRemembered(t *testing.T) {
