@@ -274,7 +274,7 @@ func (g *getting) writeCAR(ctx context.Context, dest string) error {
 			sum := sha256.New()
 			n, err := exportCAR(ctx, g.store.Await, g.r.Target, io.MultiWriter(sum, w))
 			if err != nil {
-				return err
+				return g.plain(err)
 			}
 			g.r.Kind, g.r.Size, g.r.SHA256 = KindCAR, n, [sha256.Size]byte(sum.Sum(nil))
 			return nil
