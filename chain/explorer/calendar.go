@@ -80,7 +80,8 @@ func (a *API) calendar(q *query) (any, error) {
 }
 
 // calendarRange reads the range of a calendar: by default one period before and one
-// after the newest block.
+// after the newest block. Of a range with one end given, the other is as near as it
+// has to be.
 func (q *query) calendarRange(s post.Schedule) (from, to chain.Height, err error) {
 	if err := q.ready(); err != nil {
 		return 0, 0, err
@@ -95,6 +96,12 @@ func (q *query) calendarRange(s post.Schedule) (from, to chain.Height, err error
 			}
 			*h = chain.Height(n)
 		}
+	}
+	switch most := calendarPeriods * period; {
+	case q.given("from") && !q.given("to"):
+		to = min(max(to, from+period), from+most)
+	case q.given("to") && !q.given("from"):
+		from = max(min(from, to-min(to, period)), to-min(to, most))
 	}
 	switch {
 	case from > to:

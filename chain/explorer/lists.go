@@ -235,8 +235,10 @@ func (q *query) ids() (ids []uint64, err error) {
 		}
 		ids = append(ids, n)
 	}
-	if len(q.values) > 1 {
-		return nil, badRequest("ids: no other parameter goes with it, all are in one answer")
+	for name := range q.values {
+		if name != "ids" && name != "format" {
+			return nil, badRequest("ids: of the other parameters format alone goes with it, all are in one answer")
+		}
 	}
 	return ids, nil
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/filecoin-project/go-address"
 
@@ -70,7 +71,7 @@ func (a *API) exportRoutes() []route {
 func (a *API) exportTable(q *query) (any, error) {
 	t := tableNamed(q.r.PathValue("table"))
 	if t == nil {
-		return nil, notFound("no table %q: want %v", clip(q.r.PathValue("table")), TableNames())
+		return nil, notFound("no table %q: want %s", clip(q.r.PathValue("table")), strings.Join(TableNames(), ", "))
 	}
 	within, err := q.within(t)
 	if err == nil {
@@ -176,7 +177,7 @@ func (q *query) orderRows(within heights) rows {
 		if !within.has(o.Placed) {
 			return nil, nil
 		}
-		return q.orderOf(o, r), nil
+		return q.lastOrder(o, r)
 	})
 }
 
@@ -218,8 +219,6 @@ func (q *query) tradeRows(within heights) rows {
 }
 
 func (q *query) eventRows(within heights) rows {
-	times := q.times()
-	return byHeight(within, 12, q.snap.AllEvents, func(e *index.Event) chain.Height { return e.Height }, func(e *index.Event) any {
-		return &Happening{e.Height, times(e.Height), e.Index, q.eventOf(&e.Event)}
-	})
+	happening := q.happening()
+	return byHeight(within, 12, q.snap.AllEvents, func(e *index.Event) chain.Height { return e.Height }, func(e *index.Event) any { return happening(e) })
 }
