@@ -67,6 +67,8 @@ func TestStory(t *testing.T) {
 	for id, state := range map[int]string{1: "resting", 2: "filled", 3: "cancelled", 4: "expired"} {
 		if o := decode[OrderDetail](t, h, fmt.Sprintf("/v1/orders/%d", id)); o.State != state || (o.Ended == 0) != (id == 1) {
 			t.Errorf("order %d is %s, ended %d; want %s", id, o.State, o.Ended, state)
+		} else if o.Bid != nil && (o.Bid.CopiesLeft == 0) != (state == "filled") {
+			t.Errorf("order %d is %s and has %d copies left", id, o.State, o.Bid.CopiesLeft)
 		}
 	}
 	if c := decode[ChannelDetail](t, h, "/v1/channels/1"); c.State != "open" || c.Redeemed != chain.Atto(21) || c.Lanes[0].Ticks != 3 {
@@ -544,6 +546,44 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("answer is not JSON: %s", w.Body)
 		}
 	})
+}
+
+// TestQueryReadOnce: the longest queries cost what it takes to read them once, by
+// HTTP and by a call, of a list and of what is none.
+func TestQueryReadOnce(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	h := api.Handler()
+	var b strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&b, "&%d=1", i)
+	}
+	long := b.String()[1:]
+	once := testing.AllocsPerRun(10, func() {
+		if _, err := url.ParseQuery(long); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, path := range []string{"/v1/deals?", "/v1/deals/1?", "/v1/export/deals?"} {
+		ask := map[string]func(){
+			"HTTP": func() {
+				if code, body := get(t, h, path+long); code != http.StatusBadRequest {
+					t.Fatalf("%s: %d %s", path, code, body)
+				}
+			},
+			"a call": func() {
+				if v, err := api.Call(t.Context(), path+long); err == nil {
+					t.Fatalf("%s: %v", path, v)
+				}
+			},
+		}
+		for by, ask := range ask {
+			if all := testing.AllocsPerRun(10, ask); all >= 1.8*once {
+				t.Errorf("%s by %s: %g allocations, reading the query takes %g", path, by, all, once)
+			}
+		}
+	}
 }
 
 // BenchmarkGet measures answers without a connection.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,12 +14,14 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/html"
 
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/compat"
 	"github.com/perdure/perdure/chain/explorer/page"
 )
 
@@ -254,14 +257,14 @@ func TestPageSays(t *testing.T) {
 	api := explorer.Populated(t)
 	h := pages(t, api, api)
 	for path, want := range map[string][]string{
-		"/":                        {"The network now", "explorer-test", "Newest blocks", "which can be sealed again within a window"},
+		"/":                        {"The network now", "explorer-test", "Newest blocks", "which can be sealed again within a window", "No new block for"},
 		"/deal/1":                  {"#1", "active", "t01000", "Paid through", "Term of the deal"},
 		"/miner/t01000":            {"Windows by proving period and deadline", "Rewards in 24 h", "2 KiB", "100 % of the network", "/ip4/127.0.0.1/tcp/4001"},
 		"/sector/t01000/8":         {"pre committed", "No pieces: capacity without data."},
 		"/market":                  {"Depth of the order book", "Asks, the lowest first", "Figures of the price chart"},
 		"/order/3":                 {"Bid", "cancelled"},
 		"/channel/1":               {"open", "Lanes"},
-		"/params":                  {"blockMillis", "500", "orderDeposit", "0.001 PDR", "No proposals."},
+		"/params":                  {"blockMillis", "500 ms", "orderDeposit", "0.001 PDR", "No proposals.", "60 blocks, ≈ 30 s", "target time between blocks, milliseconds", "units of checking one signature"},
 		"/supply":                  {"Minted", "Where the money is"},
 		"/validators":              {"100 %", "genesis"},
 		"/channels":                {"#2", "collected"},
@@ -319,6 +322,66 @@ func TestPageLong(t *testing.T) {
 	}
 }
 
+// TestPageProposals goes through more proposals than a page shows, the newest first.
+func TestPageProposals(t *testing.T) {
+	api := explorer.Proposed(t, 60)
+	h := pages(t, api, api)
+	path := "/params"
+	for _, shows := range [][2]int{{60, 11}, {10, 1}} {
+		w := fetch(h, path)
+		s := inspect(t, path, w.Body.String())
+		_, table, _ := strings.Cut(s.text, "newest first")
+		table, _, _ = strings.Cut(table, "In force")
+		var ids []string
+		for _, row := range regexp.MustCompile(`(\d+)faultFee`).FindAllStringSubmatch(table, -1) {
+			ids = append(ids, row[1])
+		}
+		var want []string
+		for id := shows[0]; id >= shows[1]; id-- {
+			want = append(want, strconv.Itoa(id))
+		}
+		if w.Code != http.StatusOK || !slices.Equal(ids, want) {
+			t.Errorf("%s: %d, proposals %q, want %q", path, w.Code, ids, want)
+		}
+		i := slices.IndexFunc(s.links, func(href string) bool { return strings.HasPrefix(href, "/params?proposals=") })
+		if more := shows[1] > 1; more != (i >= 0) {
+			t.Fatalf("%s: links %q", path, s.links)
+		}
+		if i >= 0 {
+			path = s.links[i]
+		}
+	}
+}
+
+// TestQueryReadOnceBeside: what the page and the routes of other tools read of a query
+// costs what it takes to read it once, however many parameters they look at.
+func TestQueryReadOnceBeside(t *testing.T) {
+	api := explorer.Populated(t)
+	var b strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&b, "&%d=1", i)
+	}
+	long := b.String()[1:]
+	once := testing.AllocsPerRun(10, func() {
+		if _, err := url.ParseQuery(long); err != nil {
+			t.Fatal(err)
+		}
+	})
+	page, other := pages(t, api, api), compat.New(api, engine{20})
+	for path, h := range map[string]http.Handler{"/deals": page, "/network/power": page, "/api/v2/transactions": other, "/cosmos/tx/v1beta1/txs": other} {
+		of := func(path string) float64 {
+			return testing.AllocsPerRun(10, func() {
+				if w := fetch(h, path); w.Code >= http.StatusInternalServerError {
+					t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+				}
+			})
+		}
+		if all := of(path+"?"+long) - of(path); all >= 1.8*once {
+			t.Errorf("%s: %g allocations more for a query that takes %g to be read", path, all, once)
+		}
+	}
+}
+
 // TestPageErrors gets the API's errors as pages with the same status.
 func TestPageErrors(t *testing.T) {
 	api := explorer.Populated(t)
@@ -331,6 +394,10 @@ func TestPageErrors(t *testing.T) {
 			continue
 		}
 		inspect(t, path, w.Body.String())
+	}
+	lost := fetch(h, "/deals?client=t1abc").Body.String()
+	if s := inspect(t, "/deals?client=t1abc", lost); !slices.Contains(s.links, "/deals") || !strings.Contains(s.text, "To deals") || !strings.Contains(s.text, `"t1abc" is no address: it may be cut off or mistyped`) {
+		t.Errorf("a mistyped address does not lead back to the list: %s", s.text)
 	}
 	r := httptest.NewRequest(http.MethodPost, "/deals", nil)
 	r.Header.Set("Accept", "text/html")

@@ -14,19 +14,23 @@ import (
 // visit is one request on its way to a document, with what all pages need to
 // know of the chain.
 type visit struct {
-	page *Page
-	r    *http.Request
+	page  *Page
+	r     *http.Request
+	query url.Values
 
 	identity *explorer.Identity // nil: there was no answer
 	tip      chain.Height
 	tipTime  time.Time
-	millis   uint64 // between blocks
+	begun    time.Time // when the history begins; zero: nobody asked yet
+	millis   uint64    // between blocks
 	network  chain.Network
 }
 
+func (p *Page) newVisit(r *http.Request) *visit { return &visit{page: p, r: r, query: r.URL.Query()} }
+
 // visit asks whose chain it is and how long its blocks take.
 func (p *Page) visit(r *http.Request) (*visit, error) {
-	v := &visit{page: p, r: r}
+	v := p.newVisit(r)
 	var err error
 	if v.identity, err = ask[explorer.Identity](v, "/v1/node/id"); err != nil {
 		return nil, err
@@ -52,16 +56,21 @@ func ask[T any](v *visit, path string, query ...string) (*T, error) {
 func (v *visit) part(name string) string { return url.PathEscape(v.r.PathValue(name)) }
 
 // param is a query parameter of the page.
-func (v *visit) param(name string) string { return strings.TrimSpace(v.r.URL.Query().Get(name)) }
+func (v *visit) param(name string) string { return strings.TrimSpace(v.query.Get(name)) }
 
 // pager links the pages of a list whose cursor is the page's own.
 func (v *visit) pager(next string, query ...string) []anchor {
+	return v.pagerBy("cursor", next, query...)
+}
+
+// pagerBy links the pages of a list whose cursor is a parameter of the page.
+func (v *visit) pagerBy(param, next string, query ...string) []anchor {
 	var out []anchor
-	if v.param("cursor") != "" {
+	if v.param(param) != "" {
 		out = append(out, anchor{"First page", at(v.r.URL.Path, query...)})
 	}
 	if next != "" {
-		out = append(out, anchor{"Next page", at(v.r.URL.Path, append(query, "cursor", next)...)})
+		out = append(out, anchor{"Next page", at(v.r.URL.Path, append(query, param, next)...)})
 	}
 	return out
 }
@@ -83,6 +92,8 @@ type frame struct {
 	Query    string // what was searched for
 	Sections []section
 	Syncing  bool    // the node does not follow the head of the chain
+	Still    string  // how long there has been no block, if that is unusual
+	Stall    int64   // milliseconds without a block that are unusual
 	Groups   []entry // of pages
 	Menu     []entry // the pages of the group that this one is of
 }
@@ -91,7 +102,8 @@ func (v *visit) frame(d *document) *frame {
 	f := &frame{document: d, Sections: d.Sections, Query: v.param("q")}
 	if v.identity != nil {
 		f.ChainID, f.Known, f.Syncing = v.identity.ChainID, true, v.identity.Syncing
-		f.Height = []value{v.height(v.tip), clock(v.identity.Time)}
+		f.Height = []value{v.height(v.tip), faint("of"), clock(v.identity.Time)}
+		f.Stall, f.Still = v.stall().Milliseconds(), v.still(time.Now())
 	}
 	for i := range f.Sections {
 		if s := &f.Sections[i]; s.Table != nil {
@@ -100,4 +112,15 @@ func (v *visit) frame(d *document) *frame {
 	}
 	f.Groups, f.Menu = menuAt(v.r.URL.Path)
 	return f
+}
+
+// stall is how long a chain may be without a new block before that is unusual.
+func (v *visit) stall() time.Duration { return max(time.Minute, v.lasting(20)) }
+
+// still is how long there has been no block, if that is unusual.
+func (v *visit) still(now time.Time) string {
+	if since := now.Sub(v.tipTime); v.tip > 0 && since > v.stall() {
+		return span(since)
+	}
+	return ""
 }
