@@ -31,7 +31,7 @@ type generation struct {
 	keep   *atomic.Uint64    // heights of history that are kept
 	loose  bool              // nothing is logged: what a crash leaves is nothing, until the generation is settled
 
-	db    *pebble.DB
+	db    *pebble.DB // of who uses it
 	fatal *fatalLog
 	users sync.WaitGroup // of db; uses may nest
 
@@ -43,7 +43,7 @@ type generation struct {
 	series Retention // of the points of minutes and hours
 
 	mu     sync.RWMutex
-	closed bool
+	closed bool // and not opened since
 	tip    *tip // nil: nothing built
 	moved  func()
 	harmed func(error) // called when a file turns out to be damaged
@@ -98,8 +98,9 @@ func (g *generation) open() error {
 	if g.loose {
 		opts.MemTableSize = looseTable
 	}
+	var db *pebble.DB
 	err := g.fatal.guard(func() (err error) {
-		g.db, err = pebble.Open(g.dir, opts)
+		db, err = pebble.Open(g.dir, opts)
 		return err
 	})
 	if err != nil && !outside(err) {
@@ -108,13 +109,13 @@ func (g *generation) open() error {
 	if err != nil {
 		return err
 	}
-	b, err := valueOf(g.db, tipKey)
+	b, err := valueOf(db, tipKey)
 	if err != nil {
-		return errors.Join(fmt.Errorf("%w: read tip: %w", ErrDamaged, err), g.close())
+		return errors.Join(fmt.Errorf("%w: read tip: %w", ErrDamaged, err), g.fatal.guard(db.Close))
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.tip = parseTip(b)
+	g.db, g.tip, g.closed = db, parseTip(b), false
 	return nil
 }
 
@@ -139,9 +140,9 @@ func (g *generation) close() error {
 }
 
 // settle ends the filling of a generation: all of it is on the disk, and what
-// comes next is logged.
+// comes next is logged. If it fails the generation is closed.
 func (g *generation) settle() error {
-	if err := g.fatal.guard(func() error { return errors.Join(g.db.Flush(), g.db.Close()) }); err != nil {
+	if err := errors.Join(g.fatal.guard(g.db.Flush), g.close()); err != nil {
 		return fmt.Errorf("flush index: %w", err)
 	}
 	g.loose = false
