@@ -194,7 +194,10 @@ func (x *Index) setAside(old *generation) error {
 // swap makes a generation the live one. Readers of the one before go on until
 // they are done; it is not closed.
 func (x *Index) swap(g *generation) error {
-	if err := writeCurrent(x.config.FS, x.config.Dir, g.number); err != nil {
+	fs, dir := x.config.FS, x.config.Dir
+	if err := writeCurrent(fs, dir, g.number); err != nil {
+		// It may stand there all the same, and the next start would find nothing but that.
+		err = errors.Join(err, writeCurrent(fs, dir, x.current().number))
 		return fmt.Errorf("change the generation of the index: %w", err)
 	}
 	x.mu.Lock()

@@ -338,13 +338,20 @@ func TestHarmed(t *testing.T) {
 }
 
 // TestRebuildFails has the disk refuse to open the generation that a rebuild fills, at
-// first and once it has been filled: the rebuild says so and leaves nothing, and the
-// index of before goes on. Its size is asked for all the time.
+// first and once it has been filled, and then to say for sure that it is the one to be
+// read: the rebuild says so and leaves nothing, and the index of before goes on, after
+// a restart, too. Its size is asked for all the time.
 func TestRebuildFails(t *testing.T) {
 	w, mem := newWorld(t, 1000), vfs.NewMem()
-	var openings, failing atomic.Int64
+	var steps, failing atomic.Int64
 	x := open(t, errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpLock && path.Base(path.Dir(op.Path)) == "000002" && openings.Add(1) == failing.Load() {
+		opening := op.Kind == errorfs.OpLock && path.Base(path.Dir(op.Path)) == "000002"
+		exchange := false
+		if op.Kind == errorfs.OpFileSync && op.Path == "index" {
+			number, err := readCurrent(mem, "index")
+			exchange = err == nil && number == 2
+		}
+		if (opening || exchange) && steps.Add(1) == failing.Load() {
 			return errorfs.ErrInjected
 		}
 		return nil
@@ -359,16 +366,19 @@ func TestRebuildFails(t *testing.T) {
 			x.Size()
 		}
 	})
-	for _, opening := range []int64{1, 2} {
+	for _, step := range []int64{1, 2, 3} {
 		w.block()
 		follow(t, x, w.source())
-		openings.Store(0)
-		failing.Store(opening)
+		steps.Store(0)
+		failing.Store(step)
 		if err := x.rebuild(t.Context(), w.source()); !errors.Is(err, errorfs.ErrInjected) {
-			t.Errorf("a rebuild whose opening %d fails: %v", opening, err)
+			t.Errorf("a rebuild whose step %d fails: %v", step, err)
 		}
 		if names, err := mem.List("index"); err != nil || slices.Contains(names, "000002") {
-			t.Errorf("opening %d failed, and left %v, %v", opening, names, err)
+			t.Errorf("step %d failed, and left %v, %v", step, names, err)
+		}
+		if number, err := readCurrent(mem, "index"); err != nil || number != 1 {
+			t.Errorf("step %d failed, and a restart reads generation %d, %v", step, number, err)
 		}
 	}
 	w.block()
