@@ -106,13 +106,13 @@ func newBlock(u *consensus.Update) *block {
 // steps are what a block does to the index. Each sees the records as they were
 // before the block and after it (block.changes), and the messages.
 var steps = []func(*block, *pebble.Batch) error{
-	(*block).mirror, (*block).history, (*block).lists, (*block).touched, (*block).windows, (*block).market, (*block).levels, (*block).depth,
+	(*block).mirror, (*block).history, (*block).lists, (*block).touched, (*block).windows, (*block).market, (*block).book,
 	(*block).figure, (*block).mentioned,
 }
 
-// scanSteps are what the records of a scanned state do to the index: all
-// changes of such a block have come from nothing.
-var scanSteps = []func(*block, *pebble.Batch) error{(*block).mirror, (*block).depth, (*block).figure}
+// scanSteps are what the records of a scanned state do to the index: nothing has
+// happened, but records have come or, if the mirror had some, changed and gone.
+var scanSteps = []func(*block, *pebble.Batch) error{(*block).mirror, (*block).book, (*block).figure}
 
 func (b *block) fill(batch *pebble.Batch) error {
 	todo := steps
