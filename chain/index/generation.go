@@ -3,6 +3,7 @@ package index
 import (
 	"errors"
 	"fmt"
+	"io"
 	iofs "io/fs"
 	"path"
 	"strconv"
@@ -78,29 +79,37 @@ const cacheSize = 64 << 20
 // own, in bytes: larger than that of any table, so a look reads one block less.
 const indexBlock = 1 << 20
 
-// open opens or creates the database. loose leaves out the log.
-func (g *generation) open() error {
-	if err := g.fs.MkdirAll(g.dir, 0o755); err != nil {
-		return err
+// options are those of the database. One that is loose has no log.
+func (g *generation) options(cache *pebble.Cache) *pebble.Options {
+	opts := &pebble.Options{
+		FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest,
+		DisableWAL: g.loose, MemTableSize: memTable,
+		LBaseMaxBytes: baseLevel, L0CompactionThreshold: settleAt, L0StopWritesThreshold: stallAt,
+		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { g.harmed(i.Details) }},
 	}
-	cache := pebble.NewCache(cacheSize)
-	defer cache.Unref()
-	opts := &pebble.Options{FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest, DisableWAL: g.loose,
-		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { g.harmed(i.Details) }}}
-	opts.LBaseMaxBytes, opts.L0CompactionThreshold, opts.L0StopWritesThreshold = baseLevel, settleAt, stallAt
-	opts.MemTableSize, opts.Levels[0].Compression = memTable, func() *sstable.CompressionProfile { return sstable.NoCompression }
+	if g.loose {
+		opts.MemTableSize = looseTable
+	}
+	opts.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	for i := range opts.Levels {
 		opts.Levels[i].IndexBlockSize = indexBlock
 		if i < len(opts.Levels)-1 {
 			opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		}
 	}
-	if g.loose {
-		opts.MemTableSize = looseTable
+	return opts
+}
+
+// open opens or creates the database.
+func (g *generation) open() error {
+	if err := g.fs.MkdirAll(g.dir, 0o755); err != nil {
+		return err
 	}
+	cache := pebble.NewCache(cacheSize)
+	defer cache.Unref()
 	var db *pebble.DB
 	err := g.fatal.guard(func() (err error) {
-		db, err = pebble.Open(g.dir, opts)
+		db, err = pebble.Open(g.dir, g.options(cache))
 		return err
 	})
 	if err != nil && !outside(err) {
@@ -272,8 +281,8 @@ func walk(it *pebble.Iterator, each func(key, value []byte) error) error {
 	return it.Error()
 }
 
-// The directory of an index holds the generations by their numbers, and in
-// CURRENT the number of the live one.
+// The directory of an index holds the generations by their numbers, and the number
+// of the live one in a file.
 const (
 	currentName = "CURRENT-GENERATION"
 	tempSuffix  = ".new"
@@ -294,9 +303,11 @@ func readCurrent(fs vfs.FS, dir string) (uint64, error) {
 	}
 	b := make([]byte, 32)
 	n, err := f.ReadAt(b, 0)
-	err = errors.Join(f.Close(), ignoreEOF(err))
-	if err != nil {
-		return 0, err
+	if errors.Is(err, io.EOF) { // it is shorter
+		err = nil
+	}
+	if err = errors.Join(f.Close(), err); err != nil {
+		return 0, fmt.Errorf("read %s: %w", currentName, err)
 	}
 	number, err := strconv.ParseUint(strings.TrimSpace(string(b[:n])), 10, 64)
 	if err != nil || number == 0 {

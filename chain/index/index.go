@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"sync"
@@ -295,11 +294,4 @@ func (x *Index) Moved() <-chan struct{} {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.moved
-}
-
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }
