@@ -6,6 +6,7 @@ import (
 	"io"
 	iofs "io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -128,10 +129,12 @@ func (g *generation) open() error {
 	return nil
 }
 
-// outside reports that a database could not be opened for a reason that its own
-// files are innocent of.
+// innocent are reasons for which a database cannot be opened that its own files are
+// innocent of: no right to, no room, no memory, no file descriptor.
+var innocent = []error{iofs.ErrPermission, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, ErrStopped}
+
 func outside(err error) bool {
-	return errors.Is(err, iofs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrStopped)
+	return slices.ContainsFunc(innocent, func(reason error) bool { return errors.Is(err, reason) })
 }
 
 // close closes the database once nobody uses it any more.
