@@ -2,6 +2,7 @@ package explorer
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"math"
 	"net/http"
@@ -57,24 +58,21 @@ var errBeyond = errors.New("beyond the range")
 // heights is a range of heights, both in it.
 type heights struct{ from, to chain.Height }
 
-// heights reads a range; without one it is all.
-func (q *query) heights() (h heights, err error) {
-	h.to = math.MaxInt64
-	for _, p := range []struct {
-		name string
-		into *chain.Height
-	}{{"minHeight", &h.from}, {"maxHeight", &h.to}} {
-		if !q.given(p.name) {
-			continue
-		}
-		n, err := parseNumber(p.name, q.values.Get(p.name))
-		if err != nil {
-			return h, err
-		}
-		*p.into = chain.Height(n)
+// allHeights is the range of all.
+var allHeights = heights{0, math.MaxInt64}
+
+// heights reads the range of a list; without one it is all.
+func (q *query) heights() (heights, error) { return q.between("minHeight", "maxHeight", allHeights) }
+
+// between reads a range of heights by the names of its ends; an end that is absent is
+// the usual one.
+func (q *query) between(from, to string, usual heights) (h heights, err error) {
+	h = usual
+	if err := cmp.Or(optional(q, from, &h.from, parseHeight), optional(q, to, &h.to, parseHeight)); err != nil {
+		return h, err
 	}
 	if h.from > h.to {
-		return h, badRequest("minHeight %d is above maxHeight %d", h.from, h.to)
+		return h, badRequest("%s %d is above %s %d", from, h.from, to, h.to)
 	}
 	return h, nil
 }

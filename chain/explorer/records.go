@@ -96,11 +96,9 @@ func (a *API) treeOf(q *query, proven bool) (*state.Tree, *chain.Global, error) 
 	h := q.view.Height()
 	switch {
 	case q.given("height"):
-		n, err := parseNumber("height", q.values.Get("height"))
-		if err != nil {
+		if err := optional(q, "height", &h, parseHeight); err != nil {
 			return nil, nil, err
 		}
-		h = chain.Height(n)
 	case !proven:
 		return &q.view.Tree, q.global, nil
 	case h == 0:
