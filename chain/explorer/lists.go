@@ -3,6 +3,7 @@ package explorer
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"math"
 	"net/http"
@@ -187,21 +188,10 @@ func (h heights) begin(p index.Page, width int) index.Page {
 }
 
 // place is a number as a row has it.
-func place(n uint64) []byte {
-	b := make([]byte, 8)
-	for i := range b {
-		b[7-i] = byte(n >> (8 * i))
-	}
-	return b
-}
+func place(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 // parsePlace reads the number that a row begins with.
-func parsePlace(b []byte) (n uint64) {
-	for _, d := range b[:8] {
-		n = n<<8 | uint64(d)
-	}
-	return n
-}
+func parsePlace(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
 
 // several reads a query parameter that is one or more of some words, apart by
 // commas; none if it is absent.

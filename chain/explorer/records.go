@@ -51,9 +51,9 @@ func (q *query) recordKey() (chain.Key, error) {
 
 func (a *API) recordRoutes() []route {
 	return []route{
-		{path: "/v1/state/{table}", query: []string{"proof", "height"}, handle: a.record, cost: 5},
-		{path: "/v1/state/{table}/{$}", query: []string{"proof", "height"}, handle: a.record, cost: 5},
-		{path: "/v1/state/{table}/{key}", query: []string{"proof", "height"}, handle: a.record, cost: 5},
+		{path: "/v1/state/{table}", query: proofQuery(), handle: a.record, cost: 5},
+		{path: "/v1/state/{table}/{$}", query: proofQuery(), handle: a.record, cost: 5},
+		{path: "/v1/state/{table}/{key}", query: proofQuery(), handle: a.record, cost: 5},
 	}
 }
 
