@@ -156,12 +156,13 @@ func (a *API) spend(w http.ResponseWriter, who access.Caller, cost int, now time
 	}
 	left, wait := a.callers.Spend(who, cost, now)
 	w.Header().Set("RateLimit", fmt.Sprintf(`"caller";r=%d`, left))
-	w.Header().Set("RateLimit-Policy", fmt.Sprintf(`"caller";q=%d;w=1`, int(math.Ceil(a.limits.PerSecond))))
+	most := a.callers.PerSecond(who)
+	w.Header().Set("RateLimit-Policy", fmt.Sprintf(`"caller";q=%d;w=1`, int(math.Ceil(most))))
 	if wait == 0 {
 		return nil
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	return problem(http.StatusTooManyRequests, "more than %g requests a second from one caller; this one counts as %d", a.limits.PerSecond, cost)
+	return problem(http.StatusTooManyRequests, "more than %g requests a second from one caller; this one counts as %d", most, cost)
 }
 
 // deadline cuts readers and writers that take longer than an answer may. A

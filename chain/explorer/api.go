@@ -49,6 +49,14 @@ type Hints interface {
 	Of(root cid.Cid, limit int) []hints.Hint
 }
 
+// Hashes knows which hash the engine gave a block; a node does.
+type Hashes interface {
+	// Find is the height of the block with a hash.
+	Find(hash []byte) (chain.Height, bool)
+	// HashOf is the hash of a block; nil if the engine keeps it no more.
+	HashOf(h chain.Height) []byte
+}
+
 // Config is what New needs; Backend is required.
 type Config struct {
 	Backend Backend
@@ -57,8 +65,7 @@ type Config struct {
 	Genesis *consensus.Params // parameters of genesis; nil: those of Backend
 	Hints   Hints             // nil: none
 
-	// HeightOf finds the block that has a hash of the engine's; nil: none is found.
-	HeightOf func(hash []byte) (chain.Height, bool)
+	Hashes Hashes // of the engine; nil: none is known
 
 	NodeID  string   // of the node's key, in hexadecimal
 	Listen  []string // ID@host:port, by which peers dial the node

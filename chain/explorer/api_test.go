@@ -112,6 +112,39 @@ func TestMessage(t *testing.T) {
 	}
 }
 
+// TestBlockHash finds a block, and what is below it, by the hash that it says.
+func TestBlockHash(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	h := api.Handler()
+	b := decode[BlockDetail](t, h, "/v1/blocks/2")
+	if b.Hash != hexText(hashes{n}.HashOf(2)) {
+		t.Errorf("hash %q", b.Hash)
+	}
+	for _, below := range []string{"", "/messages", "/events", "/votes"} {
+		want := asked(h, "GET", "/v1/blocks/2"+below)
+		for _, hash := range []string{b.Hash, strings.ToUpper(b.Hash)} {
+			w := asked(h, "GET", "/v1/blocks/"+hash+below)
+			if w.Code != 200 || w.Body.String() != want.Body.String() || w.Header().Get("Cache-Control") != keepFinal {
+				t.Errorf("%s%s: %d %s", hash, below, w.Code, w.Body)
+			}
+		}
+	}
+	for name, code := range map[string]int{strings.Repeat("0", 64): 404, strings.Repeat("x", 64): 400, b.Hash[1:]: 400} {
+		if got, body := get(t, h, "/v1/blocks/"+name); got != code {
+			t.Errorf("%s: %d %s", name, got, body)
+		}
+	}
+	unknown, _ := serve(t, n, func(c *Config) { c.Hashes = nil })
+	if b := decode[BlockDetail](t, unknown.Handler(), "/v1/blocks/2"); b.Hash != "" {
+		t.Errorf("hash %q of an engine that is not there", b.Hash)
+	}
+	if code, body := get(t, unknown.Handler(), "/v1/blocks/"+b.Hash); code != 404 {
+		t.Errorf("a hash of an engine that is not there: %d %s", code, body)
+	}
+}
+
 // TestContents holds the contents in lists against those under hashes and against
 // the messages' own bytes, of which the index has none that are long.
 func TestContents(t *testing.T) {

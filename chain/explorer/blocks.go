@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"encoding/hex"
 	"net/http"
 
 	"github.com/perdure/perdure/chain"
@@ -31,6 +32,7 @@ func blockOf(b *index.Block) *Block {
 // BlockDetail is a block with the beginning of its lists.
 type BlockDetail struct {
 	*Block
+	Hash        string     `json:"hash,omitempty"`    // of its header, hexadecimal; absent if the engine no longer keeps it
 	Beacon      string     `json:"beacon,omitempty"`  // random value, hexadecimal
 	BeaconSkip  bool       `json:"beaconSkipped"`     // nobody contributed to it
 	AppHash     string     `json:"appHash,omitempty"` // of the state after it; absent if it was pruned before the index had it
@@ -54,9 +56,35 @@ func (a *API) blocks(q *query) (any, error) {
 	return history(q, 8, (*index.Snapshot).Blocks, func(b *index.Block) (chain.Height, *Block) { return b.Height, blockOf(b) })
 }
 
+// hashDigits are those of a block's hash in hexadecimal.
+const hashDigits = 64
+
+// namedHeight reads which block the path names: by its height, as the latest, or by
+// the hash of its header.
+func (q *query) namedHeight() (chain.Height, error) {
+	text := q.r.PathValue("height")
+	hash, err := hex.DecodeString(text)
+	if len(text) != hashDigits || err != nil {
+		return q.height()
+	}
+	h, ok := q.api.findBlock(hash)
+	if !ok {
+		return 0, notFound("no block that is kept here has the hash %x", hash)
+	}
+	return h, nil
+}
+
+// findBlock is the height of the block with a hash of the engine's.
+func (a *API) findBlock(hash []byte) (chain.Height, bool) {
+	if a.config.Hashes == nil {
+		return 0, false
+	}
+	return a.config.Hashes.Find(hash)
+}
+
 // indexedBlock finds the block that the path names.
 func (q *query) indexedBlock() (*index.Block, error) {
-	h, err := q.height()
+	h, err := q.namedHeight()
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +127,9 @@ func (a *API) block(q *query) (any, error) {
 	q.settle(b.Height, b.Time)
 	out := &BlockDetail{Block: blockOf(b), MessageList: []*Message{}, EventList: []*Event{}}
 	out.Beacon, out.BeaconSkip, out.AppHash = hexText(b.Beacon[:]), b.Skipped, hexText(b.AppHash)
+	if a.config.Hashes != nil {
+		out.Hash = hexText(a.config.Hashes.HashOf(b.Height))
+	}
 	page := index.Page{Limit: inBlock, Upward: true}
 	_, err = q.snap.BlockMessages(b.Height, page, func(m *index.Message) (bool, error) {
 		out.MessageList = append(out.MessageList, q.messageOf(m))

@@ -76,6 +76,13 @@ func single(t *testing.T, address string) (all []json.RawMessage, listed bool) {
 	return *answer.Items, true
 }
 
+func raws(of []json.RawMessage) (out [][]byte) {
+	for _, raw := range of {
+		out = append(out, raw)
+	}
+	return out
+}
+
 // notWhole are the answers whose items are no rows of a list: what a text names.
 var notWhole = []string{"/v1/search", "/v1/search/suggest"}
 
@@ -134,6 +141,12 @@ func TestWhole(t *testing.T) {
 		rows, err := csv.NewReader(strings.NewReader(read(t, s.URL+bare+"?"+values.Encode(), "text/csv"))).ReadAll()
 		if err != nil || len(rows) != len(want)+1 {
 			t.Errorf("%s: %d rows of CSV, %v; want %d and their names", path, len(rows), err, len(want))
+		}
+	}
+	for _, path := range []string{"/v1/deals", "/v1/orders", "/v1/channels"} { // those of some numbers
+		want, _ := single(t, s.URL+path+"?ids=1,99,2")
+		if got := read(t, s.URL+path+"?ids=1,99,2&format=ndjson", ""); len(want) == 0 || got != string(bytes.Join(raws(want), []byte("\n")))+"\n" {
+			t.Errorf("%s by numbers: %s, want %s", path, got, want)
 		}
 	}
 	for _, r := range api.routes() {

@@ -80,18 +80,29 @@ func (a *API) calendar(q *query) (any, error) {
 }
 
 // calendarRange reads the range of a calendar: by default one period before and one
-// after the newest block.
+// after the newest block. Of a range with one end given, the other is as near as it
+// has to be.
 func (q *query) calendarRange(s post.Schedule) (heights, error) {
 	if err := q.ready(); err != nil {
 		return heights{}, err
 	}
 	period, tip := chain.Height(s.Period()), q.view.Height()
-	h, err := q.between("from", "to", heights{tip - min(tip, period), tip + period})
-	if err != nil {
+	h := heights{tip - min(tip, period), tip + period}
+	if err := q.ends("from", "to", &h); err != nil {
 		return h, err
 	}
-	if h.to-h.from > calendarPeriods*period || h.to > tip+calendarPeriods*period {
-		return h, badRequest("from %d to %d: want at most %d proving periods, %d blocks, and as many ahead", h.from, h.to, calendarPeriods, calendarPeriods*period)
+	most := calendarPeriods * period
+	switch {
+	case q.given("from") && !q.given("to"):
+		h.to = min(max(h.to, h.from+period), h.from+most)
+	case q.given("to") && !q.given("from"):
+		h.from = max(min(h.from, h.to-min(h.to, period)), h.to-min(h.to, most))
+	}
+	if err := h.check("from", "to"); err != nil {
+		return h, err
+	}
+	if h.to-h.from > most || h.to > tip+most {
+		return h, badRequest("from %d to %d: want at most %d proving periods, %d blocks, and as many ahead", h.from, h.to, calendarPeriods, most)
 	}
 	return h, nil
 }

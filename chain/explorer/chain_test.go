@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -322,12 +323,31 @@ func (n *network) channels() {
 	n.all(n.message("client", 0, &chain.CollectChannel{Channel: 2}))
 }
 
+// hashes stand for those of an engine, which the network has none of.
+type hashes struct{ n *network }
+
+// HashOf implements Hashes.
+func (hashes) HashOf(h chain.Height) []byte {
+	sum := chain.HashBytes(fmt.Appendf(nil, "block %d", h))
+	return sum[:]
+}
+
+// Find implements Hashes.
+func (f hashes) Find(hash []byte) (chain.Height, bool) {
+	for h := chain.Height(1); h <= f.n.store.View().Height(); h++ {
+		if bytes.Equal(f.HashOf(h), hash) {
+			return h, true
+		}
+	}
+	return 0, false
+}
+
 // serve starts the API over a network and waits until its index is at the tip.
 func serve(t testing.TB, n *network, change ...func(*Config)) (*API, *httptest.Server) {
 	t.Helper()
 	x, err := index.Open(index.Config{Dir: "index", FS: vfs.NewMem(), ChainID: n.params.ChainID, Params: n.params})
 	must(t, err)
-	c := Config{Backend: n, Index: x, NodeID: "0badc0de", Listen: []string{"0badc0de@127.0.0.1:26656"},
+	c := Config{Backend: n, Index: x, Hashes: hashes{n}, NodeID: "0badc0de", Listen: []string{"0badc0de@127.0.0.1:26656"},
 		Version: "test", Registry: prometheus.NewRegistry(), Limits: Limits{PerSecond: 1e6, Burst: 1e6}}
 	for _, f := range change {
 		f(&c)

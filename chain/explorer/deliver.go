@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -203,6 +204,42 @@ var zstds = sync.OnceValue(func() *zstd.Encoder {
 	}
 	return e
 })
+
+// zstdStreams are writers of streams that wait for work.
+var zstdStreams = sync.Pool{New: func() any {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(512<<10), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		panic(err) // the options are right
+	}
+	return e
+}}
+
+// packInto has write write through an encoding, or as it is without one. What breaks
+// off has no end in its encoding either.
+func packInto(to io.Writer, encoding string, write func(io.Writer) error) error {
+	var pool *sync.Pool
+	switch encoding {
+	case "zstd":
+		pool = &zstdStreams
+	case "gzip":
+		pool = &gzips
+	default:
+		return write(to)
+	}
+	w := pool.Get().(interface {
+		io.WriteCloser
+		Reset(io.Writer)
+	})
+	defer func() {
+		w.Reset(nil)
+		pool.Put(w)
+	}()
+	w.Reset(to)
+	if err := write(w); err != nil {
+		return err
+	}
+	return w.Close()
+}
 
 func pack(name string, body []byte) []byte {
 	if name == "zstd" {

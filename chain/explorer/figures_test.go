@@ -59,6 +59,9 @@ func TestFigures(t *testing.T) {
 	if code, body := get(t, h, fmt.Sprintf("/v1/blocks/%d/votes", g.Height)); code != http.StatusNotFound {
 		t.Errorf("votes on the newest block: %d %s", code, body)
 	}
+	if b := decode[BlockVotes](t, h, "/v1/blocks/latest/votes"); b.Block != g.Height-1 || b.Votes != 10 || b.Height != g.Height {
+		t.Errorf("latest votes: %+v", b)
+	}
 	var rest big.Int
 	for i, a := range decode[List[*RichAccount]](t, h, "/v1/accounts").Items {
 		var acc chain.Account
@@ -114,7 +117,14 @@ func TestCalendar(t *testing.T) {
 	if d.Rank != 1 || d.SectorsByState.Faulty != 1 || d.SectorsByState.Active != 0 {
 		t.Errorf("miner %+v", d.MinerFigures)
 	}
-	for path, code := range map[string]int{"/v1/miners/t01000/calendar?from=9&to=8": 400, "/v1/miners/t01000/calendar?to=99999999": 400, "/v1/miners/t01001/calendar": 404,
+	period, tip := chain.Height(n.params.Period()), n.store.View().Height()
+	for query, want := range map[string][2]chain.Height{"": {tip - period, tip + period}, "?from=1": {1, min(1+4*period, tip+period)}, "?to=60": {0, 60},
+		fmt.Sprintf("?from=%d", tip+period): {tip + period, tip + 2*period}, fmt.Sprintf("?to=%d", tip+4*period): {tip, tip + 4*period}} {
+		if c := decode[Calendar](t, api.Handler(), "/v1/miners/t01000/calendar"+query); c.From != want[0] || c.To != want[1] {
+			t.Errorf("calendar %q is from %d to %d, want %v", query, c.From, c.To, want)
+		}
+	}
+	for path, code := range map[string]int{"/v1/miners/t01000/calendar?from=9&to=8": 400, "/v1/miners/t01000/calendar?from=9223372036854775807": 400, "/v1/miners/t01000/calendar?to=99999999": 400, "/v1/miners/t01001/calendar": 404,
 		"/v1/series?name=wealth": 400, "/v1/validators/00": 400, "/v1/validators/0000000000000000000000000000000000000000": 404, "/v1/validators?height=9999999": 404,
 		"/v1/accounts?cursor=AAAA": 400, "/v1/proposals?state=old": 400, "/v1/miners/t01000/rewards?interval=1m": 400} {
 		if got, body := get(t, api.Handler(), path); got != code {

@@ -223,6 +223,22 @@ func TestScope(t *testing.T) {
 	}
 }
 
+// TestPolicy reads what callers may ask for, with a token and without.
+func TestPolicy(t *testing.T) {
+	home := t.TempDir()
+	tokens, err := access.Open(home)
+	must(t, err)
+	secret, _, err := access.Create(home, "reader", access.Read, 0, time.Now())
+	must(t, err)
+	api, _ := serve(t, newNetwork(t), func(c *Config) { c.Tokens, c.Limits = tokens, Limits{PerSecond: 50, Burst: 60} })
+	for token, want := range map[string]string{"": `"caller";q=50;w=1`, "Bearer " + secret: `"caller";q=500;w=1`} {
+		w := asked(api.Handler(), "GET", "/v1/status", "Authorization", token)
+		if got := w.Header().Get("RateLimit-Policy"); got != want || w.Code != 200 {
+			t.Errorf("with token %.12q: %d, policy %s, want %s", token, w.Code, got, want)
+		}
+	}
+}
+
 // TestCosts checks that what is more work costs more.
 func TestCosts(t *testing.T) {
 	api, _ := serve(t, newNetwork(t), func(c *Config) {
@@ -261,9 +277,17 @@ func TestStream(t *testing.T) {
 		}})
 	}))
 	inner = h
-	w := asked(h, "GET", "/", "Accept-Encoding", "gzip")
-	if w.Code != 200 || w.Body.Len() != 4000 || w.Header().Get("Content-Encoding") != "" || w.Header().Get("Content-Disposition") != `attachment; filename="a.csv"` {
-		t.Errorf("stream: %d, %d bytes, headers %v", w.Code, w.Body.Len(), w.Header())
+	for accept, want := range map[string]string{"": "", "gzip": "gzip", "gzip, zstd": "zstd"} {
+		for range 2 { // by a new writer, and by one that was used
+			w := asked(h, "GET", "/", "Accept-Encoding", accept)
+			if w.Header().Get("Content-Encoding") != want || want != "" && w.Body.Len() > 400 {
+				t.Errorf("stream as %q: %d bytes, headers %v", accept, w.Body.Len(), w.Header())
+			}
+			unpack(t, w)
+			if w.Code != 200 || w.Body.String() != strings.Repeat("a,b\n", 1000) || w.Header().Get("Content-Disposition") != `attachment; filename="a.csv"` {
+				t.Errorf("stream: %d, %d bytes, headers %v", w.Code, w.Body.Len(), w.Header())
+			}
+		}
 	}
 	if w := asked(api.Admit(Rules{Stream: true}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), "GET", "/"); w.Code != 200 {
 		t.Errorf("a stream after the one before ended: %d", w.Code)
@@ -275,12 +299,16 @@ func TestStream(t *testing.T) {
 		}})
 	})))
 	defer s.Close()
-	resp, err := s.Client().Get(s.URL)
-	if err != nil {
-		return // nothing of it was sent
-	}
-	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); err == nil {
-		t.Errorf("a broken stream ends like a whole one: %q", body)
+	for _, packed := range []bool{true, false} { // the client unpacks what it asked for by itself
+		client := &http.Client{Transport: &http.Transport{DisableCompression: !packed, DisableKeepAlives: true}}
+		resp, err := client.Get(s.URL)
+		if err != nil {
+			continue // nothing of it was sent
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err == nil {
+			t.Errorf("a broken stream ends like a whole one: %q", body)
+		}
 	}
 }

@@ -85,6 +85,9 @@ func (q *query) spanOf(intervals []interval, usual string, whole bool) (of inter
 		if from, err = parseTime("from", q.values.Get("from")); err != nil {
 			return of, 0, 0, err
 		}
+		if q.given("to") && from > to {
+			return of, 0, 0, badRequest("from %s is after to %s", clock(from), clock(to))
+		}
 		from = of.start(from)
 		if !whole && (!q.given("to") || to-min(to, from) > cover+of.seconds) {
 			to = from + cover + of.seconds
@@ -105,14 +108,20 @@ func wholeSpan[T any](q *query, f *form, columns []export.Column, each func(add 
 	})
 }
 
-// parseTime reads Unix seconds or RFC 3339.
+// lastTime is beyond every time that is meant in seconds. A greater number is one of
+// milliseconds, as timestamps of the answers are.
+const lastTime = 1 << 37
+
+// parseTime reads Unix seconds, Unix milliseconds or RFC 3339.
 func parseTime(name, s string) (uint64, error) {
-	if n, err := strconv.ParseUint(s, 10, 37); err == nil {
+	if n, err := strconv.ParseUint(s, 10, 47); err == nil && n < lastTime {
 		return n, nil
+	} else if err == nil && n/1000 < lastTime {
+		return n / 1000, nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || t.Unix() < 0 || t.Unix() >= 1<<37 {
-		return 0, badRequest("%s %q: want Unix seconds or a time like %s", name, clip(s), clock(1_700_000_000))
+	if err != nil || t.Unix() < 0 || t.Unix() >= lastTime {
+		return 0, badRequest("%s %q: want Unix seconds or milliseconds, or a time like %s", name, clip(s), clock(1_700_000_000))
 	}
 	return uint64(t.Unix()), nil
 }

@@ -16,7 +16,7 @@ func TestWholeSeries(t *testing.T) {
 	n := newNetwork(t)
 	n.pace = 1500 // seconds a block: 25 minutes, of which one has it
 	n.populate()
-	_, s := serve(t, n)
+	api, s := serve(t, n)
 	defer http.DefaultClient.CloseIdleConnections()
 	const path = "/v1/series?name=power,price,fees,trades&interval=1m"
 	const first, span = 1_700_000_000 / 60 * 60, maxIntervals * 60
@@ -61,7 +61,15 @@ func TestWholeSeries(t *testing.T) {
 	if !slices.Equal(within, lines[1:3]) {
 		t.Errorf("from a time to another: %s, want %s", within, lines[1:3])
 	}
-	for _, bad := range []string{"&format=csv&limit=5", "&format=parquet", "&format=csv&from=yesterday"} {
+	for _, one := range []string{fmt.Sprint(first * 1000), "2023-11-14T22:13:00Z"} { // the same time as seconds say
+		if got, want := items(t, s.URL, path+"&limit=1500&from="+one), items(t, s.URL, fmt.Sprintf("%s&limit=1500&from=%d", path, first)); len(got) == 0 || fmt.Sprintf("%s", got) != fmt.Sprintf("%s", want) {
+			t.Errorf("from %s: %s, want %s", one, got, want)
+		}
+	}
+	if got := decode[SeriesAnswer](t, api.Handler(), "/v1/series?name=power,price,power,price"); len(got.Series) != 2 {
+		t.Errorf("series that were named twice: %+v", got.Series)
+	}
+	for _, bad := range []string{"&format=csv&limit=5", "&format=parquet", "&format=csv&from=yesterday", "&from=2000&to=1999", "&from=140000000000000"} {
 		answer, err := http.Get(s.URL + path + bad)
 		must(t, err)
 		must(t, answer.Body.Close())

@@ -12,9 +12,10 @@ import (
 
 // Happening is an event with the block and the place in it.
 type Happening struct {
-	Height chain.Height `json:"height"`
-	Time   string       `json:"time"`
-	Index  uint32       `json:"index"` // among the events of the block, the derived ones behind the chain's own
+	Height      chain.Height `json:"height"`
+	Time        string       `json:"time"`
+	Index       uint32       `json:"index"`                 // among the events of the block, the derived ones behind the chain's own
+	MessageHash string       `json:"messageHash,omitempty"` // of the message that caused it; absent: the block itself
 	*Event
 }
 
@@ -121,10 +122,35 @@ func (q *query) happenings(of index.Subject) (any, error) {
 }
 
 func (q *query) happened(read func(*index.Snapshot, index.Page, func(*index.Event) (bool, error)) ([]byte, error)) (any, error) {
+	happening := q.happening()
+	return history(q, 12, read, func(e *index.Event) (chain.Height, *Happening) { return e.Height, happening(e) })
+}
+
+// happening returns what tells of the events of a list.
+func (q *query) happening() func(*index.Event) *Happening {
 	times := q.times()
-	return history(q, 12, read, func(e *index.Event) (chain.Height, *Happening) {
-		return e.Height, &Happening{e.Height, times(e.Height), e.Index, q.eventOf(&e.Event)}
-	})
+	var last index.Place
+	hash := "" // of the message in last; one often has several events
+	return func(e *index.Event) *Happening {
+		out := &Happening{Height: e.Height, Time: times(e.Height), Index: e.Index, Event: q.eventOf(&e.Event)}
+		if e.Event.Message == 0 {
+			return out
+		}
+		if at := (index.Place{Height: e.Height, Index: uint32(e.Event.Message - 1)}); at != last {
+			last, hash = at, q.messageHash(at)
+		}
+		out.MessageHash = hash
+		return out
+	}
+}
+
+// messageHash is the hash of the message in a place; empty if the index has none there.
+func (q *query) messageHash(at index.Place) string {
+	m, err := q.snap.MessageAt(at)
+	if m == nil || err != nil {
+		return "" // its row goes with the block's, so this is a broken index: check tells
+	}
+	return chain.Hash(m.Receipt.Hash).String()
 }
 
 // times returns what tells when blocks were; rows of a list that are of one
@@ -216,9 +242,7 @@ func (q *query) windowProofOf(w *index.Window, slot uint64, time string) *Window
 		out.State = "faulty"
 	}
 	if w.Message > 0 {
-		if m, err := q.snap.MessageAt(index.Place{Height: w.Height, Index: uint32(w.Message - 1)}); err == nil && m != nil {
-			out.Message = chain.Hash(m.Receipt.Hash).String()
-		}
+		out.Message = q.messageHash(index.Place{Height: w.Height, Index: uint32(w.Message - 1)})
 	}
 	return out
 }

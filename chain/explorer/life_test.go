@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,20 @@ func TestLife(t *testing.T) {
 		return int(a.Index) - int(b.Index)
 	}) {
 		t.Error("events are not in their order")
+	}
+	caused := 0
+	for _, e := range all {
+		want := ""
+		if e.Message != nil {
+			want = decode[List[*Message]](t, api.Handler(), fmt.Sprintf("/v1/blocks/%d/messages", e.Height)).Items[*e.Message].Hash
+			caused++
+		}
+		if e.MessageHash != want {
+			t.Errorf("event %s of block %d is by message %q, want %q", e.Kind, e.Height, e.MessageHash, want)
+		}
+	}
+	if caused == 0 || caused == len(all) {
+		t.Errorf("%d of %d events are a message's", caused, len(all))
 	}
 }
 

@@ -67,15 +67,24 @@ func (q *query) heights() (heights, error) { return q.between("minHeight", "maxH
 
 // between reads a range of heights by the names of its ends; an end that is absent is
 // the usual one.
-func (q *query) between(from, to string, usual heights) (h heights, err error) {
-	h = usual
-	if err := cmp.Or(optional(q, from, &h.from, parseHeight), optional(q, to, &h.to, parseHeight)); err != nil {
-		return h, err
+func (q *query) between(from, to string, usual heights) (heights, error) {
+	if err := q.ends(from, to, &usual); err != nil {
+		return usual, err
 	}
+	return usual, usual.check(from, to)
+}
+
+// ends reads those ends of a range that are given.
+func (q *query) ends(from, to string, h *heights) error {
+	return cmp.Or(optional(q, from, &h.from, parseHeight), optional(q, to, &h.to, parseHeight))
+}
+
+// check refuses a range that ends before it begins.
+func (h heights) check(from, to string) error {
 	if h.from > h.to {
-		return h, badRequest("%s %d is above %s %d", from, h.from, to, h.to)
+		return badRequest("%s %d is above %s %d", from, h.from, to, h.to)
 	}
-	return h, nil
+	return nil
 }
 
 // ordered are the query parameters of a list that goes by height.
@@ -223,8 +232,10 @@ func (q *query) ids() (ids []uint64, err error) {
 		}
 		ids = append(ids, n)
 	}
-	if len(q.values) > 1 {
-		return nil, badRequest("ids: no other parameter goes with it, all are in one answer")
+	for name := range q.values {
+		if name != "ids" && name != "format" {
+			return nil, badRequest("ids: of the other parameters format alone goes with it, all are in one answer")
+		}
 	}
 	return ids, nil
 }

@@ -2,7 +2,9 @@ package explorer
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -110,3 +112,40 @@ const (
 	pdr2 = "2000000000000000000"
 	pdr4 = "4000000000000000000"
 )
+
+// TestFilledOrders shows orders as the block that filled them left them, in every
+// answer that has them.
+func TestFilledOrders(t *testing.T) {
+	n := newNetwork(t)
+	n.populate() // its ask has sold 1 KiB of 4
+	n.all(n.message("client", 0, n.bid(2)), n.message("client", 1, n.bid(2)), n.message("client", 2, n.bid(2)))
+	for range n.params.MatchDelay + 1 {
+		n.block()
+	}
+	api, _ := serve(t, n)
+	h := api.Handler()
+	filled := decode[List[*Order]](t, h, "/v1/orders?state=filled").Items
+	if len(filled) != 5 {
+		t.Fatalf("%d orders are filled, want 4 bids and their ask", len(filled))
+	}
+	_, exported := get(t, h, "/v1/export/orders")
+	for _, o := range filled {
+		switch {
+		case o.Bid != nil && (o.Bid.CopiesLeft != 0 || !slices.Equal(o.Bid.Miners, []string{"t01000"})):
+			t.Errorf("filled bid %d has %d copies left, and miners %v", o.ID, o.Bid.CopiesLeft, o.Bid.Miners)
+		case o.Ask != nil && o.Ask.Free != 0:
+			t.Errorf("filled ask %d has %d bytes to sell", o.ID, o.Ask.Free)
+		}
+		want, err := json.Marshal(o)
+		must(t, err)
+		if !strings.Contains(exported, string(want)+"\n") {
+			t.Errorf("order %d is exported as another: %s\n%s", o.ID, want, exported)
+		}
+		if d := decode[OrderDetail](t, h, fmt.Sprintf("/v1/orders/%d", o.ID)); !reflect.DeepEqual(d.Order, o) {
+			t.Errorf("order %d by itself is another: %+v", o.ID, d.Order)
+		}
+	}
+	if o := decode[OrderDetail](t, h, "/v1/orders/3"); o.State != "cancelled" || o.Bid.CopiesLeft != 1 || len(o.Bid.Miners) != 0 {
+		t.Errorf("cancelled bid %+v", o.Bid)
+	}
+}

@@ -2,6 +2,7 @@ package explorer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"maps"
@@ -50,6 +51,9 @@ func TestOpenAPIRoutes(t *testing.T) {
 		}
 		slices.Sort(names)
 		served[documented(r.pattern())] = names
+		if op := doc.Paths.Value(documented(r.path)); op != nil && (r.scope != "") != needsToken(op.GetOperation(cmp.Or(r.method, http.MethodGet))) {
+			t.Errorf("%s needs a token that allows %q, the document says something else", r.pattern(), r.scope)
+		}
 	}
 	for _, r := range api.streams() {
 		served["GET "+r.path] = slices.Sorted(slices.Values(r.query))
@@ -94,6 +98,11 @@ func TestOpenAPIRoutes(t *testing.T) {
 			t.Errorf("%s is served by the node, the document does not know it", name)
 		}
 	}
+}
+
+// needsToken reports whether an operation of the document is not for everybody.
+func needsToken(op *openapi3.Operation) bool {
+	return op != nil && op.Security != nil && !slices.ContainsFunc(*op.Security, func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
 }
 
 // TestOpenAPIParts finds parts of the document that nothing refers to.

@@ -2,9 +2,11 @@ package explorer
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 	"github.com/perdure/perdure/chain/index"
 )
 
@@ -96,6 +98,42 @@ func (n names) orderOf(o *chain.Order, r *index.Record) *Order {
 	return out
 }
 
+// lastOrder is an order as it was when it ended. The rules take one that is filled
+// out of the state as it was before that block: what it traded there is in the
+// block's matches.
+func (q *query) lastOrder(o *chain.Order, r *index.Record) (*Order, error) {
+	out := q.orderOf(o, r)
+	if q.snap == nil || out.State != index.OrderFilled.String() {
+		return out, nil
+	}
+	var miners []string
+	_, err := q.snap.Events(index.OfOrder(o.ID), index.Page{Limit: math.MaxInt}, func(e *index.Event) (bool, error) {
+		switch {
+		case e.Height < r.Ended:
+			return false, errBeyond
+		case e.Kind != consensus.EventDealMatched:
+			return false, nil
+		}
+		if out.Bid != nil {
+			out.Bid.CopiesLeft -= min(out.Bid.CopiesLeft, 1)
+			miners = append(miners, q.minerText(e.Miner))
+			return true, nil
+		}
+		var d chain.Deal
+		_, err := q.snap.Load(chain.DealKey(e.Deal), &d)
+		out.Ask.Free -= min(out.Ask.Free, d.PaddedSize)
+		return true, err
+	})
+	if _, err := ended(nil, err); err != nil {
+		return nil, err
+	}
+	if out.Bid != nil { // the newest came first
+		slices.Reverse(miners)
+		out.Bid.Miners = append(out.Bid.Miners, miners...)
+	}
+	return out, nil
+}
+
 func (a *API) orderRoutes() []route {
 	return []route{
 		{path: "/v1/orders", query: ordered("owner", "side", "state", "miner", "ids"), handle: a.orders, indexed: true},
@@ -113,7 +151,7 @@ func (a *API) orders(q *query) (any, error) {
 		return nil, err
 	}
 	l := recordList[chain.Order, *chain.Order, *Order]{table: chain.TableOrder, born: func(o *chain.Order) chain.Height { return o.Placed },
-		show: func(r *index.Record, o *chain.Order) (*Order, error) { return q.orderOf(o, r), nil }}
+		show: func(r *index.Record, o *chain.Order) (*Order, error) { return q.lastOrder(o, r) }}
 	for _, f := range filters {
 		l.lists = append(l.lists, index.Orders(f))
 	}
@@ -166,7 +204,11 @@ func (a *API) order(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &OrderDetail{q.orderOf(o, r), q.asOf(), nil}, nil
+	out, err := q.lastOrder(o, r)
+	if err != nil {
+		return nil, err
+	}
+	return &OrderDetail{out, q.asOf(), nil}, nil
 }
 
 // loadOrder reads the order that the path names.

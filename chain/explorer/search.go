@@ -57,7 +57,7 @@ func (a *API) search(usual int) func(*query) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		f := &finder{query: q, s: s, text: strings.ToLower(text), most: most}
+		f := &finder{query: q, s: s, most: most}
 		if err := f.find(text); err != nil {
 			return nil, err
 		}
@@ -69,7 +69,8 @@ func (a *API) search(usual int) func(*query) (any, error) {
 type finder struct {
 	*query
 	s             *index.Snapshot
-	text          string // in lower case
+	text          string // in lower case, without what kind of thing it names
+	kind          string // of what alone is looked for; empty: of all
 	most          int
 	exact, begins []Found
 }
@@ -86,14 +87,45 @@ func (f *finder) found() []Found {
 	return out
 }
 
-func (f *finder) is(kind, id, path string) { f.exact = append(f.exact, Found{kind, id, path, true}) }
+func (f *finder) is(kind, id, path string) {
+	if f.kind == "" || f.kind == kind {
+		f.exact = append(f.exact, Found{kind, id, path, true})
+	}
+}
+
 func (f *finder) starts(kind, id, path string) {
-	f.begins = append(f.begins, Found{kind, id, path, false})
+	if f.kind == "" || f.kind == kind {
+		f.begins = append(f.begins, Found{kind, id, path, false})
+	}
+}
+
+// kindWords are the words by which people say what kind of thing they mean.
+var kindWords = map[string]string{"block": "block", "height": "block", "message": "message", "tx": "message", "account": "account", "address": "account",
+	"miner": "miner", "sector": "sector", "deal": "deal", "order": "order", "bid": "order", "ask": "order", "channel": "channel",
+	"payload": "payload", "root": "payload", "ipfs": "payload", "piece": "piece", "validator": "validator"}
+
+// kindOf takes the word off a text that says what kind of thing it names, as in
+// "deal 7", "deal/7", "order #7" and "ipfs://CID".
+func kindOf(text string) (kind, name string) {
+	at := strings.IndexAny(strings.TrimPrefix(text, "/"), " /:#")
+	if at < 0 {
+		return "", text
+	}
+	word, name := strings.TrimPrefix(text, "/")[:at], strings.TrimLeft(strings.TrimPrefix(text, "/")[at:], " /:#")
+	if kind = kindWords[strings.ToLower(word)]; kind == "" || name == "" {
+		return "", text
+	}
+	if kind == "payload" { // not what is inside it
+		name, _, _ = strings.Cut(name, "/")
+	}
+	return kind, name
 }
 
 // find tries what the text may be by its form. text is as it was typed: CIDs of
 // version 0 know capital letters.
 func (f *finder) find(text string) error {
+	f.kind, text = kindOf(text)
+	f.text = strings.ToLower(text)
 	for _, try := range []func() error{f.numbers, f.miners, f.hashes, f.addresses, func() error { return f.cids(text) }} {
 		if err := try(); err != nil {
 			return err
@@ -102,41 +134,29 @@ func (f *finder) find(text string) error {
 	return nil
 }
 
-// numbers takes "7", "#1,000" or "deal 7".
+// numbers takes "7" and "#1,000".
 func (f *finder) numbers() error {
-	kind, rest, named := strings.Cut(f.text, " ")
-	if !named {
-		kind, rest = "", f.text
-	}
-	n, err := strconv.ParseUint(strings.ReplaceAll(strings.TrimPrefix(strings.TrimSpace(rest), "#"), ",", ""), 10, 63)
+	n, err := strconv.ParseUint(strings.ReplaceAll(strings.TrimPrefix(f.text, "#"), ",", ""), 10, 63)
 	if err != nil {
 		return nil //nolint:nilerr // it is no number
 	}
 	id := strconv.FormatUint(n, 10)
-	if kind == "" || kind == "block" || kind == "height" {
-		b, err := f.s.Block(chain.Height(n))
-		if err != nil {
-			return err
-		}
-		if b != nil {
-			f.is("block", id, "/v1/blocks/"+id)
-		}
+	b, err := f.s.Block(chain.Height(n))
+	if err != nil {
+		return err
+	}
+	if b != nil {
+		f.is("block", id, "/v1/blocks/"+id)
 	}
 	for _, of := range []struct {
 		kind, path string
 		key        chain.Key
 	}{{"deal", "/v1/deals/", chain.DealKey(n)}, {"order", "/v1/orders/", chain.OrderKey(n)}, {"channel", "/v1/channels/", chain.ChannelKey(n)}} {
-		if kind != "" && kind != of.kind {
-			continue
-		}
 		if err := f.record(of.kind, id, of.path+id, of.key); err != nil {
 			return err
 		}
 	}
-	if kind == "" || kind == "miner" {
-		return f.record("miner", f.minerText(n), "/v1/miners/"+f.minerText(n), chain.MinerKey(n))
-	}
-	return nil
+	return f.record("miner", f.minerText(n), "/v1/miners/"+f.minerText(n), chain.MinerKey(n))
 }
 
 // record notes a record if there is one.
@@ -150,7 +170,7 @@ func (f *finder) record(kind, id, path string, key chain.Key) error {
 
 // miners takes t01000, the beginning of it, and t01000/7, one of its sectors.
 func (f *finder) miners() error {
-	text, number, sector := strings.Cut(strings.TrimPrefix(f.text, "miner "), "/")
+	text, number, sector := strings.Cut(f.text, "/")
 	if len(text) < 3 || text[1] != '0' || text[0] != 't' && text[0] != 'f' {
 		return nil
 	}
@@ -207,8 +227,8 @@ func (f *finder) hashes() error {
 	for _, h := range messages {
 		f.name("message", h.String(), "/v1/messages/"+h.String(), b.Count == 256)
 	}
-	if b.Count == 256 && f.api.config.HeightOf != nil {
-		if h, ok := f.api.config.HeightOf(b.Bytes); ok {
+	if b.Count == 256 {
+		if h, ok := f.api.findBlock(b.Bytes); ok {
 			id := strconv.FormatUint(uint64(h), 10)
 			f.is("block", id, "/v1/blocks/"+id)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/consensus"
 )
 
 // TestSearch looks for each kind of thing by its name and by the beginning of
@@ -16,47 +17,68 @@ import (
 func TestSearch(t *testing.T) {
 	n := newNetwork(t)
 	n.populate()
-	engine := strings.Repeat("ab", 32)
-	api, _ := serve(t, n, func(c *Config) {
-		c.HeightOf = func(hash []byte) (chain.Height, bool) { return 7, hexText(hash) == engine }
-	})
+	engine := hexText(hashes{n}.HashOf(7))
+	api, _ := serve(t, n)
 	h := api.Handler()
 	hash := chain.HashBytes(n.blocks[1][0]).String()
 	client := chain.FormatAddress(addressOf(t, "client"), n.params.Network)
 	root := rootCID(t)
+	validator := hexText(consensus.ConsensusAddress(seed("val")))
 	for text, want := range map[string]string{
-		"7":                                "block 7",
-		"1":                                "block 1, deal 1, order 1, channel 1",
-		"#1":                               "block 1, deal 1, order 1, channel 1",
-		"deal 1":                           "deal 1",
-		"Order #2":                         "order 2",
-		"channel 9":                        "",
-		"1,000":                            "miner t01000",
-		"miner 1000":                       "miner t01000",
-		"t01000":                           "miner t01000",
-		"T01000/7":                         "sector t01000/7",
-		"t01000/9":                         "",
-		"t01":                              "miner t01000~",
-		"t0100":                            "miner t01000~",
-		"t02":                              "",
-		"t01844674407370955261":            "", // ten times that is 994 in 64 bits
-		hash:                               "message " + hash,
-		"0x" + hash[:9]:                    "message " + hash + "~",
-		hash[:3]:                           "",
-		engine:                             "block 7",
-		client:                             "account " + client,
-		client[:12]:                        "account " + client + "~",
-		"f" + client[1:11]:                 "account " + client + "~",
-		client[:3]:                         "",
-		root.String():                      "payload " + root.String(),
-		cid.NewCidV0(root.Hash()).String(): "payload " + root.String(),
-		root.String()[:15]:                 "payload " + root.String() + "~",
-		pieceCID.String():                  "piece " + pieceCID.String(),
-		pieceCID.String()[:40]:             "piece " + pieceCID.String() + "~",
-		"nothing":                          "",
-		"<script>":                         "",
-		"-1":                               "",
-		"18446744073709551616":             "",
+		"7":                               "block 7",
+		"1":                               "block 1, deal 1, order 1, channel 1",
+		"#1":                              "block 1, deal 1, order 1, channel 1",
+		"deal 1":                          "deal 1",
+		"Order #2":                        "order 2",
+		"channel 9":                       "",
+		"deal/1":                          "deal 1",
+		"/deal/1":                         "deal 1",
+		"bid 2":                           "order 2",
+		"block #1":                        "block 1",
+		"message 1":                       "",
+		"deal":                            "",
+		"deal ":                           "",
+		"t01000 7":                        "",
+		"sector t01000/7":                 "sector t01000/7",
+		"sector/t01000/7":                 "sector t01000/7",
+		"sector 7":                        "",
+		"account " + client:               "account " + client,
+		"Address: " + client[:12]:         "account " + client + "~",
+		"miner " + client:                 "",
+		"tx 0x" + hash:                    "message " + hash,
+		"message " + hash[:9]:             "message " + hash + "~",
+		"block " + engine:                 "block 7",
+		"validator " + validator[:8]:      "validator " + validator + "~",
+		"ipfs://" + root.String():         "payload " + root.String(),
+		"/ipfs/" + root.String() + "/a/b": "payload " + root.String(),
+		"ipfs/" + cid.NewCidV0(root.Hash()).String(): "payload " + root.String(),
+		"piece " + root.String():                     "",
+		"1,000":                                      "miner t01000",
+		"miner 1000":                                 "miner t01000",
+		"t01000":                                     "miner t01000",
+		"T01000/7":                                   "sector t01000/7",
+		"t01000/9":                                   "",
+		"t01":                                        "miner t01000~",
+		"t0100":                                      "miner t01000~",
+		"t02":                                        "",
+		"t01844674407370955261":                      "", // ten times that is 994 in 64 bits
+		hash:                                         "message " + hash,
+		"0x" + hash[:9]:                              "message " + hash + "~",
+		hash[:3]:                                     "",
+		engine:                                       "block 7",
+		client:                                       "account " + client,
+		client[:12]:                                  "account " + client + "~",
+		"f" + client[1:11]:                           "account " + client + "~",
+		client[:3]:                                   "",
+		root.String():                                "payload " + root.String(),
+		cid.NewCidV0(root.Hash()).String():           "payload " + root.String(),
+		root.String()[:15]:                           "payload " + root.String() + "~",
+		pieceCID.String():                            "piece " + pieceCID.String(),
+		pieceCID.String()[:40]:                       "piece " + pieceCID.String() + "~",
+		"nothing":                                    "",
+		"<script>":                                   "",
+		"-1":                                         "",
+		"18446744073709551616":                       "",
 	} {
 		for _, path := range []string{"/v1/search?q=", "/v1/search/suggest?q="} {
 			s := decode[Search](t, h, path+url.QueryEscape(text))
@@ -115,7 +137,7 @@ func FuzzSearch(f *testing.F) {
 	n := newNetwork(f)
 	n.populate()
 	api, _ := serve(f, n)
-	for _, s := range []string{"1", "deal 1", "t01000/7", "t01", rootCID(f).String()[:20], pieceCID.String(), chain.HashBytes(n.blocks[1][0]).String()[:8], "t1aaaa", "baaaaaaaa", "ffff"} {
+	for _, s := range []string{"1", "deal 1", "sector/t01000/7", "ipfs://b", "deal::", "t01000/7", "t01", rootCID(f).String()[:20], pieceCID.String(), chain.HashBytes(n.blocks[1][0]).String()[:8], "t1aaaa", "baaaaaaaa", "ffff"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

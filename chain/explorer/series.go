@@ -122,7 +122,11 @@ func (q *query) seriesNames() (points, trades []series, err error) {
 	if !q.given("name") {
 		return allSeries, tradeSeries, nil
 	}
-	for _, name := range strings.Split(q.values.Get("name"), ",") {
+	names := strings.Split(q.values.Get("name"), ",")
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
+		}
 		named := func(s series) bool { return s.name == name }
 		if i := slices.IndexFunc(allSeries, named); i >= 0 {
 			points = append(points, allSeries[i])

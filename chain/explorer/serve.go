@@ -164,8 +164,8 @@ func (a *API) run(q *query, of *route, tag string) (*Delivery, *Stream, error) {
 	return d, nil, nil
 }
 
-// Stream is an answer that is written piece by piece: it is neither held in
-// memory nor compressed nor tagged.
+// Stream is an answer that is written piece by piece, and compressed as it goes to
+// whoever takes that: it is neither held in memory nor tagged.
 type Stream struct {
 	Content string // media type
 	Name    string // of the file that it is to be kept as; empty: none
@@ -180,10 +180,15 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, s *Stream) {
 	if s.Name != "" {
 		w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", s.Name))
 	}
+	w.Header().Add("Vary", "Accept-Encoding")
+	encoding := encodingOf(r.Header.Get("Accept-Encoding"))
+	if encoding != "" {
+		w.Header().Set("Content-Encoding", encoding)
+	}
 	if r.Method == http.MethodHead {
 		return
 	}
-	if err := s.Write(patient{w, http.NewResponseController(w), a.limits.Time, a.metrics.streamed}); err != nil {
+	if err := packInto(patient{w, http.NewResponseController(w), a.limits.Time, a.metrics.streamed}, encoding, s.Write); err != nil {
 		if r.Context().Err() == nil {
 			a.log.Error("API", "request", w.Header().Get(headerRequestID), "path", r.URL.Path, "error", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/filecoin-project/go-address"
 
@@ -69,7 +70,7 @@ func (a *API) exportRoutes() []route {
 func (a *API) exportTable(q *query) (any, error) {
 	t := tableNamed(q.r.PathValue("table"))
 	if t == nil {
-		return nil, notFound("no table %q: want %v", clip(q.r.PathValue("table")), TableNames())
+		return nil, notFound("no table %q: want %s", clip(q.r.PathValue("table")), strings.Join(TableNames(), ", "))
 	}
 	within, err := q.within(t)
 	if err == nil {
@@ -160,7 +161,7 @@ func (q *query) orderRows(within heights) rows {
 		if !within.has(o.Placed) {
 			return nil, nil
 		}
-		return q.orderOf(o, r), nil
+		return q.lastOrder(o, r)
 	})
 }
 
@@ -202,8 +203,6 @@ func (q *query) tradeRows(within heights) rows {
 }
 
 func (q *query) eventRows(within heights) rows {
-	times := q.times()
-	return byHeight(within, 12, q.snap.AllEvents, func(e *index.Event) chain.Height { return e.Height }, func(e *index.Event) any {
-		return &Happening{e.Height, times(e.Height), e.Index, q.eventOf(&e.Event)}
-	})
+	happening := q.happening()
+	return byHeight(within, 12, q.snap.AllEvents, func(e *index.Event) chain.Height { return e.Height }, func(e *index.Event) any { return happening(e) })
 }

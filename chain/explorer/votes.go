@@ -36,6 +36,14 @@ func (a *API) votes(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v == nil && q.r.PathValue("height") == latest && b.Height > q.snap.First {
+		if b, err = blockAt(q.snap, b.Height-1); err == nil { // the newest that was voted on
+			v, err = q.snap.Votes(b.Height)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	_, set, err := q.snap.Voters(b.Height)
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func explore(n *Node) (http.Handler, error) {
 	}
 	bounds := n.config.Access.connections()
 	config := explorer.Config{Genesis: n.params, Tokens: tokens, Proxies: bounds.Proxies, Limits: n.config.Access.limits(),
-		Backend: n, Index: x, HeightOf: headers{n}.Find, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
+		Backend: n, Index: x, Hashes: headers{n}, NodeID: n.identity.NodeID, Listen: []string{n.Peer()},
 		Version: version(), Registry: n.registry, Log: n.log.With("part", "explorer")}
 	if !n.config.Hints.Off {
 		n.hints = n.newHints()

@@ -5,13 +5,17 @@ import (
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer"
 	"github.com/perdure/perdure/chain/explorer/compat"
 )
 
-// headers tells the explorers' other forms what the consensus engine keeps.
+// headers tells the explorer and its other forms what the consensus engine keeps.
 type headers struct{ n *Node }
 
-var _ compat.Engine = headers{}
+var (
+	_ compat.Engine   = headers{}
+	_ explorer.Hashes = headers{}
+)
 
 // Header implements compat.Engine.
 func (e headers) Header(h chain.Height) *compat.Header {
@@ -25,6 +29,15 @@ func (e headers) Find(hash []byte) (chain.Height, bool) {
 		return 0, false
 	}
 	return chain.Height(meta.Header.Height), true
+}
+
+// HashOf implements explorer.Hashes.
+func (e headers) HashOf(h chain.Height) []byte {
+	meta := e.n.comet.BlockStore().LoadBlockMeta(int64(h))
+	if meta == nil {
+		return nil
+	}
+	return meta.BlockID.Hash
 }
 
 // Block implements compat.Engine. A block that the engine's store has and

@@ -131,6 +131,18 @@ func callerKey(a netip.Addr) string {
 	return p.String()
 }
 
+// PerSecond is the cost of the requests that a caller may make in a second, on the
+// average.
+func (c *Callers) PerSecond(who Caller) float64 { return c.limits.PerSecond * float64(who.share()) }
+
+// share is how many times a caller may ask for what one without a token may.
+func (c Caller) share() int {
+	if c.token {
+		return tokenShare
+	}
+	return 1
+}
+
 // Spend takes a request's cost from what a caller may ask for. It returns what
 // is left, and how long to wait with a request that it may not make now: zero
 // if it may. A cost beyond the burst counts as all of it.
@@ -177,11 +189,7 @@ func (c *Callers) account(who Caller, now time.Time) *account {
 	if len(c.by) >= maxCallers {
 		c.forget(now)
 	}
-	share := 1
-	if who.token {
-		share = tokenShare
-	}
-	one := &account{bucket: rate.NewLimiter(rate.Limit(c.limits.PerSecond*float64(share)), c.limits.Burst*share), last: now}
+	one := &account{bucket: rate.NewLimiter(rate.Limit(c.PerSecond(who)), c.limits.Burst*who.share()), last: now}
 	c.by[who.Key] = one
 	return one
 }

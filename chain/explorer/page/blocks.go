@@ -116,6 +116,7 @@ func block(v *visit) (*document, error) {
 		fact{Label: "Size", Values: only(bytesOf(b.Bytes)), Help: "of its messages"},
 		fact{Label: "Units", Values: only(number(b.Units)), Help: "of verification and state work"},
 		fact{Label: "Fees", Values: only(amount(b.Fees))},
+		fact{Label: "Hash", Values: only(code(b.Hash)), Help: "of the block's header"},
 		fact{Label: "Beacon", Values: only(code(b.Beacon), skipped(b.BeaconSkip)), Help: "random value of this height"},
 		fact{Label: "App hash", Values: only(code(b.AppHash)), Help: "of the state after this block"},
 	)
@@ -127,7 +128,7 @@ func block(v *visit) (*document, error) {
 		steps = append(steps, anchor{"Block after", blockPath(b.Height + 1)})
 	}
 	d := &document{Kicker: "Block", Title: group(uint64(b.Height)), Sections: []section{{Facts: about, Links: steps}}}
-	on, err := v.votes(v.part("height"))
+	on, err := v.votes(fmt.Sprint(b.Height))
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,11 @@ func (v *visit) gaps(all []explorer.Gap) string {
 func (v *visit) happeningTable(caption string, all []*explorer.Happening) *table {
 	t := newTable(caption, "No events.", "Event", "About", "From", "To", ">Amount", "More", "Block", "Time")
 	for _, e := range all {
-		t.row(only(kindLink(e.Kind)), v.subjects(e.Event), only(address(e.From)), only(address(e.To)), only(some(e.Amount)), v.details(e.Event),
+		more := v.details(e.Event)
+		if e.MessageHash != "" {
+			more = append(more, faint("by"), message(e.MessageHash))
+		}
+		t.row(only(kindLink(e.Kind)), v.subjects(e.Event), only(address(e.From)), only(address(e.To)), only(some(e.Amount)), more,
 			only(v.height(e.Height)), only(moment(e.Time)))
 	}
 	return t
