@@ -165,10 +165,11 @@ func (a *API) spend(w http.ResponseWriter, who access.Caller, cost int, now time
 	return problem(http.StatusTooManyRequests, "more than %g requests a second from one caller; this one counts as %d", most, cost)
 }
 
-// deadline cuts readers and writers that take longer than an answer may. A
-// connection that knows no deadlines (a test's recorder) has none.
+// deadline cuts readers and writers that take longer than an answer may, and some
+// time more, in which a caller can be told that it took too long. A connection
+// that knows no deadlines (a test's recorder) has none.
 func (a *API) deadline(w http.ResponseWriter) {
-	c, until := http.NewResponseController(w), time.Now().Add(a.limits.Time)
+	c, until := http.NewResponseController(w), time.Now().Add(a.limits.Time+a.limits.Time/4)
 	for _, set := range []func(time.Time) error{c.SetReadDeadline, c.SetWriteDeadline} {
 		if err := set(until); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			a.log.Debug("API", "deadline", err)

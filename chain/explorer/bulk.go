@@ -140,8 +140,10 @@ func through(ctx context.Context, p index.Page, read func(index.Page) (next []by
 	}
 }
 
-// stream answers with rows, as many as the caller may have.
+// stream answers with rows, as many as the caller may have. It takes longer than
+// others can wait for, so it keeps no turn, neither to count them nor to write them.
 func (q *query) stream(f *form, name string, columns []export.Column, all rows) (*Stream, error) {
+	q.done()
 	if !q.mayExport() {
 		if err := all(q.context(), counted(q.api.limits.Rows)); err != nil {
 			return nil, err

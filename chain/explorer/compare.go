@@ -83,6 +83,9 @@ const answerRecord = "record"
 // its verified proof shows. The error is a *Mismatch if one differs.
 func Compare(answer []byte, s *Shown) (*Compared, error) {
 	p, err := ProofOf(answer)
+	if err == nil {
+		err = once(answer)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +121,7 @@ func Compare(answer []byte, s *Shown) (*Compared, error) {
 	for _, l := range of.links {
 		out.Proven = append(out.Proven, l.To)
 	}
-	return out, nil
+	return out, strangers(p.Answer, out.Unproven, of.unproven)
 }
 
 // unhex reads hexadecimal that we wrote.
@@ -142,7 +145,7 @@ func article(noun string) string {
 func compareRecord(found map[string]any, s *Shown) (*Compared, error) {
 	n := names{chain.Testnet}
 	want := map[string]any{"table": s.Key.Table.String(), "key": hexText([]byte(s.Key.ID)), "exists": s.Record != nil, "cbor": s.Record,
-		"height": s.Height}
+		"value": nil, "height": s.Height}
 	if s.Record != nil {
 		v, err := Readable(n.network, s.Key, s.Record)
 		if err != nil {
@@ -165,7 +168,23 @@ func compareRecord(found map[string]any, s *Shown) (*Compared, error) {
 			out.Unproven = append(out.Unproven, name)
 		}
 	}
-	return out, nil
+	return out, strangers(answerRecord, out.Unproven, []string{"appHash", "time"})
+}
+
+// strangers refuses unproven fields that are proven in answers of another kind: an
+// answer that says that it is of this kind would have them pass.
+func strangers(kind string, unproven, own []string) error {
+	for _, field := range unproven {
+		if slices.Contains(own, field) {
+			continue
+		}
+		for _, other := range slices.Sorted(maps.Keys(provables)) {
+			if slices.ContainsFunc(provables[other].links, func(l link) bool { return l.To == field || strings.HasPrefix(l.To, field+".") }) {
+				return fmt.Errorf("%s: an answer about %s %s does not have it, one about %s %s does", clip(field), article(kind), kind, article(other), other)
+			}
+		}
+	}
+	return nil
 }
 
 // mismatches are the fields that are not as the proof says, under a network's
@@ -323,6 +342,39 @@ func plainOf(v any) (map[string]any, error) {
 		return nil, err
 	}
 	return numbers(raw)
+}
+
+// once refuses an object in which a name stands twice: readers differ in which of
+// the values they take.
+func once(raw []byte) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	var open []map[string]bool // names of the objects that are open; nil: of a list, there are none
+	name := false              // comes next
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return nil //nolint:nilerr // it is the end, or decoding tells
+		}
+		switch token {
+		case json.Delim('{'):
+			open, name = append(open, map[string]bool{}), true
+			continue
+		case json.Delim('['):
+			open, name = append(open, nil), false
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		default:
+			if text, ok := token.(string); ok && name {
+				if open[len(open)-1][text] {
+					return fmt.Errorf("%q stands twice in an object", clip(text))
+				}
+				open[len(open)-1][text], name = true, false
+				continue
+			}
+		}
+		name = len(open) > 0 && open[len(open)-1] != nil
+	}
 }
 
 func numbers(raw []byte) (map[string]any, error) {

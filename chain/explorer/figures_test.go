@@ -42,6 +42,10 @@ func TestFigures(t *testing.T) {
 		t.Errorf("stats %+v, want fees %s, rewards %s, %s blocks", s, &fees, &minted, &blocks)
 	}
 	var summed big.Int
+	twice := decode[SeriesAnswer](t, h, "/v1/series?name=feesBurned,price,feesBurned,price,price&interval=1m").Series
+	if len(twice) != 2 || twice[0].Name != "feesBurned" || twice[1].Name != "price" {
+		t.Errorf("series that are named several times: %+v", twice)
+	}
 	for _, item := range decode[SeriesAnswer](t, h, "/v1/series?name=feesBurned&interval=1m").Items {
 		v, _ := new(big.Int).SetString(item.Values["feesBurned"].(string), 10)
 		summed.Add(&summed, v)

@@ -86,6 +86,7 @@ func (a *API) callMux() *http.ServeMux {
 				return
 			}
 			defer done()
+			q.done = done
 			out.value, out.err = r.handle(q)
 		})
 	}

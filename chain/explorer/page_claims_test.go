@@ -81,7 +81,8 @@ func TestPageClaims(t *testing.T) {
 		}
 		answer := asked(t, api, page.claim["data-path"])
 		proof := asked(t, api, page.claim["data-path"]+"?proof=true")["proof"].(map[string]any)
-		if fmt.Sprint(answer["height"]) != page.claim["value"] || proof["answer"] != page.claim["data-kind"] || proof["key"] != page.claim["data-key"] {
+		if fmt.Sprint(answer["height"]) != page.claim["value"] || proof["answer"] != page.claim["data-kind"] || proof["key"] != page.claim["data-key"] ||
+			asked(t, api, "/v1/node/id")["chainId"] != page.claim["data-chain"] {
 			t.Errorf("%s claims %v, the answer is of height %v with the proof of %v %v", path, page.claim, answer["height"], proof["answer"], proof["key"])
 		}
 		known, _ := proof["fields"].([]any)

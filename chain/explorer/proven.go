@@ -159,6 +159,7 @@ func (q *query) proven(answer string, k chain.Key) (*provenRecord, error) {
 // bundle is the encoded proof of a record in the state of a height.
 func (q *query) bundle(k chain.Key, at chain.Height) ([]byte, error) {
 	q.unsteady = true // votes for the header may still come in
+	q.done()          // while this waits for a block, others read
 	b, err := q.api.node.Prove(q.context(), k, at)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, notFound("the header after that height is not there yet")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -154,6 +155,38 @@ func TestEveryFieldCounts(t *testing.T) {
 			if bad, ok := err.(*Mismatch); !ok || bad.Field != field {
 				t.Errorf("%s with another %s: %v", name, field, err)
 			}
+		}
+	}
+}
+
+// TestDisguised has answers say that they are of another kind, so that nothing
+// proves what was asked for, and say things twice.
+func TestDisguised(t *testing.T) {
+	n := prepared(t)
+	s := both(t, n)
+	trust := n.trust(n.store.View().Height())
+	records := map[string]string{"deal": "/v1/state/deal/0000000000000001?proof=true", "nothing": "/v1/state/deal/0000000000000009?proof=true",
+		"params": "/v1/params?proof=true", "supply": "/v1/supply?proof=true"}
+	for _, c := range []struct{ kind, insert, want string }{
+		{"deal", `"total":"1"`, "total: an answer about a record does not have it"},
+		{"deal", `"bid":{"maxPrice":"1"}`, "bid: an answer about a record does not have it"},
+		{"nothing", `"value":{"total":"1"}`, "value: expected"},
+		{"nothing", `"exists":true`, "stands twice"},
+		{"params", `"minted":"1"`, "minted: an answer about a params does not have it, one about a supply does"},
+		{"supply", `"balance":"1"`, "balance: an answer about a supply does not have it"},
+		{"supply", `"minted":"1"`, "stands twice"},
+		{"supply", `"circulating":{"a":[{"b":1},{"b":1}],"b":1}`, ""},
+		{"supply", `"more":{"a":[{"b":1,"b":1}]}`, "stands twice"},
+	} {
+		answer := fetch(t, s, records[c.kind])
+		shown, err := shownBy(answer, trust)
+		must(t, err)
+		if c.want == "" {
+			answer = regexp.MustCompile(`"circulating":"[0-9]+",`).ReplaceAllString(answer, "")
+		}
+		_, err = Compare([]byte("{"+c.insert+","+answer[1:]), shown)
+		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s with %s: %v, want %q", c.kind, c.insert, err, c.want)
 		}
 	}
 }

@@ -34,6 +34,7 @@ type query struct {
 	global *chain.Global   // of snap, if the answer is from there; else of view
 	snap   *index.Snapshot // nil while the index is built or off
 	now    *index.Now      // of snap, once it was asked for
+	done   func()          // ends the turn of reading
 
 	present  AsOf // of view
 	syncing  bool

@@ -142,6 +142,7 @@ func (a *API) run(q *query, of *route, tag string) (*Delivery, *Stream, error) {
 		return nil, nil, err
 	}
 	defer done()
+	q.done = done
 	v, err := of.handle(q)
 	if err != nil {
 		return nil, nil, err

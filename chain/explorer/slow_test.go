@@ -68,3 +68,22 @@ func TestSlowWriter(t *testing.T) {
 		t.Errorf("the pool holds %q", n.pool)
 	}
 }
+
+// TestTooLong waits for an answer for as long as it may take: the caller is told
+// that it took too long, and not just cut off.
+func TestTooLong(t *testing.T) {
+	api, _ := serve(t, newNetwork(t), func(c *Config) {
+		c.Limits = Limits{PerSecond: 1e6, Burst: 1e6, Time: time.Second}
+	})
+	s := httptest.NewServer(api.Admit(Rules{Name: "long"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		api.refuse(w, r, r.Context().Err())
+	})))
+	defer s.Close()
+	answer, err := http.Get(s.URL)
+	must(t, err)
+	must(t, answer.Body.Close())
+	if answer.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("after the time is over: %s", answer.Status)
+	}
+}

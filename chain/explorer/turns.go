@@ -2,6 +2,7 @@ package explorer
 
 import (
 	"context"
+	"sync"
 
 	"golang.org/x/sync/semaphore"
 
@@ -15,8 +16,8 @@ type turns struct{ free *semaphore.Weighted }
 
 func newTurns() turns { return turns{semaphore.NewWeighted(int64(cores.Count()))} }
 
-// take waits for a turn, which ends with done. Whoever changes something waits for
-// nobody: it waits for the chain.
+// take waits for a turn, which ends when done is called first. Whoever changes
+// something waits for nobody: it waits for the chain.
 func (t turns) take(ctx context.Context, of *route) (done func(), err error) {
 	if of.method != "" {
 		return func() {}, nil
@@ -24,5 +25,5 @@ func (t turns) take(ctx context.Context, of *route) (done func(), err error) {
 	if err := t.free.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	return func() { t.free.Release(1) }, nil
+	return sync.OnceFunc(func() { t.free.Release(1) }), nil
 }

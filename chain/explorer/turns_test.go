@@ -3,13 +3,17 @@ package explorer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/state/proof"
 	"github.com/perdure/perdure/internal/cores"
 )
 
@@ -96,4 +100,78 @@ func TestTurnsOfAnswers(t *testing.T) {
 	if code := ask(); code != http.StatusOK {
 		t.Errorf("with a turn: status %d", code)
 	}
+}
+
+// slow is a network whose next header does not come while a request waits for it.
+type slow struct {
+	*network
+	waits chan struct{}
+}
+
+func (s *slow) Prove(ctx context.Context, _ chain.Key, _ chain.Height) (*proof.Bundle, error) {
+	s.waits <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestTurnsOfProofs has proofs wait for a header, as many as there are turns: others
+// are answered meanwhile.
+func TestTurnsOfProofs(t *testing.T) {
+	b := &slow{newNetwork(t), make(chan struct{})}
+	b.block()
+	api, _ := serve(t, b.network, func(c *Config) { c.Backend = b })
+	ctx, leave := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	for i := range cores.Count() {
+		path := "/v1/accounts/" + chain.FormatAddress(addressOf(t, fmt.Sprint(i)), b.params.Network) + "?proof=true"
+		waiting.Go(func() {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+			api.Handler().ServeHTTP(httptest.NewRecorder(), r)
+		})
+	}
+	for range cores.Count() {
+		<-b.waits
+	}
+	if code, body := get(t, api.Handler(), "/v1/supply"); code != http.StatusOK {
+		t.Errorf("while proofs wait: %d %s", code, body)
+	}
+	leave()
+	waiting.Wait()
+}
+
+// TestTurnsOfLists has lists that are asked for as a whole be counted, as many as
+// there are turns: others are answered meanwhile.
+func TestTurnsOfLists(t *testing.T) {
+	n := newNetwork(t)
+	n.block()
+	api, _ := serve(t, n)
+	counts, counted := make(chan struct{}), make(chan struct{})
+	of := &route{path: exportPath, handle: func(q *query) (any, error) {
+		return q.stream(&forms[0], "endless", nil, func(context.Context, func(any) error) error {
+			counts <- struct{}{}
+			<-counted
+			return nil
+		})
+	}}
+	var counting sync.WaitGroup
+	for range cores.Count() {
+		counting.Go(func() {
+			q, err := api.newQuery(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), of)
+			if err == nil {
+				defer q.close()
+				_, _, err = api.run(q, of, "")
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range cores.Count() {
+		<-counts
+	}
+	if code, body := get(t, api.Handler(), "/v1/supply"); code != http.StatusOK {
+		t.Errorf("while lists are counted: %d %s", code, body)
+	}
+	close(counted)
+	counting.Wait()
 }

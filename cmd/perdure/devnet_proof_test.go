@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/perdure/perdure/chain/rpc/light"
 	"github.com/perdure/perdure/internal/devnet"
 )
 
@@ -94,11 +95,35 @@ func (s *session) lies(header string) {
 		}
 		return bytes.ReplaceAll(body, []byte(`"id":1,`), []byte(`"id":2,`))
 	})
+	disguised := s.liar(func(path string, body []byte) []byte {
+		from := map[string]string{"/v1/supply": "/v1/params", "/v1/deals/1": "/v1/state/deal/0000000000000001"}[path]
+		if from == "" {
+			return body
+		}
+		answer, err := http.Get(s.node + from + "?proof=true")
+		s.must(err)
+		defer answer.Body.Close()
+		other, err := io.ReadAll(answer.Body)
+		s.must(err)
+		return other
+	})
+	trusted, err := light.ParseTrust(header)
+	s.must(err)
+	before := strconv.FormatUint(uint64(trusted.Height-2), 10) // said is of no such height
+	later := s.liar(func(path string, body []byte) []byte {
+		if path != "/v1/deals/1" {
+			return body
+		}
+		return bytes.Replace(said, []byte(`"total":"1`), []byte(`"total":"`), 1)
+	})
 	for _, c := range []struct {
 		want string
 		code int
 		args []string
 	}{
+		{"kind of the answer is not true: expected supply, found params", exitFailed, []string{disguised + "/v1/supply", "--trust", header}},
+		{"kind of the answer is not true: expected deal, found record", exitFailed, []string{disguised + "/v1/deals/1", "--trust", header}},
+		{"height is not true: expected " + before, exitFailed, []string{later + "/v1/deals/1?height=" + before, "--trust", header}},
 		{"total of deal/1 at height", exitFailed, []string{one + "/v1/deals/1", "--trust", header}},
 		{"total of deal/1 at height", exitFailed, []string{one + "/v1/deals/1"}},
 		{"total of deal/1 at height", exitFailed, []string{file, "deal/1", "--trust", header}},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,6 +61,7 @@ type claim struct {
 	name   string
 	bundle *proof.Bundle
 	answer []byte      // in JSON; nil: there is only the proof
+	kind   string      // of the answer, as it says itself
 	node   *rpc.Client // that knows headers on the way; not believed
 }
 
@@ -104,7 +106,7 @@ func readClaim(cmd *cobra.Command, g *globals, from string) (*claim, error) {
 		c.answer = raw
 		var p *explorer.Proof
 		if p, err = explorer.ProofOf(raw); err == nil {
-			raw = p.Bundle
+			raw, c.kind = p.Bundle, p.Answer
 		}
 	}
 	if err == nil {
@@ -167,14 +169,42 @@ func (c *claim) about(path []string) error {
 	return nil
 }
 
+// kinds are the kinds of answers by what stands in a URL behind /v1.
+var kinds = map[string]string{"accounts": "account", "miners": "miner", "sectors": "sector", "deals": "deal", "orders": "order",
+	"channels": "channel", "supply": "supply", "params": "params", "state": "record"}
+
+// partsOfURL are the first name of a URL's path behind /v1, and the rest.
+func partsOfURL(u *url.URL) (list, rest string) {
+	_, path, _ := strings.Cut(u.Path, "/v1/")
+	list, rest, _ = strings.Cut(strings.TrimSuffix(path, "/"), "/")
+	return list, rest
+}
+
+// asked makes sure that the answer of a URL is of its kind, and of its height if it
+// names one.
+func (c *claim) asked(s *explorer.Shown) error {
+	u, err := url.Parse(c.name)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return nil //nolint:nilerr // it is a file
+	}
+	list, _ := partsOfURL(u)
+	if want := kinds[list]; c.kind != want {
+		return &light.Lie{From: c.name, What: "kind of the answer", Expected: want, Found: c.kind}
+	}
+	height := strconv.FormatUint(uint64(s.Height), 10)
+	if want := u.Query().Get("height"); want != "" && want != height {
+		return &light.Lie{From: c.name, What: "height", Expected: want, Found: height}
+	}
+	return nil
+}
+
 // keyOfURL is the key of the record that the answer of a URL is about.
 func keyOfURL(from string) (chain.Key, bool) {
 	u, err := url.Parse(from)
 	if err != nil {
 		return chain.Key{}, false
 	}
-	_, path, _ := strings.Cut(u.Path, "/v1/")
-	list, id, _ := strings.Cut(strings.TrimSuffix(path, "/"), "/")
+	list, id := partsOfURL(u)
 	nouns := map[string]string{"accounts": "account/", "miners": "miner/", "sectors": "sector/", "deals": "deal/", "orders": "order/",
 		"channels": "channel/", "supply": "global", "params": "global"}
 	if list == "state" {
@@ -237,6 +267,9 @@ func (c *claim) underHeader(ctx context.Context, g *globals, trust light.Trust) 
 func (c *claim) compare(out *shownJSON, s *explorer.Shown) error {
 	if c.answer == nil {
 		return nil
+	}
+	if err := c.asked(s); err != nil {
+		return err
 	}
 	found, err := explorer.Compare(bytes.TrimSpace(c.answer), s)
 	var bad *explorer.Mismatch

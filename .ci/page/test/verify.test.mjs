@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 
 const root = process.env.PERDURE_ROOT ?? fileURLToPath(new URL("../../../", import.meta.url)); // the checks run from a copy
 const scripts = new URL("../../../chain/explorer/page/static/", import.meta.url);
-const { Trust, available, parseTrust, verify } = await import(new URL("answer.js", scripts));
+const { Trust, available, parseTrust, trustText, verify } = await import(new URL("answer.js", scripts));
 const { fromBase64, fromHex, toBase58 } = await import(new URL("bytes.js", scripts));
 const { shown } = await import(new URL("format.js", scripts));
 const { parse } = await import(new URL("record.js", scripts));
@@ -134,8 +134,26 @@ test("trust at first use goes on to later headers, not to others", async () => {
   await assert.rejects(check(forged, trusting(forged, { given: "", store: await earlier(tip - 2) })), /more than a third must be|not those that/);
   // So is one that a witness of this chain does not have.
   const lying = trusting(deal, { given: "", witness: async () => fromBase64(forged.headers[tip - 1]) });
-  await assert.rejects(check(deal, lying), /is not the trusted one/);
+  await assert.rejects(check(deal, lying), /is not that of the page's own node/);
 });
+
+// A link to a page may name both another node and a header of it to trust.
+test("another node is believed only on the page's own chain", async () => {
+  const forged = bad.find((v) => v.name === "a proof that strangers signed");
+  const made = { ...forged, trust: await ownTrust(forged) };
+  await check(made, trusting(made));
+  await assert.rejects(check(made, trusting(made, { witness: node() })), /is not that of the page's own node/);
+  await check(deal, trusting(deal, { witness: node() }));
+  await assert.rejects(verify(deal.answer, trusting(deal), { kind: deal.kind, key: deal.key, chain: "another" }), /of chain explorer-test, this page is of another/);
+});
+
+// ownTrust is the header under which a vector's proof stands.
+async function ownTrust(v) {
+  const { readHeader } = await import(new URL("light.js", scripts));
+  const [, headers] = decode(fromBase64(JSON.parse(v.answer).proof.bundle));
+  const header = await readHeader(headers.at(-1)[0]);
+  return trustText(header.height, header.hash);
+}
 
 // earlier is a store that knows the header of a height.
 async function earlier(height) {

@@ -132,7 +132,8 @@ func TestWhoAsks(t *testing.T) {
 		{"10.0.0.9:1", "", "10.0.0.9", false},
 		{"127.0.0.1:1", "", "127.0.0.1", true},
 		{"127.0.0.1:1", "198.51.100.7", "198.51.100.7", false},
-		{"[::1]:1", "198.51.100.7", "::1", true},
+		{"[::1]:1", "", "::1", true},
+		{"[::1]:1", "198.51.100.7", "::1", false}, // a proxy that nobody named: it has the bounds of one caller
 		{"[2001:db8::1%eth0]:1", "", "2001:db8::/64", false},
 		{"[2001:db8::ffff:1]:1", "", "2001:db8::/64", false},
 		{"pipe", "", "pipe", false},

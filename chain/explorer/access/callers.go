@@ -31,7 +31,7 @@ const maxCallers = 100_000
 // Caller is who asks.
 type Caller struct {
 	Key   string // an IPv4 address, a network of IPv6 addresses, or a token
-	Local bool   // on the same machine, by no proxy
+	Local bool   // on the same machine, by no proxy that says that it is one
 	Scope Scope  // of the token that it shows; empty: none
 	token bool
 }
@@ -78,7 +78,7 @@ func (c *Callers) Of(r *http.Request) Caller {
 		return Caller{Key: r.RemoteAddr}
 	}
 	if !c.proxies.trust(from) {
-		return Caller{Key: callerKey(from), Local: from.IsLoopback()}
+		return Caller{Key: callerKey(from), Local: from.IsLoopback() && !passedOn(r)}
 	}
 	told := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	behind := false
@@ -93,6 +93,17 @@ func (c *Callers) Of(r *http.Request) Caller {
 		}
 	}
 	return Caller{Key: callerKey(from), Local: !behind && from.IsLoopback()}
+}
+
+// passedOn reports whether a request says that it came by a proxy. One that is not
+// trusted is not believed for whom it asks, but that it asks for somebody else.
+func passedOn(r *http.Request) bool {
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
+		if len(r.Header.Values(name)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // OfToken is the caller that shows a token, wherever it asks from.

@@ -8,22 +8,35 @@ import (
 	"time"
 )
 
-// Times bound how long a connection may be held without a request.
+// Times bound how long a connection may be held.
 type Times struct {
 	Header time.Duration // for the head of a request
+	Answer time.Duration // for its body and the answer, if the handler sets no deadlines of its own
 	Idle   time.Duration // between two requests
 }
 
 // DefaultTimes are those of a node.
-func DefaultTimes() Times { return Times{Header: 10 * time.Second, Idle: time.Minute} }
+func DefaultTimes() Times {
+	return Times{Header: 10 * time.Second, Answer: 30 * time.Second, Idle: time.Minute}
+}
 
 // maxHeader is the most bytes that the head of a request may have.
 const maxHeader = 16 << 10
 
-// NewServer returns a server with bounds on what a connection may take before a
-// handler sees a request. How long an answer takes is the handler's affair.
+// NewServer returns a server that bounds how long a connection is held whatever is
+// asked, also by answers that come from no handler of ours, such as a router's. A
+// handler that takes longer sets deadlines of its own.
 func NewServer(h http.Handler, t Times) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: t.Header, IdleTimeout: t.Idle, MaxHeaderBytes: maxHeader}
+	bounded := func(w http.ResponseWriter, r *http.Request) {
+		c, until := http.NewResponseController(w), time.Now().Add(t.Answer)
+		_ = c.SetWriteDeadline(until) // the connection is gone if this fails, or this
+		if r.ContentLength != 0 {     // else there is nothing to read, and an answer without end goes on
+			_ = c.SetReadDeadline(until)
+		}
+		h.ServeHTTP(w, r)
+	}
+	return &http.Server{Handler: http.HandlerFunc(bounded), ReadHeaderTimeout: t.Header, IdleTimeout: t.Idle, MaxHeaderBytes: maxHeader,
+		DisableGeneralOptionsHandler: true} // it reads a body for as long as that takes
 }
 
 // Connections bounds the connections of a listener. One too many is closed

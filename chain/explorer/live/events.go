@@ -51,7 +51,9 @@ func (h *Hub) Events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := &events{w: w, c: http.NewResponseController(w), within: h.limits.Write}
-	out.c.SetReadDeadline(time.Time{}) // the request is read; a connection without deadlines needs none lifted
+	if r.ContentLength == 0 {
+		out.c.SetReadDeadline(time.Time{}) // the request is read; a connection without deadlines needs none lifted
+	}
 	out.buf = append(out.buf, "retry: 1000\n\n"...)
 	s := &stream{hub: h, sink: out}
 	h.end(s.run(r.Context(), asked), out.close)

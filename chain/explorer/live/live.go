@@ -17,6 +17,7 @@ type Limits struct {
 	Streams   int           // at once
 	Topics    int           // of one stream
 	Request   int           // bytes of what a WebSocket's reader may send at once
+	Requests  int           // that it may make in a second, and at once; further ones wait
 	Lag       chain.Height  // heights that a reader who was at the head may fall behind it
 	Ring      int           // newest blocks that are kept encoded; more than Lag
 	RingBytes int           // and how large they may be
@@ -26,14 +27,14 @@ type Limits struct {
 
 // DefaultLimits are what a node streams with.
 func DefaultLimits() Limits {
-	return Limits{Streams: 4000, Topics: 64, Request: 16 << 10, Lag: 100, Ring: 128, RingBytes: 16 << 20,
+	return Limits{Streams: 4000, Topics: 64, Request: 16 << 10, Requests: 20, Lag: 100, Ring: 128, RingBytes: 16 << 20,
 		Write: 10 * time.Second, Heartbeat: 15 * time.Second}
 }
 
 func (l Limits) orDefault() Limits {
 	d := DefaultLimits()
 	return Limits{Streams: cmp.Or(l.Streams, d.Streams), Topics: cmp.Or(l.Topics, d.Topics), Request: cmp.Or(l.Request, d.Request),
-		Lag: cmp.Or(l.Lag, d.Lag), Ring: cmp.Or(l.Ring, d.Ring), RingBytes: cmp.Or(l.RingBytes, d.RingBytes),
+		Requests: cmp.Or(l.Requests, d.Requests), Lag: cmp.Or(l.Lag, d.Lag), Ring: cmp.Or(l.Ring, d.Ring), RingBytes: cmp.Or(l.RingBytes, d.RingBytes),
 		Write: cmp.Or(l.Write, d.Write), Heartbeat: cmp.Or(l.Heartbeat, d.Heartbeat)}
 }
 

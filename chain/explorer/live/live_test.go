@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -221,6 +222,34 @@ func TestRefused(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusUpgradeRequired {
 		t.Errorf("plain GET of the WebSocket: %s", resp.Status)
+	}
+}
+
+// TestReason: the text of a close frame is short and UTF-8, whatever a topic was.
+func TestReason(t *testing.T) {
+	for cut := range 3 {
+		why := &closing{text: strings.Repeat("x", cut) + strings.Repeat("\u20ac", 60), cursor: string(newMarker("test").text(nil, Cursor{maxHeight, 1}))}
+		if text := why.reason(); len(text) > 123 || !utf8.ValidString(text) || !strings.HasSuffix(text, why.cursor) {
+			t.Errorf("%q of %d bytes", text, len(text))
+		}
+	}
+}
+
+// TestPace makes requests faster than a reader may: all are answered, none sooner
+// than it is its turn.
+func TestPace(t *testing.T) {
+	c := newChain(story)
+	c.set(1, 1)
+	_, s := serve(t, c, func(c *Config) { c.Limits.Requests = 10 })
+	r := dialSocket(t, s.URL, "")
+	r.all = true
+	start := time.Now()
+	for range 20 {
+		r.say(`{"op":"subscribe","topics":["block"]}`)
+	}
+	take(t, r, 20)
+	if took := time.Since(start); took < 900*time.Millisecond {
+		t.Errorf("20 requests of 10 a second, and 10 at once, took %s", took)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
 )
 
 // Socket serves GET /v1/live: a WebSocket on which the reader asks for topics,
@@ -78,9 +79,10 @@ func (h *Hub) talk(life context.Context, conn *websocket.Conn, wire *wire, asked
 	listening.Wait()
 }
 
-// listen hands on what the reader asks for until it leaves.
+// listen hands on what the reader asks for until it leaves. What comes faster than
+// it may stays in the connection.
 func (h *Hub) listen(ctx context.Context, conn *websocket.Conn, changes chan<- *change) {
-	for {
+	for pace := rate.NewLimiter(rate.Limit(h.limits.Requests), h.limits.Requests); pace.Wait(ctx) == nil; {
 		kind, raw, err := conn.Read(context.WithoutCancel(ctx)) // talk closes the connection
 		if err != nil {
 			return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/perdure/perdure/chain"
@@ -36,7 +37,7 @@ func (c *closing) Error() string { return c.text }
 func (c *closing) reason() string {
 	text := c.text
 	if len(text) > 80 {
-		text = text[:77] + "..."
+		text = strings.ToValidUTF8(text[:77], "") + "..." // a letter may be cut in two
 	}
 	if c.cursor != "" {
 		text += "; resume from " + c.cursor

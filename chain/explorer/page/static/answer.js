@@ -19,8 +19,8 @@ export async function available() {
   }
 }
 
-// verify checks an answer in JSON. of is what was asked for: { kind, key } of
-// those that are known. The result says of each field what is proven, and under
+// verify checks an answer in JSON. of is what was asked for: { kind, key, chain }
+// of those that are known. The result says of each field what is proven, and under
 // which header; an error means that nothing is.
 export async function verify(text, trust, of = {}) {
   const answer = parse(text);
@@ -35,6 +35,7 @@ export async function verify(text, trust, of = {}) {
   if (schema.tables[Number(table)]?.[0] !== known.table) throw new Error(`the proof is not of a ${known.table}`);
   if (of.key !== undefined && toHex(key) !== of.key) throw new Error("the proof is of another record");
   const header = await readHeader(tuple(headers.at(-1), 1, "a header of the proof")[0]);
+  if (of.chain !== undefined && header.chainID !== of.chain) throw new Error(`the proof is of chain ${header.chainID.slice(0, 80)}, this page is of ${of.chain}`);
   const { root, record } = await open(path, header.appHash, Number(table), key);
   await trust.vouch(header, root);
   const source = await sourceOf(kind, claim, key, root, record, header.height - 1n);
@@ -85,14 +86,17 @@ const maxHeaders = 64; // on the way from a trusted header to another
 export class Trust {
   // ask fetches a path of the API as bytes. store keeps texts by chain ID, as
   // localStorage does. given is HEIGHT:HASH. witness, if there is one, fetches a
-  // path of another node, whose word counts at the first use.
+  // path of another node, which must have the header that trust starts from.
   constructor({ ask, store, given, witness, now = Date.now }) {
     Object.assign(this, { ask, store, witness, now, given: given && parseTrust(given), anchor: "" });
   }
 
   // vouch makes sure that a header is right; root is the state's below it.
   async vouch(header, root) {
-    if (this.given) return this.from(this.given, header, "given");
+    if (this.given) {
+      await this.agree(this.given.height, this.given.hash);
+      return this.from(this.given, header, "given");
+    }
     const pin = this.pinned(header.chainID);
     if (!pin) return this.first(header, root);
     const newest = await readHeader(fromBase64(pin.header));
@@ -123,14 +127,21 @@ export class Trust {
     await this.walk(start, header, await this.period(rootOf(root)));
   }
 
+  // agree makes sure that the witness has the header of a height with a hash: who
+  // names another node in the address of a page may name a header of it, too.
+  async agree(height, hash) {
+    if (!this.witness) return;
+    const own = await readHeader(await this.witness(`/v1/raw/headers/${height}`));
+    if (own.height !== height || !equal(own.hash, hash)) {
+      throw new Error(`the header ${trustText(height, hash)} is not that of the page's own node, which has ${trustText(own.height, own.hash)}`);
+    }
+  }
+
   // first believes a header of a chain of which nothing is known, if its own
-  // validators signed it and the witness, if it is of this chain, has the same.
+  // validators signed it and the witness has the same.
   async first(header, root) {
     await checkVotes(header);
-    if (this.witness) {
-      const other = await readHeader(await this.witness(`/v1/raw/headers/${header.height}`));
-      if (other.chainID === header.chainID) await this.same(header, other.hash);
-    }
+    await this.agree(header.height, header.hash);
     const period = await this.period(root);
     const first = trustText(header.height, header.hash);
     this.anchor = `${first}, seen for the first time: compare it with one that you have from elsewhere`;

@@ -134,7 +134,7 @@ async function check(claim) {
   const trust = new Trust({ ask: ask(from), store: storage(), given: params.get("trust"), witness: foreign ? ask(location.origin) : undefined });
   const text = await fetchAnswer(from, claim);
   anew.hidden = !!trust.given;
-  const result = await verify(text, trust, { kind: claim.dataset.kind, key: claim.dataset.key });
+  const result = await verify(text, trust, { kind: claim.dataset.kind, key: claim.dataset.key, chain: claim.dataset.chain });
   if (claim !== seen) return; // the page has gone on
   for (const e of values()) judge(e, result, from);
   conclude(result, from);
