@@ -67,6 +67,8 @@ func TestStory(t *testing.T) {
 	for id, state := range map[int]string{1: "resting", 2: "filled", 3: "cancelled", 4: "expired"} {
 		if o := decode[OrderDetail](t, h, fmt.Sprintf("/v1/orders/%d", id)); o.State != state || (o.Ended == 0) != (id == 1) {
 			t.Errorf("order %d is %s, ended %d; want %s", id, o.State, o.Ended, state)
+		} else if o.Bid != nil && (o.Bid.CopiesLeft == 0) != (state == "filled") {
+			t.Errorf("order %d is %s and has %d copies left", id, o.State, o.Bid.CopiesLeft)
 		}
 	}
 	if c := decode[ChannelDetail](t, h, "/v1/channels/1"); c.State != "open" || c.Redeemed != chain.Atto(21) || c.Lanes[0].Ticks != 3 {

@@ -1,9 +1,12 @@
 package explorer
 
 import (
+	"bytes"
 	_ "embed"
 	"net/http"
+	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/filecoin-project/go-state-types/abi"
 
@@ -21,6 +24,20 @@ var (
 
 	openAPI = slices.Concat(described, examples)
 )
+
+// noted is a line of the document that says what a parameter is.
+var noted = regexp.MustCompile(`(?m)^        (\w+): \{.* description: "([^"]*)" \}$`)
+
+// ParameterNotes are what the document says of the network's parameters, by name.
+var ParameterNotes = sync.OnceValue(func() map[string]string {
+	_, rest, _ := bytes.Cut(described, []byte("\n    Parameters:\n"))
+	end := regexp.MustCompile(`(?m)^    \w`).FindIndex(rest) // the next schema
+	out := map[string]string{}
+	for _, m := range noted.FindAllSubmatch(rest[:end[0]], -1) {
+		out[string(m[1])] = string(m[2])
+	}
+	return out
+})
 
 // Status is the state of the network and of this node.
 type Status struct {

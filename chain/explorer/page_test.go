@@ -257,14 +257,14 @@ func TestPageSays(t *testing.T) {
 	api := explorer.Populated(t)
 	h := pages(t, api, api)
 	for path, want := range map[string][]string{
-		"/":                        {"The network now", "explorer-test", "Newest blocks", "which can be sealed again within a window"},
+		"/":                        {"The network now", "explorer-test", "Newest blocks", "which can be sealed again within a window", "No new block for"},
 		"/deal/1":                  {"#1", "active", "t01000", "Paid through", "Term of the deal"},
 		"/miner/t01000":            {"Windows by proving period and deadline", "Rewards in 24 h", "2 KiB", "100 % of the network", "/ip4/127.0.0.1/tcp/4001"},
 		"/sector/t01000/8":         {"pre committed", "No pieces: capacity without data."},
 		"/market":                  {"Depth of the order book", "Asks, the lowest first", "Figures of the price chart"},
 		"/order/3":                 {"Bid", "cancelled"},
 		"/channel/1":               {"open", "Lanes"},
-		"/params":                  {"blockMillis", "500", "orderDeposit", "0.001 PDR", "No proposals."},
+		"/params":                  {"blockMillis", "500 ms", "orderDeposit", "0.001 PDR", "No proposals.", "60 blocks, ≈ 30 s", "target time between blocks, milliseconds", "units of checking one signature"},
 		"/supply":                  {"Minted", "Where the money is"},
 		"/validators":              {"100 %", "genesis"},
 		"/channels":                {"#2", "collected"},
@@ -394,6 +394,10 @@ func TestPageErrors(t *testing.T) {
 			continue
 		}
 		inspect(t, path, w.Body.String())
+	}
+	lost := fetch(h, "/deals?client=t1abc").Body.String()
+	if s := inspect(t, "/deals?client=t1abc", lost); !slices.Contains(s.links, "/deals") || !strings.Contains(s.text, "To deals") || !strings.Contains(s.text, `"t1abc" is no address: it may be cut off or mistyped`) {
+		t.Errorf("a mistyped address does not lead back to the list: %s", s.text)
 	}
 	r := httptest.NewRequest(http.MethodPost, "/deals", nil)
 	r.Header.Set("Accept", "text/html")

@@ -330,14 +330,12 @@ func (n names) parseMiner(name, s string) (chain.MinerID, error) {
 }
 
 func parseAddress(name, s string) (chain.Address, error) {
-	if len(s) > 128 {
-		return chain.Address{}, badRequest("%s %q: not an address", name, clip(s))
+	if len(s) <= 128 {
+		if a, err := chain.ParseAddress(s); err == nil {
+			return a, nil
+		}
 	}
-	a, err := chain.ParseAddress(s)
-	if err != nil {
-		return a, badRequest("%s: %v", name, err)
-	}
-	return a, nil
+	return chain.Address{}, badRequest("%s %q is no address: it may be cut off or mistyped", name, clip(s))
 }
 
 // parseCID reads a CID of any version and base and returns it as version 1.

@@ -74,3 +74,34 @@ test("without WebSockets the page renews itself by server-sent events", async ()
     await context.close();
   }
 });
+
+test("the page says whether it is live", async () => {
+  const { context, page } = await open(browser, "/params");
+  try {
+    let cut = () => {};
+    let away = false;
+    await page.routeWebSocket(/\/v1\/live/, (socket) => {
+      if (away) return void socket.close({ code: 1012 });
+      socket.connectToServer();
+      cut = () => socket.close({ code: 1012 });
+    });
+    await page.goto(new URL("/", page.url()).href);
+    const says = (text) => page.locator("#pulse", { hasText: text }).waitFor();
+    await says("live");
+    await page.locator("tr.fresh").first().waitFor({ timeout: 60_000 });
+    away = true;
+    cut();
+    await says("no connection");
+    assert.equal(await page.locator("#news").textContent(), "no connection", "whoever does not see it hears it");
+    away = false;
+    await says("live");
+    await page.locator("#live").click();
+    await says("paused");
+    await page.locator("#live").click();
+    await says("live");
+    await page.evaluate(() => getSelection().selectAllChildren(document.querySelector("#content dd")));
+    await says("held");
+  } finally {
+    await context.close();
+  }
+});

@@ -36,8 +36,8 @@ func home(v *visit) (*document, error) {
 	d := &document{Title: "The network now", Kicker: s.Network, Live: "block"}
 	d.Sections = []section{
 		{Note: sentence(s.Notice), Tiles: v.glance(s, t, n)}, *charts,
-		{Title: "Newest blocks", Table: v.blockTable("Newest blocks", newest.Items), Links: []anchor{{"All blocks", "/blocks"}}},
-		{Title: "Newest messages", Table: v.messageTable("Newest messages", sent.Items, true), Links: []anchor{{"All messages", "/messages"}}},
+		{Title: "Newest blocks", Brief: true, Table: v.blockTable("Newest blocks", newest.Items), Links: []anchor{{"All blocks", "/blocks"}}},
+		{Title: "Newest messages", Brief: true, Table: v.messageTable("Newest messages", sent.Items, true), Links: []anchor{{"All messages", "/messages"}}},
 	}
 	return d, nil
 }
@@ -81,6 +81,7 @@ func seconds(s float64) string {
 
 func (v *visit) blockTable(caption string, all []*explorer.Block) *table {
 	t := newTable(caption, "No block yet.", "Height", "Time", ">Messages", ">Failed", ">Proofs", ">Deals", ">Size", ">Fees", "Proposer")
+	t.Sparse = true
 	for _, b := range all {
 		t.row(only(v.height(b.Height)), only(moment(b.Time)), only(number(b.Messages)), only(badTone(b.Failed)), only(number(b.Proofs)),
 			only(number(b.Deals)), only(bytesOf(b.Bytes)), only(amount(b.Fees)), only(validatorOf(b.Proposer)))

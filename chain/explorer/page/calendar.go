@@ -15,10 +15,21 @@ var windowTones = map[string]string{"proven": "good", "missed": "bad", "partial"
 // windowLegend says what the signs of a calendar mean.
 var windowLegend = []legend{{"✓ proven", "good"}, {"! due", "due"}, {"✗ missed, ½ in part", "bad"}, {"· to come", "next"}, {"– nothing to prove", ""}, {"? before this node's history", ""}}
 
+// calendarSpan are the heights of a calendar: two whole proving periods back, the
+// one of now, and the next.
+func (v *visit) calendarSpan(d *explorer.Deadlines) (from, to uint64) {
+	now := d.PeriodStart
+	if tip := uint64(v.tip); tip > now {
+		now = tip - (tip-now)%d.Period
+	}
+	return now - min(now, 2*d.Period), now + 2*d.Period - 1
+}
+
 // windowGrid is a miner's calendar: a row for each proving period, a column for
 // each deadline. nil: the miner has too many partitions for one.
-func (v *visit) windowGrid(path, m string) (*grid, error) {
-	c, err := ask[explorer.Calendar](v, path+"/calendar")
+func (v *visit) windowGrid(path, m string, d *explorer.Deadlines) (*grid, error) {
+	from, to := v.calendarSpan(d)
+	c, err := ask[explorer.Calendar](v, path+"/calendar", "from", strconv.FormatUint(from, 10), "to", strconv.FormatUint(to, 10))
 	if p, ok := err.(*explorer.Problem); ok && p.Status == http.StatusBadRequest {
 		return nil, nil
 	}

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,6 +143,8 @@ func (v *visit) depth(b *explorer.Book) *chart {
 		Scale:  []string{v.floatPrice(low), v.floatPrice((low + high) / 2), v.floatPrice(high)},
 		Legend: []legend{{"bids", "bid"}, {"asks", "ask"}}}
 	c.Shapes = append(c.Shapes, stairs("bid", bids, 0, x, y), stairs("ask", asks, chartWidth, x, y))
+	c.Shapes = append(c.Shapes, v.treads("bids at %s and above: %s", b.Bids, bids, 0, x)...)
+	c.Shapes = append(c.Shapes, v.treads("asks at %s and below: %s", b.Asks, asks, chartWidth, x)...)
 	c.Table = v.depthTable(b)
 	return c
 }
@@ -162,6 +165,20 @@ func stairs(tone string, side []step, edge float64, x, y func(float64) float64) 
 	}
 	fmt.Fprintf(&d, "V%dZ", chartHeight)
 	return shape{Tone: tone, D: d.String()}
+}
+
+// treads say on hover what is offered up to the price of each stair.
+func (v *visit) treads(says string, levels []explorer.Level, side []step, edge float64, x func(float64) float64) (out []shape) {
+	for i, s := range side {
+		from, to := x(s.price), edge
+		if i+1 < len(side) {
+			to = x(side[i+1].price)
+		}
+		if from != to { // in sight
+			out = append(out, rect("probe", min(from, to), 0, max(from, to)-min(from, to), chartHeight, fmt.Sprintf(says, v.price(levels[i].Price).Text, size(uint64(s.size)))))
+		}
+	}
+	return out
 }
 
 // floatPrice writes a place on a scale of prices.
@@ -190,31 +207,31 @@ func (v *visit) depthTable(b *explorer.Book) *table {
 	return t
 }
 
-// shownCandles is how many intervals a chart spans.
+// shownCandles is how many intervals a chart spans at most.
 const shownCandles = 96
 
 // candleChart draws the trades of the last intervals. Those without a trade
 // stay empty.
-func (v *visit) candleChart(c *explorer.Candles, length time.Duration) *chart {
-	if len(c.Items) == 0 {
+func (v *visit) candleChart(c *explorer.Candles, a axis) *chart {
+	drawn := slices.DeleteFunc(slices.Clone(c.Items), func(k explorer.Candle) bool {
+		_, in := a.place(k.Timestamp)
+		return !in
+	})
+	if len(drawn) == 0 {
 		return nil
 	}
-	out := &chart{Kind: "candles", Title: "Prices by " + c.Interval, Width: chartWidth, Height: chartHeight, Table: v.candleTable(c)}
-	low, high, most := float(c.Items[0].Low), 0.0, uint64(1)
-	for _, k := range c.Items {
+	out := &chart{Kind: "candles", Title: "Prices by " + c.Interval, Width: chartWidth, Height: chartHeight, Table: v.candleTable(drawn), Scale: a.scale()}
+	low, high, most := float(drawn[0].Low), 0.0, uint64(1)
+	for _, k := range drawn {
 		low, high, most = min(low, float(k.Low)), max(high, float(k.High)), max(most, k.Volume)
 	}
 	margin := max((high-low)/20, high/100, 1)
 	low, high = low-margin, high+margin
 	y := func(a chain.Amount) float64 { return (high - float(a)) / (high - low) * (chartHeight - 70) }
-	end := v.tipTime.UnixMilli()
-	slot := float64(chartWidth) / shownCandles
-	begin := end - end%length.Milliseconds() - (shownCandles-1)*length.Milliseconds()
-	for _, k := range c.Items {
-		x := float64((int64(k.Timestamp)-begin)/length.Milliseconds()) * slot
-		if x < 0 || x >= chartWidth {
-			continue
-		}
+	slot := float64(chartWidth) / float64(a.slots)
+	for _, k := range drawn {
+		i, _ := a.place(k.Timestamp)
+		x := float64(i) * slot
 		tone := "rise"
 		if k.Close.Less(k.Open) {
 			tone = "fall"
@@ -226,19 +243,18 @@ func (v *visit) candleChart(c *explorer.Candles, length time.Duration) *chart {
 		out.Shapes = append(out.Shapes, rect(tone, x+slot*0.45, y(k.High), slot*0.1, y(k.Low)-y(k.High), says),
 			rect(tone, x+slot*0.15, upper, slot*0.7, max(lower-upper, 2), says), rect("volume", x+slot*0.15, chartHeight-volume, slot*0.7, volume, says))
 	}
-	first, last := c.Items[0], c.Items[len(c.Items)-1]
-	out.Desc = fmt.Sprintf("%d intervals with trades from %s to %s; the last price is %s. Bars below are the volume.", len(c.Items), clock(first.Start).Text, clock(last.Start).Text, v.price(last.Close).Text)
+	first, last := drawn[0], drawn[len(drawn)-1]
+	out.Desc = fmt.Sprintf("%d intervals with trades from %s to %s; the last price is %s. Bars below are the volume.", len(drawn), clock(first.Start).Text, clock(last.Start).Text, v.price(last.Close).Text)
 	out.Top, out.Bottom = v.floatPrice(high), v.floatPrice(low)
-	out.Scale = []string{stamp(begin), stamp(begin + (end-begin)/2), "now"}
 	return out
 }
 
 func stamp(millis int64) string { return time.UnixMilli(millis).UTC().Format("2 Jan 15:04") }
 
-func (v *visit) candleTable(c *explorer.Candles) *table {
+func (v *visit) candleTable(all []explorer.Candle) *table {
 	t := newTable("Figures of the price chart", "", "From", ">Open", ">High", ">Low", ">Close", ">Volume", ">Deals")
 	t.Folded = true
-	for _, k := range c.Items {
+	for _, k := range all {
 		t.row(only(moment(k.Start)), only(v.price(k.Open)), only(v.price(k.High)), only(v.price(k.Low)), only(v.price(k.Close)), only(bytesOf(k.Volume)), only(number(k.Trades)))
 	}
 	return t

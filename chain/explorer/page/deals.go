@@ -182,7 +182,7 @@ func (v *visit) progress(d *explorer.Deal) *chart {
 	term := uint64(d.End - d.Activated)
 	gone := min(uint64(v.tip-min(d.Activated, v.tip)), term)
 	paid := min(uint64(d.PaidThrough-min(d.Activated, d.PaidThrough)), term)
-	return bar("Term of the deal", []part{{"paid", "good", new(big.Int).SetUint64(paid)}, {"gone, not settled yet", "due", new(big.Int).SetUint64(gone - min(paid, gone))},
+	return bar("Term of the deal", []part{{"paid", "good", new(big.Int).SetUint64(paid)}, {"elapsed, not settled yet", "due", new(big.Int).SetUint64(gone - min(paid, gone))},
 		{"to come", "rest", new(big.Int).SetUint64(term - max(gone, paid))}})
 }
 

@@ -28,6 +28,7 @@ type document struct {
 // the order of the fields.
 type section struct {
 	Title   string
+	Brief   bool // a phone shows the first rows of its table
 	Note    string
 	Form    *form
 	Tiles   []tile
@@ -146,6 +147,8 @@ type table struct {
 	Empty   string // instead of rows
 	Folded  bool   // behind a summary
 	Quiet   bool   // the heading above says what the caption does
+	Slim    bool   // its rows fit a phone
+	Sparse  bool   // most of its figures are zero, which is not worth a look
 }
 
 // anchor is a link.

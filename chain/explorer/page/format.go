@@ -29,7 +29,7 @@ var coins = []struct {
 	decimals   int
 	name       string
 }{
-	{25, 24, 2, "M PDR"}, {20, 18, 2, "PDR"}, {15, 18, 4, "PDR"}, {12, 12, 3, "µPDR"}, {9, 9, 3, "nPDR"}, {6, 6, 3, "pPDR"}, {0, 0, 0, "attoPDR"},
+	{24, 24, 3, "M PDR"}, {20, 18, 2, "PDR"}, {15, 18, 4, "PDR"}, {12, 12, 3, "µPDR"}, {9, 9, 3, "nPDR"}, {3, 6, 3, "pPDR"}, {0, 0, 0, "attoPDR"},
 }
 
 // pdr writes an amount for people, rounded to the nearest of what is shown.

@@ -10,10 +10,11 @@ import (
 
 func TestAmounts(t *testing.T) {
 	for given, want := range map[string]string{
-		"0": "0 PDR", "1": "1 attoPDR", "999999": "999,999 attoPDR", "1000000": "1 pPDR", "1234567": "1.235 pPDR", "100000000": "100 pPDR",
+		"0": "0 PDR", "1": "1 attoPDR", "999": "999 attoPDR", "1000": "0.001 pPDR", "100000": "0.1 pPDR", "999999": "1 pPDR", "1000000": "1 pPDR", "1234567": "1.235 pPDR", "100000000": "100 pPDR",
 		"2500000000": "2.5 nPDR", "1000000000000": "1 µPDR", "999999999999999": "1,000 µPDR", "1000000000000000": "0.001 PDR",
 		"1250000000000000000": "1.25 PDR", "99999940000000000000": "99.9999 PDR", "123456789000000000000000": "123,456.79 PDR",
-		"10000000000000000000000000": "10 M PDR", "340282366920938463463374607431768211455": "340,282,366,920,938.46 M PDR",
+		"999999990000000000000000": "999,999.99 PDR", "1000000000000000000000000": "1 M PDR", "7962624000000000000000000": "7.963 M PDR",
+		"10000000000000000000000000": "10 M PDR", "340282366920938463463374607431768211455": "340,282,366,920,938.463 M PDR",
 	} {
 		a, err := chain.ParseAmount(given)
 		if err != nil {
@@ -47,12 +48,37 @@ func TestDurations(t *testing.T) {
 	}
 }
 
+// TestStill: a chain without a block for a minute stands still, a slow one later.
+func TestStill(t *testing.T) {
+	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		millis uint64
+		tip    chain.Height
+		since  time.Duration
+		want   string
+	}{{500, 9, time.Minute, ""}, {500, 9, 61 * time.Second, "1 min 1 s"}, {6000, 9, 2 * time.Minute, ""}, {6000, 9, 2*time.Hour + 5*time.Minute, "2 h 5 min"},
+		{500, 0, time.Hour, ""}, {500, 9, -time.Hour, ""}} {
+		v := &visit{millis: c.millis, tip: c.tip, tipTime: at}
+		if got := v.still(at.Add(c.since)); got != c.want {
+			t.Errorf("blocks of %d ms, none for %s: %q, want %q", c.millis, c.since, got, c.want)
+		}
+	}
+}
+
 // TestPrice turns a price per GiB and block into one per TiB and 30 days.
 func TestPrice(t *testing.T) {
 	v := &visit{millis: 6000}
 	p := v.price(chain.Atto(1_000_000_000)) // x 1,024 GiB x 432,000 blocks
 	if p.Text != "0.4424 PDR" || p.Exact != "1000000000" || p.Title != "1000000000 attoPDR per GiB per block" {
 		t.Errorf("price %+v", p)
+	}
+}
+
+func TestBetween(t *testing.T) {
+	for _, c := range [][3]string{{"6.636 M PDR", "7.963 M PDR", "6.636 to 7.963 M PDR"}, {"999,000 PDR", "1 M PDR", "999,000 PDR to 1 M PDR"}, {"3", "4", "3 to 4"}} {
+		if got := between(c[0], c[1]); got != c[2] {
+			t.Errorf("%q, want %q", got, c[2])
+		}
 	}
 }
 

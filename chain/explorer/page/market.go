@@ -1,7 +1,6 @@
 package page
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -61,10 +60,10 @@ func order(v *visit) (*document, error) {
 		{Label: "No-shows", Values: only(number(o.NoShows).of("noShows")), Help: "recent ones of its side when it was placed"},
 	}
 	if o.Bid != nil {
-		about = append(about, v.bidFacts(o.Bid)...)
+		about = append(about, v.bidFacts(o.Bid, o.Ended == 0)...)
 	}
 	if o.Ask != nil {
-		about = append(about, v.askFacts(o.Ask)...)
+		about = append(about, v.askFacts(o.Ask, o.Ended == 0)...)
 	}
 	d := &document{Kicker: title(o.Side), Title: "#" + group(o.ID), Sections: []section{{Facts: facts(about...)}}}
 	d.claims(claimOf(path, "order", chain.OrderKey(o.ID), o.Height), o.Ended)
@@ -79,14 +78,22 @@ func order(v *visit) (*document, error) {
 	return d, nil
 }
 
-func (v *visit) bidFacts(b *explorer.Bid) []fact {
+// until is the last height of an order that is not over.
+func (v *visit) until(h chain.Height, field string, live bool) fact {
+	if !live {
+		return fact{Label: "Expiry", Values: only(v.height(h))}
+	}
+	return fact{Label: "Expires", Values: firstOf(field, v.heightAt(h))}
+}
+
+func (v *visit) bidFacts(b *explorer.Bid, live bool) []fact {
 	return []fact{
 		{Label: "Price at most", Values: []value{v.price(b.MaxPrice).of("bid.maxPrice"), faint("for a TiB and 30 days")}},
 		{Label: "Size", Values: only(bytesOf(b.PaddedSize).of("bid.paddedSize")), Help: "padded"},
 		{Label: "Duration", Values: only(v.blocks(b.Duration).of("bid.duration"))},
 		{Label: "Copies", Values: []value{number(b.Copies).of("bid.copies"), faint("wanted,"), number(b.CopiesLeft).of("bid.copiesLeft"), faint("left")}},
 		{Label: "Copies at", Values: minersOf(b.Miners)},
-		{Label: "Expires", Values: firstOf("bid.expiry", v.heightAt(b.Expiry))},
+		v.until(b.Expiry, "bid.expiry", live),
 		{Label: "Collateral at least", Values: firstOf("bid.minCollateral", perGiB(b.MinCollateral))},
 		{Label: "Content", Values: only(value{Kind: "code", Text: b.PayloadRoot, Field: "bid.payloadRoot", Href: at("/deals", "root", b.PayloadRoot)}), Help: "root CID: all its deals"},
 		{Label: "Part", Values: []value{number(b.Part + 1), faint("of"), number(b.Parts).of("bid.parts")}},
@@ -100,7 +107,7 @@ func (v *visit) bidFacts(b *explorer.Bid) []fact {
 	}
 }
 
-func (v *visit) askFacts(a *explorer.Ask) []fact {
+func (v *visit) askFacts(a *explorer.Ask, live bool) []fact {
 	return []fact{
 		{Label: "Miner", Values: only(miner(a.Miner).of("ask.miner"))},
 		{Label: "Price", Values: []value{v.price(a.Price).of("ask.price"), faint("for a TiB and 30 days")}},
@@ -108,7 +115,7 @@ func (v *visit) askFacts(a *explorer.Ask) []fact {
 		{Label: "Pieces", Values: []value{bytesOf(a.MinPiece).of("ask.minPiece"), faint("to"), bytesOf(a.MaxPiece).of("ask.maxPiece")}},
 		{Label: "Duration", Values: []value{v.blocks(a.MinDuration).of("ask.minDuration"), faint("to"), v.blocks(a.MaxDuration).of("ask.maxDuration")}},
 		{Label: "Collateral", Values: firstOf("ask.collateral", perGiB(a.Collateral))},
-		{Label: "Expires", Values: firstOf("ask.expiry", v.heightAt(a.Expiry))},
+		v.until(a.Expiry, "ask.expiry", live),
 		{Label: "Placed again", Values: only(number(a.Refresh).of("ask.refresh")), Help: "so often when it expires or is sold out"},
 		{Label: "Region", Values: only(text(a.ClaimedRegion).of("ask.claimedRegion")), Help: "claimed by the miner"},
 		{Label: "Retrieval price", Values: firstOf("ask.retrievalPrice", perGiB(a.Retrieval)), Help: "announced by the miner"},
@@ -147,9 +154,6 @@ type interval struct {
 
 // intervals are the lengths of candles that can be shown.
 var intervals = []interval{{"1m", time.Minute}, {"5m", 5 * time.Minute}, {"15m", 15 * time.Minute}, {"1h", time.Hour}, {"4h", 4 * time.Hour}, {"1d", 24 * time.Hour}}
-
-// usualInterval is an index of intervals.
-const usualInterval = 3
 
 // Levels of a side in the drawing and in the tables of the order book.
 const drawnLevels, listedLevels = "100", 15
@@ -214,26 +218,22 @@ func (v *visit) priceOr(a *chain.Amount) []value {
 
 // priceSection draws the candles of the interval that is asked for.
 func (v *visit) priceSection() (*section, error) {
-	i := slices.IndexFunc(intervals, func(one interval) bool { return one.name == v.param("interval") })
-	if i < 0 {
-		i = usualInterval
-	}
-	c, err := ask[explorer.Candles](v, "/v1/market/candles", "interval", intervals[i].name, "limit", strconv.Itoa(shownCandles))
+	of := v.chosen(shownCandles)
+	c, err := ask[explorer.Candles](v, "/v1/market/candles", "interval", of.name, "limit", strconv.Itoa(shownCandles))
 	if err != nil {
 		return nil, err
 	}
-	s := &section{Title: "Prices", Chart: v.candleChart(c, intervals[i].length), Links: []anchor{asCSV("/v1/market/candles", "interval", intervals[i].name)}}
+	a := v.axisTo(of.length, shownCandles)
+	s := &section{Title: "Prices", Choices: intervalChoices("/market", of.name), Chart: v.candleChart(c, a), Links: []anchor{asCSV("/v1/market/candles", "interval", of.name)}}
 	if s.Chart == nil {
-		s.Note = "No trades in the last " + span(shownCandles*intervals[i].length) + "."
-	}
-	for k, one := range intervals {
-		s.Choices = append(s.Choices, choice(one.name, at("/market", "interval", one.name), k == i))
+		s.Note = "No trades in the last " + span(a.length()) + "."
 	}
 	return s, nil
 }
 
 func (v *visit) levelTable(caption, empty string, levels []explorer.Level) *table {
 	t := newTable(caption, empty, ">Price", ">Size", ">Size up to here", ">Orders")
+	t.Slim = true
 	sum := uint64(0)
 	for _, l := range levels[:min(len(levels), listedLevels)] {
 		sum += l.Size

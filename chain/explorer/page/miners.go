@@ -44,7 +44,7 @@ func minerPage(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	windows, err := v.windowGrid(path, m.Miner.Miner)
+	windows, err := v.windowGrid(path, m.Miner.Miner, days)
 	if err != nil {
 		return nil, err
 	}

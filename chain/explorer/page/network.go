@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/perdure/perdure/chain"
@@ -49,17 +50,18 @@ func params(v *visit) (*document, error) {
 	for _, name := range all.Amendable {
 		can[name] = true
 	}
-	t := newTable("Parameters in force for the next block; spans are blocks and sizes bytes", "", "Parameter", ">Value", "Can be voted on")
+	t := newTable("Parameters in force for the next block", "", "Parameter", ">Value", "What it is", "Can be voted on")
+	notes := explorer.ParameterNotes()
 	fields := reflect.ValueOf(p.Params).Elem()
 	for i := range fields.NumField() {
 		name, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("json"), ",")
-		t.row(only(text(name)), firstOf(name, parameter(fields.Field(i).Interface())), only(yes(can[name])))
+		t.row(only(text(name)), firstOf(name, v.parameter(name, fields.Field(i).Interface())), only(faint(notes[name])), only(yes(can[name])))
 	}
-	var sizes []value
+	var allowed []value
 	for _, n := range p.SectorSizes {
-		sizes = append(sizes, bytesOf(n))
+		allowed = append(allowed, bytesOf(n))
 	}
-	t.row(only(text("sectorSizes")), sizes, only(yes(false)))
+	t.row(only(text("sectorSizes")), allowed, only(faint(notes["sectorSizes"])), only(yes(false)))
 	return &document{Title: "Parameters", Claim: claimOf("/v1/params", "params", chain.GlobalKey(), p.Height), Sections: []section{
 		{Title: "Proposals", Table: v.proposalTable(all.Items), Links: append(v.pagerBy(proposalsParam, all.Next), asCSV("/v1/proposals", "state", "all"))}, {Title: "In force", Table: t}, *past}}, nil
 }
@@ -89,16 +91,32 @@ func plain(a chain.Amount) value {
 	return value{Kind: "data", Text: grouped(a.String()), Exact: a.String()}
 }
 
-func parameter(v any) []value {
-	switch x := v.(type) {
+// Parameters that are numbers of blocks, and of bytes.
+var (
+	spans = strings.Fields("window challengeLookback faultCutoff seedDelay proveDue ticketAge minSectorLife maxSectorLife fetchBy activateBy matchDelay " +
+		"maxOrderLife minDuration stateRetention endedRetention settleDelay keyDelay voteEpoch evidenceAge trustPeriod unbonding noShowForget " +
+		"collateralSpan repairBy issuanceHalfLife")
+	sizes = strings.Fields("maxMessageBytes maxBlockBytes voteUnit genesisThreshold issuanceFullPower")
+)
+
+func (v *visit) parameter(name string, of any) []value {
+	switch x := of.(type) {
 	case chain.Amount:
 		return only(amount(x))
 	case uint64:
+		switch {
+		case slices.Contains(spans, name):
+			return only(number(x), faint("blocks, "+v.blocks(x).Text))
+		case slices.Contains(sizes, name):
+			return only(bytesOf(x))
+		case name == "blockMillis":
+			return only(number(x), faint("ms"))
+		}
 		return only(number(x))
 	case chain.Network:
 		return only(text(string(rune(x))))
 	}
-	return only(text(strings.Trim(fmt.Sprint(v), "[]")))
+	return only(text(strings.Trim(fmt.Sprint(of), "[]")))
 }
 
 func (v *visit) proposalTable(all []*explorer.Proposal) *table {

@@ -135,6 +135,12 @@ func (p *Page) refuse(w http.ResponseWriter, r *http.Request, problem *explorer.
 	if problem.Status >= http.StatusInternalServerError && problem.Instance != "" {
 		s.Facts = append(s.Facts, fact{Label: "Request", Values: only(code(problem.Instance))})
 	}
+	_, pages := menuAt(r.URL.Path)
+	for _, e := range pages {
+		if e.Here != "" { // what was asked for amiss is of this list
+			s.Links = append(s.Links, anchor{"To " + strings.ToLower(e.Text), e.Href})
+		}
+	}
 	s.Links = append(s.Links, anchor{"Home", "/"})
 	d.Sections = []section{s}
 	if problem.Status == http.StatusServiceUnavailable {

@@ -2,6 +2,7 @@ package page
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/perdure/perdure/chain/explorer"
 )
@@ -11,9 +12,9 @@ const rewardSlots = 30
 
 // rewardSection is what a miner earned: by hour while the chain is young, by day later.
 func (v *visit) rewardSection(path string) (*section, error) {
-	of, name := intervals[len(intervals)-1], "1d"
-	if v.fitting(rewardSlots).length < of.length {
-		of, name = intervals[usualInterval], "1h"
+	of, name := 24*time.Hour, "1d"
+	if v.fitting(rewardSlots).length < of {
+		of, name = time.Hour, "1h"
 	}
 	r, err := ask[explorer.MinerRewards](v, path+"/rewards", "interval", name, "limit", strconv.Itoa(rewardSlots))
 	if err != nil {
@@ -21,10 +22,10 @@ func (v *visit) rewardSection(path string) (*section, error) {
 	}
 	out := &section{Title: "Earned", Tiles: rewardTiles(&r.RewardWindows), Links: []anchor{asCSV(path+"/rewards", "interval", name).named("What it earned as CSV")}}
 	if len(r.Items) == 0 {
-		out.Note = "Nothing in the last " + span(rewardSlots*of.length) + "."
+		out.Note = "Nothing in the last " + span(rewardSlots*of) + "."
 		return out, nil
 	}
-	out.Chart = v.rewardChart(r, v.axisTo(of.length, rewardSlots))
+	out.Chart = v.rewardChart(r, v.axisTo(of, rewardSlots))
 	return out, nil
 }
 
@@ -99,12 +100,14 @@ func (v *visit) faultTable(caption string, all []*explorer.Fault, several bool) 
 // faultList is the list of all faults.
 var faultList = &list{page: "/faults", api: "/v1/faults", ranged: true, order: byTime}
 
+const faultsAre = "A sector is faulty when its window closes without a proof of it. It counts for nothing and earns nothing until it is proven again, and is lost if that takes too long."
+
 func faults(v *visit) (*document, error) {
 	n := v.narrow(faultList)
 	l, err := ask[explorer.List[*explorer.Fault]](v, "/v1/faults", n.asked(v)...)
 	if err != nil {
 		return nil, err
 	}
-	return &document{Title: "Faults", Live: n.live(v, "block"), Sections: []section{{Form: n.form, Note: v.gaps(l.Gaps),
+	return &document{Title: "Faults", Live: n.live(v, "block"), Sections: []section{{Note: faultsAre}, {Form: n.form, Note: v.gaps(l.Gaps),
 		Table: v.faultTable("Faults, recoveries and fines", l.Items, true), Links: n.links(v, l.Next)}}}, nil
 }

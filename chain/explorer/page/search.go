@@ -36,6 +36,7 @@ func search(v *visit) (*document, error) {
 		s.Note = "Several names begin so:"
 	}
 	s.Table = newTable("What was found", "", "Name", "What it is")
+	s.Table.Slim = true
 	for i := range l.Items {
 		f := &l.Items[i]
 		s.Table.row(only(value{Text: f.ID, Href: pageOf(f)}), only(text(f.Type)))

@@ -84,9 +84,23 @@ func curveOf(name string) *curve {
 // Numbers of intervals that a chart spans: small ones, and those of /network.
 const glanceSlots, networkSlots = 48, 96
 
-// fitting is the shortest interval of which so many span the whole chain, or the longest.
+// age is how much of the chain's time this node's history spans.
+func (v *visit) age() time.Duration {
+	if v.begun.IsZero() {
+		v.begun = v.tipTime.Add(-v.lasting(uint64(v.tip))) // if there is no history
+		l, err := ask[explorer.List[*explorer.Block]](v, "/v1/blocks", "sortDesc", "false", "limit", "1")
+		if err == nil && len(l.Items) > 0 {
+			if t, err := time.Parse(time.RFC3339, l.Items[0].Time); err == nil {
+				v.begun = t
+			}
+		}
+	}
+	return v.tipTime.Sub(v.begun)
+}
+
+// fitting is the shortest interval of which so many span the whole history, or the longest.
 func (v *visit) fitting(slots int) interval {
-	age := v.lasting(uint64(v.tip))
+	age := v.age()
 	for _, one := range intervals {
 		if age <= time.Duration(slots)*one.length {
 			return one
@@ -113,11 +127,11 @@ type axis struct {
 // leastSlots is how many slots an axis has at least, however young the chain is.
 const leastSlots = 12
 
-// axisTo is one whose last slot has the newest block. It begins with the chain,
-// if that is younger than so many slots.
+// axisTo is one whose last slot has the newest block. It begins with the history,
+// if that is shorter than so many slots.
 func (v *visit) axisTo(length time.Duration, slots int) axis {
 	ms := length.Milliseconds()
-	if age := v.lasting(uint64(v.tip)) / length; age < time.Duration(slots) {
+	if age := v.age() / length; age < time.Duration(slots) {
 		slots = min(slots, max(leastSlots, int(age)+2))
 	}
 	end := v.tipTime.UnixMilli()
@@ -217,10 +231,19 @@ func (v *visit) curveChart(c *curve, dots []dot, a axis) *chart {
 	}
 	bottom, top := levelRange(length(low.x), length(high.x))
 	if bottom > 0 {
-		out.Bottom = "from " + c.show(v, low.x).Text
+		out.Top = between(c.show(v, low.x).Text, out.Top)
 	}
 	out.Shapes = lines(dots, a, bottom, top)
 	return out
+}
+
+// between writes a range; a unit that both ends have is written once.
+func between(low, high string) string {
+	figure, unit, _ := strings.Cut(low, " ")
+	if _, same, _ := strings.Cut(high, " "); same == unit {
+		low = figure
+	}
+	return low + " to " + high
 }
 
 // levelRange is what part of a vertical scale shows levels: from zero, unless
@@ -253,6 +276,15 @@ func (v *visit) columns(c *curve, dots []dot, a axis, most float64) []shape {
 	return out
 }
 
+// probes say on hover what the levels of a line are.
+func (v *visit) probes(c *curve, dots []dot, a axis) (out []shape) {
+	width := float64(chartWidth) / float64(a.slots)
+	for _, d := range dots {
+		out = append(out, rect("probe", float64(d.slot)*width, 0, width, chartHeight, moment(d.start).Text+": "+c.show(v, d.x).Text))
+	}
+	return out
+}
+
 // lines draws a line over an area.
 func lines(dots []dot, a axis, bottom, top float64) []shape {
 	width := float64(chartWidth) / float64(a.slots)
@@ -260,7 +292,10 @@ func lines(dots []dot, a axis, bottom, top float64) []shape {
 	var line strings.Builder
 	first := float64(dots[0].slot) * width
 	fmt.Fprintf(&line, "M%s %s", unit(first), unit(y(dots[0].x)))
-	for _, d := range dots {
+	for i, d := range dots {
+		if i > 0 && d.slot > dots[i-1].slot+1 { // nothing came between: it stayed as it was
+			fmt.Fprintf(&line, "H%s", unit(float64(d.slot)*width))
+		}
 		fmt.Fprintf(&line, "L%s %s", unit((float64(d.slot)+1)*width), unit(y(d.x)))
 	}
 	end := (float64(dots[len(dots)-1].slot) + 1) * width
@@ -323,6 +358,9 @@ func seriesPage(v *visit) (*document, error) {
 	if part.Chart = v.curveChart(c, dots, a); part.Chart == nil {
 		part.Note = "Nothing in the last " + span(networkSlots*of.length) + "."
 		return &document{Kicker: "Network", Title: c.label, Live: "block", Sections: []section{part}}, nil
+	}
+	if !c.flow {
+		part.Chart.Shapes = append(part.Chart.Shapes, v.probes(c, dots, a)...)
 	}
 	t := newTable("Figures of the chart", "", "From", ">"+c.label)
 	t.Folded = true

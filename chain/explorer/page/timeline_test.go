@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/chain/explorer"
 )
 
 // TestSumUp tells runs of one kind as one turn, and nothing else.
@@ -37,15 +38,25 @@ func TestSumUp(t *testing.T) {
 	}
 }
 
+// TestCalendarSpan: a calendar has whole periods.
+func TestCalendarSpan(t *testing.T) {
+	for _, c := range []struct{ tip, from, to uint64 }{{970, 850, 1089}, {1000, 850, 1089}, {1029, 850, 1089}, {969, 790, 1029}, {15, 0, 129}, {5, 0, 129}} {
+		v, d := &visit{tip: chain.Height(c.tip)}, &explorer.Deadlines{PeriodStart: 10, Period: 60}
+		if from, to := v.calendarSpan(d); from != c.from || to != c.to {
+			t.Errorf("at %d: from %d to %d, want %d to %d", c.tip, from, to, c.from, c.to)
+		}
+	}
+}
+
 // TestAxis begins with a young chain and spans the slots of an old one; a time
 // outside of it has no place.
 func TestAxis(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 30, 0, time.UTC)
-	young := (&visit{tip: 20, millis: 60_000, tipTime: now}).axisTo(time.Minute, 96)
+	young := (&visit{tipTime: now, begun: now.Add(-20 * time.Minute)}).axisTo(time.Minute, 96)
 	if young.slots != 22 {
 		t.Errorf("a chain of 20 minutes has %d slots", young.slots)
 	}
-	a := (&visit{tip: 1_000_000, millis: 60_000, tipTime: now}).axisTo(time.Minute, 96)
+	a := (&visit{tipTime: now, begun: now.AddDate(-2, 0, 0)}).axisTo(time.Minute, 96)
 	begin := now.Truncate(time.Minute).Add(-95 * time.Minute)
 	for at, want := range map[time.Time]int{begin: 0, now: 95, begin.Add(90 * time.Second): 1, begin.Add(-time.Second): -1, now.Add(time.Minute): -1} {
 		slot, in := a.place(uint64(at.UnixMilli()))

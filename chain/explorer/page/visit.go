@@ -21,7 +21,8 @@ type visit struct {
 	identity *explorer.Identity // nil: there was no answer
 	tip      chain.Height
 	tipTime  time.Time
-	millis   uint64 // between blocks
+	begun    time.Time // when the history begins; zero: nobody asked yet
+	millis   uint64    // between blocks
 	network  chain.Network
 }
 
@@ -91,6 +92,8 @@ type frame struct {
 	Query    string // what was searched for
 	Sections []section
 	Syncing  bool    // the node does not follow the head of the chain
+	Still    string  // how long there has been no block, if that is unusual
+	Stall    int64   // milliseconds without a block that are unusual
 	Groups   []entry // of pages
 	Menu     []entry // the pages of the group that this one is of
 }
@@ -99,7 +102,8 @@ func (v *visit) frame(d *document) *frame {
 	f := &frame{document: d, Sections: d.Sections, Query: v.param("q")}
 	if v.identity != nil {
 		f.ChainID, f.Known, f.Syncing = v.identity.ChainID, true, v.identity.Syncing
-		f.Height = []value{v.height(v.tip), clock(v.identity.Time)}
+		f.Height = []value{v.height(v.tip), faint("of"), clock(v.identity.Time)}
+		f.Stall, f.Still = v.stall().Milliseconds(), v.still(time.Now())
 	}
 	for i := range f.Sections {
 		if s := &f.Sections[i]; s.Table != nil {
@@ -108,4 +112,15 @@ func (v *visit) frame(d *document) *frame {
 	}
 	f.Groups, f.Menu = menuAt(v.r.URL.Path)
 	return f
+}
+
+// stall is how long a chain may be without a new block before that is unusual.
+func (v *visit) stall() time.Duration { return max(time.Minute, v.lasting(20)) }
+
+// still is how long there has been no block, if that is unusual.
+func (v *visit) still(now time.Time) string {
+	if since := now.Sub(v.tipTime); v.tip > 0 && since > v.stall() {
+		return span(since)
+	}
+	return ""
 }

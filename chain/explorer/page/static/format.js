@@ -15,7 +15,7 @@ function decimal(n, exponent, decimals) {
 // coins are the units that amounts are shown in: the first whose least amount
 // is reached. Powers of ten in attoPDR, decimals, name.
 const coins = [
-  [25, 24, 2, "M PDR"], [20, 18, 2, "PDR"], [15, 18, 4, "PDR"], [12, 12, 3, "µPDR"], [9, 9, 3, "nPDR"], [6, 6, 3, "pPDR"], [0, 0, 0, "attoPDR"],
+  [24, 24, 3, "M PDR"], [20, 18, 2, "PDR"], [15, 18, 4, "PDR"], [12, 12, 3, "µPDR"], [9, 9, 3, "nPDR"], [3, 6, 3, "pPDR"], [0, 0, 0, "attoPDR"],
 ];
 
 function coinsOf(n) {

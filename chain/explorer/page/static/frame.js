@@ -1,6 +1,6 @@
-// What stands around the content: it shows the page in the theme that was chosen here before, or in the system's,
-// and lets the reader choose: auto, light, dark. It runs before the page is
-// drawn, so that nothing flashes.
+// What stands around the content: it shows the page in the theme that was chosen
+// here before, or in the system's, and lets the reader choose: auto, light,
+// dark. It runs before the page is drawn, so that nothing flashes.
 (() => {
   const key = "perdure-theme";
   const choices = ["auto", "light", "dark"];
@@ -25,7 +25,8 @@
     }
     const button = document.getElementById("theme");
     const label = () => {
-      button.textContent = choice;
+      button.textContent = "◐ " + choice;
+      button.title = "Theme: " + { auto: "as the system has it", light: "light", dark: "dark" }[choice];
       button.setAttribute("aria-label", "Theme: " + choice);
     };
     label();
