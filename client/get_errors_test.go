@@ -5,14 +5,20 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/ipfs/boxo/ipld/merkledag"
+	"github.com/ipfs/boxo/ipld/unixfs"
 	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+	mh "github.com/multiformats/go-multihash"
 
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/client"
+	"github.com/perdure/perdure/client/fetch"
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
@@ -73,5 +79,71 @@ func TestGetErrors(t *testing.T) {
 	_, err = c.Get(w.ctx, piece, "", client.GetOptions{MaxPrice: dear.MaxPrice, To: io.Discard})
 	if err == nil || !strings.HasPrefix(err.Error(), "get "+piece.String()+": block 0 ") || strings.Count(err.Error(), piece.String()) != 1 {
 		t.Errorf("piece: %v", err)
+	}
+}
+
+// malformed makes blocks that a payload cannot begin with, by what is wrong with them.
+func malformed(t *testing.T) map[string][]byte {
+	t.Helper()
+	node := func(data []byte, links ...ipld.Link) []byte {
+		n := new(merkledag.ProtoNode)
+		n.SetData(data)
+		for _, l := range links {
+			if err := n.AddRawLink(l.Name, &l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n.RawData()
+	}
+	leaf, err := client.ParseRoot("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := cid.NewCidV1(cid.DagCBOR, leaf.Hash())
+	file := unixfs.NewFSNode(unixfs.TFile)
+	file.AddBlockSize(5)
+	sized, err := file.GetBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shard, err := unixfs.HAMTShardData(nil, 256, 0x22)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{
+		"no dag-pb":              []byte("what is this"),
+		"no UnixFS":              node([]byte("what is this")),
+		"symlink":                node([]byte{8, 4}),
+		"file without sizes":     node(unixfs.FilePBData(nil, 5), ipld.Link{Cid: leaf}),
+		"file with a bad link":   node(sized, ipld.Link{Cid: foreign}),
+		"directory with ..":      node(unixfs.FolderPBData(), ipld.Link{Name: "..", Cid: leaf}),
+		"directory, bad link":    node(unixfs.FolderPBData(), ipld.Link{Name: "x", Cid: foreign}),
+		"shard without a bucket": node(shard, ipld.Link{Name: "x", Cid: leaf}),
+	}
+}
+
+// TestGetMalformed: an error about a malformed root names it once, whatever is wrong
+// with it and however it is asked for.
+func TestGetMalformed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	path, _ := w.file(1000)
+	c := w.client()
+	w.stored(c, path, client.PutOptions{Copies: 1, Public: true})
+	w.chain.Claims = func(string) []uint64 { return []uint64{w.chain.Deals()[0].ID} }
+	for name, block := range malformed(t) {
+		root, err := cid.V1Builder{Codec: cid.DagProtobuf, MhType: mh.SHA2_256}.Sum(block)
+		w.must(err)
+		for how, o := range map[string]client.GetOptions{"plain": {}, "CAR": {CAR: true}, "range": {Range: &client.Range{Length: 1}}, "path": {Path: []string{"x"}}} {
+			store, err := fetch.Open(filepath.Join(w.home, "fetch", root.String()), root, 0o600) // as if it had come before
+			w.must(err)
+			w.must(store.Put(root, block))
+			w.must(store.Close())
+			o.To = io.Discard
+			_, err = c.Get(w.ctx, root, "", o)
+			if err == nil || strings.Count(err.Error(), root.String()) != 1 {
+				t.Errorf("%s, %s: %v", name, how, err)
+			}
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/perdure/perdure/client/fetch"
 	"github.com/perdure/perdure/retrieval/buyer"
+	"github.com/perdure/perdure/retrieval/car"
 )
 
 // blocksAtOnce is how many single blocks are asked for at one time. They share
@@ -84,20 +85,20 @@ func (g *getting) pullBlock(ctx context.Context, c cid.Cid) error {
 	return g.store.Put(c, block)
 }
 
-// plain is an error of a fetch without the name of what is fetched, if that is the root
-// or the target: whoever asked for these names them.
+// plain is an error without the name of what it is about, if that is the root or the
+// target: whoever asked for these names them.
 func (g *getting) plain(err error) error {
 	if of, ok := err.(*buyer.FetchError); ok && (of.CID.Equals(g.r.Root) || of.CID.Equals(g.r.Target)) {
 		return of.Err
 	}
-	return err
+	return car.Unnamed(g.r.Root, car.Unnamed(g.r.Target, err))
 }
 
 // pullTree fetches a directory with all below it.
 func (g *getting) pullTree(ctx context.Context, root cid.Cid) error {
 	t, err := g.store.NewTree(ctx, root)
 	if err != nil {
-		return err
+		return g.plain(err)
 	}
 	for {
 		for _, file := range t.Files() {

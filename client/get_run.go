@@ -208,7 +208,7 @@ func (g *getting) resolve(ctx context.Context) error {
 	if g.kind, err = dag.KindOf(ctx, get, g.r.Target); err == nil && g.kind != dag.KindFile && g.kind != dag.KindDirectory {
 		err = fmt.Errorf("it is a %s, neither a file nor a directory", g.kind)
 	}
-	return err
+	return g.plain(err)
 }
 
 // mode is what permission bits a file gets.

@@ -269,25 +269,28 @@ func (g *getting) pullAll(ctx context.Context) error {
 // writeCAR writes the blocks from the target down. Their order and the form of
 // the archive depend on the target alone.
 func (g *getting) writeCAR(ctx context.Context, dest string) error {
-	err := g.beside(ctx, g.store, g.pullAll, func(ctx context.Context) error {
+	return g.beside(ctx, g.store, g.pullAll, func(ctx context.Context) error {
 		return g.output(dest, func(w io.Writer) error {
-			pr, pw := io.Pipe()
-			go func() { pw.CloseWithError(exportCAR(ctx, g.store.Await, g.r.Target, pw)) }()
-			defer pr.Close()
-			return g.copy(w, pr, nil)
+			sum := sha256.New()
+			n, err := exportCAR(ctx, g.store.Await, g.r.Target, io.MultiWriter(sum, w))
+			if err != nil {
+				return g.plain(err)
+			}
+			g.r.Kind, g.r.Size, g.r.SHA256 = KindCAR, n, [sha256.Size]byte(sum.Sum(nil))
+			return nil
 		})
 	})
-	g.r.Kind = KindCAR
-	return err
 }
 
-// exportCAR writes a DAG as a CAR: every block once, depth first.
-func exportCAR(ctx context.Context, get dag.Get, root cid.Cid, dst io.Writer) error {
+// exportCAR writes a DAG as a CAR: every block once, depth first. It returns how
+// many bytes these are.
+func exportCAR(ctx context.Context, get dag.Get, root cid.Cid, dst io.Writer) (uint64, error) {
 	w, err := car.NewWriter(dst, root)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return dag.Walk(ctx, get, root, w.Put)
+	err = dag.Walk(ctx, get, root, w.Put)
+	return w.Size(), err
 }
 
 // writeDirectory writes a directory, or its tar to GetOptions.To.

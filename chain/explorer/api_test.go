@@ -546,6 +546,44 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
+// TestQueryReadOnce: the longest queries cost what it takes to read them once, by
+// HTTP and by a call, of a list and of what is none.
+func TestQueryReadOnce(t *testing.T) {
+	n := newNetwork(t)
+	n.populate()
+	api, _ := serve(t, n)
+	h := api.Handler()
+	var b strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&b, "&%d=1", i)
+	}
+	long := b.String()[1:]
+	once := testing.AllocsPerRun(10, func() {
+		if _, err := url.ParseQuery(long); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, path := range []string{"/v1/deals?", "/v1/deals/1?", "/v1/export/deals?"} {
+		ask := map[string]func(){
+			"HTTP": func() {
+				if code, body := get(t, h, path+long); code != http.StatusBadRequest {
+					t.Fatalf("%s: %d %s", path, code, body)
+				}
+			},
+			"a call": func() {
+				if v, err := api.Call(t.Context(), path+long); err == nil {
+					t.Fatalf("%s: %v", path, v)
+				}
+			},
+		}
+		for by, ask := range ask {
+			if all := testing.AllocsPerRun(10, ask); all >= 1.8*once {
+				t.Errorf("%s by %s: %g allocations, reading the query takes %g", path, by, all, once)
+			}
+		}
+	}
+}
+
 // BenchmarkGet measures answers without a connection.
 func BenchmarkGet(b *testing.B) {
 	n := newNetwork(b)

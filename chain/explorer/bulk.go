@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,8 +38,8 @@ var forms = []form{
 
 // formOf is the form in which a request wants a list as a whole: by its parameter
 // format or, without one, by its header Accept. nil: it wants a page.
-func formOf(r *http.Request) *form {
-	if name := r.URL.Query().Get("format"); name != "" {
+func formOf(r *http.Request, values url.Values) *form {
+	if name := values.Get("format"); name != "" {
 		return formNamed(func(f *form) bool { return f.name == name })
 	}
 	for accepted := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
@@ -62,12 +63,12 @@ func formNamed(is func(*form) bool) *form {
 	return nil
 }
 
-// bulk is formOf for a list's answer, whose parameters must fit it.
+// bulk is the form of a list's answer, whose parameters must fit it.
 func (q *query) bulk() (*form, error) {
 	if _, err := q.choice("format", "json", "csv", "ndjson"); err != nil {
 		return nil, err
 	}
-	f := formOf(q.r)
+	f := q.form
 	if f == nil {
 		return nil, nil
 	}

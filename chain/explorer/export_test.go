@@ -50,6 +50,16 @@ func Busy(t testing.TB, topUps, sectors int) (*API, string) {
 	return api, chain.HashBytes(extend).String()
 }
 
+// Proposed serves a chain with so many proposals.
+func Proposed(t testing.TB, count int) *API {
+	t.Helper()
+	n := newNetwork(t)
+	n.block()
+	n.several("val", count, func(i int) chain.Body { return n.change(i) })
+	api, _ := serve(t, n)
+	return api
+}
+
 // several makes blocks of messages of one sender, as many a block as fit.
 func (n *network) several(from string, count int, body func(i int) chain.Body) {
 	n.t.Helper()

@@ -39,10 +39,12 @@ type Proposal struct {
 	Reason      string       `json:"reason,omitempty"`      // how it ended: in force, not adopted, or what stood against it
 }
 
-// Proposals are those that wait or, if all are asked for, those that ended, too.
+// Proposals are a page of those that wait or, if all are asked for, of those that
+// ended, too.
 type Proposals struct {
-	Items     []*Proposal `json:"items"`     // by ID
-	Amendable []string    `json:"amendable"` // the parameters that may change
+	Items     []*Proposal `json:"items"`          // by ID
+	Next      string      `json:"next,omitempty"` // cursor of the next page; absent at the end
+	Amendable []string    `json:"amendable"`      // the parameters that may change
 	AsOf
 }
 
@@ -53,38 +55,37 @@ func (a *API) proposals(q *query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	form, err := q.bulk()
+	s, err := q.indexed()
 	if err != nil {
 		return nil, err
 	}
-	return q.fromIndex(func(s *index.Snapshot, at AsOf) (any, error) {
-		read := func(p index.Page, add func(*Proposal)) ([]byte, error) {
-			p.Upward = true
-			return s.Records(index.All(chain.TableProposal), p, func(r *index.Record) (bool, error) {
-				if r.Gone != 0 && state <= 0 {
-					return false, nil
-				}
-				p := new(chain.Proposal)
-				if err := r.Decode(p); err != nil {
-					return false, err
-				}
-				item := q.proposalOf(p)
-				item.Ended, item.Reason = r.Ended, r.Reason
-				add(item)
-				return true, nil
-			})
+	out, err := listOf(q, func(p index.Page, add func(*Proposal)) ([]byte, error) {
+		if p.Upward, err = q.upward(true); err != nil {
+			return nil, err
 		}
-		if form != nil {
-			return whole(q, form, read)
-		}
-		out := &Proposals{Items: []*Proposal{}, Amendable: consensus.Amendable(), AsOf: at}
-		_, err := read(index.Page{Limit: maxProposals}, func(p *Proposal) { out.Items = append(out.Items, p) })
-		return out, err
+		return s.Records(index.All(chain.TableProposal), p, func(r *index.Record) (bool, error) {
+			if r.Gone != 0 && state <= 0 {
+				return false, nil
+			}
+			p := new(chain.Proposal)
+			if err := r.Decode(p); err != nil {
+				return false, err
+			}
+			item := q.proposalOf(p)
+			item.Ended, item.Reason = r.Ended, r.Reason
+			add(item)
+			return true, nil
+		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	l, paged := out.(*List[*Proposal])
+	if !paged { // it is read as a whole
+		return out, nil
+	}
+	return &Proposals{Items: l.Items, Next: l.Next, Amendable: consensus.Amendable(), AsOf: l.AsOf}, nil
 }
-
-// maxProposals is the most proposals that one answer as JSON lists.
-const maxProposals = 1000
 
 func (n names) proposalOf(p *chain.Proposal) *Proposal {
 	out := &Proposal{ID: p.ID, Placed: p.Placed, Values: []ParamValue{}, RuleVersion: p.RuleVersion, Effective: p.Effective,

@@ -74,7 +74,7 @@ func (a *API) callMux() *http.ServeMux {
 		}
 		mux.HandleFunc(r.pattern(), func(w http.ResponseWriter, req *http.Request) {
 			out := w.(*taken)
-			q, err := a.newQuery(w, req, &r)
+			q, err := a.newQuery(w, req, r.read(req))
 			if err != nil {
 				out.err = err
 				return

@@ -26,10 +26,22 @@ func (n *network) crowd() {
 			n.message("owner", 0, &chain.OpenChannel{Payee: worker, Amount: chain.PDR(1)}))
 		n.precommit(20 + i)
 	}
-	n.all(n.message("client", 0, &chain.SettleChannel{Channel: 3}), n.message("client", 1, n.bid(5)), n.message("client", 2, n.bid(5)))
+	all := [][]byte{n.message("client", 0, &chain.SettleChannel{Channel: 3}), n.message("client", 1, n.bid(5)), n.message("client", 2, n.bid(5))}
+	for i := range 3 {
+		all = append(all, n.message("val", uint64(i), n.change(i)))
+	}
+	n.all(all...)
 	for range n.params.MatchDelay + 1 {
 		n.block()
 	}
+}
+
+// change is a proposal, one of many that come into force one after the other and
+// long after they are adopted.
+func (n *network) change(i int) *chain.Propose {
+	fee := chain.Atto(chain.AttoPerPDR / (400 + uint64(i)))
+	return &chain.Propose{Values: []chain.ParamValue{{Name: "faultFee", Value: fee}},
+		Effective: n.store.View().Height() + 1 + chain.Height(n.params.Notice()) + 100 + chain.Height(i)}
 }
 
 // lists are addresses of every list, some of them with filters: how many items
@@ -63,6 +75,7 @@ func lists(n *network) map[string]int {
 		"/v1/market/asks": 5, "/v1/market/bids": -1,
 		"/v1/rewards": tip, "/v1/rewards?minHeight=5&maxHeight=9&sortDesc=false&address=" + chain.FormatAddress(addressOf(n.t, "val"), n.params.Network): 5, "/v1/rewards?address=t01000": 0,
 		"/v1/fees": tip, "/v1/fees?maxHeight=9": 9, "/v1/faults": 0, "/v1/miners/t01000/faults": 0, "/v1/params/history": 0,
+		"/v1/proposals": 3, "/v1/proposals?state=all": 3, "/v1/proposals?sortDesc=true": 3,
 		"/v1/accounts": 4, "/v1/accounts/" + client + "/balances": -1, "/v1/accounts/t01000/balances?sortDesc=false": -1,
 	}
 }
@@ -133,7 +146,7 @@ func TestOtherOrder(t *testing.T) {
 	n.populate()
 	n.crowd()
 	api, _ := serve(t, n)
-	for _, path := range []string{"/v1/blocks?limit=500", "/v1/messages?limit=500", "/v1/sectors?limit=500", "/v1/deals?state=active,matched", "/v1/orders?state=all", "/v1/channels?state=open,collected", "/v1/market/trades?"} {
+	for _, path := range []string{"/v1/blocks?limit=500", "/v1/messages?limit=500", "/v1/sectors?limit=500", "/v1/deals?state=active,matched", "/v1/orders?state=all", "/v1/channels?state=open,collected", "/v1/market/trades?", "/v1/proposals?state=all"} {
 		down := decode[List[json.RawMessage]](t, api.Handler(), path+"&sortDesc=true").Items
 		up := decode[List[json.RawMessage]](t, api.Handler(), path+"&sortDesc=false").Items
 		slices.Reverse(up)

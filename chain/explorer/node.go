@@ -56,7 +56,7 @@ func (a *API) nodeRoutes() []route {
 	return []route{
 		{path: "/v1/status", handle: a.status},
 		{path: "/v1/params", query: proofQuery(), handle: a.parameters},
-		{path: "/v1/proposals", query: []string{"state", "format"}, handle: a.proposals, indexed: true},
+		{path: "/v1/proposals", query: paged("state", "sortDesc"), handle: a.proposals, indexed: true},
 		{path: "/v1/supply", query: proofQuery(), handle: a.supply},
 		{path: "/v1/node/id", handle: a.identity},
 		{path: "/v1/openapi.yaml", handle: a.openAPI},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,12 +14,14 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/html"
 
 	"github.com/perdure/perdure/chain/explorer"
+	"github.com/perdure/perdure/chain/explorer/compat"
 	"github.com/perdure/perdure/chain/explorer/page"
 )
 
@@ -316,6 +319,66 @@ func TestPageLong(t *testing.T) {
 	}
 	if short, _ := explorer.Busy(t, 248, 1); strings.Contains(fetch(pages(t, short, short), "/channel/1").Body.String(), "left out") {
 		t.Error("a life that is shown whole says that there is more")
+	}
+}
+
+// TestPageProposals goes through more proposals than a page shows, the newest first.
+func TestPageProposals(t *testing.T) {
+	api := explorer.Proposed(t, 60)
+	h := pages(t, api, api)
+	path := "/params"
+	for _, shows := range [][2]int{{60, 11}, {10, 1}} {
+		w := fetch(h, path)
+		s := inspect(t, path, w.Body.String())
+		_, table, _ := strings.Cut(s.text, "newest first")
+		table, _, _ = strings.Cut(table, "In force")
+		var ids []string
+		for _, row := range regexp.MustCompile(`(\d+)faultFee`).FindAllStringSubmatch(table, -1) {
+			ids = append(ids, row[1])
+		}
+		var want []string
+		for id := shows[0]; id >= shows[1]; id-- {
+			want = append(want, strconv.Itoa(id))
+		}
+		if w.Code != http.StatusOK || !slices.Equal(ids, want) {
+			t.Errorf("%s: %d, proposals %q, want %q", path, w.Code, ids, want)
+		}
+		i := slices.IndexFunc(s.links, func(href string) bool { return strings.HasPrefix(href, "/params?proposals=") })
+		if more := shows[1] > 1; more != (i >= 0) {
+			t.Fatalf("%s: links %q", path, s.links)
+		}
+		if i >= 0 {
+			path = s.links[i]
+		}
+	}
+}
+
+// TestQueryReadOnceBeside: what the page and the routes of other tools read of a query
+// costs what it takes to read it once, however many parameters they look at.
+func TestQueryReadOnceBeside(t *testing.T) {
+	api := explorer.Populated(t)
+	var b strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&b, "&%d=1", i)
+	}
+	long := b.String()[1:]
+	once := testing.AllocsPerRun(10, func() {
+		if _, err := url.ParseQuery(long); err != nil {
+			t.Fatal(err)
+		}
+	})
+	page, other := pages(t, api, api), compat.New(api, engine{20})
+	for path, h := range map[string]http.Handler{"/deals": page, "/network/power": page, "/api/v2/transactions": other, "/cosmos/tx/v1beta1/txs": other} {
+		of := func(path string) float64 {
+			return testing.AllocsPerRun(10, func() {
+				if w := fetch(h, path); w.Code >= http.StatusInternalServerError {
+					t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+				}
+			})
+		}
+		if all := of(path+"?"+long) - of(path); all >= 1.8*once {
+			t.Errorf("%s: %g allocations more for a query that takes %g to be read", path, all, once)
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ type query struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	values url.Values
+	form   *form // in which a list is wanted as a whole; nil: as a page
 	names
 	view   *state.View     // nil before genesis
 	global *chain.Global   // of snap, if the answer is from there; else of view
@@ -55,16 +56,41 @@ type AsOf struct {
 // maxQuery bounds the query part of a URL.
 const maxQuery = 4096
 
+// question is what a route reads of a request, once.
+type question struct {
+	of     *route
+	values url.Values // the query
+	form   *form      // in which a list is wanted as a whole; nil: as a page
+	bad    error      // what is wrong with the query; nothing is read of it then
+}
+
+func (r *route) read(req *http.Request) question {
+	out, raw := question{of: r}, req.URL.RawQuery
+	if len(raw) > maxQuery {
+		out.bad = problem(http.StatusRequestURITooLong, "query exceeds %d bytes", maxQuery)
+		return out
+	}
+	if raw != "" {
+		values, err := url.ParseQuery(raw)
+		if err != nil {
+			out.bad = badRequest("query: %v", err)
+			return out
+		}
+		out.values = values
+	}
+	if slices.Contains(r.query, "format") {
+		out.form = formOf(req, out.values)
+	}
+	return out
+}
+
 // newQuery checks the names of the query parameters and takes the newest state.
-func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*query, error) {
-	if len(r.URL.RawQuery) > maxQuery {
-		return nil, problem(http.StatusRequestURITooLong, "query exceeds %d bytes", maxQuery)
+func (a *API) newQuery(w http.ResponseWriter, r *http.Request, asks question) (*query, error) {
+	if asks.bad != nil {
+		return nil, asks.bad
 	}
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, badRequest("query: %v", err)
-	}
-	for name, v := range values {
+	of := asks.of
+	for name, v := range asks.values {
 		if !slices.Contains(of.query, name) {
 			if len(of.query) == 0 {
 				return nil, badRequest("unknown parameter %q: there are none here", name)
@@ -75,7 +101,8 @@ func (a *API) newQuery(w http.ResponseWriter, r *http.Request, of *route) (*quer
 			return nil, badRequest("%s is given %d times", name, len(v))
 		}
 	}
-	q := &query{api: a, w: w, r: r, values: values, names: names{a.params.Network}, view: a.node.Store().Visit(), syncing: !a.node.Synced()}
+	var err error
+	q := &query{api: a, w: w, r: r, values: asks.values, form: asks.form, names: names{a.params.Network}, view: a.node.Store().Visit(), syncing: !a.node.Synced()}
 	if q.view != nil {
 		if q.global, err = a.head(q.view).global(); err != nil {
 			return nil, err

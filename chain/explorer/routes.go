@@ -38,10 +38,8 @@ func (r *route) pattern() string {
 	return r.method + " " + r.path
 }
 
-// streams reports whether the answer to a request is a *Stream.
-func (r *route) streams(req *http.Request) bool {
-	return r.path == exportPath || r.isList() && formOf(req) != nil
-}
+// streams reports whether the answer is a *Stream.
+func (q question) streams() bool { return q.of.path == exportPath || q.form != nil }
 
 // perCost is how many items of a list cost as much as the first ones.
 const perCost = 100
@@ -50,21 +48,19 @@ const perCost = 100
 const proofCost = 5
 
 // rules are those of a request. A list costs more, the more of it is wanted.
-func (r *route) rules(req *http.Request) *Rules {
-	rules := &Rules{Name: r.pattern(), Cost: max(r.cost, 1), Scope: r.scope}
-	if rules.Stream = r.streams(req); rules.Stream {
+func (q question) rules() *Rules {
+	rules := &Rules{Name: q.of.pattern(), Cost: max(q.of.cost, 1), Scope: q.of.scope}
+	if rules.Stream = q.streams(); rules.Stream {
 		rules.Cost = bulkCost
 		return rules
 	}
-	if req.URL.RawQuery == "" {
-		return rules
-	}
-	values := req.URL.Query()
-	if values.Get("proof") == "true" {
+	if q.values.Get("proof") == "true" {
 		rules.Cost = max(rules.Cost, proofCost)
 	}
-	if n, err := strconv.Atoi(values.Get("limit")); err == nil && n > perCost {
-		rules.Cost *= 1 + min(n, 5*perCost)/perCost
+	if limit := q.values.Get("limit"); limit != "" {
+		if n, err := strconv.Atoi(limit); err == nil && n > perCost {
+			rules.Cost *= 1 + min(n, 5*perCost)/perCost
+		}
 	}
 	return rules
 }

@@ -16,7 +16,8 @@ func (a *API) mux() *http.ServeMux {
 		mux.HandleFunc(r.pattern(), func(w http.ResponseWriter, req *http.Request) {
 			v := w.(*visit)
 			v.found = true
-			a.admit(v.w, req, r.rules(req), func(w http.ResponseWriter, req *http.Request) { a.answer(w, req, &r) })
+			asks := r.read(req)
+			a.admit(v.w, req, asks.rules(), func(w http.ResponseWriter, req *http.Request) { a.answer(w, req, asks) })
 		})
 	}
 	return mux
@@ -73,8 +74,9 @@ func (a *API) lost(w http.ResponseWriter, r *http.Request, v *visit) {
 }
 
 // answer runs one operation and sends what comes of it.
-func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
-	q, err := a.newQuery(w, r, of)
+func (a *API) answer(w http.ResponseWriter, r *http.Request, asks question) {
+	of := asks.of
+	q, err := a.newQuery(w, r, asks)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
@@ -84,7 +86,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, of *route) {
 		w.Header().Add("Vary", "Accept")
 	}
 	tag := ""
-	if of.method == "" && !of.streams(r) {
+	if of.method == "" && !asks.streams() {
 		tag = q.tag()
 		w.Header().Set("Cache-Control", keepAsked)
 	}

@@ -83,7 +83,7 @@ func (a *API) exportTable(q *query) (any, error) {
 	if _, err := q.choice("format", "csv", "ndjson"); err != nil {
 		return nil, err
 	}
-	f := formOf(q.r)
+	f := q.form
 	if f == nil {
 		f = formNamed(func(f *form) bool { return f.name == "ndjson" })
 	}

@@ -156,7 +156,8 @@ func TestTurnsOfLists(t *testing.T) {
 	var counting sync.WaitGroup
 	for range cores.Count() {
 		counting.Go(func() {
-			q, err := api.newQuery(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), of)
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			q, err := api.newQuery(httptest.NewRecorder(), r, of.read(r))
 			if err == nil {
 				defer q.close()
 				_, _, err = api.run(q, of, "")

@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/spaolacci/murmur3"
 
+	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/dag"
 )
 
@@ -41,7 +42,7 @@ func Resolve(ctx context.Context, get dag.Get, root cid.Cid, names []string) (ci
 	for i, name := range names {
 		next, err := entry(ctx, get, at, name)
 		if err != nil {
-			return cid.Undef, fmt.Errorf("%s: %w", strings.Join(names[:i+1], "/"), err)
+			return cid.Undef, fmt.Errorf("%s: %w", strings.Join(names[:i+1], "/"), car.Unnamed(root, err))
 		}
 		at = next
 	}
@@ -65,7 +66,7 @@ func entry(ctx context.Context, get dag.Get, dir cid.Cid, name string) (cid.Cid,
 		}
 		bucket, digits, err := bits.bucket(node)
 		if err != nil {
-			return cid.Undef, fmt.Errorf("shard %s: %w", dir, err)
+			return cid.Undef, car.Named("shard", dir, err)
 		}
 		prefix := fmt.Sprintf("%0*X", digits, bucket)
 		found := cid.Undef

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/dag"
 )
 
@@ -30,7 +31,7 @@ type Tree struct {
 // NewTree begins at a root.
 func (s *Store) NewTree(ctx context.Context, root cid.Cid) (*Tree, error) {
 	if err := dag.Check(root); err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", root, err)
+		return nil, car.Named("fetch", root, err)
 	}
 	t := &Tree{ctx: ctx, store: s, stack: []cid.Cid{root}, met: map[string]struct{}{root.KeyString(): {}}}
 	return t, t.Advance()
@@ -85,11 +86,11 @@ func (t *Tree) take(c cid.Cid) error {
 		return nil
 	}
 	if len(t.stack)+len(node.Links) > dag.MaxPending {
-		return fmt.Errorf("directory %s: more than %d links open: %w", c, dag.MaxPending, dag.ErrTooLarge)
+		return car.Named("directory", c, fmt.Errorf("more than %d links open: %w", dag.MaxPending, dag.ErrTooLarge))
 	}
 	for _, link := range slices.Backward(node.Links) {
 		if err := dag.Check(link.CID); err != nil {
-			return fmt.Errorf("directory %s: link to %s: %w", c, link.CID, err)
+			return car.Named("directory", c, fmt.Errorf("link to %s: %w", link.CID, err))
 		}
 		key := link.CID.KeyString()
 		if _, known := t.met[key]; !known {

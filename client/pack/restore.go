@@ -10,6 +10,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/dag"
 )
 
@@ -164,7 +165,7 @@ func (r *restorer) check(got *Restored) (*Restored, error) {
 // dagTree reads a UnixFS directory.
 func dagTree(get dag.Get, root cid.Cid, tell func(int)) source {
 	return func(ctx context.Context, to sink) error {
-		return stored{ctx, get, to, tell}.directory("", root)
+		return car.Unnamed(root, stored{ctx, get, to, tell}.directory("", root))
 	}
 }
 

@@ -23,12 +23,15 @@ miner's owner for those of a storage validator: give it with --from.`,
 
 // newGovernList returns the command that lists proposals.
 func newGovernList(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List the proposals, and the parameters that may change", Args: cobra.NoArgs,
+	var limit uint64
+	cmd := &cobra.Command{
+		Use: "list [--limit N]", Short: "List the proposals that wait, newest first, and the parameters that may change", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return ask(cmd, g, "/v1/proposals", "id", "placed", "effective", "adopted", "values", "ruleVersion")
+			return ask(cmd, g, fmt.Sprintf("/v1/proposals?sortDesc=true&limit=%d", limit), "id", "placed", "effective", "adopted", "values", "ruleVersion")
 		},
 	}
+	cmd.Flags().Uint64Var(&limit, "limit", 100, "proposals shown at most")
+	return cmd
 }
 
 // newGovernPropose returns the command that puts a change up for approval.

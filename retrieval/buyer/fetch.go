@@ -87,12 +87,12 @@ func (b *Buyer) Fetch(ctx context.Context, r Request) (Stats, error) {
 		err = w.Replay(ctx, r.From, r.Have)
 	}
 	if err != nil {
-		return Stats{}, fmt.Errorf("fetch %s: %w", r.Root, err)
+		return Stats{}, car.Named("fetch", r.Root, err)
 	}
 	j := b.newJob(&r, walkPlan{w})
 	err = j.run(ctx)
 	if err != nil {
-		err = fmt.Errorf("fetch %s: %w", r.Root, err)
+		err = car.Named("fetch", r.Root, err)
 	}
 	return j.snapshot(), err
 }

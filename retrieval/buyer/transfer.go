@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
+	"github.com/perdure/perdure/retrieval/car"
 	"github.com/perdure/perdure/retrieval/dag"
 )
 
@@ -142,7 +143,7 @@ func (t *Transfer) File(ctx context.Context, f File) (uint64, error) {
 		k.to = f.Offset + f.Length
 	}
 	if err := t.run(ctx, k, span); err != nil {
-		return k.size, &FetchError{"file", f.Root, err}
+		return k.size, &FetchError{"file", f.Root, car.Unnamed(f.Root, err)}
 	}
 	return k.size, nil
 }
@@ -156,7 +157,7 @@ func (t *Transfer) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	}
 	k := &task{t: t}
 	if err := t.run(ctx, k, span); err != nil {
-		return nil, &FetchError{"block", c, err}
+		return nil, &FetchError{"block", c, car.Unnamed(c, err)}
 	}
 	return k.block, nil
 }
@@ -304,7 +305,7 @@ func (k *task) unfold(b branch, block []byte) ([]branch, error) {
 		}
 	}
 	if len(children) > 0 && uint64(len(children))*uint64(len(b.places)) > maxPlaces {
-		return nil, fmt.Errorf("block %s: %w: its children stand in %d places", b.span.CID, dag.ErrTooLarge, len(children)*len(b.places))
+		return nil, car.Named("block", b.span.CID, fmt.Errorf("%w: its children stand in %d places", dag.ErrTooLarge, len(children)*len(b.places)))
 	}
 	var out []branch
 	for _, child := range children {

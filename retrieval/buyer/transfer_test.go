@@ -326,7 +326,7 @@ func TestTransferMany(t *testing.T) {
 		}()
 	}
 	all.Wait()
-	if _, err := tr.File(ctx, buyer.File{Root: f.root, To: newPaper(10)}); !errors.Is(err, dag.ErrMalformed) {
+	if _, err := tr.File(ctx, buyer.File{Root: f.root, To: newPaper(10)}); !errors.Is(err, dag.ErrMalformed) || strings.Count(err.Error(), f.root.String()) != 1 {
 		t.Errorf("a directory as a file: %v", err)
 	}
 	if _, err := tr.Get(ctx, cidOf(cid.Raw, []byte("elsewhere"))); !errors.Is(err, buyer.ErrNoSeller) {

@@ -58,23 +58,23 @@ var (
 func Verify(c cid.Cid, data []byte) error {
 	hash, err := mh.Decode(c.Hash())
 	if err != nil {
-		return fmt.Errorf("block %s: %w: %w", c, ErrHash, err)
+		return Named("block", c, fmt.Errorf("%w: %w", ErrHash, err))
 	}
 	switch {
 	case hash.Code == mh.SHA2_256 && len(hash.Digest) == sha256.Size:
 		if sha256.Sum256(data) != [sha256.Size]byte(hash.Digest) {
-			return fmt.Errorf("block %s: %w", c, ErrMismatch)
+			return Named("block", c, ErrMismatch)
 		}
 	case hash.Code == mh.SHA2_512 && len(hash.Digest) == sha512.Size:
 		if sha512.Sum512(data) != [sha512.Size]byte(hash.Digest) {
-			return fmt.Errorf("block %s: %w", c, ErrMismatch)
+			return Named("block", c, ErrMismatch)
 		}
 	case hash.Code == mh.IDENTITY:
 		if string(hash.Digest) != string(data) {
-			return fmt.Errorf("block %s: %w", c, ErrMismatch)
+			return Named("block", c, ErrMismatch)
 		}
 	default:
-		return fmt.Errorf("block %s: %w: code 0x%x of %d bytes", c, ErrHash, hash.Code, len(hash.Digest))
+		return Named("block", c, fmt.Errorf("%w: code 0x%x of %d bytes", ErrHash, hash.Code, len(hash.Digest)))
 	}
 	return nil
 }

@@ -38,15 +38,15 @@ func (w *Writer) Put(c cid.Cid, data []byte) error {
 		return fmt.Errorf("write block %d: %q is no usable CID", w.index.Len(), c)
 	}
 	if len(data) > MaxBlockSize {
-		return fmt.Errorf("write block %s: %d bytes: %w", c, len(data), ErrTooLarge)
+		return Named("write block", c, fmt.Errorf("%d bytes: %w", len(data), ErrTooLarge))
 	}
 	w.head = AppendSectionHead(w.head[:0], c, len(data))
 	if _, err := w.dst.Write(w.head); err != nil {
-		w.err = fmt.Errorf("write block %s: %w", c, err)
+		w.err = Named("write block", c, err)
 		return w.err
 	}
 	if _, err := w.dst.Write(data); err != nil {
-		w.err = fmt.Errorf("write block %s: %w", c, err)
+		w.err = Named("write block", c, err)
 		return w.err
 	}
 	w.index.add(c, uint32(len(data)))

@@ -138,18 +138,24 @@ func Check(c cid.Cid) error {
 // verify checks the form of the CID, the size of the block and its hash.
 func verify(c cid.Cid, block []byte) error {
 	if err := Check(c); err != nil {
-		return fmt.Errorf("block %s: %w", c, err)
+		return car.Named("block", c, err)
 	}
 	if len(block) > car.MaxBlockSize {
-		return fmt.Errorf("block %s of %d bytes: %w", c, len(block), car.ErrTooLarge)
+		return car.Named("block", c, fmt.Errorf("%d bytes: %w", len(block), car.ErrTooLarge))
 	}
 	return car.Verify(c, block)
+}
+
+// malformed is an error about a block that is no node of the kind that its place calls
+// for, which the rest says.
+func malformed(c cid.Cid, why string, args ...any) error {
+	return car.Named("block", c, fmt.Errorf("%w: "+why, append([]any{ErrMalformed}, args...)...))
 }
 
 // Load gets the block of c, checks it and decodes it.
 func Load(ctx context.Context, get Get, c cid.Cid) (*Node, error) {
 	if err := Check(c); err != nil {
-		return nil, fmt.Errorf("block %s: %w", c, err)
+		return nil, car.Named("block", c, err)
 	}
 	block, err := get(ctx, c)
 	if err != nil {
@@ -172,11 +178,11 @@ func Decode(c cid.Cid, block []byte) (*Node, error) {
 	}
 	var fs pb.Data
 	if err := proto.Unmarshal(data, &fs); err != nil {
-		return nil, fmt.Errorf("block %s: %w: UnixFS data: %w", c, ErrMalformed, err)
+		return nil, malformed(c, "UnixFS data: %w", err)
 	}
 	node := &Node{Data: fs.GetData(), Links: links}
 	if err := node.setKind(&fs); err != nil {
-		return nil, fmt.Errorf("block %s: %w: %w", c, ErrMalformed, err)
+		return nil, malformed(c, "%w", err)
 	}
 	return node, nil
 }
@@ -243,18 +249,18 @@ func Children(c cid.Cid, block []byte) ([]cid.Cid, error) {
 func decodeProtobuf(c cid.Cid, block []byte) (links []Link, data []byte, err error) {
 	builder := dagpb.Type.PBNode.NewBuilder()
 	if err := dagpb.DecodeBytes(builder, block); err != nil {
-		return nil, nil, fmt.Errorf("block %s: %w: %w", c, ErrMalformed, err)
+		return nil, nil, malformed(c, "%w", err)
 	}
 	node, ok := builder.Build().(dagpb.PBNode)
 	if !ok {
-		return nil, nil, fmt.Errorf("block %s: %w: no dag-pb node", c, ErrMalformed)
+		return nil, nil, malformed(c, "no dag-pb node")
 	}
 	links = make([]Link, 0, node.Links.Length())
 	for it := node.Links.Iterator(); !it.Done(); {
 		_, pbLink := it.Next()
 		child, ok := pbLink.Hash.Link().(cidlink.Link)
 		if !ok {
-			return nil, nil, fmt.Errorf("block %s: %w: link %d names no CID", c, ErrMalformed, len(links))
+			return nil, nil, malformed(c, "link %d names no CID", len(links))
 		}
 		link := Link{CID: child.Cid}
 		if pbLink.Name.Exists() {

@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/retrieval/car"
 )
 
 // File reads the bytes of a UnixFS file through a Get, checking every block
@@ -25,10 +27,10 @@ type File struct {
 func OpenFile(ctx context.Context, get Get, root cid.Cid) (*File, error) {
 	node, err := Load(ctx, get, root)
 	if err != nil {
-		return nil, fmt.Errorf("open file %s: %w", root, err)
+		return nil, car.Named("open file", root, err)
 	}
 	if node.Kind != KindFile {
-		return nil, fmt.Errorf("open file %s: %w: it is a %s", root, ErrMalformed, node.Kind)
+		return nil, car.Named("open file", root, fmt.Errorf("%w: it is a %s", ErrMalformed, node.Kind))
 	}
 	node.Data = bytes.Clone(node.Data) // it outlives later calls of get
 	f := &File{ctx: ctx, get: get, root: node}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/retrieval/car"
 )
 
 // UnknownSize is the Size of a Span whose block has not been seen and that no
@@ -23,7 +25,7 @@ type Span struct {
 // FileSpan is the whole of the file with this root.
 func FileSpan(root cid.Cid) (Span, error) {
 	if err := Check(root); err != nil {
-		return Span{}, fmt.Errorf("file %s: %w", root, err)
+		return Span{}, car.Named("file", root, err)
 	}
 	return Span{CID: root, Size: UnknownSize}, nil
 }
@@ -44,16 +46,16 @@ func (s Span) Expand(block []byte) (data []byte, children []Span, size uint64, e
 	}
 	switch {
 	case node.Kind != KindFile:
-		return nil, nil, 0, fmt.Errorf("block %s: %w: a %s, not part of a file", s.CID, ErrMalformed, node.Kind)
+		return nil, nil, 0, malformed(s.CID, "a %s, not part of a file", node.Kind)
 	case s.Size != UnknownSize && s.Size != node.FileSize:
-		return nil, nil, 0, fmt.Errorf("block %s: %w: it has %d bytes, its parent says %d", s.CID, ErrMalformed, node.FileSize, s.Size)
+		return nil, nil, 0, malformed(s.CID, "it has %d bytes, its parent says %d", node.FileSize, s.Size)
 	case len(node.Links) > 0 && s.depth == MaxDepth:
-		return nil, nil, 0, fmt.Errorf("block %s: %w: deeper than %d levels", s.CID, ErrTooLarge, MaxDepth)
+		return nil, nil, 0, car.Named("block", s.CID, fmt.Errorf("%w: deeper than %d levels", ErrTooLarge, MaxDepth))
 	}
 	at := s.Offset + uint64(len(node.Data))
 	for i, link := range node.Links {
 		if err := Check(link.CID); err != nil {
-			return nil, nil, 0, fmt.Errorf("block %s: link %d: %w", s.CID, i, err)
+			return nil, nil, 0, car.Named("block", s.CID, fmt.Errorf("link %d: %w", i, err))
 		}
 		children = append(children, Span{CID: link.CID, Offset: at, Size: node.Sizes[i], depth: s.depth + 1})
 		at += node.Sizes[i]

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/perdure/perdure/retrieval/car"
 )
 
 // maxShards is the most nodes that one sharded directory may have. MaxPending
@@ -28,12 +30,12 @@ type Entry struct {
 func List(ctx context.Context, get Get, dir cid.Cid) ([]Entry, error) {
 	l := lister{ctx: ctx, get: get}
 	if err := l.add(dir, 0); err != nil {
-		return nil, fmt.Errorf("list directory %s: %w", dir, err)
+		return nil, car.Named("list directory", dir, err)
 	}
 	slices.SortFunc(l.entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
 	for i := 1; i < len(l.entries); i++ {
 		if l.entries[i].Name == l.entries[i-1].Name {
-			return nil, fmt.Errorf("list directory %s: %w: %q stands in it twice", dir, ErrMalformed, l.entries[i].Name)
+			return nil, car.Named("list directory", dir, fmt.Errorf("%w: %q stands in it twice", ErrMalformed, l.entries[i].Name))
 		}
 	}
 	return l.entries, nil
@@ -43,10 +45,10 @@ func List(ctx context.Context, get Get, dir cid.Cid) ([]Entry, error) {
 func Readlink(ctx context.Context, get Get, c cid.Cid) (string, error) {
 	node, err := Load(ctx, get, c)
 	if err != nil {
-		return "", fmt.Errorf("read link %s: %w", c, err)
+		return "", car.Named("read link", c, err)
 	}
 	if node.Kind != KindSymlink {
-		return "", fmt.Errorf("read link %s: %w: it is a %s", c, ErrMalformed, node.Kind)
+		return "", car.Named("read link", c, fmt.Errorf("%w: it is a %s", ErrMalformed, node.Kind))
 	}
 	return string(node.Data), nil
 }
@@ -78,7 +80,7 @@ func (l *lister) add(c cid.Cid, depth int) error {
 		return err
 	}
 	if depth > MaxDepth {
-		return fmt.Errorf("shard %s: %w: deeper than %d levels", c, ErrTooLarge, MaxDepth)
+		return car.Named("shard", c, fmt.Errorf("%w: deeper than %d levels", ErrTooLarge, MaxDepth))
 	}
 	if l.nodes++; l.nodes > maxShards {
 		return fmt.Errorf("more than %d shards: %w", maxShards, ErrTooLarge)
@@ -98,7 +100,7 @@ func (l *lister) add(c cid.Cid, depth int) error {
 	case node.Kind == KindShard:
 		return l.shard(c, node, depth)
 	default:
-		return fmt.Errorf("block %s: %w: a %s where a directory is due", c, ErrMalformed, node.Kind)
+		return malformed(c, "a %s where a directory is due", node.Kind)
 	}
 }
 
@@ -106,7 +108,7 @@ func (l *lister) shard(c cid.Cid, node *Node, depth int) error {
 	digits := len(fmt.Sprintf("%X", node.width-1))
 	for _, link := range node.Links {
 		if len(link.Name) < digits {
-			return fmt.Errorf("shard %s: %w: link %q names no bucket", c, ErrMalformed, link.Name)
+			return car.Named("shard", c, fmt.Errorf("%w: link %q names no bucket", ErrMalformed, link.Name))
 		}
 		var err error
 		if name := link.Name[digits:]; name == "" {

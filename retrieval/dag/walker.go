@@ -43,7 +43,7 @@ func keyOf(c cid.Cid) blockKey {
 // NewWalker starts the walk of the payload with this root.
 func NewWalker(root cid.Cid) (*Walker, error) {
 	if err := Check(root); err != nil {
-		return nil, fmt.Errorf("walk %s: %w", root, err)
+		return nil, car.Named("walk", root, err)
 	}
 	return &Walker{next: root, seen: map[blockKey]struct{}{keyOf(root): {}}}, nil
 }
@@ -92,19 +92,19 @@ func (w *Walker) Accept(block []byte) error {
 		return fmt.Errorf("walk: block %d: %w: the payload has no more blocks", w.blocks, ErrMalformed)
 	}
 	if err := verify(w.next, block); err != nil {
-		return fmt.Errorf("walk: block %d: %w", w.blocks, err)
+		return w.wrong(err)
 	}
 	children, err := Children(w.next, block)
 	if err != nil {
-		return fmt.Errorf("walk: block %d: %w", w.blocks, err)
+		return w.wrong(err)
 	}
 	for _, child := range children {
 		if err := Check(child); err != nil {
-			return fmt.Errorf("walk: block %d (%s): link to %s: %w", w.blocks, w.next, child, err)
+			return w.wrong(fmt.Errorf("link to %s: %w", child, err))
 		}
 	}
 	if w.pending+len(children) > MaxPending {
-		return fmt.Errorf("walk: block %d (%s): more than %d links open: %w", w.blocks, w.next, MaxPending, ErrTooLarge)
+		return w.wrong(fmt.Errorf("more than %d links open: %w", MaxPending, ErrTooLarge))
 	}
 	if len(children) > 0 {
 		w.frames = append(w.frames, children)
@@ -114,6 +114,11 @@ func (w *Walker) Accept(block []byte) error {
 	w.bytes += uint64(len(block))
 	w.advance()
 	return nil
+}
+
+// wrong is an error about the block that is due.
+func (w *Walker) wrong(err error) error {
+	return car.Named(fmt.Sprintf("walk: block %d:", w.blocks), w.next, err)
 }
 
 // advance moves to the next CID that was not met before. A frame goes as soon
@@ -150,7 +155,7 @@ func (w *Walker) Replay(ctx context.Context, n uint64, get Get) error {
 		}
 		block, err := get(ctx, w.next)
 		if err != nil {
-			return fmt.Errorf("walk: block %d: get %s: %w", w.blocks, w.next, err)
+			return w.wrong(err)
 		}
 		if err := w.Accept(block); err != nil {
 			return err

@@ -51,7 +51,7 @@ func New(s Source, e Engine) http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range routes() {
 		mux.Handle("GET "+r.path, s.Admit(rules(r.cost, r.refuse), http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			body, err := r.handle(&visit{source: s, engine: e, r: req})
+			body, err := r.handle(&visit{source: s, engine: e, r: req, query: req.URL.Query()})
 			var p *explorer.Problem
 			switch {
 			case errors.As(err, &p):
@@ -111,10 +111,11 @@ type visit struct {
 	source Source
 	engine Engine
 	r      *http.Request
+	query  url.Values
 }
 
 // param is a query parameter.
-func (v *visit) param(name string) string { return v.r.URL.Query().Get(name) }
+func (v *visit) param(name string) string { return v.query.Get(name) }
 
 // part is a part of the request's path.
 func (v *visit) part(name string) string { return v.r.PathValue(name) }

@@ -3,6 +3,7 @@ package compat
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -131,7 +132,7 @@ var condition = regexp.MustCompile(`^\s*([a-z_.]+)\s*(=|>=|<=)\s*'?([^'\s]*)'?\s
 // searched reads the conditions: "query" of newer clients, "events" of older ones.
 func (v *visit) searched() (*search, error) {
 	var all []string
-	for _, part := range append(v.r.URL.Query()["query"], v.r.URL.Query()["events"]...) {
+	for _, part := range slices.Concat(v.query["query"], v.query["events"]) {
 		all = append(all, strings.Split(part, " AND ")...)
 	}
 	return searchOf(all)

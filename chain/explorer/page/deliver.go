@@ -96,10 +96,10 @@ func (f *files) url(name string) (string, error) {
 // and a port. Nothing in it can end a directive of the policy.
 var foreign = regexp.MustCompile(`^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
 
-// policyFor is the policy of the page of a request: with ?api=ORIGIN its script
-// may ask that origin as well, and no other.
-func policyFor(r *http.Request) string {
-	api := strings.TrimSuffix(r.URL.Query().Get("api"), "/")
+// policyFor is the policy of a page that is asked for with ?api=ORIGIN, or without
+// if that is empty: its script may ask that origin as well, and no other.
+func policyFor(api string) string {
+	api = strings.TrimSuffix(api, "/")
 	if !foreign.MatchString(api) {
 		return policy
 	}

@@ -28,12 +28,16 @@ func supply(v *visit) (*document, error) {
 	}}, nil
 }
 
+// proposalsParam is the cursor of the proposals, which share their page with the
+// history of parameters.
+const proposalsParam = "proposals"
+
 func params(v *visit) (*document, error) {
 	p, err := ask[explorer.Parameters](v, "/v1/params")
 	if err != nil {
 		return nil, err
 	}
-	all, err := ask[explorer.Proposals](v, "/v1/proposals", "state", "all")
+	all, err := ask[explorer.Proposals](v, "/v1/proposals", "state", "all", "sortDesc", "true", "cursor", v.param(proposalsParam))
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +61,7 @@ func params(v *visit) (*document, error) {
 	}
 	t.row(only(text("sectorSizes")), sizes, only(yes(false)))
 	return &document{Title: "Parameters", Claim: claimOf("/v1/params", "params", chain.GlobalKey(), p.Height), Sections: []section{
-		{Title: "Proposals", Table: v.proposalTable(all.Items), Links: []anchor{asCSV("/v1/proposals", "state", "all")}}, {Title: "In force", Table: t}, *past}}, nil
+		{Title: "Proposals", Table: v.proposalTable(all.Items), Links: append(v.pagerBy(proposalsParam, all.Next), asCSV("/v1/proposals", "state", "all"))}, {Title: "In force", Table: t}, *past}}, nil
 }
 
 // amendments is the history of parameters and rules.
@@ -98,7 +102,7 @@ func parameter(v any) []value {
 }
 
 func (v *visit) proposalTable(all []*explorer.Proposal) *table {
-	t := newTable("Proposals, those that wait and those that ended", "No proposals.", "Proposal", "Change", "Placed", "Acts from", "Adopted", "Approved by", "Ended", "How")
+	t := newTable("Proposals, those that wait and those that ended, newest first", "No proposals.", "Proposal", "Change", "Placed", "Acts from", "Adopted", "Approved by", "Ended", "How")
 	for _, p := range all {
 		var change, by []value
 		for _, c := range p.Values {

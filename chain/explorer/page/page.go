@@ -108,7 +108,7 @@ func (p *Page) serve(w http.ResponseWriter, r *http.Request, draw func(*visit) (
 		p.fail(w, r, err)
 		return
 	}
-	p.send(w, r, http.StatusOK, v.frame(d))
+	p.send(w, v, http.StatusOK, d)
 }
 
 func (p *Page) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -142,21 +142,21 @@ func (p *Page) refuse(w http.ResponseWriter, r *http.Request, problem *explorer.
 	}
 	v, err := p.visit(r)
 	if err != nil { // not even the chain's name is to be had
-		v = &visit{page: p, r: r}
+		v = p.newVisit(r)
 	}
-	p.send(w, r, problem.Status, v.frame(d))
+	p.send(w, v, problem.Status, d)
 }
 
 // send draws a document and writes it.
-func (p *Page) send(w http.ResponseWriter, r *http.Request, status int, f *frame) {
+func (p *Page) send(w http.ResponseWriter, v *visit, status int, d *document) {
 	var b bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&b, "page", f); err != nil {
-		panic(fmt.Errorf("draw %s: %w", r.URL.Path, err)) // a mistake of ours
+	if err := p.templates.ExecuteTemplate(&b, "page", v.frame(d)); err != nil {
+		panic(fmt.Errorf("draw %s: %w", v.r.URL.Path, err)) // a mistake of ours
 	}
 	h := w.Header()
-	h.Set("Content-Security-Policy", policyFor(r))
+	h.Set("Content-Security-Policy", policyFor(v.query.Get("api")))
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Vary", "Accept") // programs get JSON
-	explorer.Deliver(w, r, &explorer.Delivery{Status: status, Content: "text/html; charset=utf-8", Body: b.Bytes()})
+	explorer.Deliver(w, v.r, &explorer.Delivery{Status: status, Content: "text/html; charset=utf-8", Body: b.Bytes()})
 }

@@ -14,8 +14,9 @@ import (
 // visit is one request on its way to a document, with what all pages need to
 // know of the chain.
 type visit struct {
-	page *Page
-	r    *http.Request
+	page  *Page
+	r     *http.Request
+	query url.Values
 
 	identity *explorer.Identity // nil: there was no answer
 	tip      chain.Height
@@ -24,9 +25,11 @@ type visit struct {
 	network  chain.Network
 }
 
+func (p *Page) newVisit(r *http.Request) *visit { return &visit{page: p, r: r, query: r.URL.Query()} }
+
 // visit asks whose chain it is and how long its blocks take.
 func (p *Page) visit(r *http.Request) (*visit, error) {
-	v := &visit{page: p, r: r}
+	v := p.newVisit(r)
 	var err error
 	if v.identity, err = ask[explorer.Identity](v, "/v1/node/id"); err != nil {
 		return nil, err
@@ -52,16 +55,21 @@ func ask[T any](v *visit, path string, query ...string) (*T, error) {
 func (v *visit) part(name string) string { return url.PathEscape(v.r.PathValue(name)) }
 
 // param is a query parameter of the page.
-func (v *visit) param(name string) string { return strings.TrimSpace(v.r.URL.Query().Get(name)) }
+func (v *visit) param(name string) string { return strings.TrimSpace(v.query.Get(name)) }
 
 // pager links the pages of a list whose cursor is the page's own.
 func (v *visit) pager(next string, query ...string) []anchor {
+	return v.pagerBy("cursor", next, query...)
+}
+
+// pagerBy links the pages of a list whose cursor is a parameter of the page.
+func (v *visit) pagerBy(param, next string, query ...string) []anchor {
 	var out []anchor
-	if v.param("cursor") != "" {
+	if v.param(param) != "" {
 		out = append(out, anchor{"First page", at(v.r.URL.Path, query...)})
 	}
 	if next != "" {
-		out = append(out, anchor{"Next page", at(v.r.URL.Path, append(query, "cursor", next)...)})
+		out = append(out, anchor{"Next page", at(v.r.URL.Path, append(query, param, next)...)})
 	}
 	return out
 }

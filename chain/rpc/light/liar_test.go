@@ -70,3 +70,20 @@ func (l *liar) Await(ctx context.Context, hash chain.Hash) (*wallet.Inclusion, e
 	}
 	return in, err
 }
+
+// silent is a node's backend that does not show the headers after the first.
+type silent struct {
+	rpc.Backend
+	err   error
+	asked func() // for such a header; may be nil
+}
+
+func (s *silent) Header(ctx context.Context, h chain.Height) ([]byte, error) {
+	if h > 1 {
+		if s.asked != nil {
+			s.asked()
+		}
+		return nil, s.err
+	}
+	return s.Backend.Header(ctx, h)
+}

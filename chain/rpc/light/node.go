@@ -47,6 +47,7 @@ type Node struct {
 	client  *cmtlight.Client
 	headers store.Store // that client has verified
 	primary *source
+	sources []*source  // all that client asks, that of the node first
 	know    remembered // header and parameters: the newest verified
 	link    cid.Cid    // of the parameters
 	saved   time.Time  // time of the header in the file
@@ -131,7 +132,7 @@ func (n *Node) resume(r *remembered) error {
 	if err := headers.SaveLightBlock(r.header); err != nil {
 		return err
 	}
-	primary, witnesses := n.sources(r.header.ChainID)
+	primary, witnesses := n.ask(r.header.ChainID)
 	c, err := cmtlight.NewClientFromTrustedStore(r.header.ChainID, Period(r.params), primary, witnesses, headers, n.options()...)
 	if err != nil {
 		return err
@@ -144,7 +145,7 @@ func (n *Node) resume(r *remembered) error {
 // caller has the turn.
 func (n *Node) retrust(period time.Duration) error {
 	chainID := n.client.ChainID()
-	primary, witnesses := n.sources(chainID)
+	primary, witnesses := n.ask(chainID)
 	c, err := cmtlight.NewClientFromTrustedStore(chainID, period, primary, witnesses, n.headers, n.options()...)
 	if err != nil {
 		return err
@@ -170,7 +171,7 @@ func (n *Node) begin(ctx context.Context) error {
 	if err != nil {
 		return n.lies(err)
 	}
-	primary, witnesses := n.sources(first.ChainID)
+	primary, witnesses := n.ask(first.ChainID)
 	primary.offer(first)
 	trust := cmtlight.TrustOptions{Period: Period(params), Height: first.Height, Hash: n.opts.Trust.Hash}
 	var headers store.Store = lightdb.New(dbm.NewMemDB(), "")
@@ -191,12 +192,15 @@ func (n *Node) started(c *cmtlight.Client, primary *source, r *remembered) error
 	return nil
 }
 
-func (n *Node) sources(chainID string) (*source, []provider.Provider) {
+// ask makes the sources of a light client anew.
+func (n *Node) ask(chainID string) (*source, []provider.Provider) {
+	n.sources = []*source{{node: n.node, chainID: chainID}}
 	var witnesses []provider.Provider
 	for _, w := range n.rest {
-		witnesses = append(witnesses, &source{node: w, chainID: chainID})
+		s := &source{node: w, chainID: chainID}
+		n.sources, witnesses = append(n.sources, s), append(witnesses, s)
 	}
-	return &source{node: n.node, chainID: chainID}, witnesses
+	return n.sources[0], witnesses
 }
 
 func (n *Node) options() []cmtlight.Option {
@@ -222,6 +226,9 @@ func (n *Node) verify(ctx context.Context, h *types.LightBlock) error {
 		return &Lie{n.Base(), "header", "chain " + n.client.ChainID(), "chain " + h.ChainID}
 	}
 	n.primary.offer(h)
+	for _, s := range n.sources {
+		s.forget()
+	}
 	found, err := n.client.VerifyLightBlockAtHeight(ctx, h.Height, n.opts.Now())
 	if err != nil {
 		return n.explain(h, err)
@@ -258,6 +265,8 @@ func (n *Node) explain(h *types.LightBlock, err error) error {
 	var bad provider.ErrBadLightBlock
 	var unproven cmtlight.ErrVerificationFailed
 	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("verify %s: %w", what, err)
 	case errors.As(err, &expired):
 		return fmt.Errorf("the newest header that is trusted was so until %s: trust a newer one with --trust HEIGHT:HASH",
 			expired.At.UTC().Format(time.RFC3339))
@@ -273,9 +282,48 @@ func (n *Node) explain(h *types.LightBlock, err error) error {
 		return fmt.Errorf("verify %s: every witness (%s) failed or showed what no validators vouch for", what, n.witnesses())
 	case errors.Is(err, cmtlight.ErrFailedHeaderCrossReferencing), errors.Is(err, provider.ErrNoResponse),
 		errors.Is(err, provider.ErrHeightTooHigh), errors.Is(err, provider.ErrLightBlockNotFound):
-		return &later{fmt.Errorf("verify %s: no witness (%s) has it: %w", what, n.witnesses(), err)}
+		return n.unshown(fmt.Sprintf("verify %s: no witness has it", what))
+	case n.troubled(): // votes have changed since the newest that is trusted
+		return n.unshown(fmt.Sprintf("verify %s: a header before it is missing", what))
 	}
 	return fmt.Errorf("verify %s: %w", what, err)
+}
+
+// troubled reports whether a node did not show a header.
+func (n *Node) troubled() bool {
+	return slices.ContainsFunc(n.sources, func(s *source) bool { return s.trouble() != nil })
+}
+
+// unshown says which nodes did not show a header that is needed, why, and what can be
+// done. It may be well at the next try, unless all of them keep it no more.
+func (n *Node) unshown(doing string) error {
+	var reasons, cures []string
+	passing := false
+	for i, s := range n.sources {
+		err := s.trouble()
+		if err == nil {
+			continue
+		}
+		var pruned *rpc.PrunedError
+		gone := errors.As(err, &pruned)
+		passing = passing || !gone
+		cure := "name another witness with --witness"
+		switch {
+		case i == 0 && gone:
+			cure = "trust a newer header with --trust"
+		case i == 0:
+			cure = "see whether it runs, or read from another node with --node"
+		}
+		reasons = append(reasons, err.Error())
+		if !slices.Contains(cures, cure) {
+			cures = append(cures, cure)
+		}
+	}
+	err := fmt.Errorf("%s: %s (%s)", doing, strings.Join(reasons, "; "), strings.Join(cures, "; "))
+	if passing {
+		return &later{err}
+	}
+	return err
 }
 
 // lies names the node in an error that is a lie.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -222,8 +223,14 @@ func TestWitnesses(t *testing.T) {
 	}
 	silent := func(o *Options) { o.Witnesses = []string{"http://127.0.0.1:1"} }
 	_, err := reader(t, s, s, silent).Account(t.Context(), client(t))
-	if err == nil || !strings.Contains(err.Error(), "no witness (http://127.0.0.1:1) has it") {
-		t.Errorf("a witness that does not answer: %v", err)
+	away := "verify header of height 10: no witness has it: ask node http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused (name another witness with --witness)"
+	if err == nil || err.Error() != away {
+		t.Errorf("a witness that does not answer: %v, want %s", err, away)
+	}
+	behind := newSim(t, 7, always("a", "b"))
+	_, err = reader(t, s, s, func(o *Options) { o.Witnesses = append(o.Witnesses[:0], serve(t, behind), "http://127.0.0.1:1") }).Account(t.Context(), client(t))
+	if err == nil || !regexp.MustCompile(`^verify header of height 10: no witness has it: node http://\S+ has no header of height 10 yet; ask node http://127.0.0.1:1: .* \(name another witness with --witness\)$`).MatchString(err.Error()) {
+		t.Errorf("a witness that is behind and one that does not answer: %v", err)
 	}
 	forger := &liar{Backend: s, header: func(h chain.Height, truth []byte) []byte {
 		raw, _ := encodeHeader(s.sign(int64(h), make([]byte, 36), []string{"x"}))
@@ -236,6 +243,41 @@ func TestWitnesses(t *testing.T) {
 	both := func(o *Options) { o.Witnesses = append(o.Witnesses, "http://127.0.0.1:1") }
 	if _, err := reader(t, s, s, both).Account(t.Context(), client(t)); err != nil {
 		t.Errorf("one witness of two answers: %v", err)
+	}
+}
+
+// TestMissingBetween: votes have changed so much since the trusted header that one
+// between is needed, which the node does not show.
+func TestMissingBetween(t *testing.T) {
+	s := newSim(t, 40, moving)
+	for want, l := range map[string]*silent{
+		`node URL: .* \(see whether it runs, or read from another node with --node\)`:                                                         {Backend: s, err: errors.New("x")},
+		`node URL has no header of height \d+ yet \(see whether it runs, or read from another node with --node\)`:                             {Backend: s, err: rpc.ErrNotFound},
+		`node URL has no header of height \d+ any more: what is older than height 39 is no longer kept \(trust a newer header with --trust\)`: {Backend: s, err: &rpc.PrunedError{Oldest: 39}},
+	} {
+		n := reader(t, s, l)
+		_, err := n.Account(t.Context(), client(t))
+		want = `^verify header of height 40: a header before it is missing: ` + strings.ReplaceAll(want, "URL", regexp.QuoteMeta(n.Base())) + `$`
+		if err == nil || !regexp.MustCompile(want).MatchString(err.Error()) {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+		var again *later
+		if pruned := l.err != nil && strings.Contains(want, "any more"); errors.As(err, &again) == pruned {
+			t.Errorf("%v: may be well at the next try: %v", err, !pruned)
+		}
+	}
+}
+
+// TestStoppedBetween: a reader that is stopped while it asks for a header between does
+// not call the node a liar.
+func TestStoppedBetween(t *testing.T) {
+	s := newSim(t, 40, moving)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := reader(t, s, &silent{Backend: s, err: errors.New("x"), asked: cancel}).Account(ctx, client(t))
+	var lie *Lie
+	if !errors.Is(err, context.Canceled) || errors.As(err, &lie) {
+		t.Errorf("stopped: %v", err)
 	}
 }
 

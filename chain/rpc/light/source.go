@@ -19,6 +19,13 @@ type source struct {
 
 	mu      sync.Mutex
 	offered *types.LightBlock // a header of the node that came with a proof
+	failed  *failure          // nil: it had what it was last asked for
+}
+
+// failure is why a node did not show a header.
+type failure struct {
+	height int64 // 0: its newest
+	err    error
 }
 
 var _ provider.Provider = (*source)(nil)
@@ -37,6 +44,47 @@ func (s *source) offer(h *types.LightBlock) {
 	s.offered = h
 }
 
+// note takes down how it went to ask for a header. That a node has its newest one
+// says nothing of the one that it had not.
+func (s *source) note(height int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.failed = &failure{height, err}
+	case height != 0:
+		s.failed = nil
+	}
+}
+
+// forget begins anew with taking down how it goes.
+func (s *source) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = nil
+}
+
+// trouble says, with the node's URL, why it did not show a header; nil if it did.
+func (s *source) trouble() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		return nil
+	}
+	var pruned *rpc.PrunedError
+	var silence *rpc.SilentError
+	switch err := s.failed.err; {
+	case errors.As(err, &pruned):
+		return fmt.Errorf("node %s has no header of height %d any more: %w", s.node.Base(), s.failed.height, pruned)
+	case errors.Is(err, rpc.ErrNotFound):
+		return fmt.Errorf("node %s has no header of height %d yet", s.node.Base(), s.failed.height)
+	case errors.As(err, &silence):
+		return fmt.Errorf("node %s did not answer within %s", silence.Node, silence.After)
+	default:
+		return err
+	}
+}
+
 // LightBlock implements provider.Provider.
 func (s *source) LightBlock(ctx context.Context, height int64) (*types.LightBlock, error) {
 	s.mu.Lock()
@@ -46,6 +94,7 @@ func (s *source) LightBlock(ctx context.Context, height int64) (*types.LightBloc
 		return offered, nil
 	}
 	h, err := fetchHeader(ctx, s.node, height)
+	s.note(height, err)
 	var pruned *rpc.PrunedError
 	var lie *Lie
 	switch {
