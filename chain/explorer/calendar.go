@@ -56,17 +56,17 @@ func (a *API) calendar(q *query) (any, error) {
 		return nil, err
 	}
 	s := q.params().Schedule()
-	from, to, err := q.calendarRange(s)
+	within, err := q.calendarRange(s)
 	if err != nil {
 		return nil, err
 	}
 	return q.fromIndex(func(x *index.Snapshot, at AsOf) (any, error) {
 		c := &calendar{q: q, x: x, m: m, s: s, past: map[[2]uint64][]index.Window{}, now: map[[2]uint64]*chain.Partition{}}
-		if err := c.read(from, to); err != nil {
+		if err := c.read(within.from, within.to); err != nil {
 			return nil, err
 		}
-		out := &Calendar{q.minerText(m.ID), from, to, []*Window{}, at}
-		for h := max(uint64(from), uint64(m.PeriodStart)); h <= uint64(to); {
+		out := &Calendar{q.minerText(m.ID), within.from, within.to, []*Window{}, at}
+		for h := max(uint64(within.from), uint64(m.PeriodStart)); h <= uint64(within.to); {
 			d, _ := s.At(uint64(m.PeriodStart), h)
 			w, err := c.window(d)
 			if err != nil {
@@ -82,34 +82,29 @@ func (a *API) calendar(q *query) (any, error) {
 // calendarRange reads the range of a calendar: by default one period before and one
 // after the newest block. Of a range with one end given, the other is as near as it
 // has to be.
-func (q *query) calendarRange(s post.Schedule) (from, to chain.Height, err error) {
+func (q *query) calendarRange(s post.Schedule) (heights, error) {
 	if err := q.ready(); err != nil {
-		return 0, 0, err
+		return heights{}, err
 	}
 	period, tip := chain.Height(s.Period()), q.view.Height()
-	from, to = tip-min(tip, period), tip+period
-	for name, h := range map[string]*chain.Height{"from": &from, "to": &to} {
-		if q.given(name) {
-			n, err := parseNumber(name, q.values.Get(name))
-			if err != nil {
-				return 0, 0, err
-			}
-			*h = chain.Height(n)
-		}
+	h := heights{tip - min(tip, period), tip + period}
+	if err := q.ends("from", "to", &h); err != nil {
+		return h, err
 	}
-	switch most := calendarPeriods * period; {
-	case q.given("from") && !q.given("to"):
-		to = min(max(to, from+period), from+most)
-	case q.given("to") && !q.given("from"):
-		from = max(min(from, to-min(to, period)), to-min(to, most))
-	}
+	most := calendarPeriods * period
 	switch {
-	case from > to:
-		return 0, 0, badRequest("from %d is above to %d", from, to)
-	case to-from > calendarPeriods*period, to > tip+calendarPeriods*period:
-		return 0, 0, badRequest("from %d to %d: want at most %d proving periods, %d blocks, and as many ahead", from, to, calendarPeriods, calendarPeriods*period)
+	case q.given("from") && !q.given("to"):
+		h.to = min(max(h.to, h.from+period), h.from+most)
+	case q.given("to") && !q.given("from"):
+		h.from = max(min(h.from, h.to-min(h.to, period)), h.to-min(h.to, most))
 	}
-	return from, to, nil
+	if err := h.check("from", "to"); err != nil {
+		return h, err
+	}
+	if h.to-h.from > most || h.to > tip+most {
+		return h, badRequest("from %d to %d: want at most %d proving periods, %d blocks, and as many ahead", h.from, h.to, calendarPeriods, most)
+	}
+	return h, nil
 }
 
 // calendar is one on its way.

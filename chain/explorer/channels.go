@@ -1,6 +1,8 @@
 package explorer
 
 import (
+	"cmp"
+
 	"github.com/perdure/perdure/chain"
 	"github.com/perdure/perdure/chain/index"
 )
@@ -58,17 +60,12 @@ var channelStates = []string{"open", "settling", "collected"}
 
 func (a *API) channels(q *query) (any, error) {
 	var f index.ChannelFilter
-	var err error
-	for _, p := range []struct {
-		name string
-		into *chain.Address
-	}{{"address", &f.Address}, {"payer", &f.Payer}, {"payee", &f.Payee}} {
-		if !q.given(p.name) {
-			continue
-		}
-		if *p.into, err = parseAddress(p.name, q.values.Get(p.name)); err != nil {
-			return nil, err
-		}
+	err := cmp.Or(
+		optional(q, "address", &f.Address, parseAddress),
+		optional(q, "payer", &f.Payer, parseAddress),
+		optional(q, "payee", &f.Payee, parseAddress))
+	if err != nil {
+		return nil, err
 	}
 	chosen, err := q.several("state", channelStates...)
 	if err != nil {

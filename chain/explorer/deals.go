@@ -1,6 +1,8 @@
 package explorer
 
 import (
+	"cmp"
+
 	"github.com/ipfs/go-cid"
 
 	"github.com/perdure/perdure/chain"
@@ -127,27 +129,11 @@ func (q *query) dealFilter() (f index.DealFilter, states []chain.DealState, err 
 	if states == nil {
 		states = []chain.DealState{0}
 	}
-	if q.given("miner") {
-		if f.Miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
-			return f, nil, err
-		}
-	}
-	if q.given("client") {
-		if f.Client, err = parseAddress("client", q.values.Get("client")); err != nil {
-			return f, nil, err
-		}
-	}
-	if q.given("piece") {
-		if f.Piece, err = parsePiece("piece", q.values.Get("piece")); err != nil {
-			return f, nil, err
-		}
-	}
-	if q.given("root") {
-		if f.Root, err = parseCID("root", q.values.Get("root")); err != nil {
-			return f, nil, err
-		}
-	}
-	return f, states, nil
+	return f, states, cmp.Or(
+		optional(q, "miner", &f.Miner, q.parseMiner),
+		optional(q, "client", &f.Client, parseAddress),
+		optional(q, "piece", &f.Piece, parsePiece),
+		optional(q, "root", &f.Root, parseCID))
 }
 
 // parsePiece reads a piece CID of either version and returns it as version 1.

@@ -31,7 +31,7 @@ func (f feed) Watch() (first, tip chain.Height, ok bool, changed <-chan struct{}
 // Block implements live.Feed. The items are the block, its messages, its
 // events, its trades, the levels of the book that it changed, and last the
 // events that the index derived.
-func (f feed) Block(_ context.Context, h chain.Height) (out *live.Block, err error) {
+func (f feed) Block(ctx context.Context, h chain.Height) (out *live.Block, err error) {
 	s, err := f.index.Snapshot()
 	if errors.Is(err, index.ErrBuilding) {
 		return nil, live.ErrGone
@@ -50,7 +50,7 @@ func (f feed) Block(_ context.Context, h chain.Height) (out *live.Block, err err
 		}
 		return nil, live.ErrGone
 	}
-	t := &teller{names: f.names, s: s, parties: map[chain.Key][]string{}}
+	t := &teller{names: f.names, ctx: ctx, s: s, parties: map[chain.Key][]string{}}
 	return t.tell(b)
 }
 
@@ -114,6 +114,7 @@ func sectorKey(m chain.MinerID, number uint64) string {
 // teller writes the items of one block.
 type teller struct {
 	names
+	ctx     context.Context
 	s       *index.Snapshot
 	parties map[chain.Key][]string // keys of those whose an order, a deal or a channel is
 	out     live.Block
@@ -142,20 +143,13 @@ func (t *teller) tell(b *index.Block) (*live.Block, error) {
 	return &t.out, nil
 }
 
-// all goes through all pages of a list of a block.
-func all(read func(index.Page) (next []byte, err error)) error {
-	p := index.Page{Limit: math.MaxInt, Upward: true}
-	for {
-		next, err := read(p)
-		if err != nil || next == nil {
-			return err
-		}
-		p.After = next
-	}
+// all goes through all of a list of the block.
+func (t *teller) all(read func(index.Page) (next []byte, err error)) error {
+	return through(t.ctx, index.Page{Limit: math.MaxInt, Upward: true}, read)
 }
 
 func (t *teller) events(b *index.Block) (items []live.Item, err error) {
-	err = all(func(p index.Page) ([]byte, error) {
+	err = t.all(func(p index.Page) ([]byte, error) {
 		return t.s.BlockEvents(b.Height, p, func(e *index.Event) (bool, error) {
 			out := t.eventOf(&e.Event)
 			keys, err := t.keys(&e.Event, out.Sector != nil)
@@ -180,7 +174,7 @@ func (t *teller) messages(b *index.Block, events []live.Item) error {
 		}
 	}
 	n := uint64(0)
-	err := all(func(p index.Page) ([]byte, error) {
+	err := t.all(func(p index.Page) ([]byte, error) {
 		return t.s.BlockMessages(b.Height, p, func(m *index.Message) (bool, error) {
 			keys := append(of[m.Index], topicMessage)
 			if m.Effect() {
@@ -212,7 +206,7 @@ type BookLevel struct {
 
 // market tells the trades of a block and what it did to the book.
 func (t *teller) market(h chain.Height) error {
-	err := all(func(p index.Page) ([]byte, error) {
+	err := t.all(func(p index.Page) ([]byte, error) {
 		return t.s.BlockTrades(h, p, func(of *index.Trade) (bool, error) {
 			t.add("trade", t.tradeOf(of), topicTrades)
 			return true, nil
@@ -221,7 +215,7 @@ func (t *teller) market(h chain.Height) error {
 	if err != nil {
 		return err
 	}
-	return all(func(p index.Page) ([]byte, error) {
+	return t.all(func(p index.Page) ([]byte, error) {
 		return t.s.Levels(h, p, func(l *index.Level) (bool, error) {
 			out := &BookLevel{"ask", l.Price, l.Added, l.Removed, l.OrdersAdded, l.OrdersRemoved}
 			if l.Bid {

@@ -43,8 +43,7 @@ type gauges struct {
 
 	mu   sync.Mutex
 	told []prometheus.Metric
-	at   time.Time
-	of   chain.Height
+	at   time.Time // when they were worked out; zero: they are not whole
 }
 
 // Describe implements prometheus.Collector.
@@ -63,8 +62,8 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	if view == nil {
 		return
 	}
-	if time.Since(g.at) > gaugesTime || g.of == 0 {
-		g.told, g.at, g.of = nil, time.Now(), view.Height()
+	if time.Since(g.at) > gaugesTime {
+		g.told, g.at = nil, time.Now()
 		global, err := view.Global()
 		if err == nil {
 			g.money(global)
@@ -72,7 +71,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 		}
 		if err != nil && !errors.Is(err, index.ErrBuilding) && !errors.Is(err, index.ErrOff) {
 			to <- prometheus.NewInvalidMetric(descSupply, err)
-			g.of = 0
+			g.at = time.Time{}
 			return
 		}
 	}
@@ -122,7 +121,7 @@ func (g *gauges) book(s *index.Snapshot) error {
 
 // network tells how much there is of everything, and what the last day brought.
 func (g *gauges) network(s *index.Snapshot, time uint64) error {
-	day, err := s.Sum(time - min(time, index.Day))
+	day, err := s.Sum(before(time, index.Day))
 	if err != nil {
 		return err
 	}
@@ -158,14 +157,13 @@ func (g *gauges) indexed(time uint64) (err error) {
 	if err := g.network(s, time); err != nil {
 		return err
 	}
-	var traded index.Candle
-	err = s.Candles(index.Minute, time-min(time, index.Day), time+1, func(_ uint64, c *index.Candle) error { return traded.Add(c) })
+	day, err := traded(s, index.Minute, before(time, index.Day), time)
 	if err != nil {
 		return err
 	}
-	g.tell(descDayTrades, float64(traded.Trades))
-	g.tell(descDayVolume, float64(traded.Size))
-	g.tell(descDayTotal, inPDR(traded.Total))
+	g.tell(descDayTrades, float64(day.Trades))
+	g.tell(descDayVolume, float64(day.Size))
+	g.tell(descDayTotal, inPDR(day.Total))
 	last, err := s.LastCandle()
 	if last != nil {
 		g.tell(descLast, inAtto(last.Close))

@@ -74,10 +74,8 @@ func (q *query) spanOf(intervals []interval, usual string, whole bool) (of inter
 		return of, 0, 0, err
 	}
 	to = q.global.Time + 1
-	if q.given("to") {
-		if to, err = parseTime("to", q.values.Get("to")); err != nil {
-			return of, 0, 0, err
-		}
+	if err := optional(q, "to", &to, parseTime); err != nil {
+		return of, 0, 0, err
 	}
 	cover := uint64(limit-1) * of.seconds
 	if !whole {

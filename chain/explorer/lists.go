@@ -2,6 +2,8 @@ package explorer
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"math"
 	"net/http"
@@ -57,26 +59,32 @@ var errBeyond = errors.New("beyond the range")
 // heights is a range of heights, both in it.
 type heights struct{ from, to chain.Height }
 
-// heights reads a range; without one it is all.
-func (q *query) heights() (h heights, err error) {
-	h.to = math.MaxInt64
-	for _, p := range []struct {
-		name string
-		into *chain.Height
-	}{{"minHeight", &h.from}, {"maxHeight", &h.to}} {
-		if !q.given(p.name) {
-			continue
-		}
-		n, err := parseNumber(p.name, q.values.Get(p.name))
-		if err != nil {
-			return h, err
-		}
-		*p.into = chain.Height(n)
+// allHeights is the range of all.
+var allHeights = heights{0, math.MaxInt64}
+
+// heights reads the range of a list; without one it is all.
+func (q *query) heights() (heights, error) { return q.between("minHeight", "maxHeight", allHeights) }
+
+// between reads a range of heights by the names of its ends; an end that is absent is
+// the usual one.
+func (q *query) between(from, to string, usual heights) (heights, error) {
+	if err := q.ends(from, to, &usual); err != nil {
+		return usual, err
 	}
+	return usual, usual.check(from, to)
+}
+
+// ends reads those ends of a range that are given.
+func (q *query) ends(from, to string, h *heights) error {
+	return cmp.Or(optional(q, from, &h.from, parseHeight), optional(q, to, &h.to, parseHeight))
+}
+
+// check refuses a range that ends before it begins.
+func (h heights) check(from, to string) error {
 	if h.from > h.to {
-		return h, badRequest("minHeight %d is above maxHeight %d", h.from, h.to)
+		return badRequest("%s %d is above %s %d", from, h.from, to, h.to)
 	}
-	return h, nil
+	return nil
 }
 
 // ordered are the query parameters of a list that goes by height.
@@ -189,21 +197,10 @@ func (h heights) begin(p index.Page, width int) index.Page {
 }
 
 // place is a number as a row has it.
-func place(n uint64) []byte {
-	b := make([]byte, 8)
-	for i := range b {
-		b[7-i] = byte(n >> (8 * i))
-	}
-	return b
-}
+func place(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 // parsePlace reads the number that a row begins with.
-func parsePlace(b []byte) (n uint64) {
-	for _, d := range b[:8] {
-		n = n<<8 | uint64(d)
-	}
-	return n
-}
+func parsePlace(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
 
 // several reads a query parameter that is one or more of some words, apart by
 // commas; none if it is absent.

@@ -143,23 +143,28 @@ func figuresOf(c *index.Candle) *Figures {
 	return &Figures{c.Open, c.High, c.Low, c.Close, c.Mean(), c.Trades, c.Size, c.Total}
 }
 
+// traded sums up the trades from a time through another, by the candles of a resolution.
+func traded(s *index.Snapshot, resolution, from, through uint64) (*index.Candle, error) {
+	sum := new(index.Candle)
+	return sum, s.Candles(resolution, from, through+1, func(_ uint64, c *index.Candle) error { return sum.Add(c) })
+}
+
 func (a *API) ticker(q *query) (any, error) {
 	if err := q.ready(); err != nil {
 		return nil, err
 	}
 	now := q.global.Time
 	t := &Ticker{Symbol: symbol, Timestamp: now * 1000, AsOf: q.asOf()}
-	var day index.Candle
 	s, err := q.indexed()
 	if err != nil {
 		return nil, err
 	}
-	err = s.Candles(index.Minute, now-min(now, index.Day), now+1, func(_ uint64, c *index.Candle) error { return day.Add(c) })
+	day, err := traded(s, index.Minute, before(now, index.Day), now)
 	if err != nil {
 		return nil, err
 	}
 	if day.Trades > 0 {
-		t.Figures = figuresOf(&day)
+		t.Figures = figuresOf(day)
 	}
 	last, err := s.LastCandle()
 	if err != nil {

@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"cmp"
 	"errors"
 	"math/bits"
 	"strconv"
@@ -111,16 +112,9 @@ func (a *API) minerRoutes() []route {
 
 func (a *API) miners(q *query) (any, error) {
 	var f index.MinerFilter
-	var err error
-	if q.given("owner") {
-		if f.Owner, err = parseAddress("owner", q.values.Get("owner")); err != nil {
-			return nil, err
-		}
-	}
-	if q.given("worker") {
-		if f.Worker, err = parseAddress("worker", q.values.Get("worker")); err != nil {
-			return nil, err
-		}
+	err := cmp.Or(optional(q, "owner", &f.Owner, parseAddress), optional(q, "worker", &f.Worker, parseAddress))
+	if err != nil {
+		return nil, err
 	}
 	if by, err := q.choice("sortField", "miner", "power"); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -41,8 +42,8 @@ func (a *API) asks(q *query) (any, error) {
 
 // bids lists the bids that pay a price.
 func (a *API) bids(q *query) (any, error) {
-	price, err := q.amount("price")
-	if err != nil {
+	var price chain.Amount
+	if err := optional(q, "price", &price, parseAmount); err != nil {
 		return nil, err
 	}
 	state, err := q.choice("state", "all", "new")
@@ -57,23 +58,11 @@ func (a *API) bids(q *query) (any, error) {
 // wanted reads what an ask has to suit.
 func (q *query) wanted() (*orderbook.Wanted, error) {
 	w := new(orderbook.Wanted)
-	for _, of := range []struct {
-		name string
-		into *uint64
-	}{{"pieceSize", &w.Size}, {"duration", &w.Duration}} {
-		if !q.given(of.name) {
-			continue
-		}
-		n, err := parseNumber(of.name, q.values.Get(of.name))
-		if err != nil {
-			return nil, err
-		}
-		*of.into = n
-	}
-	var err error
-	if w.Collateral, err = q.amount("collateral"); err == nil {
-		w.MaxPrice, err = q.amount("maxPrice")
-	}
+	err := cmp.Or(
+		optional(q, "pieceSize", &w.Size, parseNumber),
+		optional(q, "duration", &w.Duration, parseNumber),
+		optional(q, "collateral", &w.Collateral, parseAmount),
+		optional(q, "maxPrice", &w.MaxPrice, parseAmount))
 	if err != nil || !q.given("region") {
 		return w, err
 	}
@@ -86,12 +75,9 @@ func (q *query) wanted() (*orderbook.Wanted, error) {
 	return w, nil
 }
 
-// amount reads a query parameter in attoPDR, zero if it is absent.
-func (q *query) amount(name string) (chain.Amount, error) {
-	if !q.given(name) {
-		return chain.Amount{}, nil
-	}
-	n, err := chain.ParseAmount(q.values.Get(name))
+// parseAmount reads attoPDR.
+func parseAmount(name, s string) (chain.Amount, error) {
+	n, err := chain.ParseAmount(s)
 	if err != nil {
 		return n, badRequest("%s: %v", name, err)
 	}

@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -165,15 +166,8 @@ func (q *query) orderFilters() (filters []index.OrderFilter, err error) {
 		return nil, err
 	}
 	f.Side = []index.Side{index.AnySide, index.BidSide, index.AskSide}[side+1]
-	if q.given("miner") {
-		if f.Miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
-			return nil, err
-		}
-	}
-	if q.given("owner") {
-		if f.Owner, err = parseAddress("owner", q.values.Get("owner")); err != nil {
-			return nil, err
-		}
+	if err := cmp.Or(optional(q, "miner", &f.Miner, q.parseMiner), optional(q, "owner", &f.Owner, parseAddress)); err != nil {
+		return nil, err
 	}
 	chosen, err := q.several("state", orderStates...)
 	if err != nil {

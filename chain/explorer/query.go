@@ -291,6 +291,11 @@ func parseNumber(name, s string) (uint64, error) {
 	return n, nil
 }
 
+func parseHeight(name, s string) (chain.Height, error) {
+	n, err := parseNumber(name, s)
+	return chain.Height(n), err
+}
+
 // clip shortens what a stranger wrote before it is shown.
 func clip(s string) string {
 	if len(s) > 80 {
@@ -310,8 +315,7 @@ func (q *query) height() (chain.Height, error) {
 		}
 		return q.view.Height(), nil
 	}
-	h, err := q.number("height")
-	return chain.Height(h), err
+	return parseHeight("height", q.r.PathValue("height"))
 }
 
 // miner reads a miner's address, t01000, from the path.
@@ -345,6 +349,14 @@ func parseCID(name, s string) (cid.Cid, error) {
 
 // given reports whether a query parameter stands in the URL.
 func (q *query) given(name string) bool { return q.values.Has(name) }
+
+// optional reads a query parameter into a value; one that is absent leaves it as it is.
+func optional[T any](q *query, name string, into *T, parse func(name, s string) (T, error)) (err error) {
+	if q.given(name) {
+		*into, err = parse(name, q.values.Get(name))
+	}
+	return err
+}
 
 // choice reads a query parameter that is one of a few words; -1 if it is absent.
 func (q *query) choice(name string, words ...string) (int, error) {

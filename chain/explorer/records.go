@@ -51,9 +51,9 @@ func (q *query) recordKey() (chain.Key, error) {
 
 func (a *API) recordRoutes() []route {
 	return []route{
-		{path: "/v1/state/{table}", query: []string{"proof", "height"}, handle: a.record, cost: 5},
-		{path: "/v1/state/{table}/{$}", query: []string{"proof", "height"}, handle: a.record, cost: 5},
-		{path: "/v1/state/{table}/{key}", query: []string{"proof", "height"}, handle: a.record, cost: 5},
+		{path: "/v1/state/{table}", query: proofQuery(), handle: a.record, cost: 5},
+		{path: "/v1/state/{table}/{$}", query: proofQuery(), handle: a.record, cost: 5},
+		{path: "/v1/state/{table}/{key}", query: proofQuery(), handle: a.record, cost: 5},
 	}
 }
 
@@ -96,11 +96,9 @@ func (a *API) treeOf(q *query, proven bool) (*state.Tree, *chain.Global, error) 
 	h := q.view.Height()
 	switch {
 	case q.given("height"):
-		n, err := parseNumber("height", q.values.Get("height"))
-		if err != nil {
+		if err := optional(q, "height", &h, parseHeight); err != nil {
 			return nil, nil, err
 		}
-		h = chain.Height(n)
 	case !proven:
 		return &q.view.Tree, q.global, nil
 	case h == 0:

@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"sync"
@@ -80,7 +81,7 @@ func (q *query) minerFigures(s *index.Snapshot, m *chain.Miner) (*MinerFigures, 
 	e := &l.Earned
 	out := &MinerFigures{PowerShare: shareOf(m.Power, present.Point.Levels.Power), SectorsByState: SectorCounts{PreCommitted: l.PreCommitted,
 		Active: m.Sectors - m.Faulty, Faulty: m.Faulty, Expired: e.Expired, Dropped: e.Dropped, Lost: e.Lost, Terminated: e.Terminated}}
-	if out.Rank, err = q.api.ranks.of(s, present.Ranked, m.ID); err != nil {
+	if out.Rank, err = q.api.ranks.of(q.context(), s, present.Ranked, m.ID); err != nil {
 		return nil, err
 	}
 	out.RewardWindows, err = q.windowsOf(s, address.Bytes(), l)
@@ -95,23 +96,19 @@ type ranks struct {
 }
 
 // of is the rank of a miner in a snapshot whose miners' power changed last in a block.
-func (r *ranks) of(s *index.Snapshot, changed chain.Height, id chain.MinerID) (uint64, error) {
+func (r *ranks) of(ctx context.Context, s *index.Snapshot, changed chain.Height, id chain.MinerID) (uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.by == nil || r.at != changed {
 		by := map[chain.MinerID]uint64{}
-		for p := (index.Page{Limit: rankPage}); ; {
-			next, err := s.Ranking(p, func(id chain.MinerID, _ uint64) (bool, error) {
+		err := through(ctx, index.Page{Limit: rankPage}, func(p index.Page) ([]byte, error) {
+			return s.Ranking(p, func(id chain.MinerID, _ uint64) (bool, error) {
 				by[id] = uint64(len(by)) + 1
 				return true, nil
 			})
-			if err != nil {
-				return 0, err
-			}
-			if next == nil {
-				break
-			}
-			p.After = next
+		})
+		if err != nil {
+			return 0, err
 		}
 		r.by, r.at = by, changed
 	}

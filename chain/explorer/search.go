@@ -3,7 +3,6 @@ package explorer
 import (
 	"encoding/hex"
 	"fmt"
-	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -190,7 +189,11 @@ func (f *finder) miners() error {
 	if err := f.record("miner", f.minerText(id), "/v1/miners/"+f.minerText(id), chain.MinerKey(id)); err != nil {
 		return err
 	}
-	for low, high := id*10, id*10+10; low > 0 && high < math.MaxInt64/10 && len(f.begins) < f.most; low, high = low*10, high*10 {
+	last := f.global.NextMiner - 1
+	if id == 0 || id > last { // what begins so is higher yet
+		return nil
+	}
+	for low, high := id*10, id*10+10; low <= last && len(f.begins) < f.most; low, high = low*10, high*10 {
 		_, err := f.s.Records(index.Miners(index.MinerFilter{}), index.Page{After: place(low - 1), Limit: f.most, Upward: true}, func(r *index.Record) (bool, error) {
 			id := parsePlace([]byte(r.Key.ID))
 			if id >= high {
@@ -202,15 +205,9 @@ func (f *finder) miners() error {
 		if _, err := ended(nil, err); err != nil {
 			return err
 		}
-		if high > f.lastMiner() {
-			break
-		}
 	}
 	return nil
 }
-
-// lastMiner is the highest ID that a miner has.
-func (f *finder) lastMiner() uint64 { return f.global.NextMiner - 1 }
 
 // leastBits is how much of a hash or an address one has to type before what
 // begins so is shown.

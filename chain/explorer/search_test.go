@@ -61,6 +61,7 @@ func TestSearch(t *testing.T) {
 		"t01":                                        "miner t01000~",
 		"t0100":                                      "miner t01000~",
 		"t02":                                        "",
+		"t01844674407370955261":                      "", // ten times that is 994 in 64 bits
 		hash:                                         "message " + hash,
 		"0x" + hash[:9]:                              "message " + hash + "~",
 		hash[:3]:                                     "",

@@ -89,18 +89,14 @@ func (a *API) sectorRoutes() []route {
 // sectors lists those of the miner that the path or the query names, or all.
 func (a *API) sectors(q *query) (any, error) {
 	var f index.SectorFilter
-	var err error
-	switch {
-	case q.r.PathValue("miner") != "":
+	if q.r.PathValue("miner") != "" {
 		m, err := q.loadMiner()
 		if err != nil {
 			return nil, err
 		}
 		f.Miner = m.ID
-	case q.given("miner"):
-		if f.Miner, err = q.parseMiner("miner", q.values.Get("miner")); err != nil {
-			return nil, err
-		}
+	} else if err := optional(q, "miner", &f.Miner, q.parseMiner); err != nil {
+		return nil, err
 	}
 	chosen, err := q.several("state", sectorStates...)
 	if err != nil {

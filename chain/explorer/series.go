@@ -18,8 +18,8 @@ func (q *query) fromIndex(answer func(s *index.Snapshot, at AsOf) (any, error)) 
 	if err != nil {
 		return nil, err
 	}
-	var g chain.Global
-	if _, err := s.Load(chain.GlobalKey(), &g); err != nil {
+	g, err := s.Global()
+	if err != nil {
 		return nil, err
 	}
 	return answer(s, q.at(s.Height, g.Time))

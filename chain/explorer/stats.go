@@ -114,13 +114,12 @@ func lastDay(s *index.Snapshot, time uint64) (out Totals, err error) {
 	if err != nil {
 		return out, err
 	}
-	var traded index.Candle
-	err = s.Candles(index.Hour, from-from%index.Hour, time+1, func(_ uint64, c *index.Candle) error { return traded.Add(c) })
+	trades, err := traded(s, index.Hour, from-from%index.Hour, time)
 	f := &p.Flows
 	return Totals{Blocks: f.Blocks, Messages: f.Messages, Failed: f.Failed, Proofs: f.Proofs, Faults: f.Faults, Recoveries: f.Recovered,
 		DealsMatched: f.Matched, DealsActivated: f.Activated, DealsEnded: f.Ended, DealPay: f.DealPay, ServedBytes: f.Served,
 		Fees: f.Fees, FeesBurned: less(f.Fees, f.Tips), Tips: f.Tips, BlockRewards: f.BlockRewards, PowerRewards: f.PowerRewards, Fines: f.Fines,
-		Trades: traded.Trades, TradedBytes: traded.Size}, err
+		Trades: trades.Trades, TradedBytes: trades.Size}, err
 }
 
 // pace is the mean time between the last blocks, in seconds.

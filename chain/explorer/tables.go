@@ -2,7 +2,6 @@ package explorer
 
 import (
 	"context"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -92,27 +91,12 @@ func (a *API) exportTable(q *query) (any, error) {
 
 // within reads from and to.
 func (q *query) within(t *table) (heights, error) {
-	h := heights{0, math.MaxInt64}
-	for _, bound := range []struct {
-		name string
-		into *chain.Height
-	}{{"from", &h.from}, {"to", &h.to}} {
-		if !q.given(bound.name) {
-			continue
+	for _, name := range []string{"from", "to"} {
+		if q.given(name) && !t.ranged {
+			return allHeights, badRequest("%s: %s have no height", name, t.name)
 		}
-		if !t.ranged {
-			return h, badRequest("%s: %s have no height", bound.name, t.name)
-		}
-		n, err := parseNumber(bound.name, q.values.Get(bound.name))
-		if err != nil {
-			return h, err
-		}
-		*bound.into = chain.Height(n)
 	}
-	if h.from > h.to {
-		return h, badRequest("from %d is above to %d", h.from, h.to)
-	}
-	return h, nil
+	return q.between("from", "to", allHeights)
 }
 
 // listed are the rows of a list of records, the lowest ID first; row makes one, or nil.

@@ -39,19 +39,16 @@ func (n names) validatorOf(v *chain.Validator) *Validator {
 func (a *API) validators(q *query) (any, error) {
 	return q.fromIndex(func(s *index.Snapshot, at AsOf) (any, error) {
 		h := s.Height + 1
-		if q.given("height") {
-			n, err := parseNumber("height", q.values.Get("height"))
+		if err := optional(q, "height", &h, parseHeight); err != nil {
+			return nil, err
+		}
+		if h != s.Height+1 {
+			b, err := blockAt(s, h)
 			if err != nil {
 				return nil, err
 			}
-			if h = chain.Height(n); h != s.Height+1 {
-				b, err := blockAt(s, h)
-				if err != nil {
-					return nil, err
-				}
-				q.settle(h, b.Time)
-				at = q.asOf()
-			}
+			q.settle(h, b.Time)
+			at = q.asOf()
 		}
 		_, set, err := s.Voters(h)
 		if err != nil {

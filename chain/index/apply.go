@@ -63,6 +63,9 @@ func (g *generation) apply(b *block) error {
 		err = b.derive()
 	}
 	if err == nil {
+		err = b.reward()
+	}
+	if err == nil {
 		err = g.write(next, func(batch *pebble.Batch) error {
 			if err := g.pruneTo(batch, at, next); err != nil {
 				return err
@@ -94,6 +97,8 @@ type block struct {
 	changes  []change
 	at       map[chain.Key]int // their places
 	beacon   chain.Beacon
+	rewarded []byte              // address that its proposer earns by; nil: there is none
+	tips     chain.Amount        // of the messages, if somebody got them
 	events   []consensus.Event   // of the chain, then the derived ones
 	mentions map[string]*mention // by the prefix of the subject
 	subjects map[string]struct{} // prefixes under which the block has rows that go with it
@@ -106,13 +111,13 @@ func newBlock(u *consensus.Update) *block {
 // steps are what a block does to the index. Each sees the records as they were
 // before the block and after it (block.changes), and the messages.
 var steps = []func(*block, *pebble.Batch) error{
-	(*block).mirror, (*block).history, (*block).lists, (*block).touched, (*block).windows, (*block).market, (*block).levels, (*block).depth,
+	(*block).mirror, (*block).history, (*block).lists, (*block).touched, (*block).windows, (*block).market, (*block).book,
 	(*block).figure, (*block).mentioned,
 }
 
-// scanSteps are what the records of a scanned state do to the index: all
-// changes of such a block have come from nothing.
-var scanSteps = []func(*block, *pebble.Batch) error{(*block).mirror, (*block).depth, (*block).figure}
+// scanSteps are what the records of a scanned state do to the index: nothing has
+// happened, but records have come or, if the mirror had some, changed and gone.
+var scanSteps = []func(*block, *pebble.Batch) error{(*block).mirror, (*block).book, (*block).figure}
 
 func (b *block) fill(batch *pebble.Batch) error {
 	todo := steps
@@ -196,15 +201,11 @@ func (b *block) history(batch *pebble.Batch) error {
 func (b *block) sum() (*Block, error) {
 	sum := &Block{Height: b.u.Height, Time: b.u.Time, Proposer: b.u.Proposer, Update: b.hash, AppHash: b.appHash,
 		Beacon: b.beacon.Value, Skipped: b.beacon.Skipped, Messages: uint64(len(b.messages)), Events: uint64(len(b.u.Events)),
-		Derived: uint64(len(b.events) - len(b.u.Events)), Changes: uint64(len(b.u.Changes)), Bytes: b.bytes}
+		Derived: uint64(len(b.events) - len(b.u.Events)), Changes: uint64(len(b.u.Changes)), Bytes: b.bytes, Tips: b.tips}
 	if i, ok := b.at[chain.GlobalKey()]; ok {
 		if g := now[chain.Global](&b.changes[i]); g != nil {
 			sum.RuleVersion, sum.BaseFee, sum.Supply, sum.Power = g.RuleVersion, g.BaseFee, g.Supply, g.Power
 		}
-	}
-	var err error
-	if sum.Tips, _, err = b.tips(); err != nil {
-		return nil, err
 	}
 	for i := range b.messages {
 		r := &b.messages[i].Receipt
@@ -215,9 +216,11 @@ func (b *block) sum() (*Block, error) {
 		case r.Kind == chain.KindSubmitWindowProof:
 			sum.Proofs++
 		}
-		if sum.Fees, err = sum.Fees.Add(r.Fee); err != nil {
+		fees, err := sum.Fees.Add(r.Fee)
+		if err != nil {
 			return nil, fmt.Errorf("sum fees: %w", err)
 		}
+		sum.Fees = fees
 	}
 	for i := range b.u.Events {
 		if b.u.Events[i].Kind == consensus.EventDealMatched {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/minio/sha256-simd"
 
 	"github.com/perdure/perdure/chain"
@@ -42,8 +41,7 @@ type checker struct {
 	ctx    context.Context
 	store  *state.Store // nil: only against itself
 	report *Report
-	first  chain.Height
-	blocks []counts // by height from first on
+	blocks []counts // by height from First on
 }
 
 // counts are how many rows a block has.
@@ -73,7 +71,7 @@ func (x *Index) Check(ctx context.Context, store *state.Store) (report *Report, 
 		return nil, fmt.Errorf("check index: %w", err)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	c := &checker{Snapshot: s, ctx: ctx, store: store, first: s.First, report: &Report{First: s.First, Height: s.Height, Gaps: s.Gaps}}
+	c := &checker{Snapshot: s, ctx: ctx, store: store, report: &Report{First: s.First, Height: s.Height, Gaps: s.Gaps}}
 	for _, check := range checks {
 		if err := check(c); err != nil {
 			return nil, fmt.Errorf("check index: %w", err)
@@ -131,7 +129,7 @@ func (c *checker) history() error {
 
 // block checks the rows of a block.
 func (c *checker) block(b *Block) error {
-	n := &c.blocks[b.Height-c.first]
+	n := &c.blocks[b.Height-c.First]
 	err := c.inChunks(messageTable, b.Height, &n.messages, func(index uint32, raw []byte) error {
 		var m Message
 		if err := parse(raw, &m); err != nil || m.Height != b.Height || m.Index != uint64(index) {
@@ -217,10 +215,10 @@ func (c *checker) strays() error {
 
 // at are the counts of a block, nil if the history does not have it.
 func (c *checker) at(h chain.Height) *counts {
-	if h < c.first || h > c.Height || c.InGap(h) != nil {
+	if h < c.First || h > c.Height || c.InGap(h) != nil {
 		return nil
 	}
-	return &c.blocks[h-c.first]
+	return &c.blocks[h-c.First]
 }
 
 // subjects checks that what stands under subjects is there.
@@ -307,35 +305,27 @@ func (c *checker) records() error {
 	return err
 }
 
-func has(r pebble.Reader, key []byte) (bool, error) {
-	_, closer, err := r.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read index: %w", err)
-	}
-	return true, closer.Close()
-}
-
-// listTables are the tables of the lists of records, and of which table of the
-// state each lists records.
-var listTables = map[byte]chain.Table{'D': chain.TableDeal, 'S': chain.TableSector, 'O': chain.TableOrder, 'C': chain.TableChannel, 'M': chain.TableMiner}
+// lists are the tables of the lists of records, and of which table of the state each
+// lists records.
+var lists = []struct {
+	rows byte
+	of   chain.Table
+}{{'D', chain.TableDeal}, {'S', chain.TableSector}, {'O', chain.TableOrder}, {'C', chain.TableChannel}, {'M', chain.TableMiner}}
 
 // listed checks that what stands in lists is a record which stands there.
 func (c *checker) listed() error {
-	for _, t := range []byte{'D', 'S', 'O', 'C', 'M'} {
-		table, width := listTables[t], All(listTables[t]).width
-		err := c.rows([]byte{t}, func(key, _ []byte) error {
+	for _, l := range lists {
+		width := All(l.of).width
+		err := c.rows([]byte{l.rows}, func(key, _ []byte) error {
 			c.report.Rows++
-			k := chain.Key{Table: table, ID: string(key[len(key)-width:])}
-			v := mirrored(table)
+			k := chain.Key{Table: l.of, ID: string(key[len(key)-width:])}
+			v := mirrored(l.of)
 			r, err := c.Load(k, v)
 			if err != nil {
 				return err
 			}
 			if r == nil || among(rowsOf(r, v), key) < 0 {
-				c.wrong("the list %q names %s %x, which does not belong there", key[:2], table, k.ID)
+				c.wrong("the list %q names %s %x, which does not belong there", key[:2], l.of, k.ID)
 			}
 			return nil
 		})

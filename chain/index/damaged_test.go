@@ -3,8 +3,14 @@ package index
 import (
 	"errors"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // TestDamaged: an index that misses a file or has a broken one is said to be
@@ -34,6 +40,28 @@ func TestDamaged(t *testing.T) {
 			}
 			if _, err := Open(c); !errors.Is(err, ErrDamaged) {
 				t.Errorf("Open gave %v, want ErrDamaged", err)
+			}
+		})
+	}
+	for _, reason := range []error{syscall.ENOSPC, syscall.EMFILE, syscall.EROFS} {
+		t.Run(reason.Error(), func(t *testing.T) {
+			fs := vfs.NewMem()
+			c := Config{Dir: "index", ChainID: "index-test", FS: fs}
+			x, err := Open(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := x.Close(); err != nil {
+				t.Fatal(err)
+			}
+			c.FS = errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == errorfs.OpOpen && strings.HasPrefix(path.Base(op.Path), "MANIFEST") {
+					return &os.PathError{Op: "open", Path: op.Path, Err: reason}
+				}
+				return nil
+			}))
+			if _, err := Open(c); !errors.Is(err, reason) || errors.Is(err, ErrDamaged) {
+				t.Errorf("Open gave %v", err)
 			}
 		})
 	}

@@ -36,8 +36,8 @@ func invert(b []byte) {
 const depthSize = 8 + 8 // of a row: padded bytes, orders
 
 // depth follows what stands at each price of the book.
-func (b *block) depth(batch *pebble.Batch) error {
-	for _, l := range b.moves() {
+func (b *block) depth(batch *pebble.Batch, moves []*Level) error {
+	for _, l := range moves {
 		key := depthKey(l.Bid, l.Price)
 		row, err := b.g.get(key)
 		if err != nil {

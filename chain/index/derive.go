@@ -63,7 +63,8 @@ func Kinds() (names []string) {
 
 // derive adds the derived events, in the order of the changed keys.
 func (b *block) derive() error {
-	d := deriver{b: b, paid: map[uint64]chain.Amount{}, escrow: map[uint64]chain.Amount{}, back: map[uint64]chain.Amount{}, burned: map[chain.Key]chain.Amount{}}
+	d := deriver{b: b, paid: map[uint64]chain.Amount{}, escrow: map[uint64]chain.Amount{}, back: map[uint64]chain.Amount{},
+		burned: map[chain.Key]chain.Amount{}, cancelled: map[uint64]bool{}}
 	if err := d.sums(); err != nil {
 		return err
 	}
@@ -90,11 +91,12 @@ func (b *block) derive() error {
 
 // deriver derives a block's events.
 type deriver struct {
-	b      *block
-	paid   map[uint64]chain.Amount    // by deal, in this block
-	escrow map[uint64]chain.Amount    // by deal before: what went on into its repair or renewal
-	back   map[uint64]chain.Amount    // by order: repaid
-	burned map[chain.Key]chain.Amount // by sector
+	b         *block
+	paid      map[uint64]chain.Amount    // by deal, in this block
+	escrow    map[uint64]chain.Amount    // by deal before: what went on into its repair or renewal
+	back      map[uint64]chain.Amount    // by order: repaid
+	burned    map[chain.Key]chain.Amount // by sector
+	cancelled map[uint64]bool            // orders, by their owners
 }
 
 // sums collects what the chain's events tell.
@@ -109,6 +111,9 @@ func (d *deriver) sums() error {
 			err = add(d.escrow, e.Deal, e.Amount)
 		case consensus.EventOrderCancelled, consensus.EventOrderFilled, consensus.EventOrderReduced:
 			err = add(d.back, e.Order, e.Amount)
+			if e.Kind == consensus.EventOrderCancelled && e.Reason == OrderCancelled.String() {
+				d.cancelled[e.Order] = true
+			}
 		case consensus.EventSectorEnded:
 			err = add(d.burned, chain.SectorKey(e.Miner, e.Sector), e.Amount)
 		}
@@ -250,21 +255,14 @@ func (d *deriver) dealEnd(was, is *chain.Deal, with func(consensus.EventKind, ch
 // order derives the deposit that is burned of an order that its owner cancels
 // before it has looked through the book.
 func (d *deriver) order(was, is *chain.Order) error {
-	if was == nil || is != nil {
+	if was == nil || is != nil || !d.cancelled[was.ID] {
 		return nil
 	}
 	held, err := was.Locked.Add(was.Deposit)
 	if err != nil {
 		return err
 	}
-	cancelled := false
-	for i := range d.b.u.Events {
-		e := &d.b.u.Events[i]
-		cancelled = cancelled || e.Kind == consensus.EventOrderCancelled && e.Order == was.ID && e.Reason == OrderCancelled.String()
-	}
-	if cancelled {
-		d.emit(consensus.Event{Kind: OrderBurned, Order: was.ID, Amount: less(held, d.back[was.ID])})
-	}
+	d.emit(consensus.Event{Kind: OrderBurned, Order: was.ID, Amount: less(held, d.back[was.ID])})
 	return nil
 }
 

@@ -22,14 +22,16 @@
 // follows from the two forms. What stands under a subject and goes with the
 // height is written by block.under, which notes the subject in the height's
 // journal; prune finds the rows by it. Scans go through the same code: a block
-// without messages and events in which all records come from nothing.
+// without messages and events in which records come from nothing or, if the mirror
+// is made anew, from what it had.
 //
 // # Rows
 //
 // Numbers are big-endian, H is a height (8 bytes), N an index in its block (4),
 // A an address and CID a CID, each behind its length, ID 8 bytes.
 //
-//	t                 tip: version, first height of the history, tip height, SHA-256 of the tip's Update, gaps, chain ID
+//	t                 tip: version, first height of the history, tip height, SHA-256 of the tip's Update, whether the
+//	                  mirror is being made anew, gaps, chain ID
 //	b H               Block
 //	m H CHUNK         16 Messages, each behind its length
 //	h hash            H N effect: where a message stands; the block in which it had an effect wins

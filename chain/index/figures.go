@@ -136,16 +136,12 @@ func (b *block) figure(batch *pebble.Batch) error {
 
 // happened takes in what the block's receipts and events tell.
 func (f *figures) happened(batch *pebble.Batch) error {
-	tips, to, err := f.b.tips()
-	if err != nil {
-		return err
-	}
-	f.fees(tips, to)
+	f.fees()
 	for i := range f.b.u.Events {
 		f.event(&f.b.u.Events[i])
 	}
 	f.proofs()
-	if err := f.writeEntries(batch, tips, to); err != nil {
+	if err := f.writeEntries(batch); err != nil {
 		return err
 	}
 	if err := f.amended(batch); err != nil {
@@ -155,8 +151,8 @@ func (f *figures) happened(batch *pebble.Batch) error {
 }
 
 // fees sums up the receipts.
-func (f *figures) fees(tips chain.Amount, to []byte) {
-	f.flows.Blocks, f.flows.Messages, f.flows.Tips = 1, uint64(len(f.b.messages)), tips
+func (f *figures) fees() {
+	f.flows.Blocks, f.flows.Messages, f.flows.Tips = 1, uint64(len(f.b.messages)), f.b.tips
 	for i := range f.b.messages {
 		m := &f.b.messages[i]
 		if m.Receipt.Code != uint64(consensus.CodeOK) {
@@ -164,30 +160,30 @@ func (f *figures) fees(tips chain.Amount, to []byte) {
 		}
 		increase(&f.flows.Fees, m.Receipt.Fee)
 	}
-	if len(to) > 0 {
-		s := f.of(to)
+	if len(f.b.rewarded) > 0 {
+		s := f.of(f.b.rewarded)
 		s.Blocks++
-		increase(&s.Tips, tips)
+		increase(&s.Tips, f.b.tips)
 	}
 }
 
-// tips sums up the tips, and tells who got them: who earns by the block. If that
-// is nobody they were burned. They are unknown, and none is counted, if the
-// block's messages were not kept.
-func (b *block) tips() (sum chain.Amount, to []byte, err error) {
-	if to, err = b.rewarded(); err != nil || len(to) == 0 {
-		return sum, nil, err
+// reward notes who earns by the block, and sums up the tips, which they got. If that
+// is nobody they were burned. They are unknown, and none is counted, if the block's
+// messages were not kept.
+func (b *block) reward() (err error) {
+	if b.rewarded, err = b.rewardOf(); err != nil || len(b.rewarded) == 0 {
+		return err
 	}
 	for i := range b.messages {
 		if m := &b.messages[i]; m.Effect() {
-			increase(&sum, m.Tip)
+			increase(&b.tips, m.Tip)
 		}
 	}
-	return sum, to, nil
+	return nil
 }
 
-// rewarded is the address that the block's proposer earns by; nil if there is none.
-func (b *block) rewarded() ([]byte, error) {
+// rewardOf is the address that the block's proposer earns by; nil if there is none.
+func (b *block) rewardOf() ([]byte, error) {
 	for i := range b.u.Events {
 		if e := &b.u.Events[i]; e.Kind == consensus.EventBlockReward {
 			return e.To, nil

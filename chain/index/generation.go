@@ -3,8 +3,10 @@ package index
 import (
 	"errors"
 	"fmt"
+	"io"
 	iofs "io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,7 +33,7 @@ type generation struct {
 	keep   *atomic.Uint64    // heights of history that are kept
 	loose  bool              // nothing is logged: what a crash leaves is nothing, until the generation is settled
 
-	db    *pebble.DB
+	db    *pebble.DB // of who uses it
 	fatal *fatalLog
 	users sync.WaitGroup // of db; uses may nest
 
@@ -43,7 +45,7 @@ type generation struct {
 	series Retention // of the points of minutes and hours
 
 	mu     sync.RWMutex
-	closed bool
+	closed bool // and not opened since
 	tip    *tip // nil: nothing built
 	moved  func()
 	harmed func(error) // called when a file turns out to be damaged
@@ -78,28 +80,37 @@ const cacheSize = 64 << 20
 // own, in bytes: larger than that of any table, so a look reads one block less.
 const indexBlock = 1 << 20
 
-// open opens or creates the database. loose leaves out the log.
-func (g *generation) open() error {
-	if err := g.fs.MkdirAll(g.dir, 0o755); err != nil {
-		return err
+// options are those of the database. One that is loose has no log.
+func (g *generation) options(cache *pebble.Cache) *pebble.Options {
+	opts := &pebble.Options{
+		FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest,
+		DisableWAL: g.loose, MemTableSize: memTable,
+		LBaseMaxBytes: baseLevel, L0CompactionThreshold: settleAt, L0StopWritesThreshold: stallAt,
+		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { g.harmed(i.Details) }},
 	}
-	cache := pebble.NewCache(cacheSize)
-	defer cache.Unref()
-	opts := &pebble.Options{FS: g.fs, Cache: cache, Logger: g.fatal, FormatMajorVersion: pebble.FormatNewest, DisableWAL: g.loose,
-		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { g.harmed(i.Details) }}}
-	opts.LBaseMaxBytes, opts.L0CompactionThreshold, opts.L0StopWritesThreshold = baseLevel, settleAt, stallAt
-	opts.MemTableSize, opts.Levels[0].Compression = memTable, func() *sstable.CompressionProfile { return sstable.NoCompression }
+	if g.loose {
+		opts.MemTableSize = looseTable
+	}
+	opts.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	for i := range opts.Levels {
 		opts.Levels[i].IndexBlockSize = indexBlock
 		if i < len(opts.Levels)-1 {
 			opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		}
 	}
-	if g.loose {
-		opts.MemTableSize = looseTable
+	return opts
+}
+
+// open opens or creates the database.
+func (g *generation) open() error {
+	if err := g.fs.MkdirAll(g.dir, 0o755); err != nil {
+		return err
 	}
+	cache := pebble.NewCache(cacheSize)
+	defer cache.Unref()
+	var db *pebble.DB
 	err := g.fatal.guard(func() (err error) {
-		g.db, err = pebble.Open(g.dir, opts)
+		db, err = pebble.Open(g.dir, g.options(cache))
 		return err
 	})
 	if err != nil && !outside(err) {
@@ -108,20 +119,22 @@ func (g *generation) open() error {
 	if err != nil {
 		return err
 	}
-	b, err := valueOf(g.db, tipKey)
+	b, err := valueOf(db, tipKey)
 	if err != nil {
-		return errors.Join(fmt.Errorf("%w: read tip: %w", ErrDamaged, err), g.close())
+		return errors.Join(fmt.Errorf("%w: read tip: %w", ErrDamaged, err), g.fatal.guard(db.Close))
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.tip = parseTip(b)
+	g.db, g.tip, g.closed = db, parseTip(b), false
 	return nil
 }
 
-// outside reports that a database could not be opened for a reason that its own
-// files are innocent of.
+// innocent are reasons for which a database cannot be opened that its own files are
+// innocent of: no right to, no room, no memory, no file descriptor.
+var innocent = []error{iofs.ErrPermission, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, ErrStopped}
+
 func outside(err error) bool {
-	return errors.Is(err, iofs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrStopped)
+	return slices.ContainsFunc(innocent, func(reason error) bool { return errors.Is(err, reason) })
 }
 
 // close closes the database once nobody uses it any more.
@@ -139,9 +152,9 @@ func (g *generation) close() error {
 }
 
 // settle ends the filling of a generation: all of it is on the disk, and what
-// comes next is logged.
+// comes next is logged. If it fails the generation is closed.
 func (g *generation) settle() error {
-	if err := g.fatal.guard(func() error { return errors.Join(g.db.Flush(), g.db.Close()) }); err != nil {
+	if err := errors.Join(g.fatal.guard(g.db.Flush), g.close()); err != nil {
 		return fmt.Errorf("flush index: %w", err)
 	}
 	g.loose = false
@@ -271,8 +284,8 @@ func walk(it *pebble.Iterator, each func(key, value []byte) error) error {
 	return it.Error()
 }
 
-// The directory of an index holds the generations by their numbers, and in
-// CURRENT the number of the live one.
+// The directory of an index holds the generations by their numbers, and the number
+// of the live one in a file.
 const (
 	currentName = "CURRENT-GENERATION"
 	tempSuffix  = ".new"
@@ -293,9 +306,11 @@ func readCurrent(fs vfs.FS, dir string) (uint64, error) {
 	}
 	b := make([]byte, 32)
 	n, err := f.ReadAt(b, 0)
-	err = errors.Join(f.Close(), ignoreEOF(err))
-	if err != nil {
-		return 0, err
+	if errors.Is(err, io.EOF) { // it is shorter
+		err = nil
+	}
+	if err = errors.Join(f.Close(), err); err != nil {
+		return 0, fmt.Errorf("read %s: %w", currentName, err)
 	}
 	number, err := strconv.ParseUint(strings.TrimSpace(string(b[:n])), 10, 64)
 	if err != nil || number == 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/perdure/perdure/chain/consensus"
 )
 
-// Subject is what events are about.
+// Subject is what messages and events of a block are about.
 type Subject struct{ prefix []byte }
 
 // OfAccount is an account, or the miner whose own address it is.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"sync"
@@ -194,7 +193,10 @@ func (x *Index) setAside(old *generation) error {
 // swap makes a generation the live one. Readers of the one before go on until
 // they are done; it is not closed.
 func (x *Index) swap(g *generation) error {
-	if err := writeCurrent(x.config.FS, x.config.Dir, g.number); err != nil {
+	fs, dir := x.config.FS, x.config.Dir
+	if err := writeCurrent(fs, dir, g.number); err != nil {
+		// It may stand there all the same, and the next start would find nothing but that.
+		err = errors.Join(err, writeCurrent(fs, dir, x.current().number))
 		return fmt.Errorf("change the generation of the index: %w", err)
 	}
 	x.mu.Lock()
@@ -292,11 +294,4 @@ func (x *Index) Moved() <-chan struct{} {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.moved
-}
-
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }

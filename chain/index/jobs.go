@@ -157,14 +157,9 @@ func (x *Index) finish(kind JobKind, report *Report, err error, took time.Durati
 func (x *Index) rebuild(ctx context.Context, src Source) error {
 	g := x.generation(x.current().number + 1)
 	g.loose = true
-	if err := errors.Join(x.config.FS.RemoveAll(g.dir), g.open()); err != nil {
-		return fmt.Errorf("rebuild index: %w", err)
-	}
-	x.build(g)
 	old, err := x.fill(ctx, src, g)
-	x.build(nil)
 	if err != nil {
-		return errors.Join(fmt.Errorf("rebuild index: %w", err), g.close(), x.config.FS.RemoveAll(g.dir))
+		return errors.Join(fmt.Errorf("rebuild index: %w", err), x.config.FS.RemoveAll(g.dir))
 	}
 	if x.harmed.Swap(false) { // what is whole in it may be of use to somebody
 		return x.setAside(old)
@@ -182,8 +177,19 @@ func (x *Index) build(g *generation) {
 }
 
 // fill fills a new generation and exchanges it for the live one, which it
-// returns. The last blocks come in while nobody else follows.
+// returns. The last blocks come in while nobody else follows. If it fails the new
+// one is closed.
 func (x *Index) fill(ctx context.Context, src Source, g *generation) (old *generation, err error) {
+	if err := errors.Join(x.config.FS.RemoveAll(g.dir), g.open()); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.close())
+		}
+	}()
+	x.build(g)
+	defer x.build(nil)
 	if err := g.catchUp(ctx, src); err != nil {
 		return nil, err
 	}

@@ -6,12 +6,15 @@ import (
 	"io"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/perdure/perdure/chain"
 )
@@ -332,6 +335,58 @@ func TestHarmed(t *testing.T) {
 	if _, err := fs.Stat("index.aside-1"); err != nil {
 		t.Errorf("the damaged one: %v", err)
 	}
+}
+
+// TestRebuildFails has the disk refuse to open the generation that a rebuild fills, at
+// first and once it has been filled, and then to say for sure that it is the one to be
+// read: the rebuild says so and leaves nothing, and the index of before goes on, after
+// a restart, too. Its size is asked for all the time.
+func TestRebuildFails(t *testing.T) {
+	w, mem := newWorld(t, 1000), vfs.NewMem()
+	var steps, failing atomic.Int64
+	x := open(t, errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		opening := op.Kind == errorfs.OpLock && path.Base(path.Dir(op.Path)) == "000002"
+		exchange := false
+		if op.Kind == errorfs.OpFileSync && op.Path == "index" {
+			number, err := readCurrent(mem, "index")
+			exchange = err == nil && number == 2
+		}
+		if (opening || exchange) && steps.Add(1) == failing.Load() {
+			return errorfs.ErrInjected
+		}
+		return nil
+	})), "index-test")
+	defer func() { must(t, x.Close()) }()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	asking.Go(func() {
+		for ctx.Err() == nil {
+			x.Size()
+		}
+	})
+	for _, step := range []int64{1, 2, 3} {
+		w.block()
+		follow(t, x, w.source())
+		steps.Store(0)
+		failing.Store(step)
+		if err := x.rebuild(t.Context(), w.source()); !errors.Is(err, errorfs.ErrInjected) {
+			t.Errorf("a rebuild whose step %d fails: %v", step, err)
+		}
+		if names, err := mem.List("index"); err != nil || slices.Contains(names, "000002") {
+			t.Errorf("step %d failed, and left %v, %v", step, names, err)
+		}
+		if number, err := readCurrent(mem, "index"); err != nil || number != 1 {
+			t.Errorf("step %d failed, and a restart reads generation %d, %v", step, number, err)
+		}
+	}
+	w.block()
+	follow(t, x, w.source())
+	failing.Store(0)
+	must(t, x.rebuild(t.Context(), w.source()))
+	w.compare(x, 1)
+	whole(t, x, w)
 }
 
 // TestRebuildCrashes cuts off the power in the middle of a rebuild, and right

@@ -249,8 +249,8 @@ const (
 
 // entries are the block's lines of the histories. What the proposer got is the
 // first of the rewards.
-func (f *figures) entries(tips chain.Amount, to []byte) (rewards, faults []Entry) {
-	minted := consensus.Event{Kind: consensus.EventBlockReward, To: to}
+func (f *figures) entries() (rewards, faults []Entry) {
+	minted := consensus.Event{Kind: consensus.EventBlockReward, To: f.b.rewarded}
 	for i := range f.b.u.Events {
 		switch e := &f.b.u.Events[i]; e.Kind {
 		case consensus.EventBlockReward:
@@ -265,8 +265,8 @@ func (f *figures) entries(tips chain.Amount, to []byte) (rewards, faults []Entry
 			faults = append(faults, Entry{Event: *e})
 		}
 	}
-	if !tips.IsZero() || !minted.Amount.IsZero() {
-		rewards = append([]Entry{{Tips: tips, Event: minted}}, rewards...)
+	if !f.b.tips.IsZero() || !minted.Amount.IsZero() {
+		rewards = append([]Entry{{Tips: f.b.tips, Event: minted}}, rewards...)
 	}
 	return rewards, faults
 }
@@ -284,8 +284,8 @@ func entryPrefix(h History) []byte { return []byte{'q', byte(h)} }
 
 func ofPrefix(h History, address []byte) []byte { return named('Q', byte(h), address) }
 
-func (f *figures) writeEntries(batch *pebble.Batch, tips chain.Amount, to []byte) error {
-	rewards, faults := f.entries(tips, to)
+func (f *figures) writeEntries(batch *pebble.Batch) error {
+	rewards, faults := f.entries()
 	if err := f.writeHistory(batch, RewardHistory, rewards); err != nil {
 		return err
 	}

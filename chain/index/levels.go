@@ -2,6 +2,7 @@ package index
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -26,12 +27,24 @@ type Level struct {
 // levelPrefix is of the levels that a block changed, by their place in it.
 var levelPrefix = []byte{'L'}
 
+// book writes what the block did to the order book, and what stands there at each
+// price since. Of a scan nothing is history.
+func (b *block) book(batch *pebble.Batch) error {
+	moves := b.moves()
+	if !b.scan {
+		if err := b.levels(batch, moves); err != nil {
+			return err
+		}
+	}
+	return b.depth(batch, moves)
+}
+
 // levels writes what the block did to the book.
-func (b *block) levels(batch *pebble.Batch) error {
-	for i, l := range b.moves() {
+func (b *block) levels(batch *pebble.Batch, moves []*Level) error {
+	for i, l := range moves {
 		raw, err := chain.Encode(l)
 		if err != nil {
-			return err
+			return fmt.Errorf("encode level: %w", err)
 		}
 		b.under(batch, levelPrefix, index32(uint64(i)), raw)
 	}

@@ -132,8 +132,8 @@ func (b *block) market(batch *pebble.Batch) error {
 			return err
 		}
 		for _, key := range [][]byte{
-			candleKey(Minute, t.Time-t.Time%Minute), candleKey(Hour, t.Time-t.Time%Hour), candleKey(Day, t.Time-t.Time%Day),
-			classKey(t.Time-t.Time%Day, classOf(t)),
+			candleKey(Minute, begin(Minute, t.Time)), candleKey(Hour, begin(Hour, t.Time)), candleKey(Day, begin(Day, t.Time)),
+			classKey(begin(Day, t.Time), classOf(t)),
 		} {
 			if err := b.g.grow(rows, key, one); err != nil {
 				return err
@@ -154,7 +154,7 @@ func (b *block) forgetMinutes(batch *pebble.Batch) error {
 	if b.u.Time < minutesKept {
 		return nil
 	}
-	hour := b.u.Time - b.u.Time%Hour
+	hour := begin(Hour, b.u.Time)
 	if done, err := b.g.noun(candleKey(Hour, hour), new(Candle)); done || err != nil {
 		return err // an earlier block of this hour had trades
 	}

@@ -51,8 +51,8 @@ const (
 	hashValueSize = placeSize + 1
 )
 
-// noteHash notes where a message stands. A message may
-// stand in several blocks, or twice in one, but has an effect in one place at most.
+// noteHash notes where a message stands. It may stand in several blocks, or twice in
+// one, but has an effect in one place at most.
 func (b *block) noteHash(batch *pebble.Batch, m *Message) error {
 	value := append(Place{m.Height, uint32(m.Index)}.bytes(), 0)
 	if m.Effect() {

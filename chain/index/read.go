@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/perdure/perdure/chain"
 )
 
@@ -93,7 +91,7 @@ func (s *Snapshot) Trades(p Page, each func(*Trade) (bool, error)) (next []byte,
 // Candles goes through the candles of one resolution that begin from a time on
 // and before another, as time goes. Times without a trade have none.
 func (s *Snapshot) Candles(resolution, from, to uint64, each func(start uint64, c *Candle) error) error {
-	return s.candles(candleKey(resolution, from), candleKey(resolution, to), func(key []byte, c *Candle) error {
+	return overRows(s, candleKey(resolution, from), candleKey(resolution, to), func(key []byte, c *Candle) error {
 		return each(binary.BigEndian.Uint64(key[len(key)-8:]), c)
 	})
 }
@@ -110,17 +108,7 @@ func (s *Snapshot) LastCandle() (last *Candle, err error) {
 // Classes goes through the classes of trades of the days that begin from a
 // time on and before another.
 func (s *Snapshot) Classes(from, to uint64, each func(day uint64, of Class, c *Candle) error) error {
-	return s.candles(classKey(from, Class{}), classKey(to, Class{}), func(key []byte, c *Candle) error {
+	return overRows(s, classKey(from, Class{}), classKey(to, Class{}), func(key []byte, c *Candle) error {
 		return each(binary.BigEndian.Uint64(key[1:]), Class{key[9], key[10]}, c)
-	})
-}
-
-func (s *Snapshot) candles(from, to []byte, each func(key []byte, c *Candle) error) error {
-	return s.each(&pebble.IterOptions{LowerBound: from, UpperBound: to}, func(key, value []byte) error {
-		c := new(Candle)
-		if err := parse(value, c); err != nil {
-			return fmt.Errorf("decode row %c: %w", key[0], err)
-		}
-		return each(key, c)
 	})
 }

@@ -100,7 +100,7 @@ func byNumber(table, list byte, n uint64) []byte {
 	return number(append(make([]byte, 0, 2+8+16), table, list), n)
 }
 
-// byName is byNumber for a CID or an address.
+// byCID and byAddress are byNumber for a CID and an address.
 func byCID(table, list byte, c cid.Cid) []byte { return named(table, list, c.Bytes()) }
 
 func byAddress(table, list byte, a chain.Address) []byte { return named(table, list, a.Bytes()) }

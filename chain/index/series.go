@@ -147,7 +147,7 @@ func (s *Snapshot) Sum(from uint64) (*Point, error) {
 	return total, nil
 }
 
-// overRows goes through the rows from a key on and before another, that hold a noun.
+// overRows goes through the rows from a key on and before another, which hold a noun.
 func overRows[T any, P interface {
 	*T
 	chain.CBOR

@@ -3,7 +3,9 @@ package node
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
+	"syscall"
 
 	"github.com/perdure/perdure/chain/explorer"
 	"github.com/perdure/perdure/chain/explorer/access"
@@ -15,7 +17,7 @@ type AccessConfig struct {
 	Rate        int `toml:"rate"`        // requests a second of one address; 0: 100
 	Burst       int `toml:"burst"`       // and at once; 0: 400
 	Streams     int `toml:"streams"`     // answers without end that one address reads at once; 0: 20
-	Connections int `toml:"connections"` // at once, of all; 0: 10,000
+	Connections int `toml:"connections"` // at once, of all; 0: 10,000. Half of the files that the process may open at most
 	PerAddress  int `toml:"per_address"` // of one address; 0: 200
 
 	// TrustedProxies are addresses, or networks such as "10.0.0.0/8", that are
@@ -58,6 +60,21 @@ func (c *AccessConfig) proxies() ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// openFiles is how many files the process may have open.
+func openFiles() uint64 {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return math.MaxUint64
+	}
+	return uint64(l.Cur)
+}
+
+// within is how many connections are taken: at most half of the files that may be
+// open, since an engine and databases that can open none stop the node.
+func within(connections int, files uint64) int {
+	return int(min(uint64(connections), max(files/2, 1)))
+}
+
 // limits are those of the explorer's API.
 func (c *AccessConfig) limits() explorer.Limits {
 	return explorer.Limits{PerSecond: float64(c.Rate), Burst: c.Burst, Streams: c.Streams}
@@ -65,5 +82,5 @@ func (c *AccessConfig) limits() explorer.Limits {
 
 func (c *AccessConfig) connections() access.Connections {
 	proxies, _ := c.proxies() // validate has seen them
-	return access.Connections{Total: cmp.Or(c.Connections, maxConnections), PerAddress: cmp.Or(c.PerAddress, maxPerAddress), Proxies: proxies}
+	return access.Connections{Total: within(cmp.Or(c.Connections, maxConnections), openFiles()), PerAddress: cmp.Or(c.PerAddress, maxPerAddress), Proxies: proxies}
 }

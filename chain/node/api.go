@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,12 @@ func (n *Node) openAPI(mount func(*Node) (http.Handler, error)) error {
 	if err != nil {
 		return fmt.Errorf("listen for the API: %w", err)
 	}
-	n.listener = n.config.Access.connections().Listen(l)
+	bounds := n.config.Access.connections()
+	if wanted := cmp.Or(n.config.Access.Connections, maxConnections); bounds.Total < wanted {
+		n.log.Warn("the API takes fewer connections than access.connections: the process may open too few files (ulimit -n)",
+			"connections", bounds.Total, "wanted", wanted)
+	}
+	n.listener = bounds.Listen(l)
 	n.server = access.NewServer(mux, access.DefaultTimes())
 	n.server.BaseContext = func(net.Listener) context.Context { return n.life }
 	return nil

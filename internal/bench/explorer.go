@@ -116,9 +116,9 @@ func (e *explorerBench) answers(ctx context.Context) (rows []Row, err error) {
 	e.notes = append(append(e.notes, leftOut()...), refused...)
 	e.Log("%d routes, %d callers at once", len(routes), e.Callers)
 	server.fresh()
-	load := &Load{URL: open.URL, Callers: e.Callers, Warm: e.Time / 5, Time: e.Time, Routes: routes, Seed: uint64(time.Now().UnixNano())}
+	load := &loadConfig{URL: open.URL, Callers: e.Callers, Warm: e.Time / 5, Time: e.Time, Routes: routes, Seed: uint64(time.Now().UnixNano())}
 	used := server.processor()
-	var asked Asked
+	var asked loadReport
 	if err := askChild(e.Process, &childConfig{Load: load}, &asked); err != nil {
 		return nil, err
 	}
@@ -131,9 +131,9 @@ func mebibytes(bytes uint64) float64 { return float64(bytes) / (1 << 20) }
 
 // answerRows has a row for each route and one for all: the 99th percentile, with
 // the median as the least and the slowest as the most.
-func answerRows(asked *Asked, spent time.Duration) (rows []Row) {
+func answerRows(asked *loadReport, spent time.Duration) (rows []Row) {
 	ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
-	answers, worst := 0, Loaded{}
+	answers, worst := 0, routeReport{}
 	for _, l := range asked.Routes {
 		answers += l.Answers
 		if l.P99 > worst.P99 {
@@ -211,8 +211,8 @@ func (e *explorerBench) latest(ctx context.Context) (rows []Row, err error) {
 	for n := range e.Rounds {
 		e.Log("requests for the newest block: %d of %d", n+1, e.Rounds)
 		for i, of := range []struct{ url, path string }{{open.API, "/v1/blocks/latest"}, {open.RPC, "/block"}} {
-			var asked Asked
-			load := &Load{URL: of.url, Callers: 16, Warm: e.Time / 10, Time: e.Time / 2, Routes: []LoadRoute{{of.path, []string{of.path}}}}
+			var asked loadReport
+			load := &loadConfig{URL: of.url, Callers: 16, Warm: e.Time / 10, Time: e.Time / 2, Routes: []loadRoute{{of.path, []string{of.path}}}}
 			if err := askChild(e.Process, &childConfig{Load: load}, &asked); err != nil {
 				return nil, err
 			}

@@ -36,7 +36,7 @@ type caller struct {
 // usualAnswers is for how many answers of a route a caller has room from the start.
 const usualAnswers = 256
 
-func newCaller(host string, routes []LoadRoute, random *rand.Rand) *caller {
+func newCaller(host string, routes []loadRoute, random *rand.Rand) *caller {
 	c := &caller{host: host, random: random, answers: make([]answers, len(routes)), request: []byte("GET "), after: []byte(" HTTP/1.1\r\nHost: " + host + "\r\n\r\n")}
 	for i := range c.answers {
 		c.answers[i].times = make([]time.Duration, 0, usualAnswers)
@@ -45,7 +45,7 @@ func newCaller(host string, routes []LoadRoute, random *rand.Rand) *caller {
 }
 
 // run asks for paths by chance until the time is over.
-func (c *caller) run(ctx context.Context, routes []LoadRoute) error {
+func (c *caller) run(ctx context.Context, routes []loadRoute) error {
 	defer c.hangUp()
 	for began := time.Now(); began.Before(c.until); {
 		if err := ctx.Err(); err != nil {

@@ -26,8 +26,8 @@ func TestLoad(t *testing.T) {
 	mux.HandleFunc("/bad", func(w http.ResponseWriter, _ *http.Request) { bad.Add(1); http.Error(w, "no", http.StatusTeapot) })
 	s := httptest.NewServer(mux)
 	defer s.Close()
-	in, err := json.Marshal(childConfig{Load: &Load{URL: s.URL, Callers: 3, Time: 500 * time.Millisecond,
-		Routes: []LoadRoute{{"good", []string{"/good"}}, {"bad", []string{"/bad?a=1", "/bad?a=2"}}}}})
+	in, err := json.Marshal(childConfig{Load: &loadConfig{URL: s.URL, Callers: 3, Time: 500 * time.Millisecond,
+		Routes: []loadRoute{{"good", []string{"/good"}}, {"bad", []string{"/bad?a=1", "/bad?a=2"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestLoad(t *testing.T) {
 	if err := RunExplorerChild(t.Context(), bytes.NewReader(append(in, '\n')), &out); err != nil {
 		t.Fatal(err)
 	}
-	var asked Asked
+	var asked loadReport
 	if err := json.Unmarshal(out.Bytes(), &asked); err != nil || len(asked.Routes) != 2 {
 		t.Fatalf("%+v, %v", asked, err)
 	}

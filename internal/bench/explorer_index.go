@@ -25,7 +25,7 @@ func take(work func() error) (taken, error) {
 // per is nanoseconds of the processors a block.
 func (t taken) per(blocks int) float64 { return float64(t.processor.Nanoseconds()) / float64(blocks) }
 
-// Following measures what the index of a big chain takes for blocks of each mix
+// following measures what the index of a big chain takes for blocks of each mix
 // beside what executing and committing the same blocks takes, in turn.
 func (e *explorerBench) following(ctx context.Context) (rows []Row, err error) {
 	chain, err := scale.Open(ctx, e.dir("chain"), e.Size, e.Log)

@@ -10,37 +10,37 @@ import (
 	"time"
 )
 
-// Load is what a process of callers asks of a server: each of them one request
+// loadConfig is what a process of callers asks of a server: each of them one request
 // after the other on its own connection, a route and one of its paths by chance.
-type Load struct {
+type loadConfig struct {
 	URL     string        `json:"url"`
 	Callers int           `json:"callers"`
 	Warm    time.Duration `json:"warm"` // answers within it are not counted
 	Time    time.Duration `json:"time"`
-	Routes  []LoadRoute   `json:"routes"`
+	Routes  []loadRoute   `json:"routes"`
 	Seed    uint64        `json:"seed"`
 }
 
-// LoadRoute is one route and the paths that stand for it.
-type LoadRoute struct {
+// loadRoute is one route and the paths that stand for it.
+type loadRoute struct {
 	Name  string   `json:"name"`
 	Paths []string `json:"paths"`
 }
 
-// Asked is what came of a load.
-type Asked struct {
-	Routes    []Loaded      `json:"routes"`
+// loadReport is what came of a load.
+type loadReport struct {
+	Routes    []routeReport `json:"routes"`
 	Processor time.Duration `json:"processor"` // that the callers used for all answers, those that are not counted, too
 	Answers   int           `json:"answers"`   // all of them
 }
 
 // share is a row of what somebody used of the processors for an answer.
-func (a *Asked) share(who string, used time.Duration) Row {
+func (a *loadReport) share(who string, used time.Duration) Row {
 	return plain("processor time of "+who+", an answer", "µs", float64(used.Nanoseconds())/1e3/float64(max(a.Answers, 1)))
 }
 
-// Loaded is how a route answered.
-type Loaded struct {
+// routeReport is how a route answered.
+type routeReport struct {
 	Name    string        `json:"name"`
 	Answers int           `json:"answers"`
 	Refused int           `json:"refused"` // of them, with another status than 200
@@ -51,7 +51,7 @@ type Loaded struct {
 }
 
 // runLoad asks and measures.
-func runLoad(ctx context.Context, l *Load) (*Asked, error) {
+func runLoad(ctx context.Context, l *loadConfig) (*loadReport, error) {
 	address, err := url.Parse(l.URL)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func runLoad(ctx context.Context, l *Load) (*Asked, error) {
 		wg.Go(func() { failed[i] = callers[i].run(ctx, l.Routes) })
 	}
 	wg.Wait()
-	out := &Asked{Processor: processorTime() - used}
+	out := &loadReport{Processor: processorTime() - used}
 	if err := errors.Join(failed...); err != nil {
 		return nil, err
 	}
@@ -92,8 +92,8 @@ type answers struct {
 	bytes   int
 }
 
-func (a *answers) loaded(name string) Loaded {
-	out := Loaded{Name: name, Answers: len(a.times), Refused: a.refused, Bytes: a.bytes}
+func (a *answers) loaded(name string) routeReport {
+	out := routeReport{Name: name, Answers: len(a.times), Refused: a.refused, Bytes: a.bytes}
 	if n := len(a.times); n > 0 {
 		slices.Sort(a.times)
 		out.Median, out.P99, out.Most = a.times[n/2], a.times[min(n-1, n*99/100)], a.times[n-1]

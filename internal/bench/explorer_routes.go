@@ -70,14 +70,14 @@ func forms(pattern string) []string { return append([]string{required[pattern]},
 
 // routesOf makes the load of all lists and details from the API's routes: each
 // with paths for names drawn by chance, no path twice.
-func routesOf(names scale.Samples) (out []LoadRoute) {
+func routesOf(names scale.Samples) (out []loadRoute) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, pattern := range explorer.Paths() {
 		if unmeasured[pattern] != "" {
 			continue
 		}
 		for _, query := range forms(pattern) {
-			r := LoadRoute{Name: pattern}
+			r := loadRoute{Name: pattern}
 			if query != "" {
 				r.Name += "?" + query
 			}
@@ -129,7 +129,7 @@ func fill(pattern string, names scale.Samples, random *rand.Rand) string {
 
 // answering asks one path of each route and keeps those that answer 200, lists
 // also at pages behind the first; notes are about the others.
-func answering(ctx context.Context, base string, routes []LoadRoute) (out []LoadRoute, notes []string, err error) {
+func answering(ctx context.Context, base string, routes []loadRoute) (out []loadRoute, notes []string, err error) {
 	for _, r := range routes {
 		status, body, err := fetch(ctx, base+r.Paths[0])
 		if err != nil {

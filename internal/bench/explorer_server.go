@@ -73,6 +73,12 @@ func runServer(ctx context.Context, c *serverConfig, lines *bufio.Scanner, out *
 	server := &http.Server{Handler: api.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
+	defer func() {
+		err = errors.Join(err, server.Close())
+		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+	}()
 	blocks := grow(ctx, chain, c.Messages)
 	defer func() { err = errors.Join(err, blocks()) }()
 	if err := out.Encode(serverOpen{"http://" + l.Addr().String(), *names}); err != nil {
@@ -80,11 +86,7 @@ func runServer(ctx context.Context, c *serverConfig, lines *bufio.Scanner, out *
 	}
 	for lines.Scan() { // ends with the input
 	}
-	err = errors.Join(lines.Err(), server.Close())
-	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-		err = errors.Join(err, e)
-	}
-	return err
+	return lines.Err()
 }
 
 // recentBlocks is how many blocks with messages there are before anything is asked.

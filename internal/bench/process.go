@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,53 +18,132 @@ import (
 	"github.com/perdure/perdure/retrieval/p2p"
 )
 
-// shopProcess is a process that runs RunShop.
-type shopProcess struct {
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	out   *bufio.Scanner
-	addrs [][]string
+// child is another process of this program, which is told and tells lines of JSON.
+type child struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
 }
 
-func startShop(command []string, cfg *ShopConfig) (*shopProcess, error) {
-	p := &shopProcess{cmd: exec.Command(command[0], command[1:]...)}
+// longestLine is the longest line that processes tell each other, in bytes.
+const longestLine = 64 << 20
+
+// startChild starts a process, with more in its environment, and tells it what to do.
+func startChild(command, env []string, config any) (*child, error) {
+	p := &child{cmd: exec.Command(command[0], command[1:]...)}
 	p.cmd.Stderr = os.Stderr
+	p.cmd.Env = append(os.Environ(), env...)
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
 	p.out = bufio.NewScanner(out)
+	p.out.Buffer(nil, longestLine)
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the seller: %w", err)
+		return nil, fmt.Errorf("start %s: %w", command[0], err)
 	}
-	var open ShopOpen
-	if err = json.NewEncoder(p.in).Encode(cfg); err == nil {
-		err = p.read(&open)
+	if err := json.NewEncoder(p.in).Encode(config); err != nil {
+		return nil, errors.Join(err, p.close())
 	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the seller: %w", err), p.Close())
-	}
-	p.addrs = open.Addrs
 	return p, nil
 }
 
-func (p *shopProcess) read(answer any) error {
+// read reads the next line that the process writes.
+func (p *child) read(v any) error {
 	if !p.out.Scan() {
-		return errors.Join(errors.New("the seller's process is gone"), p.out.Err())
+		return errors.Join(errors.New("the other process is gone"), p.out.Err())
 	}
-	return json.Unmarshal(p.out.Bytes(), answer)
+	return json.Unmarshal(p.out.Bytes(), v)
+}
+
+// close ends the process: it stops when its input does.
+func (p *child) close() error { return errors.Join(p.in.Close(), p.cmd.Wait()) }
+
+// memory is the most memory that a running process has had resident, in bytes,
+// since it was started or fresh was called; 0 where the system does not say.
+func (p *child) memory() uint64 {
+	raw, err := os.ReadFile(p.proc("status"))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(raw), "VmHWM:")
+	line, _, _ := strings.Cut(rest, "\n")
+	kib, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(line), "kB")), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kib << 10
+}
+
+// fresh forgets what memory the process has had resident, and returns what it has
+// now, in bytes.
+func (p *child) fresh() uint64 {
+	const peak = "5" // of what can be reset: the peak of the resident memory
+	if err := os.WriteFile(p.proc("clear_refs"), []byte(peak), 0); err != nil {
+		return 0
+	}
+	return p.memory()
+}
+
+// processor is what the process has used of all processors so far.
+func (p *child) processor() time.Duration { return processorOf(p.cmd.Process.Pid) }
+
+func (p *child) proc(file string) string { return procFile(p.cmd.Process.Pid, file) }
+
+func procFile(pid int, file string) string { return fmt.Sprintf("/proc/%d/%s", pid, file) }
+
+// processorOf is what a running process has used of all processors, its threads together; 0 where
+// the system does not say.
+func processorOf(pid int) time.Duration {
+	raw, err := os.ReadFile(procFile(pid, "stat"))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:])) // behind the name, from the state on
+	const user, system = 11, 12
+	const tick = 10 * time.Millisecond // the grain of /proc, on every Linux
+	if len(fields) <= system {
+		return 0
+	}
+	sum := time.Duration(0)
+	for _, field := range []string{fields[user], fields[system]} {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum
+}
+
+// shopProcess is a process that runs RunShop.
+type shopProcess struct {
+	child *child
+	addrs [][]string
+}
+
+func startShop(command []string, cfg *shopConfig) (*shopProcess, error) {
+	p, err := startChild(command, nil, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("start the seller: %w", err)
+	}
+	var open shopOpen
+	if err := p.read(&open); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the seller: %w", err), p.close())
+	}
+	return &shopProcess{p, open.Addrs}, nil
 }
 
 // processor is the processor time that the process has used.
 func (p *shopProcess) processor() (time.Duration, error) {
-	if _, err := io.WriteString(p.in, "\n"); err != nil {
+	if _, err := io.WriteString(p.child.in, "\n"); err != nil {
 		return 0, err
 	}
 	var ns int64
-	err := p.read(&ns)
+	err := p.child.read(&ns)
 	return time.Duration(ns), err
 }
 
@@ -77,7 +157,7 @@ func (p *shopProcess) peer(stall int, transport string) (chain.Peer, error) {
 }
 
 // Close ends the process.
-func (p *shopProcess) Close() error { return errors.Join(p.in.Close(), p.cmd.Wait()) }
+func (p *shopProcess) Close() error { return p.child.close() }
 
 // program is one that runs until it is closed.
 type program struct{ cmd *exec.Cmd }
@@ -89,28 +169,9 @@ func (p program) Close() error {
 	return err
 }
 
-// processor is the processor time that a running program has used so far, its threads together, in
-// seconds; 0 where the system does not say.
-func (p program) processor() float64 {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ") // the name may have blanks in it
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0
-	}
-	user, err1 := strconv.ParseFloat(fields[11], 64)
-	system, err2 := strconv.ParseFloat(fields[12], 64)
-	if errors.Join(err1, err2) != nil {
-		return 0
-	}
-	return (user + system) / clockTicks
-}
-
-// clockTicks is the grain of /proc: ticks a second, on every Linux.
-const clockTicks = 100
+// processor is what a running program has used of all processors, in seconds; 0 where the system
+// does not say.
+func (p program) processor() float64 { return processorOf(p.cmd.Process.Pid).Seconds() }
 
 // used is what a program that has ended took of the processors, in seconds.
 func used(cmd *exec.Cmd) float64 {

@@ -168,7 +168,7 @@ func (m *market) open(ctx context.Context) (err error) {
 		return fmt.Errorf("a file of %d bytes makes %d pieces, want one", m.cfg.Size, len(m.packed.Pieces))
 	}
 	piece := m.packed.Pieces[0]
-	shop := ShopConfig{Dir: m.cfg.Dir, CAR: piece.CARPath, Piece: piece.CID.String(), Stalls: make([]Stall, stalls)}
+	shop := shopConfig{Dir: m.cfg.Dir, CAR: piece.CARPath, Piece: piece.CID.String(), Stalls: make([]stall, stalls)}
 	for i := range shop.Stalls {
 		if i != stallFree {
 			shop.Stalls[i].Price = benchPrice

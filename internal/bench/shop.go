@@ -19,23 +19,23 @@ import (
 	"github.com/perdure/perdure/retrieval/seller"
 )
 
-// ShopConfig is what a process that sells for `perdure bench retrieval` is told on its standard
+// shopConfig is what a process that sells for `perdure bench retrieval` is told on its standard
 // input, as one line of JSON.
-type ShopConfig struct {
+type shopConfig struct {
 	Dir    string // for keys and ledgers; must exist
 	CAR    string // the archive
 	Piece  string // its CID
-	Stalls []Stall
+	Stalls []stall
 }
 
-// Stall is one seller of the archive, with a host of its own on loopback.
-type Stall struct {
+// stall is one seller of the archive, with a host of its own on loopback.
+type stall struct {
 	Price          uint64 // attoPDR a chunk; 0: for nothing
 	BytesPerSecond int    // 0: no bound
 }
 
-// ShopOpen is the first line that the process prints: where each stall is reached.
-type ShopOpen struct{ Addrs [][]string }
+// shopOpen is the first line that the process prints: where each stall is reached.
+type shopOpen struct{ Addrs [][]string }
 
 // RunShop sells until in ends. For each line that comes it prints the processor time that this
 // process has used, in nanoseconds.
@@ -45,7 +45,7 @@ func RunShop(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	if !lines.Scan() {
 		return errors.New("no configuration on standard input")
 	}
-	var cfg ShopConfig
+	var cfg shopConfig
 	if err := json.Unmarshal(lines.Bytes(), &cfg); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func RunShop(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	var open ShopOpen
+	var open shopOpen
 	for i, s := range cfg.Stalls {
 		host, done, err := s.open(cfg.Dir, i, source, till)
 		if err != nil {
@@ -79,7 +79,7 @@ func RunShop(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 }
 
 // open starts the seller of stall i.
-func (s Stall) open(dir string, i int, source seller.Source, till *till) (*p2p.Host, func() error, error) {
+func (s stall) open(dir string, i int, source seller.Source, till *till) (*p2p.Host, func() error, error) {
 	name := func(what string) string { return filepath.Join(dir, fmt.Sprintf("%s-%d", what, i)) }
 	key, err := p2p.LoadIdentity(name("seller-key"))
 	if err != nil {
@@ -113,7 +113,7 @@ type onePiece struct {
 	index *car.Index
 }
 
-func openSource(cfg *ShopConfig) (*onePiece, error) {
+func openSource(cfg *shopConfig) (*onePiece, error) {
 	piece, err := cid.Decode(cfg.Piece)
 	if err != nil {
 		return nil, fmt.Errorf("piece %q: %w", cfg.Piece, err)

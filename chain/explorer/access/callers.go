@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +53,7 @@ func From(ctx context.Context) (c Caller, known bool) {
 // Callers counts what each caller asks for.
 type Callers struct {
 	limits  Limits
-	proxies []netip.Prefix
+	proxies proxies
 
 	mu sync.Mutex
 	by map[string]*account
@@ -76,7 +77,7 @@ func (c *Callers) Of(r *http.Request) Caller {
 	if !from.IsValid() {
 		return Caller{Key: r.RemoteAddr}
 	}
-	if !c.trusts(from) {
+	if !c.proxies.trust(from) {
 		return Caller{Key: callerKey(from), Local: from.IsLoopback() && !passedOn(r)}
 	}
 	told := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -87,7 +88,7 @@ func (c *Callers) Of(r *http.Request) Caller {
 			break // what stands further left is a stranger's
 		}
 		from, behind = next.Unmap().WithZone(""), true
-		if !c.trusts(from) {
+		if !c.proxies.trust(from) {
 			break
 		}
 	}
@@ -108,13 +109,11 @@ func passedOn(r *http.Request) bool {
 // OfToken is the caller that shows a token, wherever it asks from.
 func OfToken(t *Token) Caller { return Caller{Key: "token " + t.Hash, Scope: t.Scope, token: true} }
 
-func (c *Callers) trusts(a netip.Addr) bool {
-	for _, p := range c.proxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+// proxies are addresses that are believed when they say for whom they ask.
+type proxies []netip.Prefix
+
+func (p proxies) trust(a netip.Addr) bool {
+	return slices.ContainsFunc(p, func(of netip.Prefix) bool { return of.Contains(a) })
 }
 
 // addressOf reads host:port; what is none is the zero address.

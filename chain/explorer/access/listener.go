@@ -49,13 +49,12 @@ type Connections struct {
 
 // Listen puts the bounds around a listener.
 func (c Connections) Listen(l net.Listener) net.Listener {
-	return &listener{Listener: l, bounds: c, callers: Callers{proxies: c.Proxies}, by: map[string]int{}}
+	return &listener{Listener: l, bounds: c, by: map[string]int{}}
 }
 
 type listener struct {
 	net.Listener
-	bounds  Connections
-	callers Callers // for its proxies
+	bounds Connections
 
 	mu    sync.Mutex
 	total int
@@ -70,7 +69,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		key := ""
-		if a := addressOf(conn.RemoteAddr().String()); a.IsValid() && !a.IsLoopback() && !l.callers.trusts(a) {
+		if a := addressOf(conn.RemoteAddr().String()); a.IsValid() && !a.IsLoopback() && !proxies(l.bounds.Proxies).trust(a) {
 			key = callerKey(a)
 		}
 		if l.enter(key) {

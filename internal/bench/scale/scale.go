@@ -102,9 +102,6 @@ func Open(ctx context.Context, dir string, size Size, log func(format string, ar
 // Close closes the chain.
 func (c *Chain) Close() error { return c.Store.Close() }
 
-// Dir is the chain's directory. What a caller keeps in it may go with it.
-func (c *Chain) Dir() string { return c.dir }
-
 // claim notes the size in the directory, or refuses one of another size.
 func (c *Chain) claim() error {
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
