@@ -645,28 +645,36 @@ func TestGovern(t *testing.T) {
 	}
 }
 
-// TestForgotten lets a deal complete and a sector drop, and their records leave the
-// state: they are shown and listed as they were last.
-func TestForgotten(t *testing.T) {
+// forgotten is a chain on which a deal has completed and a sector dropped so long ago
+// that their records have left the state.
+func forgotten(t testing.TB) (*network, *API) {
+	t.Helper()
 	n := newNetwork(t, func(p *consensus.Params) {
 		p.StateRetention, p.EvidenceAge, p.TrustPeriod, p.Unbonding, p.RepairBy, p.TicketAge = 3*p.Period(), 40, 20, 40, 30, 100
 		p.EndedRetention = 300
 	})
 	n.populate()
-	api, _ := serve(t, n)
-	h := api.Handler()
+	api, _ := serve(t, n) // which follows from here on
 	for n.store.View().Height() < 900 {
 		n.block()
 	}
+	return n, api
+}
+
+// TestForgotten asks for things whose records have left the state: they are shown and
+// listed as they were last.
+func TestForgotten(t *testing.T) {
+	n, api := forgotten(t)
+	h := api.Handler()
 	for _, k := range []chain.Key{chain.DealKey(1), chain.SectorKey(testMiner, 8)} {
 		if raw, err := n.store.View().Record(k); raw != nil || err != nil {
 			t.Fatalf("%s is still in the state (%v)", k.Table, err)
 		}
 	}
-	if d := decode[DealDetail](t, h, "/v1/deals/1"); d.State != "completed" || *d.Sector != 7 || !d.Unspent.IsZero() {
+	if d := decode[DealDetail](t, h, "/v1/deals/1"); d.State != "completed" || *d.Sector != 7 || !d.Unspent.IsZero() || d.Removed <= d.Ended {
 		t.Errorf("deal %+v", d.Deal)
 	}
-	if s := decode[SectorDetail](t, h, "/v1/sectors/t01000/8"); s.State != "dropped" {
+	if s := decode[SectorDetail](t, h, "/v1/sectors/t01000/8"); s.State != "dropped" || s.Removed <= s.Ended {
 		t.Errorf("sector %+v", s.Sector)
 	}
 	worker, owner := chain.FormatAddress(addressOf(t, "worker"), n.params.Network), chain.FormatAddress(addressOf(t, "owner"), n.params.Network)

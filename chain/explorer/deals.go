@@ -38,9 +38,10 @@ type Deal struct {
 	Accepted      chain.Height `json:"accepted,omitempty"`
 	Sector        *uint64      `json:"sector,omitempty"` // that holds it
 	Activated     chain.Height `json:"activated,omitempty"`
-	End           chain.Height `json:"end,omitempty"`    // of its term
-	Ended         chain.Height `json:"ended,omitempty"`  // block in which it ended
-	Reason        string       `json:"reason,omitempty"` // why it ended
+	End           chain.Height `json:"end,omitempty"`     // of its term
+	Ended         chain.Height `json:"ended,omitempty"`   // block in which it ended
+	Reason        string       `json:"reason,omitempty"`  // why it ended
+	Removed       chain.Height `json:"removed,omitempty"` // block that took its record out of the state, which has no proof of it since
 	PaidThrough   chain.Height `json:"paidThrough,omitempty"`
 	FaultBlocks   uint64       `json:"faultBlocks"`       // of the term, not paid because of faults
 	Public        bool         `json:"public"`            // anybody may fetch the piece, if the miner lets them
@@ -110,7 +111,7 @@ func (n names) dealOf(d *chain.Deal) *Deal {
 // lastDeal is a deal as it is or, if it ended, as it was then.
 func (n names) lastDeal(r *index.Record, d *chain.Deal) *Deal {
 	out := n.dealOf(d)
-	out.Ended, out.Reason = r.Ended, r.Reason
+	out.Ended, out.Reason, out.Removed = r.Ended, r.Reason, r.Gone
 	return out
 }
 

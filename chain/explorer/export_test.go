@@ -16,6 +16,13 @@ func Populated(t testing.TB, change ...func(*Config)) *API {
 	return api
 }
 
+// Forgotten serves a chain whose deal 1 and sector t01000/8 have left the state.
+func Forgotten(t testing.TB) *API {
+	t.Helper()
+	_, api := forgotten(t)
+	return api
+}
+
 // Fresh serves a chain at genesis.
 func Fresh(t testing.TB) *API {
 	t.Helper()

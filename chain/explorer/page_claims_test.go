@@ -65,11 +65,20 @@ func TestPageClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, over := range map[string]bool{"/order/1": false, "/order/3": true, "/channel/1": false, "/channel/2": true} {
+	over := func(h http.Handler, path string, want bool) {
+		t.Helper()
 		body := fetch(h, path).Body.String()
-		if page := claimsOf(body); (page.claim == nil) != over || page.script == over || strings.Contains(body, "its record has left the state") != over {
-			t.Errorf("%s: over %t, claim %v", path, over, page.claim)
+		if page := claimsOf(body); (page.claim == nil) != want || page.script == want || strings.Contains(body, "its record has left the state") != want {
+			t.Errorf("%s: over %t, claim %v", path, want, page.claim)
 		}
+	}
+	for path, want := range map[string]bool{"/order/1": false, "/order/3": true, "/channel/1": false, "/channel/2": true, "/deal/1": false, "/sector/t01000/8": false} {
+		over(h, path, want)
+	}
+	late := explorer.Forgotten(t)
+	then := pages(t, late, late)
+	for _, path := range []string{"/deal/1", "/sector/t01000/8"} {
+		over(then, path, true)
 	}
 	for path, least := range map[string]int{"/deal/1": 22, "/order/1": 16, "/miner/t01000": 13, "/sector/t01000/7": 12, "/channel/1": 6,
 		"/account/" + v.(*explorer.DealDetail).Client: 3, "/supply": 6, "/params": 70} {

@@ -44,6 +44,7 @@ type Sector struct {
 	PaidThrough  chain.Height `json:"paidThrough,omitempty"` // deal pay is settled up to here
 	Ended        chain.Height `json:"ended,omitempty"`       // block in which it ended
 	Reason       string       `json:"reason,omitempty"`      // why it ended
+	Removed      chain.Height `json:"removed,omitempty"`     // block that took its record out of the state, which has no proof of it since
 }
 
 // SectorDetail is a sector as of a height.
@@ -71,7 +72,7 @@ func (n names) sectorOf(s *chain.Sector, p *consensus.Params) *Sector {
 // lastSector is a sector as it is or, if it ended, as it was then.
 func (n names) lastSector(r *index.Record, s *chain.Sector, p *consensus.Params) *Sector {
 	out := n.sectorOf(s, p)
-	out.Ended, out.Reason = r.Ended, r.Reason
+	out.Ended, out.Reason, out.Removed = r.Ended, r.Reason, r.Gone
 	return out
 }
 

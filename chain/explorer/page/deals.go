@@ -61,12 +61,13 @@ func deal(v *visit) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &document{Kicker: "Deal", Title: "#" + group(d.ID), Live: dealTopics(d.Deal), Claim: claimOf(path, "deal", chain.DealKey(d.ID), d.Height), Sections: []section{
+	out := &document{Kicker: "Deal", Title: "#" + group(d.ID), Live: dealTopics(d.Deal), Sections: []section{
 		{Tiles: v.dealTiles(d.Deal)}, *life, {Title: "Heights and orders", Facts: v.dealLife(d.Deal)},
 		{Title: "Money", Facts: v.dealMoney(d.Deal)}, {Title: "Content and parties", Facts: v.dealParties(d.Deal)}}}
 	if s := v.succession(d.Succeeds); s != nil {
 		out.Sections = append(out.Sections, *s)
 	}
+	out.claims(claimOf(path, "deal", chain.DealKey(d.ID), d.Height), d.Removed)
 	return out, nil
 }
 

@@ -80,10 +80,10 @@ type claim struct {
 	Height chain.Height
 }
 
-// claims makes an answer the document's claim, unless the thing is over and its
-// record has left the state.
-func (d *document) claims(c *claim, ended chain.Height) {
-	if d.Over = ended != 0; !d.Over {
+// claims makes an answer the document's claim, unless the record of the thing has
+// left the state.
+func (d *document) claims(c *claim, left chain.Height) {
+	if d.Over = left != 0; !d.Over {
 		d.Claim = c
 	}
 }

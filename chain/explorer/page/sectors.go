@@ -83,7 +83,7 @@ func sectorPage(v *visit) (*document, error) {
 	d := &document{Kicker: "Sector", Title: s.Miner + " / " + group(s.Number), Live: sectorTopic(s.Miner, s.Number),
 		Sections: []section{{Facts: facts(about...)}, *life, {Title: "Pieces", Table: t}}}
 	if id, err := chain.ParseMiner(v.r.PathValue("miner")); err == nil {
-		d.Claim = claimOf(path, "sector", chain.SectorKey(id, s.Number), s.Height)
+		d.claims(claimOf(path, "sector", chain.SectorKey(id, s.Number), s.Height), s.Removed)
 	}
 	return d, nil
 }
