@@ -169,9 +169,13 @@ func (c *claim) about(path []string) error {
 	return nil
 }
 
-// kinds are the kinds of answers by what stands in a URL behind /v1.
-var kinds = map[string]string{"accounts": "account", "miners": "miner", "sectors": "sector", "deals": "deal", "orders": "order",
-	"channels": "channel", "supply": "supply", "params": "params", "state": "record"}
+// provable are the answers that carry proofs, by what stands in their URLs behind /v1:
+// the kind of the answer, and where the path of its record begins.
+var provable = map[string]struct{ kind, record string }{
+	"accounts": {"account", "account/"}, "miners": {"miner", "miner/"}, "sectors": {"sector", "sector/"}, "deals": {"deal", "deal/"},
+	"orders": {"order", "order/"}, "channels": {"channel", "channel/"}, "supply": {"supply", "global"}, "params": {"params", "global"},
+	"state": {kind: "record"},
+}
 
 // partsOfURL are the first name of a URL's path behind /v1, and the rest.
 func partsOfURL(u *url.URL) (list, rest string) {
@@ -188,7 +192,7 @@ func (c *claim) asked(s *explorer.Shown) error {
 		return nil //nolint:nilerr // it is a file
 	}
 	list, _ := partsOfURL(u)
-	if want := kinds[list]; c.kind != want {
+	if want := provable[list].kind; c.kind != want {
 		return &light.Lie{From: c.name, What: "kind of the answer", Expected: want, Found: c.kind}
 	}
 	height := strconv.FormatUint(uint64(s.Height), 10)
@@ -205,15 +209,13 @@ func keyOfURL(from string) (chain.Key, bool) {
 		return chain.Key{}, false
 	}
 	list, id := partsOfURL(u)
-	nouns := map[string]string{"accounts": "account/", "miners": "miner/", "sectors": "sector/", "deals": "deal/", "orders": "order/",
-		"channels": "channel/", "supply": "global", "params": "global"}
 	if list == "state" {
 		table, key, _ := strings.Cut(id, "/")
 		t, known := chain.ParseTable(table)
 		raw, err := hex.DecodeString(key)
 		return chain.Key{Table: t, ID: string(raw)}, known && err == nil
 	}
-	k, err := chain.ParsePath(nouns[list] + id)
+	k, err := chain.ParsePath(provable[list].record + id)
 	return k, err == nil
 }
 
