@@ -52,18 +52,16 @@ func (e *explorerBench) following(ctx context.Context) (rows []Row, err error) {
 	for _, mix := range scale.Mixes() {
 		e.Log("following blocks: %s", mix)
 		var times [2][]float64
-		var all [2]time.Duration
 		for range e.Rounds {
 			executed, followed, err := e.round(ctx, x, chain, mix)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", mix, err)
 			}
 			times[0], times[1] = append(times[0], followed.per(e.Blocks)), append(times[1], executed.per(e.Blocks))
-			all[0], all[1] = all[0]+followed.processor, all[1]+executed.processor
 		}
 		// Compaction comes now and then, and weighs more than all else: of few rounds the median may have none.
 		rows = append(rows, versus("index follows a block: "+string(mix), "µs", "executing it", times, microseconds),
-			plain("all rounds together, of executing them", "%", 100*float64(all[0])/float64(all[1])))
+			plain("all rounds together, of executing them", "%", 100*total(times[0])/total(times[1])))
 	}
 	return rows, nil
 }

@@ -130,6 +130,14 @@ func versus(name, unit, reference string, times [2][]float64, convert func(ns fl
 	}
 }
 
+// total is the sum of figures.
+func total(all []float64) (sum float64) {
+	for _, x := range all {
+		sum += x
+	}
+	return sum
+}
+
 // nanoseconds leaves a time as it is; perSecond turns it into units a second.
 func nanoseconds(ns float64) float64 { return ns }
 
