@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -279,5 +280,16 @@ func TestPruned(t *testing.T) {
 	must(t, json.Unmarshal([]byte(body), &p))
 	if code != http.StatusGone || p.Oldest != first || first != n.store.Oldest()+1 {
 		t.Errorf("block before the index: %d %s (history from %d)", code, body, first)
+	}
+}
+
+// TestParameterNotes: the document says of each parameter what it is.
+func TestParameterNotes(t *testing.T) {
+	notes := ParameterNotes()
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[consensus.Params]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if notes[name] == "" {
+			t.Errorf("nothing is said of %s", name)
+		}
 	}
 }
