@@ -555,16 +555,7 @@ func TestQueryReadOnce(t *testing.T) {
 	n.populate()
 	api, _ := serve(t, n)
 	h := api.Handler()
-	var b strings.Builder
-	for i := range 500 {
-		fmt.Fprintf(&b, "&%d=1", i)
-	}
-	long := b.String()[1:]
-	once := testing.AllocsPerRun(10, func() {
-		if _, err := url.ParseQuery(long); err != nil {
-			t.Fatal(err)
-		}
-	})
+	long, once := LongQuery(t)
 	for _, path := range []string{"/v1/deals?", "/v1/deals/1?", "/v1/export/deals?"} {
 		ask := map[string]func(){
 			"HTTP": func() {

@@ -1,6 +1,9 @@
 package explorer
 
 import (
+	"fmt"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/perdure/perdure/chain"
@@ -65,6 +68,22 @@ func Proposed(t testing.TB, count int) *API {
 	n.several("val", count, func(i int) chain.Body { return n.change(i) })
 	api, _ := serve(t, n)
 	return api
+}
+
+// LongQuery is a query of very many parameters, and the
+// allocations that it takes to read it once.
+func LongQuery(t testing.TB) (query string, allocations float64) {
+	t.Helper()
+	var b strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&b, "&%d=1", i)
+	}
+	query = b.String()[1:]
+	return query, testing.AllocsPerRun(10, func() {
+		if _, err := url.ParseQuery(query); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // several makes blocks of messages of one sender, as many a block as fit.

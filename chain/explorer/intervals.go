@@ -114,10 +114,13 @@ const lastTime = 1 << 37
 
 // parseTime reads Unix seconds, Unix milliseconds or RFC 3339.
 func parseTime(name, s string) (uint64, error) {
-	if n, err := strconv.ParseUint(s, 10, 47); err == nil && n < lastTime {
-		return n, nil
-	} else if err == nil && n/1000 < lastTime {
-		return n / 1000, nil
+	if n, err := strconv.ParseUint(s, 10, 47); err == nil {
+		if n >= lastTime {
+			n /= 1000
+		}
+		if n < lastTime {
+			return n, nil
+		}
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || t.Unix() < 0 || t.Unix() >= lastTime {

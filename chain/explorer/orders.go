@@ -103,7 +103,7 @@ func (n names) orderOf(o *chain.Order, r *index.Record) *Order {
 // block's matches.
 func (q *query) lastOrder(o *chain.Order, r *index.Record) (*Order, error) {
 	out := q.orderOf(o, r)
-	if q.snap == nil || out.State != index.OrderFilled.String() {
+	if q.snap == nil || index.OrderStateOf(r, o) != index.OrderFilled {
 		return out, nil
 	}
 	var miners []string

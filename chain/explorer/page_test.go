@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -357,16 +356,7 @@ func TestPageProposals(t *testing.T) {
 // costs what it takes to read it once, however many parameters they look at.
 func TestQueryReadOnceBeside(t *testing.T) {
 	api := explorer.Populated(t)
-	var b strings.Builder
-	for i := range 500 {
-		fmt.Fprintf(&b, "&%d=1", i)
-	}
-	long := b.String()[1:]
-	once := testing.AllocsPerRun(10, func() {
-		if _, err := url.ParseQuery(long); err != nil {
-			t.Fatal(err)
-		}
-	})
+	long, once := explorer.LongQuery(t)
 	page, other := pages(t, api, api), compat.New(api, engine{20})
 	for path, h := range map[string]http.Handler{"/deals": page, "/network/power": page, "/api/v2/transactions": other, "/cosmos/tx/v1beta1/txs": other} {
 		of := func(path string) float64 {

@@ -107,11 +107,12 @@ var kindWords = map[string]string{"block": "block", "height": "block", "message"
 // kindOf takes the word off a text that says what kind of thing it names, as in
 // "deal 7", "deal/7", "order #7" and "ipfs://CID".
 func kindOf(text string) (kind, name string) {
-	at := strings.IndexAny(strings.TrimPrefix(text, "/"), " /:#")
+	path := strings.TrimPrefix(text, "/")
+	at := strings.IndexAny(path, " /:#")
 	if at < 0 {
 		return "", text
 	}
-	word, name := strings.TrimPrefix(text, "/")[:at], strings.TrimLeft(strings.TrimPrefix(text, "/")[at:], " /:#")
+	word, name := path[:at], strings.TrimLeft(path[at:], " /:#")
 	if kind = kindWords[strings.ToLower(word)]; kind == "" || name == "" {
 		return "", text
 	}

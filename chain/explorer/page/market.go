@@ -78,7 +78,7 @@ func order(v *visit) (*document, error) {
 	return d, nil
 }
 
-// until is the last height of an order that is not over.
+// until is the last height of an order, and how far that is if it is not over.
 func (v *visit) until(h chain.Height, field string, live bool) fact {
 	if !live {
 		return fact{Label: "Expiry", Values: only(v.height(h))}
